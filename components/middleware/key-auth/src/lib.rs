@@ -1,0 +1,232 @@
+//! Lets through who has a key, and says who it is.
+//!
+//! | key | meaning | default |
+//! | --- | --- | --- |
+//! | `keys.<name>` | the secret of the consumer `<name>`; at least one | |
+//! | `header` | the field that carries a key; empty for none | `x-api-key` |
+//! | `bearer` | also take `Authorization: Bearer <key>` (RFC 6750) | `true` |
+//! | `consumer-header` | the field that names the consumer to later stages | `x-consumer` |
+//! | `realm` | what the challenge names | `api` |
+//!
+//! A request with a known key goes on with the consumer's name and without the
+//! key. Any other gets 401 with a challenge: none, an unknown one, more than
+//! one. A consumer's name that came from the client never goes on. Secrets are
+//! compared in constant time, with every consumer's each time.
+
+use linkspan_sdk::{
+    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Value, middleware,
+    secret,
+};
+
+struct Options {
+    /// Names and secrets.
+    keys: Vec<(String, String)>,
+    header: Option<HeaderName>,
+    bearer: bool,
+    consumer: HeaderName,
+    challenge: String,
+}
+
+impl FromConfig for Options {
+    fn from_config(config: &mut Config) -> Option<Self> {
+        const CONSUMER: HeaderName = HeaderName::from_static("x-consumer");
+        let keys: Vec<(String, String)> = config.table("keys");
+        let header: String = config.or("header", "x-api-key".into());
+        let bearer = config.or("bearer", true);
+        let consumer = config.or("consumer-header", CONSUMER);
+        let realm: String = config.or("realm", "api".into());
+        check_keys(&keys, config);
+        let header = match header.as_str() {
+            "" => None,
+            name => HeaderName::parse(name)
+                .map_err(|reason| config.reject("header", &reason))
+                .ok(),
+        };
+        if header.is_none() && !bearer {
+            config.reject(
+                "bearer",
+                "must be true where `header` is empty: a key has no way in",
+            );
+        }
+        if HeaderValue::parse(&realm).is_err() || realm.contains(['"', '\\']) {
+            config.reject("realm", "holds a character that can't be quoted");
+        }
+        // No scheme is registered for keys in a field of their own.
+        let scheme = if bearer { "Bearer" } else { "ApiKey" };
+        let challenge = format!("{scheme} realm=\"{realm}\"");
+        Some(Self {
+            keys,
+            header,
+            bearer,
+            consumer,
+            challenge,
+        })
+    }
+}
+
+fn check_keys(keys: &[(String, String)], config: &mut Config) {
+    if keys.is_empty() {
+        config.reject("keys", "is missing: nobody could come in");
+    }
+    for (i, (name, secret)) in keys.iter().enumerate() {
+        let key = format!("keys.{name}");
+        if secret.is_empty() {
+            config.reject(&key, "is empty");
+        }
+        if HeaderValue::parse(name).is_err() {
+            config.reject(&key, "has a name that can't be a header's value");
+        }
+        if keys[..i].iter().any(|(_, other)| other == secret) {
+            config.reject(&key, "is the secret of another consumer too");
+        }
+    }
+}
+
+fn handle(options: &'static Options, mut request: Request, next: Next) -> Result<Response, Error> {
+    let offered = options.offered(&request);
+    let Offered::One(key) = offered else {
+        return Ok(options.refuse(offered));
+    };
+    let Some(consumer) = options.consumer(&key) else {
+        return Ok(options.refuse(Offered::One(key)));
+    };
+    let headers = request.headers_mut();
+    headers.set(options.consumer.as_str(), consumer);
+    if let Some(header) = &options.header {
+        headers.remove(header.as_str());
+    }
+    if options.bearer {
+        headers.remove("authorization");
+    }
+    next.call(request)
+}
+middleware!(handle, Options);
+
+/// What a request offers as its key.
+#[derive(Debug, PartialEq)]
+enum Offered {
+    None,
+    One(Vec<u8>),
+    Many,
+}
+
+impl Options {
+    fn offered(&self, request: &Request) -> Offered {
+        let named = self
+            .header
+            .as_ref()
+            .map(|header| request.header_values(header.as_str()));
+        let bearer = if self.bearer {
+            request.header_values("authorization")
+        } else {
+            Vec::new()
+        };
+        choose(named.unwrap_or_default(), bearer)
+    }
+
+    /// Whose key it is. All are looked at, wherever it is found.
+    fn consumer(&self, key: &[u8]) -> Option<&str> {
+        let mut found = None;
+        for (name, secret) in &self.keys {
+            if secret::equal(key, secret.as_bytes()) {
+                found = Some(name.as_str());
+            }
+        }
+        found
+    }
+
+    fn refuse(&self, offered: Offered) -> Response {
+        // A challenge to who offered nothing has no error (RFC 6750 §3.1).
+        let (title, error) = match offered {
+            Offered::None => ("A key is required", ""),
+            Offered::One(_) => ("The key is not valid", ", error=\"invalid_token\""),
+            Offered::Many => ("More than one key was sent", ", error=\"invalid_request\""),
+        };
+        let error = if self.bearer { error } else { "" };
+        Response::problem(401, title)
+            .with_header("www-authenticate", format!("{}{error}", self.challenge))
+    }
+}
+
+/// The one key among a named field's values and those of `authorization`.
+fn choose(mut named: Vec<Vec<u8>>, authorization: Vec<Vec<u8>>) -> Offered {
+    let bearer = authorization
+        .iter()
+        .filter_map(|value| bearer(value).map(<[u8]>::to_vec));
+    named.extend(bearer);
+    match named.len() {
+        0 => Offered::None,
+        1 => named.pop().map_or(Offered::None, Offered::One),
+        _ => Offered::Many,
+    }
+}
+
+/// The token of a bearer's credentials; the scheme's case does not matter.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(entries: &[(&str, &str)]) -> Result<Options, String> {
+        Config::read(entries.iter().map(|(k, v)| (k.to_string(), v.to_string())))
+    }
+
+    fn values(values: &[&str]) -> Vec<Vec<u8>> {
+        values
+            .iter()
+            .map(|value| value.as_bytes().to_vec())
+            .collect()
+    }
+
+    #[test]
+    fn a_key_may_come_either_way_but_once() {
+        let one = |key: &str| Offered::One(key.into());
+        assert_eq!(choose(values(&["k"]), values(&[])), one("k"));
+        assert_eq!(choose(values(&[]), values(&["bEARER  k"])), one("k"));
+        assert_eq!(choose(values(&["k"]), values(&["Basic k"])), one("k"));
+        assert_eq!(choose(values(&[]), values(&["Basic k"])), Offered::None);
+        assert_eq!(choose(values(&[]), values(&["Bear"])), Offered::None);
+        assert_eq!(choose(values(&["k"]), values(&["Bearer k"])), Offered::Many);
+        assert_eq!(choose(values(&["k", "l"]), values(&[])), Offered::Many);
+    }
+
+    #[test]
+    fn a_key_names_its_consumer() {
+        let options = read(&[("keys.alice", "a"), ("keys.bob", "bb")]).expect("good");
+        assert_eq!(options.consumer(b"a"), Some("alice"));
+        assert_eq!(options.consumer(b"bb"), Some("bob"));
+        assert_eq!(options.consumer(b"b"), None);
+        assert_eq!(options.consumer(b""), None);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let errors = [
+            (&[][..], "`keys` is missing"),
+            (&[("keys.a", "")], "`keys.a` is empty"),
+            (
+                &[("keys.a", "k"), ("keys.b", "k")],
+                "`keys.b` is the secret of another",
+            ),
+            (
+                &[("keys.a", "k"), ("header", ""), ("bearer", "false")],
+                "`bearer` must be true",
+            ),
+            (
+                &[("keys.a", "k"), ("header", "a b")],
+                "`header` is not the name",
+            ),
+            (&[("keys.a", "k"), ("realm", "a\"b")], "`realm` holds"),
+        ];
+        for (entries, start) in errors {
+            let error = read(entries).err().unwrap_or_default();
+            assert!(error.starts_with(start), "{error}");
+        }
+    }
+}

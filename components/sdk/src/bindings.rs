@@ -1,0 +1,39 @@
+//! What wit-bindgen makes of `wit/`: the host's interfaces, and the handler
+//! export and import in both of their forms.
+//!
+//! The handler is bound twice, because its form is a choice of the component
+//! and not of the interface: lifted and lowered synchronously here, and
+//! asynchronously in [`asynchronous`]. Everything else is bound once, so that
+//! both forms speak of the same types. A component that names neither import
+//! has neither: wit-component drops what the linked module does not call.
+#![allow(missing_docs, unused_qualifications, clippy::all, clippy::unwrap_used)]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "generated code")]
+
+wit_bindgen::generate!({
+    path: "../../wit",
+    world: "linkspan:gateway/stage",
+    generate_all,
+    async: [
+        "-export:wasi:http/handler@0.3.0#handle",
+        "-import:wasi:http/handler@0.3.0#handle",
+    ],
+});
+
+pub mod asynchronous {
+    //! The handler, lifted with a callback and lowered asynchronously.
+    wit_bindgen::generate!({
+        inline: "
+            package linkspan:sdk;
+            world asynchronous {
+                import wasi:http/handler@0.3.0;
+                export wasi:http/handler@0.3.0;
+            }
+        ",
+        path: "../../wit",
+        with: {
+            "wasi:http/types@0.3.0": crate::bindings::wasi::http::types,
+            "wasi:http/handler@0.3.0": generate,
+            "wasi:clocks/types@0.3.0": crate::bindings::wasi::clocks::types,
+        },
+    });
+}

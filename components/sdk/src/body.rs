@@ -1,0 +1,154 @@
+//! A body with its trailers.
+
+use crate::bindings::wasi::http::types;
+use crate::bindings::{wit_future, wit_stream};
+use crate::{Error, outstanding};
+use std::borrow::Cow;
+use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
+
+/// The trailers of a body that is still to come.
+pub type Trailers = FutureReader<Result<Option<types::Trailers>, Error>>;
+
+/// What can write a body: its bytes, then its trailers, which must be written
+/// (`Ok(None)` if there are none) for the body to be complete.
+pub struct BodyWriter {
+    /// Drop it to end the bytes.
+    pub contents: StreamWriter<u8>,
+    /// Must be written, after the bytes.
+    pub trailers: FutureWriter<Result<Option<types::Trailers>, Error>>,
+}
+
+/// A body with its trailers: none, some bytes, or a stream that is passed on
+/// as it is, without its bytes ever entering the component.
+pub struct Body(Content);
+
+enum Content {
+    Empty,
+    Bytes(Cow<'static, [u8]>),
+    Streams(Option<StreamReader<u8>>, Trailers),
+}
+
+impl Body {
+    /// The most bytes that [`Body::bytes`] takes.
+    ///
+    /// A body from a sync function is read from the instance's memory in one
+    /// piece; this is well below what any host reads at once.
+    pub const MAX_BYTES: usize = 16 * 1024;
+
+    /// No body.
+    pub const fn empty() -> Self {
+        Self(Content::Empty)
+    }
+
+    /// A small body. In the sync form, bytes beyond [`Body::MAX_BYTES`] make
+    /// the response fail: stream what is larger, in the async form.
+    pub fn bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Self {
+        let bytes = bytes.into();
+        if bytes.is_empty() {
+            return Self::empty();
+        }
+        Self(Content::Bytes(bytes))
+    }
+
+    /// A body from its streams.
+    pub fn from_streams(contents: Option<StreamReader<u8>>, trailers: Trailers) -> Self {
+        Self(Content::Streams(contents, trailers))
+    }
+
+    /// A body that is written while it is read; async form.
+    pub fn channel() -> (BodyWriter, Self) {
+        let (contents, reader) = wit_stream::new();
+        // The default is written should the writer be dropped: whoever reads
+        // the body learns that it was cut short.
+        let (trailers, trailers_reader) = wit_future::new(|| Err(Error::HttpResponseIncomplete));
+        let writer = BodyWriter { contents, trailers };
+        (writer, Self::from_streams(Some(reader), trailers_reader))
+    }
+
+    /// The streams of a body that came with a request or a response; `None`
+    /// for a body that was made here.
+    pub fn into_streams(self) -> Option<(Option<StreamReader<u8>>, Trailers)> {
+        match self.0 {
+            Content::Streams(contents, trailers) => Some((contents, trailers)),
+            Content::Empty | Content::Bytes(_) => None,
+        }
+    }
+
+    /// Its length, where it is known: what `content-length` should say.
+    pub fn len(&self) -> Option<usize> {
+        match &self.0 {
+            Content::Empty => Some(0),
+            Content::Bytes(bytes) => Some(bytes.len()),
+            Content::Streams(..) => None,
+        }
+    }
+
+    /// Whether it is known to be empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// Open the body for a sync function: see `outstanding`.
+    pub(crate) fn open(self) -> Result<Opened, Error> {
+        let contents = match self.0 {
+            Content::Streams(contents, trailers) => return Ok(Opened::streams(contents, trailers)),
+            Content::Empty => None,
+            Content::Bytes(bytes) if bytes.len() > Self::MAX_BYTES => {
+                return Err(crate::internal("a body of this size needs the async form"));
+            }
+            Content::Bytes(bytes) => Some(outstanding::stream(bytes)?),
+        };
+        let (resolve, trailers) = outstanding::no_trailers();
+        Ok(Opened {
+            contents,
+            trailers,
+            resolve: Some(resolve),
+        })
+    }
+
+    /// Open the body for an async function, whose task can go on writing.
+    pub(crate) fn open_spawned(self) -> Result<Opened, Error> {
+        let Content::Bytes(bytes) = self.0 else {
+            return self.open();
+        };
+        let (mut writer, reader) = wit_stream::new();
+        let (resolve, trailers) = outstanding::no_trailers();
+        wit_bindgen::spawn_local(async move {
+            writer.write_all(bytes.into_owned()).await;
+        });
+        Ok(Opened {
+            contents: Some(reader),
+            trailers,
+            resolve: Some(resolve),
+        })
+    }
+}
+
+/// A body ready to be given to `request.new` or `response.new`.
+pub(crate) struct Opened {
+    pub(crate) contents: Option<StreamReader<u8>>,
+    pub(crate) trailers: Trailers,
+    /// To be resolved once the trailers have been handed on.
+    pub(crate) resolve: Option<outstanding::Resolve>,
+}
+
+impl Opened {
+    fn streams(contents: Option<StreamReader<u8>>, trailers: Trailers) -> Self {
+        Self {
+            contents,
+            trailers,
+            resolve: None,
+        }
+    }
+}
+
+/// Take the streams of a resource with `consume-body`, and report its receipt.
+pub(crate) fn consume<T>(
+    resource: T,
+    consume_body: fn(T, FutureReader<Result<(), Error>>) -> (StreamReader<u8>, Trailers),
+) -> Result<Body, Error> {
+    let (resolve, received) = outstanding::received();
+    let (contents, trailers) = consume_body(resource, received);
+    resolve.resolve()?;
+    Ok(Body::from_streams(Some(contents), trailers))
+}

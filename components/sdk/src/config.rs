@@ -1,0 +1,241 @@
+//! A stage's configuration, read into a typed value.
+//!
+//! The gateway flattens the stage's `config` table: `a.b` for what is in a
+//! nested table, `a.0`, `a.1` for the elements of an array, the text of every
+//! scalar. [`Config`] reads it and notes everything that is wrong with it, keys
+//! that nobody asked for among them. Its messages name keys, never values.
+
+use crate::value::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A type that a stage's configuration is read into.
+pub trait FromConfig: Sized + Send + Sync + 'static {
+    /// Read it. `None` only where `config` has noted an error, so: read all
+    /// keys first, then use `?`.
+    fn from_config(config: &mut Config) -> Option<Self>;
+}
+
+/// The configuration while it is read.
+pub struct Config {
+    entries: BTreeMap<String, String>,
+    /// What was asked for: `key`, or `key.*` for lists and tables.
+    known: BTreeSet<String>,
+    used: BTreeSet<String>,
+    errors: Vec<String>,
+}
+
+impl Config {
+    /// Read all of `entries`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in one line.
+    pub fn read<T: FromConfig>(
+        entries: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<T, String> {
+        let mut config = Self {
+            entries: entries.into_iter().collect(),
+            known: BTreeSet::new(),
+            used: BTreeSet::new(),
+            errors: Vec::new(),
+        };
+        let value = T::from_config(&mut config);
+        config.report_unknown();
+        match value {
+            Some(value) if config.errors.is_empty() => Ok(value),
+            _ if config.errors.is_empty() => Err("could not be read".into()),
+            _ => Err(config.errors.join("; ")),
+        }
+    }
+
+    /// The value of a key that may be missing.
+    pub fn optional<T: Value>(&mut self, key: &str) -> Option<T> {
+        self.known.insert(key.into());
+        let text = self.entries.get(key)?;
+        self.used.insert(key.into());
+        match T::parse(text) {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                self.reject(key, &reason);
+                None
+            }
+        }
+    }
+
+    /// The value of a key, or what it is by default.
+    pub fn or<T: Value>(&mut self, key: &str, default: T) -> T {
+        self.optional(key).unwrap_or(default)
+    }
+
+    /// The value of a key that must be there. `None` notes an error.
+    pub fn required<T: Value>(&mut self, key: &str) -> Option<T> {
+        if !self.entries.contains_key(key) {
+            self.known.insert(key.into());
+            self.reject(key, "is missing");
+            return None;
+        }
+        self.optional(key)
+    }
+
+    /// The elements of a list; a single value is a list of one. `None` if there
+    /// is neither.
+    pub fn list<T: Value>(&mut self, key: &str) -> Option<Vec<T>> {
+        if self.entries.contains_key(key) {
+            return self.optional(key).map(|value| vec![value]);
+        }
+        self.known.insert(key.into());
+        let mut values = Vec::new();
+        let mut any = false;
+        for i in 0.. {
+            let element = format!("{key}.{i}");
+            let Some(text) = self.entries.get(&element) else {
+                break;
+            };
+            any = true;
+            match T::parse(text) {
+                Ok(value) => values.push(value),
+                Err(reason) => self.reject(&element, &reason),
+            }
+            self.used.insert(element);
+        }
+        any.then_some(values)
+    }
+
+    /// The entries of a table, by name.
+    pub fn table<T: Value>(&mut self, key: &str) -> Vec<(String, T)> {
+        self.known.insert(format!("{key}.*"));
+        let prefix = format!("{key}.");
+        let entries: Vec<_> = self
+            .entries
+            .range(prefix.clone()..)
+            .take_while(|(name, _)| name.starts_with(&prefix))
+            .map(|(name, text)| (name.clone(), T::parse(text)))
+            .collect();
+        let mut table = Vec::with_capacity(entries.len());
+        for (name, value) in entries {
+            match value {
+                Ok(value) => table.push((name[prefix.len()..].into(), value)),
+                Err(reason) => self.reject(&name, &reason),
+            }
+            self.used.insert(name);
+        }
+        table
+    }
+
+    /// Note that the value of a key is wrong: `reason` follows the key in a
+    /// sentence.
+    pub fn reject(&mut self, key: &str, reason: &str) {
+        self.errors.push(format!("`{key}` {reason}"));
+    }
+
+    fn report_unknown(&mut self) {
+        let unknown: Vec<_> = self
+            .entries
+            .keys()
+            .filter(|key| !self.used.contains(*key))
+            .cloned()
+            .collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let known: Vec<_> = self.known.iter().map(|key| format!("`{key}`")).collect();
+        let known = known.join(", ");
+        for key in unknown {
+            self.reject(&key, &format!("is not known; known are {known}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[derive(Debug, PartialEq)]
+    struct Options {
+        name: String,
+        on: bool,
+        wait: Duration,
+        origins: Vec<String>,
+        keys: Vec<(String, u32)>,
+    }
+
+    impl FromConfig for Options {
+        fn from_config(config: &mut Config) -> Option<Self> {
+            let name = config.required("name");
+            let on = config.or("on", true);
+            let wait = config.or("wait", Duration::from_secs(1));
+            let origins = config.list("origins").unwrap_or_default();
+            let keys = config.table("keys");
+            Some(Self {
+                name: name?,
+                on,
+                wait,
+                origins,
+                keys,
+            })
+        }
+    }
+
+    fn read(entries: &[(&str, &str)]) -> Result<Options, String> {
+        Config::read(entries.iter().map(|(k, v)| (k.to_string(), v.to_string())))
+    }
+
+    #[test]
+    fn everything_given_is_read() {
+        let options = read(&[
+            ("name", "n"),
+            ("on", "false"),
+            ("wait", "250ms"),
+            ("origins.0", "a"),
+            ("origins.1", "b"),
+            ("keys.alice", "1"),
+            ("keys.bob.smith", "2"),
+        ]);
+        let expected = Options {
+            name: "n".into(),
+            on: false,
+            wait: Duration::from_millis(250),
+            origins: vec!["a".into(), "b".into()],
+            keys: vec![("alice".into(), 1), ("bob.smith".into(), 2)],
+        };
+        assert_eq!(options, Ok(expected));
+    }
+
+    #[test]
+    fn a_single_value_is_a_list_of_one() {
+        let options = read(&[("name", "n"), ("origins", "a")]);
+        assert_eq!(options.map(|o| o.origins), Ok(vec!["a".into()]));
+    }
+
+    #[test]
+    fn a_list_keeps_its_order_beyond_ten() {
+        let entries: Vec<_> = (0..12)
+            .map(|i| (format!("origins.{i}"), i.to_string()))
+            .collect();
+        let mut entries: Vec<_> = entries
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        entries.push(("name", "n"));
+        let expected: Vec<_> = (0..12).map(|i| i.to_string()).collect();
+        assert_eq!(read(&entries).map(|o| o.origins), Ok(expected));
+    }
+
+    #[test]
+    fn every_error_is_reported_and_no_value() {
+        let error = read(&[
+            ("on", "yes-hunter2"),
+            ("wait", "10"),
+            ("keys.alice", "hunter2"),
+            ("nmae", "hunter2"),
+        ]);
+        let error = error.expect_err("five errors");
+        assert_eq!(
+            error,
+            "`name` is missing; `on` is neither true nor false; \
+             `wait` is not a time with a unit, like \"250ms\" or \"10s\"; \
+             `keys.alice` is not an integer of type u32; `nmae` is not known; \
+             known are `keys.*`, `name`, `on`, `origins`, `wait`"
+        );
+    }
+}

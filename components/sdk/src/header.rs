@@ -1,0 +1,304 @@
+//! Names, values and edits of header fields.
+//!
+//! The fields of a request or response that came from elsewhere are immutable:
+//! changing one means copying them, editing the copy, and building a new head
+//! around the old body. Each step is a call to the host, so edits are collected
+//! here and applied together, merged to the fewest calls.
+
+use crate::bindings::wasi::http::types::{Fields, HeaderError};
+use crate::value::Value;
+use crate::{Error, internal};
+use std::borrow::Cow;
+
+/// The name of a header field: a lower-case token (RFC 9110 §5.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderName(Cow<'static, str>);
+
+impl HeaderName {
+    /// A name known when the stage is built.
+    ///
+    /// # Panics
+    /// At compile time, in a `const`, if it is not a lower-case token.
+    pub const fn from_static(name: &'static str) -> Self {
+        let bytes = name.as_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            assert!(is_token(bytes[i]) && !bytes[i].is_ascii_uppercase());
+            i += 1;
+        }
+        assert!(i > 0);
+        Self(Cow::Borrowed(name))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for HeaderName {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() || !text.bytes().all(is_token) {
+            return Err("is not the name of a header field".into());
+        }
+        Ok(Self(Cow::Owned(text.to_ascii_lowercase())))
+    }
+}
+
+/// The value of a header field, without line breaks and other control
+/// characters (RFC 9110 §5.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderValue(String);
+
+impl HeaderValue {
+    /// The value.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for HeaderValue {
+    fn parse(text: &str) -> Result<Self, String> {
+        let trimmed = text.trim_matches([' ', '\t']);
+        if trimmed.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
+            return Err("holds a character that a header value can't".into());
+        }
+        Ok(Self(trimmed.into()))
+    }
+}
+
+/// Whether a byte may be part of a token (RFC 9110 §5.6.2).
+pub(crate) const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// Changes to be made to a head's fields when it is sent on.
+///
+/// Names are compared as they are given: use lower case.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits(Vec<Edit>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Edit {
+    name: Cow<'static, str>,
+    /// Whether what the head has under this name goes first.
+    replace: bool,
+    values: Vec<Vec<u8>>,
+}
+
+impl HeaderEdits {
+    /// No edits.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Give a field this one value.
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl AsRef<[u8]>) {
+        let edit = self.replace(name.into());
+        edit.values.push(value.as_ref().to_vec());
+    }
+
+    /// Take a field away.
+    pub fn remove(&mut self, name: impl Into<Cow<'static, str>>) {
+        self.replace(name.into());
+    }
+
+    /// Add a further value to a field.
+    pub fn append(&mut self, name: impl Into<Cow<'static, str>>, value: impl AsRef<[u8]>) {
+        let name = name.into();
+        let value = value.as_ref().to_vec();
+        match self.0.iter_mut().find(|edit| edit.name == name) {
+            Some(edit) => edit.values.push(value),
+            None => self.0.push(Edit {
+                name,
+                replace: false,
+                values: vec![value],
+            }),
+        }
+    }
+
+    fn replace(&mut self, name: Cow<'static, str>) -> &mut Edit {
+        let at = self.0.iter().position(|edit| edit.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.0.push(Edit {
+                name,
+                replace: true,
+                values: Vec::new(),
+            });
+            self.0.len() - 1
+        });
+        let edit = &mut self.0[at];
+        edit.replace = true;
+        edit.values.clear();
+        edit
+    }
+
+    /// Apply them to fields that can be changed: one call an edited name.
+    ///
+    /// # Errors
+    /// `internal-error` that names the field that the host refused.
+    pub(crate) fn apply(self, fields: &Fields) -> Result<(), Error> {
+        for edit in self.0 {
+            let Edit {
+                name,
+                replace,
+                values,
+            } = edit;
+            let refused = |error: HeaderError| refused(&name, &error);
+            match (replace, values.is_empty()) {
+                (true, true) => fields.delete(&name).map_err(refused)?,
+                (true, false) => fields.set(&name, &values).map_err(refused)?,
+                (false, _) => {
+                    for value in &values {
+                        fields.append(&name, value).map_err(refused)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fields that hold just these: one call for all of them.
+    ///
+    /// # Errors
+    /// `internal-error` if the host refuses one.
+    pub(crate) fn into_fields(self) -> Result<Fields, Error> {
+        Fields::from_list(&self.into_list()).map_err(|error| refused("fields", &error))
+    }
+
+    fn into_list(self) -> Vec<(String, Vec<u8>)> {
+        let mut list = Vec::with_capacity(self.0.len());
+        for edit in self.0 {
+            let name = edit.name.into_owned();
+            list.extend(edit.values.into_iter().map(|value| (name.clone(), value)));
+        }
+        list
+    }
+}
+
+fn refused(name: &str, error: &HeaderError) -> Error {
+    let reason = match error {
+        HeaderError::InvalidSyntax => "is malformed",
+        HeaderError::Forbidden => "is not for a stage to set",
+        HeaderError::SizeExceeded => "makes the head too large",
+        HeaderError::Immutable | HeaderError::Other(_) => "can't be set",
+    };
+    internal([name, " ", reason].concat())
+}
+
+/// The fields of a head, edited: copied only if there is an edit.
+pub(crate) fn edited(fields: Fields, edits: HeaderEdits) -> Result<Fields, Error> {
+    if edits.is_empty() {
+        return Ok(fields);
+    }
+    // `clone` and a call per edited name, rather than `copy-all` and
+    // `from-list`: those carry every field across twice, and the latter
+    // refuses fields that came with the head but that a guest may not set.
+    let copy = fields.clone();
+    edits.apply(&copy)?;
+    Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edits(build: impl Fn(&mut HeaderEdits)) -> HeaderEdits {
+        let mut edits = HeaderEdits::new();
+        build(&mut edits);
+        edits
+    }
+
+    fn edit(name: &'static str, replace: bool, values: &[&str]) -> Edit {
+        let values = values.iter().map(|v| v.as_bytes().to_vec()).collect();
+        Edit {
+            name: name.into(),
+            replace,
+            values,
+        }
+    }
+
+    #[test]
+    fn the_last_set_wins_in_one_call() {
+        let edits = edits(|e| {
+            e.set("a", "1");
+            e.set("b", "2");
+            e.set("a", "3");
+        });
+        assert_eq!(edits.0, [edit("a", true, &["3"]), edit("b", true, &["2"])]);
+    }
+
+    #[test]
+    fn an_append_joins_the_set_before_it() {
+        let edits = edits(|e| {
+            e.set("a", "1");
+            e.append("a", "2");
+            e.append("b", "3");
+        });
+        assert_eq!(
+            edits.0,
+            [edit("a", true, &["1", "2"]), edit("b", false, &["3"])]
+        );
+    }
+
+    #[test]
+    fn a_removal_forgets_what_was_to_be_added() {
+        let edits = edits(|e| {
+            e.append("a", "1");
+            e.remove("a");
+            e.remove("b");
+            e.append("b", "2");
+        });
+        assert_eq!(edits.0, [edit("a", true, &[]), edit("b", true, &["2"])]);
+    }
+
+    #[test]
+    fn a_list_holds_every_value_in_order() {
+        let edits = edits(|e| {
+            e.append("a", "1");
+            e.append("b", "2");
+            e.append("a", "3");
+            e.remove("c");
+        });
+        let list = [("a", "1"), ("a", "3"), ("b", "2")];
+        let list: Vec<_> = list
+            .iter()
+            .map(|(n, v)| (n.to_string(), v.as_bytes().to_vec()))
+            .collect();
+        assert_eq!(edits.into_list(), list);
+    }
+
+    #[test]
+    fn names_and_values_are_checked() {
+        assert_eq!(
+            HeaderName::parse("X-Id").map(|n| n.as_str().to_string()),
+            Ok("x-id".into())
+        );
+        assert!(HeaderName::parse("x id").is_err());
+        assert!(HeaderName::parse("").is_err());
+        assert!(HeaderValue::parse("a\r\nb: c").is_err());
+        assert_eq!(HeaderValue::parse(" a b ").map(|v| v.0), Ok("a b".into()));
+    }
+}

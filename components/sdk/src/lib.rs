@@ -1,0 +1,228 @@
+//! Write a `wasi:http` middleware or service as one short function.
+//!
+//! ```ignore
+//! use linkspan_sdk::{Error, Next, Request, Response, middleware};
+//!
+//! fn handle(mut request: Request, next: Next) -> Result<Response, Error> {
+//!     request.headers_mut().set("x-hello", "world");
+//!     next.call(request)
+//! }
+//! middleware!(handle);
+//! ```
+//!
+//! A stage has one of two forms:
+//!
+//! * **sync**, the fast path: `handle` is a plain `fn`, lifted synchronously,
+//!   and calls the next stage synchronously. Ten times cheaper a hop, and the
+//!   natural choice for what only looks at heads. Its instance is held while
+//!   the call waits, so the gateway gives each waiting request its own.
+//! * **async**: `handle` is an `async fn`. It can read, write and transform
+//!   bodies while they flow, wait for timers and send requests of its own.
+//!
+//! Bodies and trailers pass through a stage untouched, and without a call to
+//! the host, unless it asks for them. A head that is only read is never
+//! rebuilt; edits of a head are collected and applied in the fewest calls.
+//!
+//! A stage that takes a typed configuration implements [`FromConfig`] for it.
+//! It is read once per instance. If it is bad, every request is answered with
+//! `internal-error` naming the key, and the stage's function never runs.
+//!
+//! The component imports only what the stage uses: log with [`info!`] and it
+//! imports `wasi:logging/logging`, don't and it does not.
+
+// The macros name this crate by its own name, also from within.
+extern crate self as linkspan_sdk;
+
+pub mod bindings;
+mod body;
+pub mod clock;
+mod config;
+mod header;
+pub mod json;
+pub mod limiter;
+pub mod log;
+mod next;
+#[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
+mod outstanding;
+mod problem;
+pub mod random;
+mod request;
+mod response;
+#[doc(hidden)]
+pub mod rt;
+pub mod secret;
+mod value;
+
+pub use bindings::wasi::http::types::{ErrorCode as Error, Fields, Method, Scheme};
+pub use body::{Body, BodyWriter, Trailers};
+pub use config::{Config, FromConfig};
+pub use header::{HeaderEdits, HeaderName, HeaderValue};
+pub use next::{AsyncNext, Next, send};
+pub use request::Request;
+pub use response::Response;
+pub use value::{Rate, Value};
+/// Let a task go on with `future` after its function has returned; async form
+/// only. The gateway bounds how long it may.
+pub use wit_bindgen::spawn_local;
+pub use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
+
+/// An `internal-error` with a message for the gateway's log. The client sees
+/// a plain 500.
+pub fn internal(message: impl Into<String>) -> Error {
+    Error::InternalError(Some(message.into()))
+}
+
+/// Export a function as a middleware.
+///
+/// * `middleware!(handle)` for `fn(Request, Next) -> Result<Response, Error>`
+/// * `middleware!(handle, Options)` for
+///   `fn(&Options, Request, Next) -> Result<Response, Error>`
+/// * `middleware!(async handle)` and `middleware!(async handle, Options)` for
+///   the same as `async fn`, with [`AsyncNext`]. `Options` is borrowed for
+///   `'static`.
+#[macro_export]
+macro_rules! middleware {
+    (async $handle:path) => {
+        $crate::__stage!(async |request| $handle(request, $crate::AsyncNext::new()));
+    };
+    (async $handle:path, $options:ty) => {
+        $crate::__stage!(async $options, |options, request| {
+            $handle(options, request, $crate::AsyncNext::new())
+        });
+    };
+    ($handle:path) => {
+        $crate::__stage!(|request| $handle(request, $crate::Next::new()));
+    };
+    ($handle:path, $options:ty) => {
+        $crate::__stage!($options, |options, request| {
+            $handle(options, request, $crate::Next::new())
+        });
+    };
+}
+
+/// Export a function as a service, the end of a pipeline. The same forms as
+/// [`middleware!`] without the `next`; the component does not import a handler.
+#[macro_export]
+macro_rules! service {
+    (async $handle:path) => {
+        $crate::__stage!(async |request| $handle(request));
+    };
+    (async $handle:path, $options:ty) => {
+        $crate::__stage!(async $options, |options, request| $handle(options, request));
+    };
+    ($handle:path) => {
+        $crate::__stage!(|request| $handle(request));
+    };
+    ($handle:path, $options:ty) => {
+        $crate::__stage!($options, |options, request| $handle(options, request));
+    };
+}
+
+/// The handler's implementation behind [`middleware!`] and [`service!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __stage {
+    (async |$request:ident| $call:expr) => {
+        $crate::__export_async!(|raw| {
+            let $request = $crate::rt::enter(raw);
+            $crate::rt::leave_async($call.await)
+        });
+    };
+    (async $options:ty, |$opt:ident, $request:ident| $call:expr) => {
+        $crate::__export_async!(|raw| {
+            static __OPTIONS: $crate::rt::Options<$options> = $crate::rt::Options::new();
+            let $request = $crate::rt::enter(raw);
+            let $opt = __OPTIONS.get()?;
+            $crate::rt::leave_async($call.await)
+        });
+    };
+    (|$request:ident| $call:expr) => {
+        $crate::__export_sync!(|raw| {
+            let $request = $crate::rt::enter(raw);
+            $crate::rt::leave_sync($call)
+        });
+    };
+    ($options:ty, |$opt:ident, $request:ident| $call:expr) => {
+        $crate::__export_sync!(|raw| {
+            static __OPTIONS: $crate::rt::Options<$options> = $crate::rt::Options::new();
+            let $request = $crate::rt::enter(raw);
+            let $opt = __OPTIONS.get()?;
+            $crate::rt::leave_sync($call)
+        });
+    };
+}
+
+/// The sync-lifted export. Natively there is nothing to export, so that the
+/// unit tests of a stage link like any others.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_sync {
+    (|$raw:ident| $body:block) => {
+        const _: () = {
+            use $crate::bindings::exports::wasi::http::handler as __export;
+            struct __Stage;
+            impl __export::Guest for __Stage {
+                fn handle(
+                    $raw: __export::Request,
+                ) -> Result<__export::Response, __export::ErrorCode> {
+                    $body
+                }
+            }
+            #[cfg_attr(
+                target_family = "wasm",
+                unsafe(export_name = "wasi:http/handler@0.3.0#handle")
+            )]
+            #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
+            unsafe extern "C" fn __lifted(request: i32) -> *mut u8 {
+                // SAFETY: called by the canonical ABI alone, with an owned handle.
+                unsafe { __export::_export_handle_cabi::<__Stage>(request) }
+            }
+            #[cfg_attr(
+                target_family = "wasm",
+                unsafe(export_name = "cabi_post_wasi:http/handler@0.3.0#handle")
+            )]
+            #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
+            unsafe extern "C" fn __post(result: *mut u8) {
+                // SAFETY: called by the canonical ABI alone, with what `handle` returned.
+                unsafe { __export::__post_return_handle::<__Stage>(result) }
+            }
+        };
+    };
+}
+
+/// The async-lifted export with its callback.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_async {
+    (|$raw:ident| $body:block) => {
+        const _: () = {
+            use $crate::bindings::asynchronous::exports::wasi::http::handler as __export;
+            struct __Stage;
+            impl __export::Guest for __Stage {
+                async fn handle(
+                    $raw: __export::Request,
+                ) -> Result<__export::Response, __export::ErrorCode> {
+                    $body
+                }
+            }
+            #[cfg_attr(
+                target_family = "wasm",
+                unsafe(export_name = "[async-lift]wasi:http/handler@0.3.0#handle")
+            )]
+            #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
+            unsafe extern "C" fn __lifted(request: i32) -> i32 {
+                // SAFETY: called by the canonical ABI alone, with an owned handle.
+                unsafe { __export::_export_handle_cabi::<__Stage>(request) }
+            }
+            #[cfg_attr(
+                target_family = "wasm",
+                unsafe(export_name = "[callback][async-lift]wasi:http/handler@0.3.0#handle")
+            )]
+            #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
+            unsafe extern "C" fn __callback(event: u32, waitable: u32, code: u32) -> u32 {
+                // SAFETY: called by the canonical ABI alone, with an event.
+                unsafe { __export::__callback_handle(event, waitable, code) }
+            }
+        };
+    };
+}

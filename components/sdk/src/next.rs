@@ -1,0 +1,56 @@
+//! The next stage of the pipeline.
+
+use crate::bindings::{asynchronous, wasi};
+use crate::{Error, Request, Response};
+
+/// The next stage, called synchronously.
+pub struct Next(());
+
+impl Next {
+    #[doc(hidden)]
+    #[allow(clippy::new_without_default, reason = "made by the macros alone")]
+    pub const fn new() -> Self {
+        Self(())
+    }
+
+    /// Hand the request on and wait for the response.
+    ///
+    /// # Errors
+    /// The next stage's, or that the edited request could not be built.
+    pub fn call(&self, request: Request) -> Result<Response, Error> {
+        let request = request.into_raw()?;
+        wasi::http::handler::handle(request).map(Response::from_raw)
+    }
+}
+
+/// The next stage, called asynchronously.
+#[derive(Clone, Copy)]
+pub struct AsyncNext(());
+
+impl AsyncNext {
+    #[doc(hidden)]
+    #[allow(clippy::new_without_default, reason = "made by the macros alone")]
+    pub const fn new() -> Self {
+        Self(())
+    }
+
+    /// Hand the request on; the response comes when the future is awaited.
+    ///
+    /// # Errors
+    /// The next stage's, or that the edited request could not be built.
+    pub async fn call(&self, request: Request) -> Result<Response, Error> {
+        let request = request.into_raw()?;
+        let response = asynchronous::wasi::http::handler::handle(request).await?;
+        Ok(Response::from_raw(response))
+    }
+}
+
+/// Send a request to where its scheme and authority say, as far as the stage's
+/// grant allows; async form. The component imports `wasi:http/client`.
+///
+/// # Errors
+/// The host's: `HTTP-request-denied` for what is not granted.
+pub async fn send(request: Request) -> Result<Response, Error> {
+    let request = request.into_raw()?;
+    Ok(Response::from_raw(wasi::http::client::send(request).await?))
+}

@@ -1,0 +1,55 @@
+//! What the macros expand to. No part of the public interface.
+
+use crate::bindings::wasi::config::store;
+use crate::bindings::wasi::http::types;
+use crate::{Config, Error, FromConfig, Request, Response, internal, outstanding};
+use std::sync::OnceLock;
+
+/// Begin a request: what former answers of this instance have finished with is
+/// given back first, so that it can't pile up.
+pub fn enter(request: types::Request) -> Request {
+    outstanding::reclaim();
+    Request::from_raw(request)
+}
+
+/// End a request in the sync form, where nothing can run after the return.
+///
+/// # Errors
+/// The function's own, or that the response could not be built.
+pub fn leave_sync(response: Result<Response, Error>) -> Result<types::Response, Error> {
+    response?.into_raw(crate::Body::open)
+}
+
+/// End a request in the async form.
+///
+/// # Errors
+/// The function's own, or that the response could not be built.
+pub fn leave_async(response: Result<Response, Error>) -> Result<types::Response, Error> {
+    response?.into_raw(crate::Body::open_spawned)
+}
+
+/// A stage's typed configuration, read at the first request of an instance.
+pub struct Options<T>(OnceLock<Result<T, String>>);
+
+impl<T: FromConfig> Options<T> {
+    #[allow(clippy::new_without_default, reason = "made by the macros alone")]
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// `internal-error` that names every bad key, on each request.
+    pub fn get(&self) -> Result<&T, Error> {
+        let options = self.0.get_or_init(|| {
+            let entries = store::get_all().map_err(|error| match error {
+                store::Error::Upstream(reason) | store::Error::Io(reason) => reason,
+            })?;
+            Config::read(entries)
+        });
+        options
+            .as_ref()
+            .map_err(|reason| internal(format!("configuration: {reason}")))
+    }
+}

@@ -1,0 +1,268 @@
+//! From composed bytes to a segment that can be instantiated.
+//!
+//! [`Runtime`] is Wasmtime's engine with linkspan's choices and the thread that
+//! advances its epoch. Its pooling allocator is sized from the pipelines: an
+//! instance's memories and tables come from slots that exist already, so that an
+//! instantiation costs microseconds, and running out is an error that the engine
+//! room turns into waiting, never a growing process.
+
+use super::compose::{Composed, stage_of};
+use crate::component::{Lift, Shape};
+use crate::host::state::EPOCH_TICK;
+use crate::host::{self, Budget, InstanceState, Scope};
+use crate::plan::PipelineLimits;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use wasmtime::component::Linker;
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+/// Bytes of address space that each linear memory reserves. Growth within it
+/// moves nothing.
+const MEMORY_RESERVATION: u64 = 64 << 20;
+
+/// The stack of one guest call, in bytes, and how much of it WebAssembly may use.
+const STACK: usize = 1 << 20;
+const WASM_STACK: usize = 512 << 10;
+
+/// What one instance of a segment takes from the pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolSize {
+    /// Instances that there may be at once, in all workers.
+    pub instances: u32,
+    /// Core instances of one, with an allowance for the adapters between stages.
+    pub core_instances: u32,
+    /// Linear memories of one.
+    pub memories: u32,
+    /// Tables of one.
+    pub tables: u32,
+    /// Stages of one.
+    pub stages: u32,
+    /// Bytes of the largest linear memory.
+    pub memory_bytes: usize,
+    /// Elements of the largest table.
+    pub table_elements: usize,
+}
+
+impl PoolSize {
+    /// What `instances` instances of a chain of `shapes` need.
+    pub fn of<'a>(
+        shapes: impl IntoIterator<Item = &'a Shape>,
+        instances: u32,
+        budget: &Budget,
+    ) -> Self {
+        let mut size = Self {
+            instances,
+            memory_bytes: budget.one_memory,
+            table_elements: budget.table_elements,
+            ..Self::default()
+        };
+        for shape in shapes {
+            size.stages += 1;
+            // wit-component adds a shim and a fix-up to each core module, and
+            // Wasmtime an adapter to each joint: both count.
+            size.core_instances += shape.core_instances + 4;
+            size.memories += shape.memories;
+            // Shims bring a table each.
+            size.tables += shape.tables + 1;
+        }
+        size
+    }
+}
+
+/// Wasmtime's engine, and its clock.
+#[derive(Clone)]
+pub struct Runtime {
+    engine: wasmtime::Engine,
+    /// Dropping the last one ends the clock's thread.
+    _alive: Arc<()>,
+}
+
+/// Why there is no engine or no segment.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct RuntimeError(wasmtime::Error);
+
+impl From<wasmtime::Error> for RuntimeError {
+    fn from(error: wasmtime::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl Runtime {
+    /// An engine whose pool has room for `segments`, and for no more than
+    /// `instances` instances in all.
+    ///
+    /// # Errors
+    /// If the address space for the pool can't be reserved, or no thread started.
+    pub fn new(segments: &[PoolSize], instances: u32) -> Result<Self, RuntimeError> {
+        let mut config = wasmtime::Config::new();
+        config
+            .wasm_component_model_async(true)
+            .wasm_component_model_more_async_builtins(true)
+            .wasm_component_model_async_stackful(true)
+            .wasm_component_model_implements(true)
+            .epoch_interruption(true)
+            .max_wasm_stack(WASM_STACK)
+            .async_stack_size(STACK)
+            .memory_reservation(MEMORY_RESERVATION)
+            .memory_guard_size(64 << 10)
+            .allocation_strategy(pool(segments, instances));
+        let engine = wasmtime::Engine::new(&config)?;
+        let alive = Arc::new(());
+        tick(engine.weak(), Arc::downgrade(&alive))?;
+        Ok(Self { engine, _alive: alive })
+    }
+
+    /// Wasmtime's engine.
+    pub fn engine(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+}
+
+fn pool(segments: &[PoolSize], instances: u32) -> wasmtime::PoolingAllocationConfig {
+    let largest = |of: fn(&PoolSize) -> u32| segments.iter().map(of).max().unwrap_or(1).max(1);
+    // All segments full, but never more than the bound on instances allows.
+    let total = |of: fn(&PoolSize) -> u32| {
+        let sum = segments.iter().map(|s| u64::from(s.instances) * u64::from(of(s))).sum::<u64>();
+        let bound = u64::from(instances) * u64::from(largest(of));
+        u32::try_from(sum.min(bound).max(1)).unwrap_or(u32::MAX)
+    };
+    let memory = segments.iter().map(|s| s.memory_bytes).max().unwrap_or(0);
+    let elements = segments.iter().map(|s| s.table_elements).max().unwrap_or(0);
+    let mut pool = wasmtime::PoolingAllocationConfig::new();
+    pool.total_component_instances(total(|s| s.stages + 1))
+        .total_core_instances(total(|s| s.core_instances))
+        .total_memories(total(|s| s.memories))
+        .total_tables(total(|s| s.tables))
+        // A chain of async stages holds a stack in each of them.
+        .total_stacks(total(|s| s.stages + 1))
+        .max_core_instances_per_component(largest(|s| s.core_instances))
+        .max_memories_per_component(largest(|s| s.memories))
+        .max_tables_per_component(largest(|s| s.tables))
+        .max_memories_per_module(4)
+        .max_tables_per_module(8)
+        .max_core_instance_size(4 << 20)
+        .max_component_instance_size(4 << 20)
+        .max_memory_size(memory.max(64 << 10))
+        .table_elements(elements.max(1_000))
+        // Memories are reset by copying up to this much instead of by a system
+        // call; it stays resident in each free slot.
+        .linear_memory_keep_resident(32 << 10)
+        .table_keep_resident(4 << 10)
+        .async_stack_keep_resident(16 << 10);
+    pool
+}
+
+/// Starts the thread that advances the epoch until `alive` is gone.
+fn tick(engine: wasmtime::EngineWeak, alive: Weak<()>) -> Result<(), RuntimeError> {
+    let clock = move || {
+        while alive.strong_count() > 0 {
+            std::thread::sleep(EPOCH_TICK);
+            let Some(engine) = engine.upgrade() else { return };
+            engine.increment_epoch();
+        }
+    };
+    std::thread::Builder::new()
+        .name("linkspan-epoch".to_owned())
+        .spawn(clock)
+        .map_err(wasmtime::Error::from)?;
+    Ok(())
+}
+
+/// A number that no other segment of this process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SegmentId(u64);
+
+/// Stages that are composed, compiled and instantiated as one.
+pub struct Segment {
+    /// Tells segments apart, also those of equal content.
+    pub id: SegmentId,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// What each instance may use.
+    pub budget: Budget,
+    /// The limits of its pipeline.
+    pub limits: PipelineLimits,
+    /// How the first stage is lifted: whether an instance can take a request
+    /// while another one waits in it.
+    pub lift: Lift,
+    /// The stages' own worlds, the service's last.
+    pub scopes: Vec<Scope>,
+    pre: ServicePre<InstanceState>,
+    places: Vec<(Range<usize>, Vec<usize>)>,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Segment").field("id", &self.id).field("pipeline", &self.pipeline).finish()
+    }
+}
+
+/// What a segment is made of, beside its bytes.
+pub struct Blueprint {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// What each instance may use.
+    pub budget: Budget,
+    /// The limits of its pipeline.
+    pub limits: PipelineLimits,
+    /// How the first stage is lifted.
+    pub lift: Lift,
+    /// The stages' own worlds, the service's last.
+    pub scopes: Vec<Scope>,
+}
+
+impl Segment {
+    /// Compiles `composed` and links it to the host.
+    ///
+    /// # Errors
+    /// If the component can't be compiled, or imports what the host does not have.
+    pub fn compile(
+        runtime: &Runtime,
+        composed: Composed,
+        blueprint: Blueprint,
+    ) -> Result<Self, RuntimeError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let Blueprint { pipeline, budget, limits, lift, scopes } = blueprint;
+        let component = wasmtime::component::Component::new(runtime.engine(), &composed.bytes)?;
+        let mut linker = Linker::new(runtime.engine());
+        host::add_to_linker(&mut linker, &component, &|name| {
+            stage_of(name)
+                .and_then(|stage| scopes.get(stage))
+                .cloned()
+                .ok_or_else(|| wasmtime::format_err!("`{name}` is no stage's import"))
+        })?;
+        let pre = ServicePre::new(linker.instantiate_pre(&component)?)?;
+        Ok(Self {
+            id: SegmentId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            pipeline,
+            budget,
+            limits,
+            lift,
+            scopes,
+            pre,
+            places: composed.places,
+        })
+    }
+
+    /// Ready to be instantiated.
+    pub fn pre(&self) -> &ServicePre<InstanceState> {
+        &self.pre
+    }
+
+    /// Whose code `error` came from, if it was a trap in one component's code.
+    pub fn blame(&self, error: &wasmtime::Error) -> Option<String> {
+        let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
+        let stages = backtrace.frames().iter().find_map(|frame| {
+            let offset = frame.module_offset()?;
+            self.places.iter().find(|(range, _)| range.contains(&offset)).map(|(_, stages)| stages)
+        })?;
+        let names: Vec<_> = stages
+            .iter()
+            .filter_map(|stage| self.scopes.get(*stage))
+            .map(|scope| scope.id.to_string())
+            .collect();
+        Some(names.join(" or "))
+    }
+}

@@ -1,0 +1,199 @@
+//! Static composition: the stages of a segment become one component.
+//!
+//! Each stage's `wasi:http/handler` import is joined to the next stage's export.
+//! A composition merges equal imports, which would make one stage's configuration
+//! and capabilities everybody's. So an import that is each stage's own is imported
+//! under a plain name that tells the stages apart, `stage2-wasi-config-store`,
+//! which is encoded as `(implements "wasi:config/store@...")` and answered per
+//! stage by the host.
+//!
+//! Bounds: the plan allows 16 middleware in front of a service. A component that
+//! stands at several stages is embedded, and compiled, once.
+
+use crate::component::{Component, Digest, Interface};
+use crate::host::catalog::HANDLER;
+use crate::host::{Offer, Reach};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use wac_graph::types::Package;
+use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
+
+/// The name under which a composition exports its handler.
+pub const EXPORT: &str = "wasi:http/handler@0.3.0";
+
+/// How the imports of a composition are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// An import that is each stage's own has a name of its own: for linkspan.
+    PerStage,
+    /// Plain interface names only, merged: for other hosts.
+    Portable,
+}
+
+/// A stage to be composed.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Its place in the pipeline, which its own imports are named after.
+    pub index: usize,
+    /// What stands there.
+    pub component: &'a Component,
+}
+
+/// A composition's bytes, and where in them each component is.
+#[derive(Debug)]
+pub struct Composed {
+    /// A component that exports `wasi:http/handler`.
+    pub bytes: Vec<u8>,
+    /// The places of the components that were joined, and at which stages each
+    /// stands: tells a trap's stage by its code's offset.
+    pub places: Vec<(Range<usize>, Vec<usize>)>,
+}
+
+/// Why stages can't be composed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ComposeError {
+    /// The stage that does not fit, if it is one.
+    pub stage: Option<usize>,
+    /// What does not fit, in words.
+    pub message: String,
+}
+
+impl ComposeError {
+    fn at(stage: usize, error: impl std::fmt::Display) -> Self {
+        Self { stage: Some(stage), message: format!("{error:#}") }
+    }
+}
+
+/// The plain name of a stage's own import of `interface`.
+fn label(stage: usize, interface: &Interface) -> String {
+    let package = interface.package.replace(':', "-");
+    format!("stage{stage}-{package}-{name}", name = interface.name)
+}
+
+/// The stage whose own import `label` is.
+pub fn stage_of(label: &str) -> Option<usize> {
+    label.strip_prefix("stage")?.split_once('-')?.0.parse().ok()
+}
+
+/// Joins `members`, of which the last is the service.
+///
+/// # Errors
+/// [`ComposeError`] if a member has no handler, if its types differ from its
+/// neighbour's, or if the composition would not be valid.
+pub fn compose(members: &[Member<'_>], naming: Naming) -> Result<Composed, ComposeError> {
+    let mut graph = CompositionGraph::new();
+    let mut packages: BTreeMap<Digest, PackageId> = BTreeMap::new();
+    let mut next: Option<NodeId> = None;
+    for member in members.iter().rev() {
+        let package = match packages.get(&member.component.digest) {
+            Some(package) => *package,
+            None => register(&mut graph, member, packages.len())?,
+        };
+        packages.insert(member.component.digest, package);
+        let handler = join(&mut graph, package, member, next, naming)?;
+        next = Some(handler);
+    }
+    let entry = next.ok_or_else(|| ComposeError {
+        stage: None,
+        message: "a pipeline needs at least a service".to_owned(),
+    })?;
+    let whole = |message: String| ComposeError { stage: None, message };
+    graph.export(entry, EXPORT).map_err(|error| whole(error.to_string()))?;
+    let bytes = graph
+        .encode(EncodeOptions { validate: true, ..EncodeOptions::default() })
+        .map_err(|error| whole(format!("{:#}", anyhow::Error::from(error))))?;
+    let places = places(&bytes, members);
+    Ok(Composed { bytes, places })
+}
+
+fn register(
+    graph: &mut CompositionGraph,
+    member: &Member<'_>,
+    number: usize,
+) -> Result<PackageId, ComposeError> {
+    let name = format!("linkspan:component{number}");
+    let bytes = member.component.bytes.to_vec();
+    let package = Package::from_bytes(&name, None, bytes, graph.types_mut())
+        .map_err(|error| ComposeError::at(member.index, error))?;
+    graph.register_package(package).map_err(|error| ComposeError::at(member.index, error))
+}
+
+/// Instantiates a member, gives it its own imports and the next handler, and
+/// returns the handler that it exports.
+fn join(
+    graph: &mut CompositionGraph,
+    package: PackageId,
+    member: &Member<'_>,
+    next: Option<NodeId>,
+    naming: Naming,
+) -> Result<NodeId, ComposeError> {
+    let at = |error: &dyn std::fmt::Display| ComposeError::at(member.index, error);
+    let instance = graph.instantiate(package);
+    for import in &member.component.shape.imports {
+        let Some(interface) = &import.interface else { continue };
+        let argument = if interface.is(HANDLER.0, HANDLER.1) {
+            match next {
+                Some(next) => next,
+                // A service that names the interface and never calls it: the
+                // composition imports it, and the host answers that it is denied.
+                None => continue,
+            }
+        } else {
+            let own = Offer::find(interface).is_some_and(|offer| offer.reach == Reach::Stage);
+            if naming == Naming::Portable || !own {
+                continue;
+            }
+            let kind = graph.types()[graph[package].ty()].imports[&import.name];
+            graph.import(label(member.index, interface), kind).map_err(|error| at(&error))?
+        };
+        graph
+            .set_instantiation_argument(instance, &import.name, argument)
+            .map_err(|error| at(&format!("{:#}", anyhow::Error::from(error))))?;
+    }
+    let export = member.component.shape.handler_export().ok_or_else(|| {
+        at(&"the component exports no `wasi:http/handler`")
+    })?;
+    graph.alias_instance_export(instance, export).map_err(|error| at(&error))
+}
+
+/// Finds the joined components in the composition, which embeds them unchanged.
+fn places(bytes: &[u8], members: &[Member<'_>]) -> Vec<(Range<usize>, Vec<usize>)> {
+    let mut stages: BTreeMap<Digest, (&[u8], Vec<usize>)> = BTreeMap::new();
+    for member in members {
+        let entry = stages
+            .entry(member.component.digest)
+            .or_insert_with(|| (&member.component.bytes, Vec::new()));
+        entry.1.push(member.index);
+    }
+    let mut places: Vec<_> = wasmparser::Parser::new(0)
+        .parse_all(bytes)
+        .filter_map(|payload| match payload {
+            Ok(wasmparser::Payload::ComponentSection { unchecked_range, .. }) => {
+                Some(unchecked_range.start as usize..unchecked_range.end as usize)
+            }
+            _ => None,
+        })
+        .filter_map(|range| {
+            let embedded = bytes.get(range.clone())?;
+            let (_, stages) = stages.values().find(|(component, _)| *component == embedded)?;
+            Some((range, stages.clone()))
+        })
+        .collect();
+    places.sort_by_key(|(range, _)| range.start);
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_tell_their_stage() {
+        let interface = Interface::parse("wasi:config/store@0.2.0-rc.1").expect("an interface");
+        assert_eq!(label(12, &interface), "stage12-wasi-config-store");
+        assert_eq!(stage_of("stage12-wasi-config-store"), Some(12));
+        assert_eq!(stage_of("wasi:config/store"), None);
+        assert_eq!(stage_of("stages-x"), None);
+    }
+}

@@ -1,0 +1,13 @@
+//! Stages become something that runs.
+//!
+//! [`check`] says whether a component may stand at a stage, [`compose`] joins the
+//! stages of a segment into one component with wac, and [`compile`] makes that
+//! component ready to be instantiated. Called by `gateway::build` and by the
+//! commands that look at pipelines; never on the path of a request.
+
+pub mod check;
+pub mod compile;
+pub mod compose;
+
+pub use compile::{PoolSize, Runtime, RuntimeError, Segment};
+pub use compose::{ComposeError, Composed, Member, Naming, compose};

@@ -1,0 +1,69 @@
+//! `linkspan compose`: a pipeline as one component, as linkspan would compile it or
+//! for other hosts.
+
+use super::Failed;
+use crate::chain::Naming;
+use crate::component::{Digest, Interface};
+use crate::config::Diagnostics;
+use crate::gateway::build::{Components, compose_pipeline, load_components};
+use crate::host::{Offer, Reach};
+use crate::plan::Pipeline;
+use std::path::Path;
+
+/// Runs the command.
+pub(super) fn run(file: &Path, name: &str, output: &Path, portable: bool) -> Result<(), Failed> {
+    let (plan, _) = crate::plan::load(file).map_err(Failed::wrong)?;
+    let Some(index) = plan.find_pipeline(name) else {
+        let names: Vec<_> = plan.pipelines.iter().map(|pipeline| &*pipeline.name).collect();
+        let known = names.join("`, `");
+        return Err(Failed::wrong(format!("there is no pipeline `{name}`; there are `{known}`")));
+    };
+    let pipeline = plan.pipeline(index);
+    let mut diagnostics = plan.diagnostics();
+    let components = load_components(&plan, &mut diagnostics);
+    let naming = match portable {
+        true => {
+            check_portable(pipeline, &components, &mut diagnostics);
+            Naming::Portable
+        }
+        false => Naming::PerStage,
+    };
+    if diagnostics.has_errors() {
+        return Err(Failed::wrong(diagnostics));
+    }
+    let composed = compose_pipeline(pipeline, &components, naming, &mut diagnostics)
+        .ok_or_else(|| Failed::wrong(&diagnostics))?;
+    std::fs::write(output, &composed.bytes)
+        .map_err(|error| Failed::system(format!("cannot write `{}`: {error}", output.display())))?;
+    let stages = pipeline.all_stages().count();
+    let (size, digest) = (composed.bytes.len(), Digest::of(&composed.bytes));
+    println!("{}: {stages} stages, {size} bytes, sha256 {digest}", output.display());
+    Ok(())
+}
+
+/// What a stage has of its own would become everybody's, or nobody's, elsewhere.
+fn check_portable(pipeline: &Pipeline, components: &Components, diagnostics: &mut Diagnostics) {
+    for stage in pipeline.all_stages() {
+        let reason = if !stage.config.is_empty() {
+            Some("it has a configuration of its own".to_owned())
+        } else if stage.grants.env.as_ref().is_some_and(|env| !env.is_empty()) {
+            Some("it has an environment of its own".to_owned())
+        } else {
+            components.get(stage.component).and_then(|component| {
+                let own = |interface: &&Interface| {
+                    interface.package.starts_with("linkspan:")
+                        && Offer::find(interface).is_some_and(|offer| offer.reach == Reach::Stage)
+                };
+                let imports = component.shape.imports.iter();
+                let found = imports.filter_map(|import| import.interface.as_ref()).find(own)?;
+                Some(format!("it imports `{found}`, which only linkspan has"))
+            })
+        };
+        if let Some(reason) = reason {
+            diagnostics
+                .error(stage.span, format!("stage `{}` can't be composed for other hosts", stage.id))
+                .label(reason)
+                .help("leave `--portable` out, or take the stage out of the pipeline");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `linkspan inspect`: a component from the outside.
+
+use super::Failed;
+use crate::component::{Component, Role, Shape};
+use crate::host::catalog::{Grant, HANDLER};
+use crate::host::{Offer, Reach};
+use std::path::Path;
+
+/// Runs the command.
+pub(super) fn run(path: &Path, json: bool) -> Result<(), Failed> {
+    let component = Component::load(path).map_err(Failed::wrong)?;
+    match json {
+        true => println!("{:#}", to_json(&component)),
+        false => print_text(&component)?,
+    }
+    Ok(())
+}
+
+/// The world of `component` as WIT.
+fn world(component: &Component) -> Result<String, Failed> {
+    let wrong = |error| Failed::wrong(format!("the component's world can't be read: {error:#}"));
+    let decoded = wit_component::decode(&component.bytes).map_err(wrong)?;
+    let mut printer = wit_component::WitPrinter::default();
+    printer.print(decoded.resolve(), decoded.package(), &[]).map_err(wrong)?;
+    Ok(printer.output.to_string())
+}
+
+/// What an import is to linkspan.
+fn status(name: &str, offer: Option<&Offer>) -> String {
+    match offer {
+        None if name.contains("wasi:http/handler@") => "the next stage".to_owned(),
+        None => "not offered".to_owned(),
+        Some(offer) => {
+            let whose = match offer.reach {
+                Reach::Shared => "shared",
+                Reach::Stage => "the stage's own",
+            };
+            match offer.grant {
+                Grant::None => whose.to_owned(),
+                grant => format!("{whose}; needs `grant = {{ {grant} }}`"),
+            }
+        }
+    }
+}
+
+fn offers(shape: &Shape) -> impl Iterator<Item = (&str, Option<&'static Offer>)> {
+    shape.imports.iter().map(|import| {
+        let interface = import.interface.as_ref().filter(|i| !i.is(HANDLER.0, HANDLER.1));
+        (import.name.as_str(), interface.and_then(Offer::find))
+    })
+}
+
+/// The grants that the component needs, as TOML.
+fn grants(shape: &Shape) -> Vec<String> {
+    let mut grants: Vec<String> = offers(shape)
+        .filter_map(|(_, offer)| offer.map(|offer| offer.grant))
+        .filter(|grant| *grant != Grant::None)
+        .map(|grant| grant.to_string())
+        .collect();
+    grants.sort();
+    grants.dedup();
+    grants
+}
+
+fn print_text(component: &Component) -> Result<(), Failed> {
+    let shape = &component.shape;
+    println!("component  {}", component.path.display());
+    println!("size       {} bytes", component.bytes.len());
+    println!("sha256     {}", component.digest);
+    println!("role       {}", shape.role());
+    if shape.role() != Role::None {
+        println!("lift       {}", shape.lift());
+    }
+    println!(
+        "needs      {} core instances, {} memories, {} tables",
+        shape.core_instances, shape.memories, shape.tables,
+    );
+    println!("\nimports");
+    let width = shape.imports.iter().map(|import| import.name.len()).max().unwrap_or(0);
+    for (name, offer) in offers(shape) {
+        println!("  {name:width$}  {}", status(name, offer));
+    }
+    println!("\nexports");
+    for name in &shape.exports {
+        println!("  {name}");
+    }
+    let grants = grants(shape);
+    if !grants.is_empty() {
+        println!("\nthe stage's grants\n  grant = {{ {} }}", grants.join(", "));
+    }
+    println!("\nworld\n{}", world(component)?.trim_end());
+    Ok(())
+}
+
+fn to_json(component: &Component) -> serde_json::Value {
+    let shape = &component.shape;
+    let imports: Vec<_> = offers(shape)
+        .map(|(name, offer)| serde_json::json!({ "name": name, "status": status(name, offer) }))
+        .collect();
+    serde_json::json!({
+        "path": component.path.display().to_string(),
+        "size": component.bytes.len(),
+        "sha256": component.digest.to_string(),
+        "role": shape.role().to_string(),
+        "lift": shape.lift().to_string(),
+        "core_instances": shape.core_instances,
+        "memories": shape.memories,
+        "tables": shape.tables,
+        "imports": imports,
+        "exports": shape.exports,
+        "grants": grants(shape),
+    })
+}

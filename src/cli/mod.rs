@@ -1,0 +1,130 @@
+//! The command line: one file a command. Errors become text and exit codes here and
+//! nowhere else.
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | it worked; for `serve`: it stopped, and every request was finished |
+//! | 1 | the configuration, a component or a composition is wrong, as printed |
+//! | 2 | the command line is wrong |
+//! | 3 | the system refused something: an address is taken, a file can't be written |
+//! | 4 | `serve` stopped, and had to cut requests that did not finish in time |
+
+mod bench;
+mod check;
+mod compose;
+mod inspect;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// In-process middleware composition gateway.
+#[derive(Debug, Parser)]
+#[command(name = "linkspan", version, about, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 success; 1 the configuration or a component is wrong; 2 the command \
+line is wrong; 3 the system refused something; 4 stopped with requests cut off";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the pipelines of a configuration
+    Serve {
+        /// The configuration, in TOML
+        file: PathBuf,
+        /// How log lines look
+        #[arg(long, value_enum, default_value_t = serve::LogFormat::Text)]
+        log_format: serve::LogFormat,
+    },
+    /// Say everything that is wrong with a configuration
+    Check {
+        /// The configuration, in TOML
+        file: PathBuf,
+        /// How findings look
+        #[arg(long, value_enum, default_value_t = check::Format::Text)]
+        format: check::Format,
+    },
+    /// Write a pipeline as one component
+    Compose {
+        /// The configuration, in TOML
+        file: PathBuf,
+        /// The pipeline's name
+        #[arg(long)]
+        pipeline: String,
+        /// Where to write the component
+        #[arg(short, long)]
+        output: PathBuf,
+        /// Import plain interfaces only, so that other hosts can run it
+        #[arg(long)]
+        portable: bool,
+    },
+    /// Show what a component imports, exports and needs
+    Inspect {
+        /// The component
+        component: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure, in this process
+    Bench {
+        #[command(subcommand)]
+        what: bench::Bench,
+    },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+}
+
+/// Why a command failed: what to print, and how to exit.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    message: String,
+    code: u8,
+}
+
+impl Failed {
+    /// The configuration or a component is wrong.
+    pub(crate) fn wrong(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 1 }
+    }
+
+    /// The system refused something.
+    pub(crate) fn system(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 3 }
+    }
+
+    /// `serve` had to cut requests.
+    pub(crate) fn cut(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 4 }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Serve { file, log_format } => serve::run(&file, log_format),
+        Command::Check { file, format } => check::run(&file, format),
+        Command::Compose { file, pipeline, output, portable } => {
+            compose::run(&file, &pipeline, &output, portable)
+        }
+        Command::Inspect { component, json } => inspect::run(&component, json),
+        Command::Bench { what } => bench::run(&what),
+        Command::Schema => {
+            println!("{:#}", crate::config::schema());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("{}", failed.message.trim_end());
+            ExitCode::from(failed.code)
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What a component imports, exports and needs, read from its bytes.
+//!
+//! Nothing is compiled or run. The whole binary is validated first, so that the
+//! rest of linkspan never meets a malformed component.
+
+use super::Interface;
+use std::fmt;
+use wasmparser::{
+    CanonicalFunction, CanonicalOption, Chunk, ComponentExternalKind, Encoding, Parser, Payload,
+    Validator, WasmFeatures,
+};
+
+/// Why bytes are not a component that can be inspected.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The bytes are a core module.
+    #[error("it is a core WebAssembly module")]
+    CoreModule,
+    /// The bytes are WebAssembly's text format.
+    #[error("it is WebAssembly text, not binary")]
+    Text,
+    /// The bytes are no valid WebAssembly.
+    #[error("{0}")]
+    Invalid(#[from] wasmparser::BinaryReaderError),
+}
+
+/// What a component can be in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Exports `wasi:http/handler` and calls the one that it imports.
+    Middleware,
+    /// Exports `wasi:http/handler` and calls no other.
+    Service,
+    /// Exports no `wasi:http/handler`.
+    None,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Middleware => "middleware",
+            Self::Service => "service",
+            Self::None => "neither middleware nor service",
+        })
+    }
+}
+
+/// How the functions that a component exports are lifted.
+///
+/// The canonical ABI lets a guest choose for each export; it decides what a hop
+/// costs and whether an instance can serve several requests at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lift {
+    /// Each call blocks its instance until it returns.
+    Sync,
+    /// Calls can overlap in one instance.
+    Async,
+    /// Some exports are lifted one way and some the other.
+    Mixed,
+}
+
+impl fmt::Display for Lift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+            Self::Mixed => "sync and async",
+        })
+    }
+}
+
+/// An import of a component's top level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The name as it is written: an interface's, or a plain one.
+    pub name: String,
+    /// The interface that is imported, also under a plain name with
+    /// `(implements "...")`.
+    pub interface: Option<Interface>,
+    /// What is imported.
+    pub kind: ComponentExternalKind,
+}
+
+/// A component's outline.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Imports of the top level, in order.
+    pub imports: Vec<Import>,
+    /// Names that the top level exports, in order.
+    pub exports: Vec<String>,
+    /// Core instances that one instance of the component has.
+    pub core_instances: u32,
+    /// Linear memories that it defines.
+    pub memories: u32,
+    /// Tables that it defines.
+    pub tables: u32,
+    sync_lifts: u32,
+    async_lifts: u32,
+    calls_handler: bool,
+}
+
+impl Shape {
+    /// The `wasi:http/handler` that is exported, if there is one.
+    pub fn handler_export(&self) -> Option<&str> {
+        self.exports
+            .iter()
+            .find(|name| Interface::parse(name).is_some_and(|i| i.is("wasi:http", "handler")))
+            .map(String::as_str)
+    }
+
+    /// The `wasi:http/handler` that is imported, if there is one.
+    pub fn handler_import(&self) -> Option<&Import> {
+        self.imports
+            .iter()
+            .find(|i| i.interface.as_ref().is_some_and(|i| i.is("wasi:http", "handler")))
+    }
+
+    /// What the component can be in a pipeline.
+    ///
+    /// An import of `handler` alone does not make a middleware: many services
+    /// name the interface (for its types, say) and never call it. What counts is
+    /// whether a core module imports the `handle` function.
+    pub fn role(&self) -> Role {
+        match (self.handler_export(), self.handler_import()) {
+            (None, _) => Role::None,
+            (Some(_), Some(_)) if self.calls_handler => Role::Middleware,
+            (Some(_), _) => Role::Service,
+        }
+    }
+
+    /// How the component's exports are lifted.
+    pub fn lift(&self) -> Lift {
+        match (self.sync_lifts, self.async_lifts) {
+            (_, 0) => Lift::Sync,
+            (0, _) => Lift::Async,
+            _ => Lift::Mixed,
+        }
+    }
+}
+
+/// Validates `bytes` and reads the outline of the component in them.
+///
+/// # Errors
+/// [`InspectError`] if the bytes are no valid component.
+pub fn inspect(bytes: &[u8]) -> Result<Shape, InspectError> {
+    if bytes.trim_ascii_start().starts_with(b"(") {
+        return Err(InspectError::Text);
+    }
+    if Parser::is_core_wasm(bytes) {
+        return Err(InspectError::CoreModule);
+    }
+    Validator::new_with_features(WasmFeatures::all()).validate_all(bytes)?;
+    let mut shape = Shape::default();
+    read_component(Parser::new(0), bytes, 0, &mut shape)?;
+    Ok(shape)
+}
+
+/// Adds the component at the start of `bytes`, and all that is nested in it, to
+/// `shape`. Imports and exports count at `depth` 0 only.
+fn read_component(
+    mut parser: Parser,
+    mut bytes: &[u8],
+    depth: u32,
+    shape: &mut Shape,
+) -> Result<(), wasmparser::BinaryReaderError> {
+    loop {
+        let (payload, consumed) = match parser.parse(bytes, true)? {
+            Chunk::Parsed { payload, consumed } => (payload, consumed),
+            // `eof` is true, so that the parser never asks for more.
+            Chunk::NeedMoreData(_) => return Ok(()),
+        };
+        let mut rest = &bytes[consumed..];
+        match payload {
+            Payload::ModuleSection { parser, unchecked_range } => {
+                let nested = &bytes[consumed..];
+                read_module(parser, nested, shape)?;
+                rest = &nested[(unchecked_range.end - unchecked_range.start) as usize..];
+            }
+            Payload::ComponentSection { parser, unchecked_range } => {
+                let nested = &bytes[consumed..];
+                read_component(parser, nested, depth + 1, shape)?;
+                rest = &nested[(unchecked_range.end - unchecked_range.start) as usize..];
+            }
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    let import = import?;
+                    let named = import.name.implements.unwrap_or(import.name.name);
+                    shape.imports.push(Import {
+                        name: import.name.name.to_owned(),
+                        interface: Interface::parse(named),
+                        kind: import.ty.kind(),
+                    });
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    shape.exports.push(export?.name.name.to_owned());
+                }
+            }
+            Payload::InstanceSection(section) => shape.core_instances += section.count(),
+            Payload::ComponentCanonicalSection(section) => {
+                for function in section {
+                    if let CanonicalFunction::Lift { options, .. } = function? {
+                        match options.contains(&CanonicalOption::Async) {
+                            true => shape.async_lifts += 1,
+                            false => shape.sync_lifts += 1,
+                        }
+                    }
+                }
+            }
+            Payload::Version { encoding, .. } => debug_assert_eq!(encoding, Encoding::Component),
+            Payload::End(_) => return Ok(()),
+            _ => {}
+        }
+        bytes = rest;
+    }
+}
+
+/// Adds what a core module defines, and whether it calls the next handler.
+fn read_module(
+    mut parser: Parser,
+    mut bytes: &[u8],
+    shape: &mut Shape,
+) -> Result<(), wasmparser::BinaryReaderError> {
+    loop {
+        let (payload, consumed) = match parser.parse(bytes, true)? {
+            Chunk::Parsed { payload, consumed } => (payload, consumed),
+            Chunk::NeedMoreData(_) => return Ok(()),
+        };
+        match payload {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    shape.calls_handler |= import.name.ends_with("handle")
+                        && Interface::parse(import.module)
+                            .is_some_and(|i| i.is("wasi:http", "handler"));
+                }
+            }
+            Payload::MemorySection(section) => shape.memories += section.count(),
+            Payload::TableSection(section) => shape.tables += section.count(),
+            Payload::CodeSectionStart { size, .. } => {
+                // The code itself says nothing about the outline.
+                parser.skip_section();
+                bytes = &bytes[consumed + size as usize..];
+                continue;
+            }
+            Payload::End(_) => return Ok(()),
+            _ => {}
+        }
+        bytes = &bytes[consumed..];
+    }
+}

@@ -1,0 +1,107 @@
+//! Component files: read once, hashed once, and understood without running them.
+//!
+//! Called by `gateway::build`, which turns a plan into something that runs, and by
+//! `linkspan inspect`. This room reads bytes and says what they are; it never
+//! compiles them and never decides whether a pipeline may use them (that is
+//! `chain::check`).
+//!
+//! Bounds: a file of more than [`MAX_COMPONENT_BYTES`] is refused before it is read.
+
+pub mod inspect;
+pub mod interface;
+
+pub use inspect::{Lift, Role, Shape};
+pub use interface::Interface;
+
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The largest component file that is read, in bytes. The largest that languages
+/// make today (Python) are about 20 MB.
+pub const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The SHA-256 of a component's bytes: its identity everywhere in linkspan.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// Hashes `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{self}")
+    }
+}
+
+/// A component whose bytes are in memory and whose shape is known.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// The bytes that were hashed: what is composed and compiled, whatever
+    /// happens to the file afterwards.
+    pub bytes: Arc<[u8]>,
+    /// The hash of `bytes`.
+    pub digest: Digest,
+    /// What the component imports, exports and needs.
+    pub shape: Shape,
+}
+
+/// Why a component could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file can't be read.
+    #[error("cannot read `{path}`: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is larger than [`MAX_COMPONENT_BYTES`].
+    #[error("`{path}` has {size} bytes, more than the {MAX_COMPONENT_BYTES} that a component may have")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The bytes are no component.
+    #[error("`{path}` is not a component: {source}")]
+    Inspect {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: inspect::InspectError,
+    },
+}
+
+impl Component {
+    /// Reads, hashes and inspects the component at `path`.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let read = |source| LoadError::Read { path: path.to_owned(), source };
+        let size = std::fs::metadata(path).map_err(read)?.len();
+        if size > MAX_COMPONENT_BYTES {
+            return Err(LoadError::TooLarge { path: path.to_owned(), size });
+        }
+        let bytes: Arc<[u8]> = std::fs::read(path).map_err(read)?.into();
+        let shape = inspect::inspect(&bytes)
+            .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), digest: Digest::of(&bytes), bytes, shape })
+    }
+}

@@ -1,0 +1,383 @@
+//! Checks a tree against the key tables.
+
+use std::time::Duration;
+
+use super::diagnostic::Diagnostics;
+use super::fields::{Checked, Field, Fields, Item, Named};
+use super::keys::{Key, Kind, Presence, Table, TextForm};
+use super::nearest::suggest;
+use super::source::Span;
+use super::syntax::{Entry, Node, Value};
+use super::units::{format_duration, format_size, parse_duration, parse_size};
+
+/// The value being checked: how it is called, and an example of a good one.
+struct Subject<'a> {
+    name: &'a str,
+    example: &'a str,
+}
+
+/// Checks a table and everything in it. `None` if `node` is no table.
+pub(super) fn table(
+    node: &Node,
+    table: &'static Table,
+    diagnostics: &mut Diagnostics,
+) -> Option<Fields> {
+    let Value::Table(entries) = &node.value else {
+        if node.value == Value::Refused {
+            return None;
+        }
+        diagnostics
+            .error(
+                node.span,
+                format!(
+                    "{} must be a table, found {}",
+                    table.title,
+                    node.value.type_name()
+                ),
+            )
+            .label("expected a table")
+            .help(format!("keys are: {}", key_list(table)));
+        return None;
+    };
+    let mut fields = Fields {
+        table,
+        span: node.span,
+        ..Fields::defaults(table)
+    };
+    for entry in entries {
+        match table.key(&entry.key) {
+            None => unknown_key(entry, table, diagnostics),
+            Some(key) => match field(entry, key, diagnostics) {
+                Some(field) => fields.fields.push(field),
+                None => fields.refused.push(key.name),
+            },
+        }
+    }
+    for key in table
+        .keys
+        .iter()
+        .filter(|key| key.presence == Presence::Required)
+    {
+        if !entries.iter().any(|entry| entry.key == key.name) {
+            diagnostics
+                .error(
+                    node.span,
+                    format!("`{}` is missing from {}", key.name, table.title),
+                )
+                .label(format!("`{}` is required", key.name))
+                .help(format!("add `{} = {}`", key.name, key.example));
+        }
+    }
+    Some(fields)
+}
+
+fn key_list(table: &Table) -> String {
+    let names: Vec<String> = table
+        .keys
+        .iter()
+        .map(|key| format!("`{}`", key.name))
+        .collect();
+    names.join(", ")
+}
+
+fn unknown_key(entry: &Entry, table: &Table, diagnostics: &mut Diagnostics) {
+    let names: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
+    diagnostics
+        .error(
+            entry.key_span,
+            format!("unknown key `{}` in {}", entry.key, table.title),
+        )
+        .label("unknown key")
+        .help(suggest(&entry.key, &names, "keys are", "remove it"));
+}
+
+fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Option<Field> {
+    let example = match (&key.kind, key.presence) {
+        // The defaults of these are kept without the quotes that they have in TOML.
+        (Kind::Size { .. } | Kind::Duration { .. } | Kind::Text(_), Presence::Default) => {
+            format!("\"{}\"", key.example)
+        }
+        _ => key.example.to_owned(),
+    };
+    let subject = Subject {
+        name: key.name,
+        example: &example,
+    };
+    let checked = value(&entry.node, &key.kind, &subject, diagnostics)?;
+    Some(Field {
+        key,
+        span: entry.node.span,
+        checked,
+    })
+}
+
+fn value(
+    node: &Node,
+    kind: &'static Kind,
+    subject: &Subject<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Checked> {
+    match (kind, &node.value) {
+        (Kind::Boolean, Value::Boolean(value)) => Some(Checked::Boolean(*value)),
+        (Kind::Count { min, max }, Value::Integer(value)) => {
+            count(*value, *min, *max, node.span, subject, diagnostics)
+        }
+        (Kind::Size { .. } | Kind::Duration { .. }, Value::String(text)) => {
+            quantity(text, kind, node.span, subject, diagnostics)
+        }
+        (Kind::Size { .. } | Kind::Duration { .. }, Value::Integer(number)) => {
+            missing_unit(*number, kind, node.span, subject, diagnostics);
+            None
+        }
+        (Kind::Text(_), Value::String(text)) => Some(Checked::Text(text.clone())),
+        (Kind::List { item, min, max }, Value::Array(items)) => {
+            list(items, item, (*min, *max), node.span, subject, diagnostics)
+        }
+        (Kind::Table(inner), Value::Table(_)) => {
+            table(node, inner, diagnostics).map(Checked::Table)
+        }
+        (Kind::Named { table, max }, Value::Table(entries)) => {
+            too_many(entries.len(), *max, node.span, subject, diagnostics);
+            Some(Checked::Named(named(entries, table, diagnostics)))
+        }
+        (Kind::Settings | Kind::Variables, Value::Table(_)) => Some(Checked::Node(node.clone())),
+        (_, Value::Refused) => None,
+        _ => {
+            wrong_type(node, kind, subject, diagnostics);
+            None
+        }
+    }
+}
+
+fn wrong_type(node: &Node, kind: &Kind, subject: &Subject<'_>, diagnostics: &mut Diagnostics) {
+    let expected = expected(kind);
+    diagnostics
+        .error(
+            node.span,
+            format!(
+                "`{}` must be {expected}, found {}",
+                subject.name,
+                node.value.type_name()
+            ),
+        )
+        .label(format!("expected {expected}"))
+        .help(format!(
+            "for example `{} = {}`",
+            subject.name, subject.example
+        ));
+}
+
+fn expected(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Boolean => "`true` or `false`",
+        Kind::Count { .. } => "an integer",
+        Kind::Size { .. } => "a size in quotes",
+        Kind::Duration { .. } => "a duration in quotes",
+        Kind::Text(TextForm::Address) => "an IP address and port in quotes",
+        Kind::Text(TextForm::Path) => "a path in quotes",
+        Kind::Text(_) => "a string",
+        Kind::List {
+            item: Kind::Table(_),
+            ..
+        } => "an array of tables",
+        Kind::List { .. } => "an array of strings",
+        Kind::Table(_) | Kind::Settings | Kind::Variables => "a table",
+        Kind::Named { .. } => "a table of tables",
+    }
+}
+
+fn count(
+    value: i64,
+    min: u64,
+    max: u64,
+    span: Span,
+    subject: &Subject<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Checked> {
+    let number = u64::try_from(value)
+        .ok()
+        .filter(|number| (min..=max).contains(number));
+    if number.is_none() {
+        out_of_range(
+            &value.to_string(),
+            &min.to_string(),
+            &max.to_string(),
+            span,
+            subject,
+            diagnostics,
+        );
+    }
+    number.map(Checked::Number)
+}
+
+fn quantity(
+    text: &str,
+    kind: &Kind,
+    span: Span,
+    subject: &Subject<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Checked> {
+    let (checked, in_range, min, max) = match kind {
+        Kind::Size { min, max } => {
+            let size = parse_size(text)
+                .map_err(|fault| diagnostics.fault(span, fault))
+                .ok()?;
+            (
+                Checked::Number(size),
+                (min..=max).contains(&&size),
+                format_size(*min),
+                format_size(*max),
+            )
+        }
+        Kind::Duration { min, max } => {
+            let duration = parse_duration(text)
+                .map_err(|fault| diagnostics.fault(span, fault))
+                .ok()?;
+            let in_range = (min..=max).contains(&&duration);
+            (
+                Checked::Duration(duration),
+                in_range,
+                format_duration(*min),
+                format_duration(*max),
+            )
+        }
+        _ => return None,
+    };
+    if !in_range {
+        out_of_range(text, &min, &max, span, subject, diagnostics);
+        return None;
+    }
+    Some(checked)
+}
+
+fn missing_unit(
+    number: i64,
+    kind: &Kind,
+    span: Span,
+    subject: &Subject<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let (noun, proposal) = match (kind, u64::try_from(number)) {
+        (Kind::Size { .. }, Ok(bytes)) => ("size", format!("\"{}\"", format_size(bytes))),
+        (Kind::Duration { .. }, Ok(seconds)) => (
+            "duration",
+            format!("\"{}\"", format_duration(Duration::from_secs(seconds))),
+        ),
+        (Kind::Size { .. }, Err(_)) => ("size", subject.example.to_owned()),
+        _ => ("duration", subject.example.to_owned()),
+    };
+    diagnostics
+        .error(span, format!("`{}` needs a unit", subject.name))
+        .label(format!("expected a {noun} in quotes"))
+        .help(format!("for example `{} = {proposal}`", subject.name));
+}
+
+fn out_of_range(
+    value: &str,
+    min: &str,
+    max: &str,
+    span: Span,
+    subject: &Subject<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    diagnostics
+        .error(span, format!("`{}` is out of range: {value}", subject.name))
+        .label(format!("not between {min} and {max}"))
+        .help(format!(
+            "for example `{} = {}`",
+            subject.name, subject.example
+        ));
+}
+
+fn list(
+    items: &[Node],
+    kind: &'static Kind,
+    (min, max): (usize, usize),
+    span: Span,
+    subject: &Subject<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Checked> {
+    if items.len() < min {
+        diagnostics
+            .error(span, format!("`{}` is empty", subject.name))
+            .label(format!("expected at least {min}"))
+            .help(format!(
+                "for example `{} = {}`, or leave it out",
+                subject.name, subject.example
+            ));
+        return None;
+    }
+    let beyond = items.get(max).map_or(span, |item| item.span);
+    too_many(items.len(), max, beyond, subject, diagnostics);
+    let mut good = Vec::with_capacity(items.len());
+    for node in items {
+        let checked = match (kind, &node.value) {
+            (Kind::Table(inner), _) => table(node, inner, diagnostics).map(Checked::Table),
+            (Kind::Text(_), Value::String(text)) => Some(Checked::Text(text.clone())),
+            (_, Value::Refused) => None,
+            _ => {
+                let (expected, found) = (expected(kind), node.value.type_name());
+                diagnostics
+                    .error(
+                        node.span,
+                        format!(
+                            "an item of `{}` must be {expected}, found {found}",
+                            subject.name
+                        ),
+                    )
+                    .label(format!("expected {expected}"))
+                    .help(format!(
+                        "for example `{} = {}`",
+                        subject.name, subject.example
+                    ));
+                None
+            }
+        };
+        good.extend(checked.map(|checked| Item {
+            span: node.span,
+            checked,
+        }));
+    }
+    // A list of nothing but mistakes is refused, lest it be called empty.
+    if good.is_empty() && !items.is_empty() {
+        return None;
+    }
+    // What comes after counts on the bound, though the plan is refused.
+    good.truncate(max);
+    Some(Checked::List(good))
+}
+
+fn too_many(
+    count: usize,
+    max: usize,
+    span: Span,
+    subject: &Subject<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    if count > max {
+        diagnostics
+            .error(
+                span,
+                format!(
+                    "`{}` has {count} items, at most {max} are allowed",
+                    subject.name
+                ),
+            )
+            .label(format!("more than {max}"))
+            .help(format!("remove {} of them", count - max));
+    }
+}
+
+fn named(entries: &[Entry], kind: &'static Table, diagnostics: &mut Diagnostics) -> Vec<Named> {
+    let tables = entries.iter().map(|entry| {
+        // The name counts as defined even if its table is wrong, so that what refers to it is not called wrong too.
+        let fields =
+            table(&entry.node, kind, diagnostics).unwrap_or_else(|| Fields::defaults(kind));
+        Named {
+            name: entry.key.clone(),
+            name_span: entry.key_span,
+            fields,
+        }
+    });
+    tables.collect()
+}

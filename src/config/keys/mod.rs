@@ -1,0 +1,139 @@
+//! Every key of the file: its name, type, default, bounds and meaning.
+//!
+//! This is the only place that knows them. The decoder checks a file against these tables, the JSON Schema is written
+//! from them, and the defaults in `plan` are read from them, so that the three cannot drift apart.
+
+mod tables;
+
+use std::time::Duration;
+
+pub use self::tables::{
+    COMPONENT, GATEWAY, GRANT, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE,
+    STAGE_LIMITS, TLS,
+};
+
+/// A kind of table: the keys it may have.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name in the JSON Schema.
+    pub id: &'static str,
+    /// How diagnostics call it.
+    pub title: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+}
+
+/// One key of a table.
+#[derive(Debug)]
+pub struct Key {
+    /// The key.
+    pub name: &'static str,
+    /// The type and bounds of its value.
+    pub kind: Kind,
+    /// What is used where it is left out.
+    pub presence: Presence,
+    /// A value in TOML, shown where another one is wrong.
+    pub example: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+/// What happens where a key is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is an error.
+    Required,
+    /// The documentation says what.
+    Optional,
+    /// The example is the default.
+    Default,
+}
+
+/// The type of a value, with its bounds (inclusive).
+#[derive(Debug)]
+pub enum Kind {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number without unit.
+    Count {
+        /// Least value.
+        min: u64,
+        /// Largest value.
+        max: u64,
+    },
+    /// Bytes, as text with a unit.
+    Size {
+        /// Least value, in bytes.
+        min: u64,
+        /// Largest value, in bytes.
+        max: u64,
+    },
+    /// A time span, as text with a unit.
+    Duration {
+        /// Shortest value.
+        min: Duration,
+        /// Longest value.
+        max: Duration,
+    },
+    /// Text of a form that `plan` checks.
+    Text(TextForm),
+    /// An array.
+    List {
+        /// What it holds.
+        item: &'static Kind,
+        /// Least number of items.
+        min: usize,
+        /// Largest number of items.
+        max: usize,
+    },
+    /// A table with known keys.
+    Table(&'static Table),
+    /// A table whose keys are names chosen by the author and whose values are tables of one kind.
+    Named {
+        /// The kind of its values.
+        table: &'static Table,
+        /// Largest number of names.
+        max: usize,
+    },
+    /// A table of any shape: the configuration of a stage.
+    Settings,
+    /// A table of names with values: the environment of a stage.
+    Variables,
+}
+
+/// What a text means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextForm {
+    /// IP address and port.
+    Address,
+    /// A path, relative to the folder of the configuration file.
+    Path,
+    /// SHA-256 in hexadecimal.
+    Digest,
+    /// A name under `[components]`.
+    Component,
+    /// A name under `[pipelines]`.
+    Pipeline,
+    /// How a stage reaches the next.
+    Link,
+    /// A host or the hosts below a domain.
+    Host,
+    /// A path prefix.
+    Prefix,
+    /// A request method.
+    Method,
+    /// An origin for egress.
+    Origin,
+}
+
+/// Most stages before the service of a pipeline.
+pub const MAX_MIDDLEWARE: usize = 16;
+
+impl Table {
+    /// The key called `name`.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}

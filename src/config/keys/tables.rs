@@ -1,0 +1,556 @@
+//! The tables themselves: one for each kind of table in the file, the file first.
+
+use std::time::Duration;
+
+use super::{Key, Kind, MAX_MIDDLEWARE, Presence, Table, TextForm};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const MS: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    presence: Presence,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        presence,
+        example,
+        doc,
+    }
+}
+
+const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+    key(name, kind, Presence::Required, example, doc)
+}
+
+const fn optional(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+    key(name, kind, Presence::Optional, example, doc)
+}
+
+const fn count(
+    name: &'static str,
+    default: &'static str,
+    min: u64,
+    max: u64,
+    doc: &'static str,
+) -> Key {
+    key(
+        name,
+        Kind::Count { min, max },
+        Presence::Default,
+        default,
+        doc,
+    )
+}
+
+const fn size(
+    name: &'static str,
+    default: &'static str,
+    min: u64,
+    max: u64,
+    doc: &'static str,
+) -> Key {
+    key(
+        name,
+        Kind::Size { min, max },
+        Presence::Default,
+        default,
+        doc,
+    )
+}
+
+const fn time(
+    name: &'static str,
+    default: &'static str,
+    min: Duration,
+    max: Duration,
+    doc: &'static str,
+) -> Key {
+    key(
+        name,
+        Kind::Duration { min, max },
+        Presence::Default,
+        default,
+        doc,
+    )
+}
+
+const fn permission(name: &'static str, doc: &'static str) -> Key {
+    key(name, Kind::Boolean, Presence::Default, "false", doc)
+}
+
+/// The file.
+pub static ROOT: Table = Table {
+    id: "file",
+    title: "the file",
+    doc: "Configuration of a linkspan gateway.",
+    keys: &[
+        optional(
+            "gateway",
+            Kind::Table(&GATEWAY),
+            "{ workers = 2 }",
+            "The process.",
+        ),
+        optional(
+            "limits",
+            Kind::Table(&LIMITS),
+            "{ connections = 10000 }",
+            "Bounds of the whole process.",
+        ),
+        optional(
+            "listeners",
+            Kind::List {
+                item: &Kind::Table(&LISTENER),
+                min: 0,
+                max: 64,
+            },
+            "[{ address = \"127.0.0.1:8080\" }]",
+            "Addresses on which requests are accepted; at least one.",
+        ),
+        optional(
+            "components",
+            Kind::Named {
+                table: &COMPONENT,
+                max: 1000,
+            },
+            "{ hello = { path = \"hello.wasm\" } }",
+            "WebAssembly components by name (kebab case, at most 64 characters).",
+        ),
+        optional(
+            "pipelines",
+            Kind::Named {
+                table: &PIPELINE,
+                max: 1000,
+            },
+            "{ edge = { service = { component = \"hello\" } } }",
+            "Pipelines by name (kebab case, at most 64 characters); at least one.",
+        ),
+        optional(
+            "routes",
+            Kind::List {
+                item: &Kind::Table(&ROUTE),
+                min: 0,
+                max: 10_000,
+            },
+            "[{ pipeline = \"edge\" }]",
+            "Which requests go to which pipeline; at least one. The most specific route wins: an exact host before a \
+             wildcard before none, then the longest path, then a route with methods before one without.",
+        ),
+    ],
+};
+
+/// `[gateway]`.
+pub static GATEWAY: Table = Table {
+    id: "gateway",
+    title: "[gateway]",
+    doc: "The process.",
+    keys: &[optional(
+        "workers",
+        Kind::Count { min: 1, max: 256 },
+        "2",
+        "Worker threads, each with its own connections and instances. Default: the number of available CPUs.",
+    )],
+};
+
+/// `[limits]`.
+pub static LIMITS: Table = Table {
+    id: "limits",
+    title: "[limits]",
+    doc: "Bounds of the whole process.",
+    keys: &[
+        count("connections", "10000", 1, 1_000_000, "Open connections."),
+        count(
+            "handshakes",
+            "256",
+            1,
+            100_000,
+            "TLS handshakes under way at once.",
+        ),
+        time(
+            "handshake-timeout",
+            "10s",
+            MS,
+            MINUTE,
+            "Longest TLS handshake.",
+        ),
+        time(
+            "header-read-timeout",
+            "10s",
+            MS,
+            HOUR,
+            "HTTP/1: longest time to receive the head of a request.",
+        ),
+        time(
+            "idle-timeout",
+            "75s",
+            MS,
+            HOUR,
+            "How long a kept-alive connection may stay without a request.",
+        ),
+        size(
+            "header-size",
+            "64KiB",
+            8 * KIB,
+            MIB,
+            "Head of a request: the buffer of HTTP/1, the largest header list of HTTP/2.",
+        ),
+        count(
+            "header-count",
+            "100",
+            1,
+            1000,
+            "Header fields of a request.",
+        ),
+        size(
+            "uri-size",
+            "8KiB",
+            64,
+            64 * KIB,
+            "Target of a request; at most `header-size`.",
+        ),
+        count(
+            "streams",
+            "128",
+            1,
+            10_000,
+            "HTTP/2 streams at once on one connection.",
+        ),
+        time(
+            "shutdown-timeout",
+            "30s",
+            Duration::ZERO,
+            HOUR,
+            "How long requests may take to finish on SIGTERM.",
+        ),
+        count(
+            "instances",
+            "4000",
+            1,
+            100_000,
+            "Instances of all pipelines and workers together.",
+        ),
+        count(
+            "rate-limit-keys",
+            "65536",
+            1,
+            16_777_216,
+            "Keys that the rate limiter of one stage remembers.",
+        ),
+    ],
+};
+
+/// `[[listeners]]`.
+pub static LISTENER: Table = Table {
+    id: "listener",
+    title: "a listener",
+    doc: "An address on which requests are accepted.",
+    keys: &[
+        required(
+            "address",
+            Kind::Text(TextForm::Address),
+            "\"127.0.0.1:8443\"",
+            "IP address and port; port 0 takes a free one.",
+        ),
+        optional(
+            "tls",
+            Kind::Table(&TLS),
+            "{ certificate = \"cert.pem\", key = \"key.pem\" }",
+            "Certificate and key for TLS 1.2 and 1.3. Default: plain HTTP.",
+        ),
+    ],
+};
+
+/// `tls` of a listener.
+pub static TLS: Table = Table {
+    id: "tls",
+    title: "`tls`",
+    doc: "Certificate and key of a listener.",
+    keys: &[
+        required(
+            "certificate",
+            Kind::Text(TextForm::Path),
+            "\"cert.pem\"",
+            "PEM file with the certificate chain, relative to this file's folder.",
+        ),
+        required(
+            "key",
+            Kind::Text(TextForm::Path),
+            "\"key.pem\"",
+            "PEM file with the private key, relative to this file's folder.",
+        ),
+    ],
+};
+
+/// `[components.<name>]`.
+pub static COMPONENT: Table = Table {
+    id: "component",
+    title: "a component",
+    doc: "A WebAssembly component.",
+    keys: &[
+        required(
+            "path",
+            Kind::Text(TextForm::Path),
+            "\"hello.wasm\"",
+            "The component's file, relative to this file's folder.",
+        ),
+        optional(
+            "sha256",
+            Kind::Text(TextForm::Digest),
+            "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+            "SHA-256 of the file in hexadecimal. A file with another digest is refused.",
+        ),
+    ],
+};
+
+/// `[pipelines.<name>]`.
+pub static PIPELINE: Table = Table {
+    id: "pipeline",
+    title: "a pipeline",
+    doc: "Stages that a request goes through, and the service that answers it.",
+    keys: &[
+        key(
+            "link",
+            Kind::Text(TextForm::Link),
+            Presence::Default,
+            "static",
+            "How the stages reach each other where they do not say it themselves.",
+        ),
+        optional(
+            "stages",
+            Kind::List {
+                item: &Kind::Table(&STAGE),
+                min: 0,
+                max: MAX_MIDDLEWARE,
+            },
+            "[{ component = \"request-id\" }]",
+            "Middleware in the order in which a request meets it, at most 16.",
+        ),
+        required(
+            "service",
+            Kind::Table(&STAGE),
+            "{ component = \"hello\" }",
+            "The service that answers.",
+        ),
+        optional(
+            "limits",
+            Kind::Table(&PIPELINE_LIMITS),
+            "{ deadline = \"30s\" }",
+            "Bounds of the pipeline.",
+        ),
+    ],
+};
+
+/// `[pipelines.<name>.limits]`.
+pub static PIPELINE_LIMITS: Table = Table {
+    id: "pipeline-limits",
+    title: "the limits of a pipeline",
+    doc: "Bounds of one pipeline.",
+    keys: &[
+        time(
+            "deadline",
+            "30s",
+            MS,
+            HOUR,
+            "From the head of the request to the head of the response; then 504.",
+        ),
+        time(
+            "body-idle-timeout",
+            "60s",
+            MS,
+            HOUR,
+            "Longest pause in a body, in either direction.",
+        ),
+        time(
+            "cpu",
+            "1s",
+            MS,
+            MINUTE,
+            "Longest computation without waiting.",
+        ),
+        time(
+            "linger",
+            "2s",
+            Duration::ZERO,
+            HOUR,
+            "How long work left behind may go on after the response.",
+        ),
+        size(
+            "request-body",
+            "64MiB",
+            0,
+            1024 * GIB,
+            "Body of a request; a larger one is answered 413.",
+        ),
+        count("instances", "64", 1, 1000, "Instances per worker."),
+        count(
+            "concurrency",
+            "32",
+            1,
+            1000,
+            "Requests at once in one instance, for async guests.",
+        ),
+        count(
+            "reuse",
+            "10000",
+            1,
+            1_000_000,
+            "Requests after which an instance is replaced.",
+        ),
+        time(
+            "instance-idle-timeout",
+            "60s",
+            MS,
+            DAY,
+            "How long an instance may stay without a request.",
+        ),
+        count(
+            "queue",
+            "256",
+            0,
+            100_000,
+            "Requests waiting for an instance, per worker; one more is answered 503.",
+        ),
+        time(
+            "queue-timeout",
+            "5s",
+            MS,
+            HOUR,
+            "How long a request may wait for an instance; then 503.",
+        ),
+    ],
+};
+
+/// One of `stages`, or `service`.
+pub static STAGE: Table = Table {
+    id: "stage",
+    title: "a stage",
+    doc: "A component at its place in a pipeline.",
+    keys: &[
+        required(
+            "component",
+            Kind::Text(TextForm::Component),
+            "\"hello\"",
+            "A name under `components`.",
+        ),
+        optional(
+            "config",
+            Kind::Settings,
+            "{ header = \"x-request-id\" }",
+            "What the component reads as its configuration, nested keys joined by dots. A table with the one key `env` \
+             or `file` stands for the value of that environment variable or the content of that file.",
+        ),
+        optional(
+            "grant",
+            Kind::Table(&GRANT),
+            "{ clocks = true }",
+            "What the stage may use. Default: nothing.",
+        ),
+        optional(
+            "limits",
+            Kind::Table(&STAGE_LIMITS),
+            "{ memory = \"64MiB\" }",
+            "Bounds of one instance.",
+        ),
+        optional(
+            "link",
+            Kind::Text(TextForm::Link),
+            "\"static\"",
+            "How it reaches the next. Default: the pipeline's.",
+        ),
+    ],
+};
+
+/// `grant` of a stage.
+pub static GRANT: Table = Table {
+    id: "grant",
+    title: "`grant`",
+    doc: "What a stage may use of the world outside. Everything is denied by default.",
+    keys: &[
+        permission("random", "Random numbers."),
+        permission("clocks", "Clocks and timers."),
+        permission(
+            "stdio",
+            "Standard output and error, which go to the log line by line; standard input is empty.",
+        ),
+        optional(
+            "env",
+            Kind::Variables,
+            "{ REGION = \"eu\" }",
+            "Environment variables by name. A value is text, or a table with the one key `env` or `file`.",
+        ),
+        optional(
+            "egress",
+            Kind::List {
+                item: &Kind::Text(TextForm::Origin),
+                min: 0,
+                max: 64,
+            },
+            "[\"https://api.example.com\"]",
+            "Origins to which the stage may send requests; `https://*.example.com` means all hosts below the domain.",
+        ),
+    ],
+};
+
+/// `limits` of a stage.
+pub static STAGE_LIMITS: Table = Table {
+    id: "stage-limits",
+    title: "the limits of a stage",
+    doc: "Bounds of one instance of a stage.",
+    keys: &[
+        size("memory", "64MiB", 64 * KIB, 4 * GIB, "Each linear memory."),
+        count(
+            "table-elements",
+            "20000",
+            1,
+            10_000_000,
+            "Elements of each table.",
+        ),
+    ],
+};
+
+/// `[[routes]]`.
+pub static ROUTE: Table = Table {
+    id: "route",
+    title: "a route",
+    doc: "Which requests go to a pipeline.",
+    keys: &[
+        optional(
+            "host",
+            Kind::Text(TextForm::Host),
+            "\"api.example.com\"",
+            "A host without port, or `*.example.com` for all hosts below the domain. Default: every host.",
+        ),
+        key(
+            "path",
+            Kind::Text(TextForm::Prefix),
+            Presence::Default,
+            "/",
+            "A path and everything below it: `/v1` means `/v1` and `/v1/users`, not `/v10`.",
+        ),
+        optional(
+            "methods",
+            Kind::List {
+                item: &Kind::Text(TextForm::Method),
+                min: 1,
+                max: 32,
+            },
+            "[\"GET\", \"POST\"]",
+            "Request methods. Default: all.",
+        ),
+        required(
+            "pipeline",
+            Kind::Text(TextForm::Pipeline),
+            "\"edge\"",
+            "A name under `pipelines`.",
+        ),
+    ],
+};

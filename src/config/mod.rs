@@ -1,0 +1,103 @@
+//! From the text of a configuration file to checked tables in which everything knows its place.
+//!
+//! `plan` calls it. It promises that all mistakes of a file are found in one run, each with its line and a next step;
+//! that text which is no TOML gives exactly one error; that a table which comes out has only keys that exist, with
+//! values of the right type inside their bounds; and that the decoder, the JSON Schema and the defaults say the same,
+//! because all three are made from [`keys`]. A file is at most [`MAX_FILE_SIZE`] long.
+//!
+//! It never reads another file or an environment variable, knows nothing of what the values are for, and never imports
+//! wasmtime. What a name refers to is `plan`'s matter.
+
+mod decode;
+mod diagnostic;
+mod fields;
+pub mod keys;
+mod nearest;
+mod render;
+mod schema;
+mod source;
+mod syntax;
+mod units;
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use self::diagnostic::{Diagnostic, Diagnostics, Fault, Severity};
+pub use self::fields::{Checked, Fields, Item, Named, Text};
+pub use self::nearest::nearest;
+pub(crate) use self::nearest::suggest;
+pub use self::schema::schema;
+pub use self::source::{MAX_FILE_SIZE, Position, SourceFile, Span};
+pub use self::syntax::{Entry, Node, Value};
+pub use self::units::{format_duration, format_size, parse_duration, parse_size};
+
+/// Reads the text of the file at `path`.
+///
+/// A file that cannot be read, is longer than [`MAX_FILE_SIZE`] or is not UTF-8 gives one error.
+pub fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostics> {
+    let refuse = |text: String, message: String, help: &str| {
+        let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new(path, text)));
+        diagnostics.error(None, message).help(help);
+        diagnostics
+    };
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE_SIZE as u64 + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        let message = format!("cannot read the configuration file: {error}");
+        return Err(refuse(
+            String::new(),
+            message,
+            "give the path of a TOML file",
+        ));
+    }
+    if bytes.len() > MAX_FILE_SIZE {
+        let message = format!(
+            "the file is larger than {}",
+            format_size(MAX_FILE_SIZE as u64)
+        );
+        return Err(refuse(
+            String::new(),
+            message,
+            "give the path of a TOML file",
+        ));
+    }
+    String::from_utf8(bytes)
+        .map(|text| Arc::new(SourceFile::new(path, text)))
+        .map_err(|error| {
+            // Up to the first bad byte the text is what the file has, so the place is right.
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new(path, text)));
+            diagnostics
+                .error(Span::new(at..at + 1), "the file is not UTF-8")
+                .label("an invalid byte")
+                .help("save the file as UTF-8");
+            diagnostics
+        })
+}
+
+/// Decodes the file that `diagnostics` is about, adding every mistake to it; `None` if the text is no TOML at all.
+///
+/// What is wrong is left out of the result or replaced by its default, so that the caller can go on checking. The
+/// result may be used only if no error was added.
+pub fn decode(diagnostics: &mut Diagnostics) -> Option<Fields> {
+    let root = syntax::parse(diagnostics)?;
+    decode::table(&root, &keys::ROOT, diagnostics)
+}
+
+/// Decodes `text` as one table of the given kind; anything wrong but missing keys fails the test.
+#[cfg(test)]
+pub(crate) fn check_example(kind: &'static keys::Table, text: &str) {
+    let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new("example.toml", text)));
+    let node = syntax::parse(&mut diagnostics).unwrap();
+    decode::table(&node, kind, &mut diagnostics);
+    let wrong: Vec<&str> = diagnostics
+        .sorted()
+        .iter()
+        .map(|item| item.message())
+        .filter(|text| !text.contains("is missing"))
+        .collect();
+    assert!(wrong.is_empty(), "{text}: {wrong:?}");
+}

@@ -1,0 +1,148 @@
+//! The JSON Schema of the file, for editors.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{Checked, default_of};
+use super::keys::{Key, Kind, Presence, ROOT, Table, TextForm};
+use super::units::{DURATION_PATTERN, SIZE_PATTERN};
+
+/// The pattern of a name under `components` or `pipelines`.
+const NAME_PATTERN: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
+
+/// The JSON Schema (draft 2020-12) of a configuration file.
+///
+/// It is written from [`super::keys`], as the decoder is, and has for every key its description, default and bounds.
+/// It cannot say everything: what a name refers to, whether files exist and how large a size is, only a check of the
+/// file says.
+pub fn schema() -> Value {
+    let mut definitions = Map::new();
+    let mut root = table_schema(&ROOT, &mut definitions);
+    definitions.insert("setting".to_owned(), setting_schema());
+    definitions.insert("variable".to_owned(), variable_schema());
+    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    root["title"] = json!("linkspan configuration");
+    // The decoder leaves these three to `plan`, which says more about them than that a key is missing.
+    for list in ["listeners", "routes"] {
+        root["properties"][list]["minItems"] = json!(1);
+    }
+    root["properties"]["pipelines"]["minProperties"] = json!(1);
+    root["required"] = json!(["listeners", "pipelines", "routes"]);
+    root["$defs"] = Value::Object(definitions);
+    root
+}
+
+fn table_schema(table: &Table, definitions: &mut Map<String, Value>) -> Value {
+    let mut properties = Map::new();
+    for key in table.keys {
+        properties.insert(key.name.to_owned(), key_schema(key, definitions));
+    }
+    let required: Vec<&str> = table
+        .keys
+        .iter()
+        .filter(|key| key.presence == Presence::Required)
+        .map(|key| key.name)
+        .collect();
+    let mut schema = json!({
+        "type": "object",
+        "description": table.doc,
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
+fn key_schema(key: &Key, definitions: &mut Map<String, Value>) -> Value {
+    let mut schema = kind_schema(&key.kind, definitions);
+    schema["description"] = json!(key.doc);
+    let default = match (default_of(key), &key.kind) {
+        (None, _) => return schema,
+        (Some(Checked::Boolean(value)), _) => json!(value),
+        (Some(Checked::Number(value)), Kind::Count { .. }) => json!(value),
+        (Some(_), _) => json!(key.example),
+    };
+    schema["default"] = default;
+    schema
+}
+
+fn kind_schema(kind: &Kind, definitions: &mut Map<String, Value>) -> Value {
+    match kind {
+        Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Size { .. } => json!({ "type": "string", "pattern": SIZE_PATTERN }),
+        Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION_PATTERN }),
+        Kind::Text(form) => text_schema(*form),
+        Kind::List { item, min, max } => {
+            let items = kind_schema(item, definitions);
+            json!({ "type": "array", "items": items, "minItems": min, "maxItems": max })
+        }
+        Kind::Table(table) => reference(table, definitions),
+        Kind::Named { table, max } => json!({
+            "type": "object",
+            "propertyNames": { "pattern": NAME_PATTERN, "maxLength": 64 },
+            "additionalProperties": reference(table, definitions),
+            "maxProperties": max,
+        }),
+        Kind::Settings => {
+            json!({ "type": "object", "additionalProperties": { "$ref": "#/$defs/setting" } })
+        }
+        Kind::Variables => json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+            "additionalProperties": { "$ref": "#/$defs/variable" },
+        }),
+    }
+}
+
+fn reference(table: &Table, definitions: &mut Map<String, Value>) -> Value {
+    if !definitions.contains_key(table.id) {
+        let schema = table_schema(table, definitions);
+        definitions.insert(table.id.to_owned(), schema);
+    }
+    json!({ "$ref": format!("#/$defs/{}", table.id) })
+}
+
+fn text_schema(form: TextForm) -> Value {
+    let pattern = match form {
+        TextForm::Link => return json!({ "type": "string", "enum": ["static"] }),
+        TextForm::Address => "^(\\[[0-9A-Fa-f:.]+(%[0-9]+)?\\]|[0-9.]+):[0-9]{1,5}$",
+        TextForm::Path => "^.+$",
+        TextForm::Digest => "^[0-9A-Fa-f]{64}$",
+        TextForm::Component | TextForm::Pipeline => NAME_PATTERN,
+        TextForm::Host => "^(\\*\\.)?[A-Za-z0-9_.-]+$|^\\[[0-9A-Fa-f:.]+\\]$",
+        TextForm::Prefix => "^/([^/%?#\\s]+(/[^/%?#\\s]+)*)?$",
+        TextForm::Method => "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+        TextForm::Origin => {
+            "^[Hh][Tt][Tt][Pp][Ss]?://((\\*\\.)?[A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$"
+        }
+    };
+    json!({ "type": "string", "pattern": pattern })
+}
+
+fn setting_schema() -> Value {
+    json!({
+        "description": "Any value; `{ env = \"NAME\" }` and `{ file = \"path\" }` are replaced by what they name.",
+        "anyOf": [
+            { "type": ["string", "number", "boolean"] },
+            { "type": "array", "items": { "$ref": "#/$defs/setting" } },
+            { "type": "object", "additionalProperties": { "$ref": "#/$defs/setting" } },
+        ],
+    })
+}
+
+fn variable_schema() -> Value {
+    let one = |key: &str| {
+        json!({
+            "type": "object",
+            "properties": { key: { "type": "string" } },
+            "required": [key],
+            "additionalProperties": false,
+        })
+    };
+    json!({
+        "description": "Text, or `{ env = \"NAME\" }` or `{ file = \"path\" }`.",
+        "anyOf": [{ "type": "string" }, one("env"), one("file")],
+    })
+}

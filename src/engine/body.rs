@@ -1,0 +1,245 @@
+//! Bodies on their way in and out of an instance, streamed, never buffered.
+//!
+//! [`RequestBody`] holds what a client sends to the pipeline's limit.
+//! [`ResponseBody`] makes sure that a response which was cut short is seen as cut
+//! short: wasmtime-wasi-http ends a body as if it were complete when its instance
+//! is gone, so the end counts only while the instance lives. Empty frames, which
+//! can grow HTTP/2's buffers (GHSA-f8mm-ggr3-89wh), are dropped.
+
+use super::exchange::Exchange;
+use super::instance::Instance;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// Says afterwards whether a request's body was longer than it may be.
+#[derive(Clone, Debug, Default)]
+pub struct RequestLimit(Arc<AtomicBool>);
+
+impl RequestLimit {
+    /// Whether the limit was reached.
+    pub fn is_exceeded(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request's body that ends with an error after `limit` bytes.
+pub struct RequestBody {
+    inner: Inner,
+    left: u64,
+    exceeded: RequestLimit,
+    clean_trailers: fn(&mut http::HeaderMap),
+}
+
+enum Inner {
+    Empty,
+    Incoming(hyper::body::Incoming),
+    Boxed(WasiBody),
+}
+
+impl RequestBody {
+    /// A body of no bytes.
+    pub fn empty() -> Self {
+        Self::limited(Inner::Empty, 0, |_| ()).0
+    }
+
+    /// What hyper receives, up to `limit` bytes; its trailers go through
+    /// `clean_trailers`.
+    pub fn incoming(
+        body: hyper::body::Incoming,
+        limit: u64,
+        clean_trailers: fn(&mut http::HeaderMap),
+    ) -> (Self, RequestLimit) {
+        let inner = if body.is_end_stream() { Inner::Empty } else { Inner::Incoming(body) };
+        Self::limited(inner, limit, clean_trailers)
+    }
+
+    /// Any body, up to `limit` bytes.
+    pub fn boxed(body: WasiBody, limit: u64) -> (Self, RequestLimit) {
+        Self::limited(Inner::Boxed(body), limit, |_| ())
+    }
+
+    fn limited(
+        inner: Inner,
+        limit: u64,
+        clean_trailers: fn(&mut http::HeaderMap),
+    ) -> (Self, RequestLimit) {
+        let exceeded = RequestLimit::default();
+        (Self { inner, left: limit, exceeded: exceeded.clone(), clean_trailers }, exceeded)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let mut frame = match &mut this.inner {
+            Inner::Empty => return Poll::Ready(None),
+            Inner::Incoming(body) => {
+                Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(Error::Hyper)))
+            }
+            Inner::Boxed(body) => Pin::new(body).poll_frame(cx),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(bytes) = frame.data_ref()
+        {
+            let Some(left) = this.left.checked_sub(bytes.len() as u64) else {
+                this.exceeded.0.store(true, Ordering::Relaxed);
+                this.inner = Inner::Empty;
+                return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))));
+            };
+            this.left = left;
+        }
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            (this.clean_trailers)(trailers);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Empty => true,
+            Inner::Incoming(body) => body.is_end_stream(),
+            Inner::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Incoming(body) => body.size_hint(),
+            Inner::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Why a response's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The gateway cut it.
+    #[error("{0}")]
+    Cut(&'static str),
+    /// The chain ended it with an error.
+    #[error("{0}")]
+    Chain(#[from] Error),
+}
+
+/// A response's body that keeps its exchange alive until it ends.
+pub struct ResponseBody {
+    inner: Option<WasiBody>,
+    instance: Rc<Instance>,
+    exchange: Rc<Exchange>,
+    /// Tells the guest that the response was sent.
+    sent: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl ResponseBody {
+    pub(super) fn new(
+        inner: WasiBody,
+        instance: Rc<Instance>,
+        exchange: Rc<Exchange>,
+        sent: oneshot::Sender<Result<(), Error>>,
+    ) -> Self {
+        Self { inner: Some(inner), instance, exchange, sent: Some(sent) }
+    }
+
+    /// Gives everything back. `result` is what the guest learns of it.
+    fn end(&mut self, result: Result<(), Error>) {
+        if self.inner.take().is_some() {
+            if let Some(sent) = self.sent.take() {
+                // A guest that does not ask is fine.
+                drop(sent.send(result));
+            }
+            self.instance.on_end(&self.exchange);
+        }
+    }
+
+    /// Why the body must not go on, if so.
+    fn broken(&self) -> Option<&'static str> {
+        match self.exchange.aborted() {
+            None if self.instance.is_dead() => Some("the instance died"),
+            reason => reason,
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // A reader that knows the length does not ask for the end.
+        let complete = self.is_end_stream() || self.size_hint().exact() == Some(0);
+        self.end(if complete { Ok(()) } else { Err(Error::ConnectionTerminated) });
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+            let frame = match Pin::new(inner).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    if let Some(why) = this.broken() {
+                        this.end(Err(Error::ConnectionTerminated));
+                        return Poll::Ready(Some(Err(BodyError::Cut(why))));
+                    }
+                    this.exchange.watch(cx.waker());
+                    return Poll::Pending;
+                }
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    if frame.data_ref().is_some_and(Bytes::is_empty) {
+                        continue;
+                    }
+                    this.exchange.on_progress(this.instance.tick());
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Some(Err(error)) => {
+                    this.end(Err(Error::ConnectionTerminated));
+                    return Poll::Ready(Some(Err(BodyError::Chain(error))));
+                }
+                // The end of a dead instance's body is no end.
+                None => {
+                    let broken = this.broken();
+                    this.end(match broken {
+                        None => Ok(()),
+                        Some(_) => Err(Error::ConnectionTerminated),
+                    });
+                    return Poll::Ready(broken.map(|why| Err(BodyError::Cut(why))));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // A body with an error still to tell is not at its end.
+        match &self.inner {
+            Some(inner) => self.broken().is_none() && inner.is_end_stream(),
+            None => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,121 @@
+//! One request inside of an instance.
+
+use super::body::ResponseBody;
+use super::outcome::Failure;
+use std::cell::{Cell, RefCell};
+use std::task::Waker;
+use tokio::sync::oneshot;
+
+/// What a request gets.
+pub type Reply = Result<http::Response<ResponseBody>, Failure>;
+
+/// Where an exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The chain was called, or the request still waits for an instance.
+    Calling,
+    /// The response's head is out; its body is on its way.
+    Streaming,
+    /// The request was answered without the chain, which may still work on it.
+    Expired,
+}
+
+/// The state of a request that the pool, the instance and the response's body
+/// share.
+pub struct Exchange {
+    phase: Cell<Phase>,
+    /// The tick at which a response's head must be there.
+    deadline: Cell<u64>,
+    /// The tick at which the body last moved.
+    progress: Cell<u64>,
+    reply: RefCell<Option<oneshot::Sender<Reply>>>,
+    /// Why the body must not end as if it were complete.
+    aborted: Cell<Option<&'static str>>,
+    body: RefCell<Option<Waker>>,
+}
+
+impl Exchange {
+    /// An exchange that answers to `reply`.
+    pub fn new(reply: oneshot::Sender<Reply>, deadline: u64) -> Self {
+        Self {
+            phase: Cell::new(Phase::Calling),
+            deadline: Cell::new(deadline),
+            progress: Cell::new(0),
+            reply: RefCell::new(Some(reply)),
+            aborted: Cell::new(None),
+            body: RefCell::new(None),
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub fn deadline(&self) -> u64 {
+        self.deadline.get()
+    }
+
+    pub fn progress(&self) -> u64 {
+        self.progress.get()
+    }
+
+    pub fn aborted(&self) -> Option<&'static str> {
+        self.aborted.get()
+    }
+
+    /// Whether nobody waits for the response's head any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.reply.borrow().as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
+    /// Moves the deadline forward to `tick`, never back.
+    pub fn hasten(&self, tick: u64) {
+        self.deadline.set(self.deadline.get().min(tick));
+    }
+
+    /// Hands the response over. If its receiver is gone, the response is dropped.
+    pub fn answer(&self, reply: http::Response<ResponseBody>, tick: u64) {
+        self.phase.set(Phase::Streaming);
+        self.progress.set(tick);
+        self.send(Ok(reply));
+    }
+
+    /// Answers without a response of the chain.
+    pub fn fail(&self, failure: Failure) {
+        self.phase.set(Phase::Expired);
+        self.send(Err(failure));
+    }
+
+    fn send(&self, reply: Reply) {
+        // Taken out first: dropping a response that nobody wants runs its
+        // body's `Drop`, which comes back here.
+        let sender = self.reply.borrow_mut().take();
+        if let Some(sender) = sender {
+            drop(sender.send(reply));
+        }
+    }
+
+    /// Notes that the body moved.
+    pub fn on_progress(&self, tick: u64) {
+        self.progress.set(tick);
+    }
+
+    /// Remembers whom to wake when the body is cut.
+    pub fn watch(&self, waker: &Waker) {
+        let mut body = self.body.borrow_mut();
+        if !body.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *body = Some(waker.clone());
+        }
+    }
+
+    /// Cuts the body off: its reader sees an error, not an end.
+    pub fn abort(&self, why: &'static str) {
+        if self.aborted.get().is_none() {
+            self.aborted.set(Some(why));
+        }
+        let waker = self.body.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

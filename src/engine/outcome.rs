@@ -1,0 +1,67 @@
+//! How a request can end without a response of the chain.
+
+use std::fmt;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+
+/// Why a chain gave no response. What a client is told about it is decided in
+/// `http::respond`; the words here are for the log.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// The instance died: a trap, a spent budget, a host's refusal.
+    Trap {
+        /// What Wasmtime said, without a backtrace.
+        reason: String,
+        /// The stage whose code it was, where that is known.
+        stage: Option<String>,
+    },
+    /// The handler answered with an error.
+    Guest(ErrorCode),
+    /// The handler gave a response that can't be sent.
+    InvalidResponse(String),
+    /// No response head within the deadline.
+    Deadline,
+    /// No instance had room, and the queue was full or took too long.
+    Capacity,
+    /// No instance could be made.
+    Instantiate(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trap { reason, .. } => write!(f, "the instance died: {reason}"),
+            Self::Guest(code) => write!(f, "the handler answered {}", error_text(code)),
+            Self::InvalidResponse(reason) => write!(f, "the response can't be sent: {reason}"),
+            Self::Deadline => f.write_str("no response head within `limits.deadline`"),
+            Self::Capacity => f.write_str("no instance had room within `limits.queue-timeout`"),
+            Self::Instantiate(reason) => write!(f, "no instance could be made: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// An error code as WIT spells it, with its payload.
+fn error_text(code: &ErrorCode) -> String {
+    match code {
+        ErrorCode::InternalError(Some(message)) => format!("internal-error: {message}"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The chain of causes of a Wasmtime error in one line, without backtraces.
+pub(super) fn reason(error: &wasmtime::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        // The backtrace is a cause of its own; the stage says where it was.
+        let line = text.lines().next().unwrap_or_default().trim();
+        if line.is_empty() || line.starts_with("error while executing at wasm backtrace") {
+            continue;
+        }
+        if parts.last().is_none_or(|last| last != line) {
+            parts.push(line.to_owned());
+        }
+    }
+    parts.join(": ")
+}

@@ -1,0 +1,232 @@
+//! The instances of one segment on one worker.
+//!
+//! A request goes to the most recently used instance that has room, whose memory
+//! is warm; if none has, to a new one; if there are as many as there may be, into a
+//! queue of bounded length and time. Instances that only linger make room first.
+
+use super::body::{RequestBody, ResponseBody};
+use super::exchange::Exchange;
+use super::instance::{Instance, Job};
+use super::outcome::Failure;
+use super::worker::{Clock, ticks};
+use crate::chain::Segment;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// A request that waits for an instance.
+struct Waiter {
+    job: Job,
+    /// The tick at which it is told that there is no room.
+    until: u64,
+}
+
+/// What a pool holds and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolCounts {
+    /// Instances that live, busy or not.
+    pub live: usize,
+    /// Requests that wait for one.
+    pub waiting: usize,
+    /// Instances made so far.
+    pub made: u64,
+}
+
+/// The warm instances of a segment, on one worker.
+pub struct Pool {
+    segment: Arc<Segment>,
+    clock: Clock,
+    live: RefCell<Vec<Rc<Instance>>>,
+    /// Instances that may have room, the most recently used last.
+    ready: RefCell<Vec<Rc<Instance>>>,
+    waiting: RefCell<VecDeque<Waiter>>,
+    made: Cell<u64>,
+    /// No instance is made before this tick, since the process's slots are used up.
+    exhausted_until: Cell<u64>,
+}
+
+impl Pool {
+    pub(super) fn new(segment: Arc<Segment>, clock: Clock) -> Rc<Self> {
+        Rc::new(Self {
+            segment,
+            clock,
+            live: RefCell::default(),
+            ready: RefCell::default(),
+            waiting: RefCell::default(),
+            made: Cell::new(0),
+            exhausted_until: Cell::new(0),
+        })
+    }
+
+    /// What the pool holds.
+    pub fn counts(&self) -> PoolCounts {
+        PoolCounts {
+            live: self.live.borrow().len(),
+            waiting: self.waiting.borrow().len(),
+            made: self.made.get(),
+        }
+    }
+
+    /// The worker's clock.
+    pub(super) fn tick(&self) -> u64 {
+        self.clock.tick()
+    }
+
+    /// Sends `request` through the chain.
+    ///
+    /// # Errors
+    /// See [`Failure`]: there is always an answer, at the latest a tick after the
+    /// pipeline's deadline.
+    pub async fn handle(
+        self: &Rc<Self>,
+        request: http::Request<RequestBody>,
+    ) -> Result<http::Response<ResponseBody>, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let deadline = self.tick() + ticks(self.segment.limits.deadline);
+        let exchange = Rc::new(Exchange::new(reply, deadline));
+        self.dispatch(Job { request, exchange });
+        // The sender is always used or its instance died without a word.
+        answer.await.unwrap_or_else(|_| {
+            Err(Failure::Trap { reason: "the instance is gone".to_owned(), stage: None })
+        })
+    }
+
+    fn dispatch(self: &Rc<Self>, job: Job) {
+        // Those who wait come first.
+        if self.waiting.borrow().is_empty()
+            && let Some(instance) = self.checkout()
+        {
+            self.enter(&instance, job);
+            return;
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= self.segment.limits.queue {
+            drop(waiting);
+            job.exchange.fail(Failure::Capacity);
+            return;
+        }
+        let until = self.tick() + ticks(self.segment.limits.queue_timeout);
+        waiting.push_back(Waiter { job, until });
+    }
+
+    /// Puts a request into an instance that has room for it.
+    fn enter(&self, instance: &Rc<Instance>, job: Job) {
+        instance.submit(job);
+        self.list(instance);
+    }
+
+    /// Puts an instance at the end of `ready`, if it has room and is not there.
+    fn list(&self, instance: &Rc<Instance>) {
+        if instance.has_room() && !instance.listed.replace(true) {
+            self.ready.borrow_mut().push(Rc::clone(instance));
+        }
+    }
+
+    /// An instance with room, taken out of `ready`.
+    fn checkout(self: &Rc<Self>) -> Option<Rc<Instance>> {
+        loop {
+            let Some(instance) = self.ready.borrow_mut().pop() else { break };
+            instance.listed.set(false);
+            if instance.has_room() {
+                return Some(instance);
+            }
+        }
+        let full = self.live.borrow().len() >= self.segment.limits.instances;
+        if full && !self.evict() || self.tick() < self.exhausted_until.get() {
+            return None;
+        }
+        let instance = Instance::spawn(&self.segment, self);
+        self.live.borrow_mut().push(Rc::clone(&instance));
+        self.made.set(self.made.get() + 1);
+        Some(instance)
+    }
+
+    /// Ends an instance that only lingers, and says whether there was one.
+    fn evict(&self) -> bool {
+        let mut live = self.live.borrow_mut();
+        let Some(at) = live.iter().position(|instance| instance.only_lingers()) else {
+            return false;
+        };
+        let instance = live.swap_remove(at);
+        drop(live);
+        instance.kill("its place was needed while it only worked on after its last response");
+        true
+    }
+
+    /// An instance may have room: those who wait get it, or the next request.
+    pub(super) fn on_room(&self, instance: &Rc<Instance>) {
+        while instance.has_room() {
+            let Some(job) = self.next_waiting() else { break };
+            instance.submit(job);
+        }
+        self.list(instance);
+    }
+
+    /// The first request that still wants an answer.
+    fn next_waiting(&self) -> Option<Job> {
+        let mut waiting = self.waiting.borrow_mut();
+        loop {
+            let waiter = waiting.pop_front()?;
+            if !waiter.job.exchange.is_abandoned() {
+                return Some(waiter.job);
+            }
+        }
+    }
+
+    /// An instance is gone: its slot is free.
+    pub(super) fn on_death(self: &Rc<Self>, instance: &Rc<Instance>) {
+        self.live.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
+        self.ready.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
+        self.serve_waiting();
+    }
+
+    /// The process has no slot for another instance: these requests wait again,
+    /// in front of all others.
+    pub(super) fn on_exhausted(&self, jobs: VecDeque<Job>) {
+        self.exhausted_until.set(self.tick() + 1);
+        let until = self.tick() + ticks(self.segment.limits.queue_timeout);
+        let mut waiting = self.waiting.borrow_mut();
+        for job in jobs.into_iter().rev() {
+            waiting.push_front(Waiter { job, until });
+        }
+    }
+
+    fn serve_waiting(self: &Rc<Self>) {
+        while !self.waiting.borrow().is_empty() {
+            let Some(instance) = self.checkout() else { return };
+            match self.next_waiting() {
+                Some(job) => self.enter(&instance, job),
+                None => return self.list(&instance),
+            }
+        }
+    }
+
+    /// Looks after time: called by the worker at each tick.
+    pub(super) fn on_tick(self: &Rc<Self>) {
+        let tick = self.tick();
+        let live: Vec<_> = self.live.borrow().clone();
+        for instance in live {
+            instance.on_tick(tick);
+        }
+        let late = |waiter: &Waiter| {
+            tick >= waiter.until || tick >= waiter.job.exchange.deadline()
+        };
+        loop {
+            let mut waiting = self.waiting.borrow_mut();
+            let Some(waiter) = waiting.pop_front_if(|waiter| late(waiter)) else { break };
+            drop(waiting);
+            waiter.job.exchange.fail(Failure::Capacity);
+        }
+        self.serve_waiting();
+    }
+
+    /// Ends all instances: those at work after what they have.
+    pub fn retire(&self) {
+        let live: Vec<_> = self.live.borrow().clone();
+        for instance in live {
+            instance.retire();
+        }
+    }
+}

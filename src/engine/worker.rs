@@ -1,0 +1,74 @@
+//! The part of the engine that belongs to one thread: its pools and its clock.
+
+use super::pool::Pool;
+use crate::chain::Segment;
+use crate::chain::compile::SegmentId;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How exact the engine's deadlines are. One timer a worker, instead of one or
+/// more a request.
+pub const TICK: Duration = Duration::from_millis(20);
+
+/// A duration in ticks, rounded up, at least one.
+pub(super) fn ticks(duration: Duration) -> u64 {
+    let ticks = duration.as_nanos().div_ceil(TICK.as_nanos());
+    u64::try_from(ticks).unwrap_or(u64::MAX / 2).max(1)
+}
+
+/// The worker's time in ticks.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Rc<Cell<u64>>);
+
+impl Clock {
+    /// Ticks since the worker started.
+    pub fn tick(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// The pools of one worker thread. Not `Send`: a request never leaves its thread.
+pub struct Worker {
+    clock: Clock,
+    pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
+}
+
+impl Worker {
+    /// Makes the worker of this thread and starts its clock.
+    ///
+    /// # Panics
+    /// Outside of a tokio `LocalSet`, which the pools need.
+    pub fn start() -> Rc<Self> {
+        let worker = Rc::new(Self { clock: Clock::default(), pools: RefCell::default() });
+        let weak = Rc::downgrade(&worker);
+        tokio::task::spawn_local(async move {
+            let start = Instant::now();
+            let mut interval = tokio::time::interval(TICK);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                let now = interval.tick().await;
+                let Some(worker) = weak.upgrade() else { return };
+                let elapsed = now.duration_since(start).as_nanos() / TICK.as_nanos();
+                worker.clock.0.set(u64::try_from(elapsed).unwrap_or(u64::MAX));
+                let pools: Vec<_> = worker.pools.borrow().values().cloned().collect();
+                for pool in pools {
+                    pool.on_tick();
+                }
+            }
+        });
+        worker
+    }
+
+    /// The pool of `segment` on this worker.
+    pub fn pool(&self, segment: &Arc<Segment>) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        let pool = pools
+            .entry(segment.id)
+            .or_insert_with(|| Pool::new(Arc::clone(segment), self.clock.clone()));
+        Rc::clone(pool)
+    }
+}

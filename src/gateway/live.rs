@@ -1,0 +1,20 @@
+//! The generation that serves: the only file that knows that it can change.
+
+use super::generation::Generation;
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+
+/// Holds the live generation. A request loads it once and keeps it to its end.
+pub struct Live(ArcSwap<Generation>);
+
+impl Live {
+    /// Starts with `generation`.
+    pub fn new(generation: Generation) -> Self {
+        Self(ArcSwap::from_pointee(generation))
+    }
+
+    /// The generation that serves now.
+    pub fn load(&self) -> Arc<Generation> {
+        self.0.load_full()
+    }
+}

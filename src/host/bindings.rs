@@ -1,0 +1,34 @@
+//! Bindings made from `wit/`, with an import of a stage's own told from the next
+//! stage's by an id that Wasmtime hands to each call.
+
+#![allow(missing_docs, reason = "generated code, documented in wit/")]
+#![allow(clippy::all, clippy::pedantic, reason = "generated code")]
+
+wasmtime::component::bindgen!({
+    path: "wit",
+    world: "linkspan:gateway/stage",
+    imports: {
+        "wasi:http/client.send": store | trappable,
+        "wasi:cli/stdin": store | trappable,
+        "wasi:cli/stdout": store | trappable,
+        "wasi:cli/stderr": store | trappable,
+        default: trappable,
+    },
+    exports: { default: async | store },
+    named_imports: {
+        "wasi:http/client": crate::host::Scope,
+        "wasi:cli/environment": crate::host::Scope,
+        "wasi:cli/stdin": crate::host::Scope,
+        "wasi:cli/stdout": crate::host::Scope,
+        "wasi:cli/stderr": crate::host::Scope,
+        "wasi:config/store": crate::host::Scope,
+        "wasi:logging/logging": crate::host::Scope,
+        "linkspan:gateway/rate-limiter": crate::host::Scope,
+    },
+    with: {
+        "wasi:http/types": wasmtime_wasi_http::p3::bindings::http::types,
+        "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
+        "wasi:random": wasmtime_wasi::p3::bindings::random,
+        "wasi:cli/types": wasmtime_wasi::p3::bindings::cli::types,
+    },
+});

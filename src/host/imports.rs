@@ -1,0 +1,148 @@
+//! Answers to the imports that are each stage's own.
+
+use super::bindings::named_imports as own;
+use super::limiter::{Quota, TakeError};
+use super::scope::Scope;
+use super::state::InstanceState;
+use super::stdio::LineLog;
+use crate::host::bindings::linkspan::gateway::rate_limiter;
+use crate::host::bindings::wasi::config::store;
+use crate::host::bindings::wasi::logging::logging;
+use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
+use wasmtime_wasi::p3::bindings::cli::types::ErrorCode as CliError;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p3::{Request, Response};
+
+type Own = HasSelf<InstanceState>;
+
+impl wasmtime_wasi::p3::bindings::cli::types::Host for InstanceState {}
+
+impl own::wasi::config::store::Host for InstanceState {
+    fn get(
+        &mut self,
+        scope: Scope,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<String>, store::Error>> {
+        Ok(Ok(scope.config.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())))
+    }
+
+    fn get_all(
+        &mut self,
+        scope: Scope,
+    ) -> wasmtime::Result<Result<Vec<(String, String)>, store::Error>> {
+        Ok(Ok(scope.config.clone()))
+    }
+}
+
+impl own::wasi::cli::environment::Host for InstanceState {
+    fn get_environment(&mut self, scope: Scope) -> wasmtime::Result<Vec<(String, String)>> {
+        Ok(scope.environment.clone())
+    }
+
+    fn get_arguments(&mut self, scope: Scope) -> wasmtime::Result<Vec<String>> {
+        // By convention the first argument is the program's name.
+        Ok(vec![scope.id.component.to_string()])
+    }
+
+    fn get_initial_cwd(&mut self, _scope: Scope) -> wasmtime::Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+impl own::wasi::logging::logging::Host for InstanceState {
+    fn log(
+        &mut self,
+        scope: Scope,
+        level: logging::Level,
+        context: String,
+        message: String,
+    ) -> wasmtime::Result<()> {
+        let level = match level {
+            logging::Level::Trace => tracing::Level::TRACE,
+            logging::Level::Debug => tracing::Level::DEBUG,
+            logging::Level::Info => tracing::Level::INFO,
+            logging::Level::Warn => tracing::Level::WARN,
+            logging::Level::Error | logging::Level::Critical => tracing::Level::ERROR,
+        };
+        scope.log(level, &context, &message);
+        Ok(())
+    }
+}
+
+impl own::linkspan::gateway::rate_limiter::Host for InstanceState {
+    fn take(
+        &mut self,
+        scope: Scope,
+        key: String,
+        quota: rate_limiter::Quota,
+    ) -> wasmtime::Result<Result<rate_limiter::Decision, rate_limiter::Error>> {
+        let quota = Quota { burst: quota.burst, interval: quota.interval };
+        Ok(match scope.limiter.take(&key, quota) {
+            Ok(decision) => Ok(rate_limiter::Decision {
+                allowed: decision.allowed,
+                remaining: decision.remaining,
+                retry_after: decision.retry_after,
+                reset_after: decision.reset_after,
+            }),
+            Err(TakeError::InvalidQuota) => Err(rate_limiter::Error::InvalidQuota),
+            Err(TakeError::KeyTooLong) => Err(rate_limiter::Error::KeyTooLong),
+            Err(TakeError::TooManyKeys) => Err(rate_limiter::Error::TooManyKeys),
+        })
+    }
+}
+
+impl own::wasi::cli::stdin::Host for InstanceState {}
+impl own::wasi::cli::stdout::Host for InstanceState {}
+impl own::wasi::cli::stderr::Host for InstanceState {}
+
+impl<T: 'static> own::wasi::cli::stdin::HostWithStore<T> for Own {
+    fn read_via_stream(
+        mut store: Access<'_, T, Self>,
+        _scope: Scope,
+    ) -> wasmtime::Result<(StreamReader<u8>, FutureReader<Result<(), CliError>>)> {
+        let stream = StreamReader::new(&mut store, std::iter::empty::<u8>())?;
+        Ok((stream, done(&mut store)?))
+    }
+}
+
+impl<T: 'static> own::wasi::cli::stdout::HostWithStore<T> for Own {
+    fn write_via_stream(
+        mut store: Access<'_, T, Self>,
+        scope: Scope,
+        data: StreamReader<u8>,
+    ) -> wasmtime::Result<FutureReader<Result<(), CliError>>> {
+        data.pipe(&mut store, LineLog::new(scope, "stdout"))?;
+        done(&mut store)
+    }
+}
+
+impl<T: 'static> own::wasi::cli::stderr::HostWithStore<T> for Own {
+    fn write_via_stream(
+        mut store: Access<'_, T, Self>,
+        scope: Scope,
+        data: StreamReader<u8>,
+    ) -> wasmtime::Result<FutureReader<Result<(), CliError>>> {
+        data.pipe(&mut store, LineLog::new(scope, "stderr"))?;
+        done(&mut store)
+    }
+}
+
+/// A future that is already there: writing to the log can't fail.
+fn done<T: 'static>(
+    store: &mut Access<'_, T, Own>,
+) -> wasmtime::Result<FutureReader<Result<(), CliError>>> {
+    FutureReader::new(store, async { wasmtime::error::Ok(Ok(())) })
+}
+
+impl own::wasi::http::client::Host for InstanceState {}
+
+impl<T: 'static> own::wasi::http::client::HostWithStore<T> for Own {
+    async fn send(
+        store: &Accessor<T, Self>,
+        scope: Scope,
+        request: Resource<Request>,
+    ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
+        let _ = (store, scope, request);
+        Ok(Err(ErrorCode::HttpRequestDenied))
+    }
+}

@@ -1,0 +1,276 @@
+//! Counters that all instances of a stage share: `linkspan:gateway/rate-limiter`.
+//!
+//! The generic cell rate algorithm (GCRA, ITU-T I.371): a key's whole state is its
+//! theoretical arrival time, so that a decision is one comparison and one store,
+//! taken under the lock of one of [`SHARDS`] shards.
+//!
+//! Bounds: a [`Limiter`] keeps at most as many keys as it was made for
+//! (`limits.rate-limit-keys`). A full shard first forgets the keys whose burst is
+//! whole again, which changes no decision; if all are in use, the answer is
+//! [`TakeError::TooManyKeys`]. Times are nanoseconds since the process's first
+//! decision, in 64 bits: 584 years.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Locks that a limiter's keys are spread over.
+const SHARDS: usize = 16;
+
+/// The longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = 256;
+
+/// How much may come at once, and how fast it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests at once, from 1 to 10^9.
+    pub burst: u32,
+    /// Nanoseconds until one more is allowed, from 1 to 10^18.
+    pub interval: u64,
+}
+
+impl Quota {
+    fn is_valid(self) -> bool {
+        (1..=1_000_000_000).contains(&self.burst)
+            && (1..=1_000_000_000_000_000_000).contains(&self.interval)
+    }
+
+    /// Decides on a request at `now` for a key whose theoretical arrival time is
+    /// `arrival`, and gives the new one if the request is allowed.
+    fn decide(self, arrival: u64, now: u64) -> (Decision, Option<u64>) {
+        let interval = u128::from(self.interval);
+        let tolerance = interval * u128::from(self.burst);
+        let now = u128::from(now);
+        let current = u128::from(arrival).max(now);
+        let after = current + interval;
+        let clamp = |nanoseconds: u128| u64::try_from(nanoseconds).unwrap_or(u64::MAX);
+        if after - now > tolerance {
+            let decision = Decision {
+                allowed: false,
+                remaining: 0,
+                retry_after: clamp(after - now - tolerance),
+                reset_after: clamp(current - now),
+            };
+            return (decision, None);
+        }
+        // At most `burst`, which has 32 bits.
+        let remaining = ((tolerance - (after - now)) / interval) as u32;
+        let decision =
+            Decision { allowed: true, remaining, retry_after: 0, reset_after: clamp(after - now) };
+        (decision, Some(clamp(after)))
+    }
+}
+
+/// What became of a request. Times are in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether it may go on.
+    pub allowed: bool,
+    /// Requests that could come at once after it.
+    pub remaining: u32,
+    /// Until the same request would be allowed.
+    pub retry_after: u64,
+    /// Until the whole burst is there again.
+    pub reset_after: u64,
+}
+
+/// Why there is no decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeError {
+    /// The quota is out of its bounds.
+    InvalidQuota,
+    /// The key has more than [`MAX_KEY_BYTES`] bytes.
+    KeyTooLong,
+    /// All keys are in use.
+    TooManyKeys,
+}
+
+fn now() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// One key's state, without a lock.
+#[derive(Debug, Default)]
+pub struct Cell(AtomicU64);
+
+impl Cell {
+    /// Takes one from what is left under `quota`.
+    pub fn take(&self, quota: Quota) -> Decision {
+        let now = now();
+        let mut arrival = self.0.load(Ordering::Relaxed);
+        loop {
+            let (decision, Some(after)) = quota.decide(arrival, now) else {
+                return quota.decide(arrival, now).0;
+            };
+            match self.0.compare_exchange_weak(arrival, after, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => return decision,
+                Err(current) => arrival = current,
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    arrivals: HashMap<Box<str>, u64>,
+    /// No key can be forgotten before this time: a full shard is searched once
+    /// for each key that runs out, not once for each request.
+    sweep_after: u64,
+}
+
+/// The counters of one stage.
+#[derive(Debug)]
+pub struct Limiter {
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: RandomState,
+    keys_per_shard: usize,
+}
+
+impl Limiter {
+    /// A limiter for `keys` keys, rounded up to a multiple of [`SHARDS`].
+    pub fn new(keys: usize) -> Self {
+        Self {
+            shards: Default::default(),
+            hasher: RandomState::new(),
+            keys_per_shard: keys.div_ceil(SHARDS).max(1),
+        }
+    }
+
+    /// Takes one request from what `key` has left under `quota`.
+    ///
+    /// # Errors
+    /// See [`TakeError`].
+    pub fn take(&self, key: &str, quota: Quota) -> Result<Decision, TakeError> {
+        self.take_at(key, quota, now())
+    }
+
+    fn take_at(&self, key: &str, quota: Quota, now: u64) -> Result<Decision, TakeError> {
+        if !quota.is_valid() {
+            return Err(TakeError::InvalidQuota);
+        }
+        if key.len() > MAX_KEY_BYTES {
+            return Err(TakeError::KeyTooLong);
+        }
+        let at = (self.hasher.hash_one(key) as usize) % SHARDS;
+        // A poisoned shard holds whole entries all the same: no code panics
+        // between two halves of a change.
+        let mut shard = self.shards[at].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(arrival) = shard.arrivals.get_mut(key) {
+            let (decision, after) = quota.decide(*arrival, now);
+            *arrival = after.unwrap_or(*arrival);
+            return Ok(decision);
+        }
+        if shard.arrivals.len() >= self.keys_per_shard {
+            if now < shard.sweep_after {
+                return Err(TakeError::TooManyKeys);
+            }
+            shard.arrivals.retain(|_, arrival| *arrival > now);
+            if shard.arrivals.len() >= self.keys_per_shard {
+                shard.sweep_after = shard.arrivals.values().copied().min().unwrap_or(0);
+                return Err(TakeError::TooManyKeys);
+            }
+        }
+        let (decision, after) = quota.decide(0, now);
+        if let Some(after) = after {
+            shard.arrivals.insert(key.into(), after);
+        }
+        Ok(decision)
+    }
+}
+
+/// The limiters of all stages, by stage: they outlive the generations that use
+/// them, so that a reload forgets no count.
+#[derive(Debug, Default)]
+pub struct Limiters(Mutex<HashMap<String, Arc<Limiter>>>);
+
+impl Limiters {
+    /// The limiter of the stage called `stage`, made with room for `keys` keys if
+    /// there is none yet.
+    pub fn of(&self, stage: &str, keys: usize) -> Arc<Limiter> {
+        let mut limiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let limiter = limiters.entry(stage.to_owned()).or_insert_with(|| Arc::new(Limiter::new(keys)));
+        Arc::clone(limiter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+    const TEN_A_SECOND: Quota = Quota { burst: 3, interval: SECOND / 10 };
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let limiter = Limiter::new(16);
+        let take = |at| limiter.take_at("a", TEN_A_SECOND, at).expect("a decision");
+        assert_eq!([take(0).remaining, take(0).remaining, take(0).remaining], [2, 1, 0]);
+        let denied = take(0);
+        assert!(!denied.allowed);
+        assert_eq!(denied.retry_after, SECOND / 10);
+        assert!(!take(SECOND / 10 - 1).allowed);
+        assert!(take(SECOND / 10).allowed);
+        assert!(!take(SECOND / 10).allowed);
+        let rested = take(10 * SECOND);
+        assert_eq!((rested.allowed, rested.remaining), (true, 2));
+    }
+
+    #[test]
+    fn keys_are_apart() {
+        let limiter = Limiter::new(64);
+        let one = Quota { burst: 1, interval: SECOND };
+        assert!(limiter.take_at("a", one, 5).expect("a decision").allowed);
+        assert!(limiter.take_at("b", one, 5).expect("a decision").allowed);
+        assert!(!limiter.take_at("a", one, 5).expect("a decision").allowed);
+    }
+
+    #[test]
+    fn keys_are_bounded_and_come_back() {
+        let limiter = Limiter::new(SHARDS * 4);
+        let one = Quota { burst: 1, interval: SECOND };
+        let outcome = |at: u64| {
+            (0..1000).filter(|n| limiter.take_at(&format!("{at}-{n}"), one, at).is_ok()).count()
+        };
+        assert_eq!(outcome(0), SHARDS * 4);
+        assert_eq!(outcome(SECOND / 2), 0);
+        assert_eq!(outcome(2 * SECOND), SHARDS * 4);
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let limiter = Limiter::new(1);
+        let invalid = Quota { burst: 0, interval: 1 };
+        assert_eq!(limiter.take("a", invalid), Err(TakeError::InvalidQuota));
+        assert_eq!(limiter.take(&"a".repeat(257), TEN_A_SECOND), Err(TakeError::KeyTooLong));
+    }
+
+    #[test]
+    fn extreme_quotas_do_not_overflow() {
+        let limiter = Limiter::new(16);
+        let slow = Quota { burst: 1_000_000_000, interval: 1_000_000_000_000_000_000 };
+        assert!(limiter.take("a", slow).expect("a decision").allowed);
+        let fast = Quota { burst: 1, interval: 1 };
+        assert!(limiter.take("b", fast).expect("a decision").allowed);
+    }
+
+    #[test]
+    fn all_threads_together_take_no_more_than_the_burst() {
+        let limiter = Limiter::new(16);
+        let quota = Quota { burst: 100, interval: 1_000_000_000_000 };
+        let taken: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..1000).filter(|_| limiter.take("k", quota).is_ok_and(|d| d.allowed)).count()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|t| t.join().expect("no panic")).sum()
+        });
+        assert_eq!(taken, 100);
+    }
+}

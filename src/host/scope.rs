@@ -1,0 +1,91 @@
+//! A stage's own world: what its imports reach, in whichever store it runs.
+
+use super::limiter::{Cell, Limiter, Quota};
+use crate::plan::{EgressRule, Stage, StageId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The id that Wasmtime hands to a host function: whose import was called.
+pub type Scope = Arc<StageScope>;
+
+/// The longest log message that is kept, in bytes; the rest is cut off.
+pub const MAX_LOG_MESSAGE: usize = 8 * 1024;
+
+/// Log lines that a stage may write: 1,000 at once, then 200 a second. More are
+/// counted and dropped, so that a stage can't drown the others' lines.
+const LOG_QUOTA: Quota = Quota { burst: 1_000, interval: 5_000_000 };
+
+/// What belongs to one stage of one pipeline. Shared by all its instances.
+#[derive(Debug)]
+pub struct StageScope {
+    /// Which stage this is.
+    pub id: StageId,
+    /// The stage's `config`, flattened to text.
+    pub config: Vec<(String, String)>,
+    /// The environment variables that it was granted.
+    pub environment: Vec<(String, String)>,
+    /// Where it may send requests to: nowhere if empty.
+    pub egress: Vec<EgressRule>,
+    /// Its counters.
+    pub limiter: Arc<Limiter>,
+    log: Cell,
+    dropped_lines: AtomicU64,
+}
+
+impl StageScope {
+    /// The world of `stage`, which keeps its counters in `limiter`.
+    pub fn new(stage: &Stage, limiter: Arc<Limiter>) -> Self {
+        let text = |(name, value): &(String, crate::plan::ConfigValue)| {
+            (name.clone(), value.expose().to_owned())
+        };
+        Self {
+            id: stage.id.clone(),
+            config: stage.config.iter().map(text).collect(),
+            environment: stage.grants.env.iter().flatten().map(text).collect(),
+            egress: stage.grants.egress.clone(),
+            limiter,
+            log: Cell::default(),
+            dropped_lines: AtomicU64::new(0),
+        }
+    }
+
+    /// Writes a line of the stage's to the log, if it still may.
+    pub fn log(&self, level: tracing::Level, context: &str, message: &str) {
+        if !self.log.take(LOG_QUOTA).allowed {
+            self.dropped_lines.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let dropped = self.dropped_lines.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(
+                target: "linkspan::stage",
+                pipeline = %self.id.pipeline, stage = %self.id, dropped,
+                "log lines of this stage were dropped: it may write 200 a second",
+            );
+        }
+        let message = truncate(message, MAX_LOG_MESSAGE);
+        let context = truncate(context, 256);
+        // `tracing` wants the level of an event to be a constant.
+        macro_rules! event {
+            ($level:ident) => {
+                tracing::event!(
+                    target: "linkspan::stage", tracing::Level::$level,
+                    pipeline = %self.id.pipeline, stage = %self.id, context, "{message}",
+                )
+            };
+        }
+        match level {
+            tracing::Level::ERROR => event!(ERROR),
+            tracing::Level::WARN => event!(WARN),
+            tracing::Level::INFO => event!(INFO),
+            tracing::Level::DEBUG => event!(DEBUG),
+            tracing::Level::TRACE => event!(TRACE),
+        }
+    }
+}
+
+/// The longest start of `text` that has at most `bytes` bytes and ends at a
+/// character's end.
+fn truncate(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes { text } else { &text[..text.floor_char_boundary(bytes)] }
+}

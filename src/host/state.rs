@@ -1,0 +1,190 @@
+//! What a store holds beside the guests: resources, budgets, and the shared
+//! halves of WASI.
+
+use http::HeaderName;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
+use wasmtime_wasi::random::WasiRandomCtx;
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
+    WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+/// The gateway's clock for guests' running time: the epoch advances once a tick.
+pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// Handles (requests, responses, fields, streams) that a store may hold at once.
+/// A guest that leaks them traps here instead of growing the gateway.
+const MAX_HANDLES: usize = 100_000;
+
+/// The limits of one store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes that all linear memories of the store may have together: with
+    /// several stages in one store, the sum of theirs.
+    pub memory: usize,
+    /// Bytes that one linear memory may have: the largest of the stages'.
+    pub one_memory: usize,
+    /// Elements that one table may have: the largest of the stages'.
+    pub table_elements: usize,
+    /// Bytes that the fields of one request or response may have.
+    pub field_bytes: usize,
+    /// The longest computation without waiting, rounded up to [`EPOCH_TICK`].
+    pub cpu: Duration,
+}
+
+/// How a store's guests spend their time, seen from outside of the store.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// Ticks since a guest last waited.
+    busy_ticks: AtomicU32,
+    /// A guest was interrupted by the tick and not resumed yet.
+    interrupted: AtomicBool,
+}
+
+impl Pulse {
+    /// Says that the store's event loop has nothing to do: all guests wait,
+    /// unless one was just interrupted by a tick.
+    pub fn on_pending(&self) {
+        if !self.interrupted.swap(false, Ordering::Relaxed) {
+            self.busy_ticks.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The error of a guest that computed for longer than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("computed for more than {0:?} without waiting (`limits.cpu`)")]
+pub struct CpuBudgetExceeded(pub Duration);
+
+/// The data of a store.
+pub struct InstanceState {
+    /// The resources that its guests hold.
+    pub table: ResourceTable,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+    random: WasiRandomCtx,
+    clocks: WasiClocksCtx,
+    budget: Budget,
+    memory_used: usize,
+    pulse: Arc<Pulse>,
+}
+
+impl InstanceState {
+    /// The data of a new store.
+    pub fn new(budget: Budget, pulse: Arc<Pulse>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(budget.field_bytes);
+        Self {
+            table,
+            http,
+            hooks: Hooks,
+            random: WasiRandomCtx::default(),
+            clocks: WasiClocksCtx::default(),
+            budget,
+            memory_used: 0,
+            pulse,
+        }
+    }
+
+    /// Called by the store at each tick that meets a guest computing: lets its
+    /// neighbours on the worker run, or ends it.
+    pub fn on_epoch(&self) -> wasmtime::Result<UpdateDeadline> {
+        let busy = self.pulse.busy_ticks.fetch_add(1, Ordering::Relaxed) + 1;
+        self.pulse.interrupted.store(true, Ordering::Relaxed);
+        if EPOCH_TICK.saturating_mul(busy) > self.budget.cpu {
+            return Err(CpuBudgetExceeded(self.budget.cpu).into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    }
+
+    /// What `wasi:http` needs.
+    pub fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+
+    pub(super) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
+        WasiClocksCtxView { ctx: &mut self.clocks, table: &mut self.table }
+    }
+
+    pub(super) fn random(&mut self) -> &mut WasiRandomCtx {
+        &mut self.random
+    }
+}
+
+impl WasiHttpView for InstanceState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        Self::http(self)
+    }
+}
+
+impl ResourceLimiter for InstanceState {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.memory_used.saturating_add(desired.saturating_sub(current));
+        let fits = used <= self.budget.memory
+            && desired <= self.budget.one_memory
+            && maximum.is_none_or(|maximum| desired <= maximum);
+        if fits {
+            self.memory_used = used;
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= self.budget.table_elements)
+    }
+}
+
+/// linkspan's choices inside `wasi:http`.
+struct Hooks;
+
+fn is_forbidden(name: &HeaderName) -> bool {
+    DEFAULT_FORBIDDEN_HEADERS.contains(name)
+}
+
+impl WasiHttpHooks for Hooks {
+    // The default asks `forbidden_header_filter`, which would allocate for each
+    // field of each request.
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        static FILTER: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(is_forbidden));
+        Arc::clone(&FILTER)
+    }
+
+    // Never called: `wasi:http/client` is answered by `imports`, per stage.
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _result: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
+    ) -> Box<
+        dyn Future<
+                Output = wasmtime_wasi_http::Result<(
+                    http::Response<WasiBody>,
+                    Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
+                )>,
+            > + Send,
+    > {
+        Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) })
+    }
+}

@@ -1,0 +1,208 @@
+//! Fields that are about one connection, or about the framing of one message, and so not for the other side (RFC 9110
+//! §7.6.1). They are removed before the first stage sees a request and before the client sees a response; a stage that
+//! finds one could not forward it, since `wasi:http` forbids to set them.
+//!
+//! A client can have fields removed by naming them in `Connection`, but only its own: what the gateway adds, it adds after
+//! this. Nothing here fails; what is not understood is removed.
+
+use http::header::{
+    self, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// About the connection in whichever direction. `TE` with them: hyper has read it, and sends trailers to an HTTP/1.1 client
+/// only if it said `TE: trailers`.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HTTP2_SETTINGS,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+];
+
+/// Fields that a recipient must know before the body or that decide who may do what: as trailers they would arrive after
+/// every check (RFC 9110 §6.5.1).
+const NOT_IN_TRAILERS: [HeaderName; 31] = [
+    HOST,
+    TRAILER,
+    CONTENT_LENGTH,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    EXPECT,
+    COOKIE,
+    header::AUTHORIZATION,
+    header::SET_COOKIE,
+    header::WWW_AUTHENTICATE,
+    header::AGE,
+    header::CACHE_CONTROL,
+    header::DATE,
+    header::EXPIRES,
+    header::IF_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_NONE_MATCH,
+    header::IF_RANGE,
+    header::IF_UNMODIFIED_SINCE,
+    header::LOCATION,
+    header::MAX_FORWARDS,
+    header::ORIGIN,
+    header::PRAGMA,
+    header::RANGE,
+    header::RETRY_AFTER,
+    header::VARY,
+    header::WARNING,
+    header::FORWARDED,
+    header::VIA,
+    header::REFERER,
+];
+
+/// Prepares a request's fields for the stages: nothing about the connection; no `Host`, which has become the authority; no
+/// `Expect`, which is answered here; and the `Cookie` fields that HTTP/2 may split are one again (RFC 9113 §8.2.3).
+pub fn clean_request(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    headers.remove(HOST);
+    headers.remove(EXPECT);
+    join_cookies(headers);
+}
+
+/// Prepares a response's fields for the client: framing and connection are the front end's to say.
+pub fn clean_response(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+}
+
+/// Removes from trailers, in either direction, what has no business there.
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+    for name in &NOT_IN_TRAILERS {
+        trailers.remove(name);
+    }
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        strip_named(headers);
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Removes the fields that `Connection` names.
+fn strip_named(headers: &mut HeaderMap) {
+    // The values are cheap to clone (shared bytes), and the map cannot be changed while they are borrowed from it.
+    let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+    for value in values {
+        for option in value.as_bytes().split(|byte| *byte == b',') {
+            let option = option.trim_ascii();
+            if option.eq_ignore_ascii_case(b"close") || option.is_empty() {
+                continue;
+            }
+            if let Ok(name) = HeaderName::from_bytes(option) {
+                headers.remove(name);
+            }
+        }
+    }
+}
+
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    // Valid values joined by valid bytes are a valid value.
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn connection_and_what_it_names_are_removed_in_both_directions() {
+        let fields = [
+            ("connection", "keep-alive, X-One ,,\tx-two"),
+            ("connection", "x-three, not a token, close"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-two", "22"),
+            ("x-three", "3"),
+            ("close", "a field of that name is nobody's business"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+            ("proxy-authorization", "Basic QQ=="),
+            ("x-kept", "yes"),
+            ("trailer", "digest"),
+        ];
+        let mut headers = map(&fields);
+        clean_request(&mut headers);
+        assert_eq!(names(&headers), ["close", "trailer", "x-kept"]);
+        let mut headers = map(&fields);
+        clean_response(&mut headers);
+        assert_eq!(names(&headers), ["close", "trailer", "x-kept"]);
+    }
+
+    #[test]
+    fn host_and_expect_go_and_cookies_become_one() {
+        let mut headers = map(&[
+            ("host", "a.example"),
+            ("expect", "100-continue"),
+            ("cookie", "a=1"),
+            ("cookie", "b=2"),
+            ("cookie", "c=3"),
+            ("accept", "*/*"),
+            ("accept", "text/html"),
+        ]);
+        clean_request(&mut headers);
+        assert_eq!(names(&headers), ["accept", "cookie"]);
+        assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+        assert_eq!(headers.get_all("accept").iter().count(), 2);
+    }
+
+    #[test]
+    fn trailers_keep_only_what_may_come_late() {
+        let mut trailers = map(&[
+            ("grpc-status", "0"),
+            ("digest", "x"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("authorization", "Bearer x"),
+            ("set-cookie", "a=1"),
+            ("host", "b.example"),
+            ("connection", "digest"),
+        ]);
+        clean_trailers(&mut trailers);
+        assert_eq!(names(&trailers), ["grpc-status"]);
+    }
+}

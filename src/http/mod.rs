@@ -1,0 +1,14 @@
+//! HTTP as the gateway understands it: what a request must be before anything looks at it, and what is answered when it
+//! does not get its pipeline's answer.
+//!
+//! [`normalize`] turns a request's head into its one normal form, which the router, the stages and an upstream all see;
+//! [`headers`] removes the fields that are about a connection, in both directions; [`respond`] is the only table from an
+//! outcome to a response.
+//!
+//! This room never touches a socket and never buffers a body.
+
+pub mod headers;
+pub mod normalize;
+pub mod request_id;
+pub mod respond;
+pub mod service;

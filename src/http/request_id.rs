@@ -1,0 +1,48 @@
+//! The gateway's own name for a request: in its problem details and in the log.
+//!
+//! 16 hexadecimal digits, unique in the process and hard to meet in another one: a
+//! random number of the thread, counted up. It is no secret, and no promise that
+//! clients' own identifiers are kept; that is the `request-id` middleware's work.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher as _, RandomState};
+
+/// A request's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId([u8; 16]);
+
+impl RequestId {
+    /// The next request's.
+    pub fn next() -> Self {
+        thread_local! {
+            // The standard library seeds its hashers from the operating system.
+            static NEXT: Cell<u64> = Cell::new(RandomState::new().hash_one(std::thread::current().id()));
+        }
+        let number = NEXT.get();
+        // An odd step visits all numbers before it repeats one.
+        NEXT.set(number.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let mut digits = [0; 16];
+        for (at, digit) in digits.iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15];
+        }
+        Self(digits)
+    }
+
+    /// The 16 digits.
+    pub fn as_str(&self) -> &str {
+        // Only hexadecimal digits are ever put in.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RequestId;
+
+    #[test]
+    fn ids_differ_and_are_hexadecimal() {
+        let (one, two) = (RequestId::next(), RequestId::next());
+        assert_ne!(one, two);
+        assert!(one.as_str().len() == 16 && one.as_str().bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+}

@@ -1,0 +1,254 @@
+//! The one table from what went wrong to what the client gets: an `application/problem+json` (RFC 9457) with the request's
+//! id and no internals. The reason in full, with pipeline and stage, is the log's.
+//!
+//! | refusal | status | also |
+//! | --- | --- | --- |
+//! | [`Refusal::BadRequest`] | 400 | |
+//! | [`Refusal::NoRoute`] | 404 | |
+//! | [`Refusal::MethodNotAllowed`] | 405 | `Allow` |
+//! | [`Refusal::PayloadTooLarge`] | 413 | |
+//! | [`Refusal::UriTooLong`] | 414 | |
+//! | [`Refusal::Misdirected`] | 421 | |
+//! | [`Refusal::HeadersTooLarge`] | 431 | |
+//! | [`Refusal::GuestTrap`], [`Refusal::GuestError`] | 500 | |
+//! | [`Refusal::NotImplemented`] | 501 | |
+//! | [`Refusal::BadGateway`] | 502 | |
+//! | [`Refusal::NoCapacity`], [`Refusal::ShuttingDown`] | 503 | `Retry-After` |
+//! | [`Refusal::Deadline`] | 504 | |
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, Response, StatusCode};
+use serde::Serialize;
+
+/// Why a request gets the gateway's own answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request breaks HTTP's rules or ours; the text says which, and is shown to the client.
+    BadRequest(&'static str),
+    NoRoute,
+    /// The path has a route, but not for this method.
+    MethodNotAllowed {
+        allow: Vec<Method>,
+    },
+    PayloadTooLarge,
+    UriTooLong,
+    /// The request is for a scheme or host that this connection does not serve (RFC 9110 §15.5.20).
+    Misdirected,
+    HeadersTooLarge,
+    /// A stage trapped, ran out of its budget of time or memory.
+    GuestTrap,
+    /// A stage answered with an error.
+    GuestError,
+    /// A method that the gateway does not do, whatever the path.
+    NotImplemented,
+    /// A stage or upstream answered what is not valid HTTP.
+    BadGateway,
+    /// No instance became free within the bound on waiting.
+    NoCapacity {
+        retry_after: Duration,
+    },
+    ShuttingDown,
+    Deadline,
+}
+
+/// A row of the table.
+struct Row {
+    status: StatusCode,
+    /// The last part of the problem's type; stable, for programs.
+    kind: &'static str,
+    title: &'static str,
+    detail: &'static str,
+}
+
+impl Refusal {
+    fn row(&self) -> Row {
+        let (status, kind, title, detail) = match self {
+            Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request", *reason),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no-route", "Not found", "No route matches this host and path."),
+            Self::MethodNotAllowed { .. } => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                "This path has no route for this method.",
+            ),
+            Self::PayloadTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload-too-large",
+                "Payload too large",
+                "The request's body is larger than this route takes.",
+            ),
+            Self::UriTooLong => {
+                (StatusCode::URI_TOO_LONG, "uri-too-long", "URI too long", "The request's URI is too long.")
+            }
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected",
+                "Misdirected request",
+                "This connection does not serve the request's scheme or host.",
+            ),
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers-too-large",
+                "Header fields too large",
+                "The request has too many header fields, or too large ones.",
+            ),
+            Self::GuestTrap | Self::GuestError => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                if *self == Self::GuestTrap { "guest-trap" } else { "guest-error" },
+                "Internal error",
+                "The request could not be served.",
+            ),
+            Self::NotImplemented => {
+                (StatusCode::NOT_IMPLEMENTED, "not-implemented", "Not implemented", "This method is not supported.")
+            }
+            Self::BadGateway => (
+                StatusCode::BAD_GATEWAY,
+                "bad-gateway",
+                "Bad gateway",
+                "The answer to this request was not valid HTTP.",
+            ),
+            Self::NoCapacity { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no-capacity",
+                "Service unavailable",
+                "The service is at capacity; try again later.",
+            ),
+            Self::ShuttingDown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "shutting-down",
+                "Service unavailable",
+                "The server is stopping; try again.",
+            ),
+            Self::Deadline => {
+                (StatusCode::GATEWAY_TIMEOUT, "deadline", "Gateway timeout", "The request was not answered in time.")
+            }
+        };
+        Row { status, kind, title, detail }
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.row().status
+    }
+
+    /// A stable name for logs and metrics; the last part of the problem's `type`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.row().kind
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(rename = "request-id")]
+    request_id: &'a str,
+}
+
+/// The answer to a refused request. `request_id` may be anything, even the client's own: it is escaped. A HEAD request's
+/// answer loses its body on its way out, not here.
+#[must_use]
+pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
+    let Row { status, kind, title, detail } = refusal.row();
+    let problem =
+        Problem { kind: format!("urn:linkspan:problem:{kind}"), title, status: status.as_u16(), detail, request_id };
+    // Strings and a number always serialise.
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    match refusal {
+        Refusal::NoCapacity { retry_after } => {
+            headers.insert(RETRY_AFTER, whole_seconds(*retry_after).into());
+        }
+        Refusal::ShuttingDown => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Refusal::MethodNotAllowed { allow } => {
+            headers.insert(ALLOW, allow_value(allow));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// `Retry-After` has whole seconds (RFC 9110 §10.2.3); 0 would invite everybody back at once.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+fn allow_value(methods: &[Method]) -> HeaderValue {
+    let list = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    // A method is a token, so that a list of them is always a valid field value.
+    HeaderValue::try_from(list).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(response: &Response<Bytes>) -> serde_json::Value {
+        serde_json::from_slice(response.body()).unwrap()
+    }
+
+    #[test]
+    fn every_refusal_is_a_problem_with_the_request_id_and_its_status() {
+        let all = [
+            (Refusal::BadRequest("No."), 400, "bad-request"),
+            (Refusal::NoRoute, 404, "no-route"),
+            (Refusal::MethodNotAllowed { allow: vec![] }, 405, "method-not-allowed"),
+            (Refusal::PayloadTooLarge, 413, "payload-too-large"),
+            (Refusal::UriTooLong, 414, "uri-too-long"),
+            (Refusal::Misdirected, 421, "misdirected"),
+            (Refusal::HeadersTooLarge, 431, "headers-too-large"),
+            (Refusal::GuestTrap, 500, "guest-trap"),
+            (Refusal::GuestError, 500, "guest-error"),
+            (Refusal::NotImplemented, 501, "not-implemented"),
+            (Refusal::BadGateway, 502, "bad-gateway"),
+            (Refusal::NoCapacity { retry_after: Duration::ZERO }, 503, "no-capacity"),
+            (Refusal::ShuttingDown, 503, "shutting-down"),
+            (Refusal::Deadline, 504, "deadline"),
+        ];
+        for (refusal, status, kind) in all {
+            let response = refuse(&refusal, "r-1");
+            let problem = body(&response);
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(refusal.status().as_u16(), status);
+            assert_eq!(problem["status"], status);
+            assert_eq!(problem["type"], format!("urn:linkspan:problem:{kind}"));
+            assert_eq!(refusal.kind(), kind);
+            assert_eq!(problem["request-id"], "r-1");
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+            assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
+            assert_eq!(response.headers().contains_key(ALLOW), status == 405);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up_to_whole_seconds() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (30_000, 30)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds, "{millis} ms");
+        }
+        assert_eq!(whole_seconds(Duration::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn allow_lists_the_methods_and_a_hostile_id_is_escaped() {
+        let refusal = Refusal::MethodNotAllowed { allow: vec![Method::GET, Method::HEAD] };
+        let response = refuse(&refusal, "a\"\r\n\u{7f}</script>");
+        assert_eq!(response.headers()[ALLOW], "GET, HEAD");
+        assert_eq!(body(&response)["request-id"], "a\"\r\n\u{7f}</script>");
+        assert!(!response.body().contains(&b'\n'));
+    }
+}

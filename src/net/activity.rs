@@ -1,0 +1,365 @@
+//! What a connection is doing, as far as its timeouts must know, and the one timer that enforces them.
+//!
+//! hyper has one timeout for HTTP/1.1, `header_read_timeout`, that runs from the moment at which it begins to wait for a
+//! head: it takes an idle kept-alive connection and a head that dribbles in for the same thing. For HTTP/2 it has none. So
+//! hyper gets a [`HeadTimer`] that never fires and only reports when the wait for a head begins and ends; [`Activity`]
+//! adds what the transport and the requests report; and [`Watchdog`] derives the connection's deadline from both.
+//!
+//! The cost to a request is a few stores; the timer wheel is touched once per timeout, not once per request.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Sleep, Timer};
+
+use super::{NetLimits, Protocol};
+
+/// Milliseconds since the connection's start.
+type Tick = u64;
+
+/// In the place of a tick: not going on.
+const NEVER: Tick = Tick::MAX;
+
+/// Why a connection is ended from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// A head that began did not end in time, or the first one did not come at all.
+    HeaderRead,
+    /// No request for too long.
+    Idle,
+    /// The client takes nothing of what is written to it.
+    WriteStalled,
+}
+
+/// The state of one connection. Atomics only because hyper wants its timer `Send + Sync`; all of it happens on one thread,
+/// so loads and stores are relaxed and a counter is a load and a store.
+#[derive(Debug)]
+pub(super) struct Activity {
+    start: Instant,
+    header_read: Duration,
+    header_read_ms: Tick,
+    idle_ms: Tick,
+    protocol: Protocol,
+    in_flight: AtomicU64,
+    /// Whether any request has been seen, or (HTTP/2) any byte.
+    spoken: AtomicBool,
+    /// When the last request ended.
+    idle_since: AtomicU64,
+    /// Since when hyper waits for a head (HTTP/1.1).
+    head_wait: AtomicU64,
+    /// When the first byte of that head came.
+    head_begun: AtomicU64,
+    write_blocked: AtomicU64,
+    /// Whether the last request may have left some of its body unread.
+    had_body: AtomicBool,
+    /// A response body ended in an error.
+    broken: AtomicBool,
+}
+
+impl Activity {
+    pub(super) fn new(protocol: Protocol, limits: &NetLimits) -> Arc<Self> {
+        Arc::new(Self {
+            start: Instant::now(),
+            header_read: limits.header_read_timeout,
+            header_read_ms: millis(limits.header_read_timeout),
+            idle_ms: millis(limits.idle_timeout),
+            protocol,
+            in_flight: AtomicU64::new(0),
+            spoken: AtomicBool::new(false),
+            idle_since: AtomicU64::new(0),
+            head_wait: AtomicU64::new(NEVER),
+            head_begun: AtomicU64::new(NEVER),
+            write_blocked: AtomicU64::new(NEVER),
+            had_body: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        })
+    }
+
+    fn now(&self) -> Tick {
+        millis(self.start.elapsed())
+    }
+
+    /// The transport read something.
+    pub(super) fn bytes_read(&self) {
+        match self.protocol {
+            Protocol::Http1 => {
+                if self.head_wait.load(Relaxed) != NEVER && self.head_begun.load(Relaxed) == NEVER {
+                    self.head_begun.store(self.now(), Relaxed);
+                }
+            }
+            Protocol::Http2 => self.spoken.store(true, Relaxed),
+        }
+    }
+
+    /// The transport would take nothing, and has a task to wake when it does.
+    pub(super) fn write_blocked(&self) {
+        if self.write_blocked.load(Relaxed) == NEVER {
+            self.write_blocked.store(self.now(), Relaxed);
+        }
+    }
+
+    pub(super) fn write_progress(&self) {
+        self.write_blocked.store(NEVER, Relaxed);
+    }
+
+    /// A response body ended in an error: what has been sent is not to look complete.
+    pub(super) fn break_off(&self) {
+        self.broken.store(true, Relaxed);
+    }
+
+    /// Whether dropping the connection now cuts an answer short.
+    pub(super) fn cut_short(&self) -> bool {
+        self.broken.load(Relaxed) || self.in_flight.load(Relaxed) > 0
+    }
+
+    /// Whether the client may still be sending what nobody will read: a head that was refused, or a request's body.
+    pub(super) fn owes_reading(&self) -> bool {
+        self.head_begun.load(Relaxed) != NEVER || self.had_body.load(Relaxed)
+    }
+
+    /// When this connection is to end if nothing happens until then, and why.
+    fn deadline(&self) -> Option<(Tick, Overdue)> {
+        let blocked = self.write_blocked.load(Relaxed);
+        let stalled = (blocked != NEVER).then(|| (blocked.saturating_add(self.idle_ms), Overdue::WriteStalled));
+        let waiting = match self.protocol {
+            Protocol::Http1 => self.head_deadline(),
+            Protocol::Http2 => self.stream_deadline(),
+        };
+        match (stalled, waiting) {
+            (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn head_deadline(&self) -> Option<(Tick, Overdue)> {
+        let wait = self.head_wait.load(Relaxed);
+        let begun = self.head_begun.load(Relaxed);
+        if wait == NEVER {
+            None
+        } else if !self.spoken.load(Relaxed) {
+            Some((self.header_read_ms, Overdue::HeaderRead))
+        } else if begun != NEVER {
+            Some((begun.saturating_add(self.header_read_ms), Overdue::HeaderRead))
+        } else {
+            Some((wait.saturating_add(self.idle_ms), Overdue::Idle))
+        }
+    }
+
+    fn stream_deadline(&self) -> Option<(Tick, Overdue)> {
+        if self.in_flight.load(Relaxed) > 0 {
+            None
+        } else if !self.spoken.load(Relaxed) {
+            Some((self.header_read_ms, Overdue::HeaderRead))
+        } else {
+            Some((self.idle_since.load(Relaxed).saturating_add(self.idle_ms), Overdue::Idle))
+        }
+    }
+}
+
+fn millis(duration: Duration) -> Tick {
+    Tick::try_from(duration.as_millis()).unwrap_or(NEVER - 1)
+}
+
+/// A request from its head to the end of its response's body, or to whatever ends it before that.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    /// All of the listening socket's, for the count of what a stop cuts.
+    total: Rc<Cell<usize>>,
+}
+
+impl InFlight {
+    pub(super) fn begin(activity: &Arc<Activity>, total: &Rc<Cell<usize>>, has_body: bool) -> Self {
+        activity.in_flight.store(activity.in_flight.load(Relaxed) + 1, Relaxed);
+        activity.spoken.store(true, Relaxed);
+        activity.had_body.store(has_body, Relaxed);
+        total.set(total.get() + 1);
+        Self { activity: Arc::clone(activity), total: Rc::clone(total) }
+    }
+
+    pub(super) fn break_off(&self) {
+        self.activity.break_off();
+    }
+
+    /// Which protocol the request came by.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.activity.protocol
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let left = self.activity.in_flight.load(Relaxed).saturating_sub(1);
+        self.activity.in_flight.store(left, Relaxed);
+        if left == 0 {
+            self.activity.idle_since.store(self.activity.now(), Relaxed);
+        }
+        self.total.set(self.total.get().saturating_sub(1));
+    }
+}
+
+/// Given to hyper's HTTP/1.1 as its timer. hyper starts one sleep per head that it waits for and drops it when the head is
+/// there, which is all that this wants to know.
+#[derive(Debug)]
+pub(super) struct HeadTimer(pub(super) Arc<Activity>);
+
+impl HeadTimer {
+    fn wait_begins(&self, deadline: Instant) {
+        let activity = &self.0;
+        // hyper has just read the clock to make the deadline: no need to read it again.
+        let began = deadline.checked_sub(activity.header_read).unwrap_or(activity.start);
+        activity.head_wait.store(millis(began.saturating_duration_since(activity.start)), Relaxed);
+        activity.head_begun.store(NEVER, Relaxed);
+    }
+}
+
+impl Timer for HeadTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.sleep_until(Instant::now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        self.wait_begins(deadline);
+        Box::pin(HeadWait(Arc::clone(&self.0)))
+    }
+
+    fn reset(&self, _: &mut Pin<Box<dyn Sleep>>, new_deadline: Instant) {
+        self.wait_begins(new_deadline);
+    }
+}
+
+#[derive(Debug)]
+struct HeadWait(Arc<Activity>);
+
+impl Future for HeadWait {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+impl Sleep for HeadWait {}
+
+impl Drop for HeadWait {
+    fn drop(&mut self) {
+        self.0.head_wait.store(NEVER, Relaxed);
+        self.0.head_begun.store(NEVER, Relaxed);
+    }
+}
+
+/// The timer of one connection, polled by the task that also polls hyper: whatever changes the deadline has woken that
+/// task, except the end of an HTTP/2 request, which only moves the deadline back.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    activity: Arc<Activity>,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    armed: Tick,
+}
+
+impl Watchdog {
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
+        let armed = activity.header_read_ms.min(activity.idle_ms);
+        let sleep = Box::pin(tokio::time::sleep_until(at(&activity, armed)));
+        Self { activity, sleep, armed }
+    }
+
+    /// Ready once the connection has outlived its deadline.
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Overdue> {
+        let deadline = self.activity.deadline();
+        if let Some((tick, _)) = deadline
+            && tick < self.armed
+        {
+            self.arm(tick);
+        }
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            let now = self.activity.now();
+            let next = match deadline {
+                Some((tick, why)) if tick <= now => return Poll::Ready(why),
+                Some((tick, _)) => tick,
+                // A request is being served. Whatever deadline begins after now is at least this far away.
+                None => now.saturating_add(self.activity.header_read_ms.min(self.activity.idle_ms)).max(now + 1),
+            };
+            self.arm(next);
+        }
+        Poll::Pending
+    }
+
+    fn arm(&mut self, tick: Tick) {
+        self.armed = tick;
+        let at = at(&self.activity, tick);
+        self.sleep.as_mut().reset(at);
+    }
+}
+
+/// A tick as the runtime's time; a tick beyond what the clock can hold is a year away.
+fn at(activity: &Activity, tick: Tick) -> tokio::time::Instant {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    let offset = Duration::from_millis(tick).min(activity.start.elapsed() + YEAR);
+    tokio::time::Instant::from_std(activity.start + offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> NetLimits {
+        NetLimits {
+            header_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            ..NetLimits::default()
+        }
+    }
+
+    fn total() -> Rc<Cell<usize>> {
+        Rc::new(Cell::new(0))
+    }
+
+    #[test]
+    fn the_first_head_is_due_from_the_start_and_later_ones_from_their_first_byte() {
+        let activity = Activity::new(Protocol::Http1, &limits());
+        let timer = HeadTimer(Arc::clone(&activity));
+        let ten = Duration::from_secs(10);
+        let wait = timer.sleep_until(activity.start + Duration::from_secs(3) + ten);
+        assert_eq!(activity.deadline(), Some((10_000, Overdue::HeaderRead)));
+        drop(wait);
+        assert_eq!(activity.deadline(), None, "a request being served has no deadline here");
+
+        drop(InFlight::begin(&activity, &total(), false));
+        let _wait = timer.sleep_until(activity.start + Duration::from_secs(5) + ten);
+        assert_eq!(activity.deadline(), Some((80_000, Overdue::Idle)));
+        activity.head_begun.store(20_000, Relaxed);
+        assert_eq!(activity.deadline(), Some((30_000, Overdue::HeaderRead)));
+    }
+
+    #[test]
+    fn an_h2_connection_is_idle_only_without_requests() {
+        let activity = Activity::new(Protocol::Http2, &limits());
+        assert_eq!(activity.deadline(), Some((10_000, Overdue::HeaderRead)));
+        activity.bytes_read();
+        assert_eq!(activity.deadline(), Some((75_000, Overdue::Idle)));
+        let total = total();
+        let (one, two) = (InFlight::begin(&activity, &total, true), InFlight::begin(&activity, &total, false));
+        assert_eq!((activity.deadline(), total.get()), (None, 2));
+        drop(one);
+        assert_eq!(activity.deadline(), None);
+        drop(two);
+        assert!(matches!(activity.deadline(), Some((_, Overdue::Idle))));
+        assert_eq!(total.get(), 0);
+    }
+
+    #[test]
+    fn a_stalled_write_is_due_even_while_a_request_is_served() {
+        let activity = Activity::new(Protocol::Http2, &limits());
+        let _request = InFlight::begin(&activity, &total(), false);
+        activity.write_blocked.store(1_000, Relaxed);
+        assert_eq!(activity.deadline(), Some((76_000, Overdue::WriteStalled)));
+        activity.write_progress();
+        assert_eq!(activity.deadline(), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! The way in: listening sockets, TLS, connections, and the orderly end of all three.
+//!
+//! One worker calls [`serve_worker`] on its own thread, inside its own `LocalSet`, with its own listening sockets. From
+//! there on a connection never leaves that thread: neither do its requests, so a service's futures and bodies need not be
+//! `Send`. What workers share is in [`Capacity`], two counters for the whole process.
+//!
+//! Promised: a client that is silent, slow or gone costs at most one connection slot, for a time that [`NetLimits`] names;
+//! a response that breaks off is seen as broken off; a stop lets requests finish, within a bound.
+//!
+//! This room never looks into a request: what a head means, and what is answered, is `crate::http`'s.
+
+mod activity;
+pub mod conn;
+pub mod listener;
+pub mod shutdown;
+pub mod tls;
+mod transport;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+pub use conn::{ConnInfo, Protocol, TlsInfo};
+pub use listener::{BindError, bind};
+pub use shutdown::{Shutdown, Signals, Trigger};
+pub use tls::TlsError;
+
+/// What a response body's error, or a service's, is turned into on its way to hyper.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The bounds of the front end. Times are of one connection; `connections` and `handshakes` are of the whole process.
+#[derive(Clone, Debug)]
+pub struct NetLimits {
+    /// Open connections. At the limit each listening socket holds one more, accepted and unread; the rest wait in the
+    /// kernel's backlog. Waiting is kinder to a client than a connection that closes at once.
+    pub connections: usize,
+    /// TLS handshakes past their `ClientHello`, so those that cost a signature. A silent client holds none.
+    pub handshakes: usize,
+    /// From `accept` to the end of the TLS handshake, waiting for a handshake slot included.
+    pub handshake_timeout: Duration,
+    /// From the first byte of a request's head to its last; for a connection's first request, from the connection's start.
+    pub header_read_timeout: Duration,
+    /// How long a connection may be open without a request; also how long one may refuse to take a byte that is to be
+    /// written to it.
+    pub idle_timeout: Duration,
+    /// Bytes of a request's head (HTTP/1.1: request line and fields; HTTP/2: the list as RFC 9113 §6.5.2 counts it), and of
+    /// its trailers. Beyond: 431.
+    pub header_size: usize,
+    /// Fields in a request's head. Beyond: 431.
+    pub header_count: usize,
+    /// Concurrent streams of one HTTP/2 connection.
+    pub streams: u32,
+    /// How long a stop waits for requests in flight before it cuts them.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for NetLimits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            handshakes: 256,
+            handshake_timeout: Duration::from_secs(10),
+            header_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            header_size: 64 * 1024,
+            header_count: 100,
+            streams: 128,
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the workers of a process share: one slot per open connection, one per running TLS handshake.
+#[derive(Clone, Debug)]
+pub struct Capacity {
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) handshakes: Arc<Semaphore>,
+    limit: usize,
+}
+
+impl Capacity {
+    /// Made once per process from its limits, then cloned for each worker. A limit of 0 counts as 1: a gateway that may
+    /// accept nothing is a mistake that configuration reports.
+    #[must_use]
+    pub fn new(limits: &NetLimits) -> Self {
+        let limit = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
+        let handshakes = limits.handshakes.clamp(1, Semaphore::MAX_PERMITS);
+        Self { connections: Arc::new(Semaphore::new(limit)), handshakes: Arc::new(Semaphore::new(handshakes)), limit }
+    }
+
+    /// Connections that are open now, in the whole process.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.limit - self.connections.available_permits()
+    }
+}
+
+/// A listening socket of one worker, and how it is spoken to.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The listener's name, as [`ConnInfo`] and the log give it.
+    pub name: Arc<str>,
+    /// One of the sockets that [`bind`] made.
+    pub socket: TcpListener,
+    /// TLS; plain HTTP/1.1 without.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// What a stop had to cut because it did not end in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    pub connections: usize,
+    /// Requests among them that had no complete answer yet.
+    pub requests: usize,
+}
+
+impl std::ops::AddAssign for Cut {
+    fn add_assign(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.requests += other.requests;
+    }
+}
+
+/// What all of one worker's connections have in common.
+pub(crate) struct Worker<F> {
+    pub(crate) limits: NetLimits,
+    pub(crate) capacity: Capacity,
+    pub(crate) service: F,
+}
+
+/// Serves this worker's endpoints until `shutdown` says stop, then ends as `shutdown` describes and says what it cut.
+///
+/// Must run inside a `LocalSet` on a `current_thread` runtime. `service` is called once per request, on this thread; its
+/// future is dropped when the client goes away, and the response's body too.
+///
+/// # Errors
+/// When a socket cannot be registered with the runtime; nothing has been served then.
+pub async fn serve_worker<F, Fut, B>(
+    endpoints: Vec<Endpoint>,
+    limits: NetLimits,
+    capacity: Capacity,
+    service: F,
+    shutdown: Shutdown,
+) -> io::Result<Cut>
+where
+    F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = ::http::Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    let worker = Rc::new(Worker { limits, capacity, service });
+    let mut sockets = Vec::with_capacity(endpoints.len());
+    for Endpoint { name, socket, tls } in endpoints {
+        socket.set_nonblocking(true)?;
+        sockets.push((Rc::new(listener::Origin { name, tls }), tokio::net::TcpListener::from_std(socket)?));
+    }
+    let mut loops = JoinSet::new();
+    for (origin, socket) in sockets {
+        let (worker, shutdown) = (Rc::clone(&worker), shutdown.clone());
+        loops.spawn_local(listener::serve(origin, socket, worker, Rc::new(Cell::new(0)), shutdown));
+    }
+    let mut cut = Cut::default();
+    while let Some(ended) = loops.join_next().await {
+        match ended {
+            Ok(one) => cut += one,
+            // Only a defect of this file's neighbours gets here; the other listeners go on.
+            Err(error) => tracing::error!(%error, "an accept loop ended by a panic"),
+        }
+    }
+    Ok(cut)
+}

@@ -1,0 +1,147 @@
+//! The orderly end: what every worker, accept loop and connection watches, and the signals that set it off.
+//!
+//! Three phases, only ever forward. `Serving` → `Draining`: listening sockets close, HTTP/1.1 answers with
+//! `Connection: close`, HTTP/2 sends GOAWAY, requests in flight go on, for at most `shutdown-timeout`. `Draining` →
+//! `Cutting`: what is left is dropped at once, and clients see that as a broken connection, never as a complete answer.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    Draining,
+    Cutting,
+}
+
+/// Sets the stop off, from any thread. Dropped without being used, it leaves the server serving.
+#[derive(Clone, Debug)]
+pub struct Trigger(Arc<watch::Sender<Phase>>);
+
+/// Learns of the stop. One for each who waits.
+#[derive(Clone, Debug)]
+pub struct Shutdown(watch::Receiver<Phase>);
+
+/// A trigger and what it triggers.
+#[must_use]
+pub fn channel() -> (Trigger, Shutdown) {
+    let (sender, receiver) = watch::channel(Phase::Serving);
+    (Trigger(Arc::new(sender)), Shutdown(receiver))
+}
+
+impl Trigger {
+    /// Stop accepting; let requests finish.
+    pub fn drain(&self) {
+        self.advance(Phase::Draining);
+    }
+
+    /// Stop now.
+    pub fn cut(&self) {
+        self.advance(Phase::Cutting);
+    }
+
+    fn advance(&self, to: Phase) {
+        self.0.send_if_modified(|phase| {
+            let forward = *phase < to;
+            *phase = to.max(*phase);
+            forward
+        });
+    }
+}
+
+impl Shutdown {
+    /// Whether a stop has begun, for who wants to refuse new work.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.0.borrow() >= Phase::Draining
+    }
+
+    /// Ends when the stop begins.
+    pub async fn draining(&mut self) {
+        self.reached(Phase::Draining).await;
+    }
+
+    /// Ends when nothing more is waited for.
+    pub async fn cutting(&mut self) {
+        self.reached(Phase::Cutting).await;
+    }
+
+    async fn reached(&mut self, wanted: Phase) {
+        if self.0.wait_for(|phase| *phase >= wanted).await.is_err() {
+            // Nobody is left who could stop us.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// SIGINT and SIGTERM, taken over from their default of ending the process.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over. From here on they do nothing unless [`Signals::next`] is awaited, so install them when there
+    /// is something to stop. Needs a tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// When the operating system refuses a handler.
+    pub fn install() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The next signal's name.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            Some(()) = self.interrupt.recv() => "SIGINT",
+            Some(()) = self.terminate.recv() => "SIGTERM",
+            // Both streams end only with their runtime.
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// Turns signals into a stop: the first drains, the second cuts; then this ends.
+pub async fn signals(mut signals: Signals, trigger: Trigger) {
+    let name = signals.next().await;
+    tracing::info!(signal = name, "stopping: no new connections, requests may finish; a second signal stops at once");
+    trigger.drain();
+    let name = signals.next().await;
+    tracing::warn!(signal = name, "stopping at once");
+    trigger.cut();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn phases_only_go_forward() {
+        let (trigger, mut shutdown) = channel();
+        assert!(!shutdown.is_draining());
+        trigger.cut();
+        trigger.drain();
+        run(async {
+            shutdown.draining().await;
+            shutdown.cutting().await;
+        });
+    }
+
+    #[test]
+    fn a_dropped_trigger_stops_nothing() {
+        let (trigger, mut shutdown) = channel();
+        drop(trigger);
+        run(async {
+            let waited = tokio::time::timeout(std::time::Duration::from_millis(20), shutdown.draining()).await;
+            assert!(waited.is_err());
+        });
+    }
+}

@@ -1,0 +1,135 @@
+//! Bounds, all with a unit. Defaults and ranges are those of the key tables in `config::keys`; a `Default` here is
+//! what an empty table in the file gives.
+
+use std::time::Duration;
+
+use crate::config::{Fields, keys};
+
+/// `[limits]`: bounds of the whole process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayLimits {
+    /// Open connections.
+    pub connections: usize,
+    /// TLS handshakes under way at once.
+    pub handshakes: usize,
+    /// Longest TLS handshake.
+    pub handshake_timeout: Duration,
+    /// HTTP/1: longest time to receive a request's head.
+    pub header_read_timeout: Duration,
+    /// How long a kept-alive connection may stay without a request.
+    pub idle_timeout: Duration,
+    /// Bytes of a request's head: HTTP/1's buffer, HTTP/2's maximal header list.
+    pub header_size: usize,
+    /// Header fields of a request.
+    pub header_count: usize,
+    /// Bytes of a request's target.
+    pub uri_size: usize,
+    /// HTTP/2 streams at once on one connection.
+    pub streams: usize,
+    /// How long requests may take to finish after SIGTERM.
+    pub shutdown_timeout: Duration,
+    /// Instances of all pipelines and workers together.
+    pub instances: usize,
+    /// Keys that one stage's rate limiter remembers.
+    pub rate_limit_keys: usize,
+}
+
+impl GatewayLimits {
+    pub(super) fn lower(fields: &Fields) -> GatewayLimits {
+        GatewayLimits {
+            connections: fields.count("connections"),
+            handshakes: fields.count("handshakes"),
+            handshake_timeout: fields.duration("handshake-timeout"),
+            header_read_timeout: fields.duration("header-read-timeout"),
+            idle_timeout: fields.duration("idle-timeout"),
+            header_size: fields.memory_size("header-size"),
+            header_count: fields.count("header-count"),
+            uri_size: fields.memory_size("uri-size"),
+            streams: fields.count("streams"),
+            shutdown_timeout: fields.duration("shutdown-timeout"),
+            instances: fields.count("instances"),
+            rate_limit_keys: fields.count("rate-limit-keys"),
+        }
+    }
+}
+
+impl Default for GatewayLimits {
+    fn default() -> GatewayLimits {
+        GatewayLimits::lower(&Fields::defaults(&keys::LIMITS))
+    }
+}
+
+/// `[pipelines.<name>.limits]`: bounds of one pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelineLimits {
+    /// From the request's head to the response's head.
+    pub deadline: Duration,
+    /// Longest pause in a body, in either direction.
+    pub body_idle_timeout: Duration,
+    /// Longest computation of a guest without waiting.
+    pub cpu: Duration,
+    /// How long work left behind may go on after the response.
+    pub linger: Duration,
+    /// Bytes of a request's body; beyond them the answer is 413.
+    pub request_body: u64,
+    /// Instances per worker.
+    pub instances: usize,
+    /// Requests at once in one instance, for async guests.
+    pub concurrency: usize,
+    /// Requests after which an instance is replaced.
+    pub reuse: usize,
+    /// How long an instance may stay without a request.
+    pub instance_idle_timeout: Duration,
+    /// Requests waiting for an instance, per worker.
+    pub queue: usize,
+    /// How long a request may wait for an instance.
+    pub queue_timeout: Duration,
+}
+
+impl PipelineLimits {
+    pub(super) fn lower(fields: &Fields) -> PipelineLimits {
+        PipelineLimits {
+            deadline: fields.duration("deadline"),
+            body_idle_timeout: fields.duration("body-idle-timeout"),
+            cpu: fields.duration("cpu"),
+            linger: fields.duration("linger"),
+            request_body: fields.size("request-body"),
+            instances: fields.count("instances"),
+            concurrency: fields.count("concurrency"),
+            reuse: fields.count("reuse"),
+            instance_idle_timeout: fields.duration("instance-idle-timeout"),
+            queue: fields.count("queue"),
+            queue_timeout: fields.duration("queue-timeout"),
+        }
+    }
+}
+
+impl Default for PipelineLimits {
+    fn default() -> PipelineLimits {
+        PipelineLimits::lower(&Fields::defaults(&keys::PIPELINE_LIMITS))
+    }
+}
+
+/// `limits` of a stage: bounds of one instance of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageLimits {
+    /// Bytes of each linear memory.
+    pub memory: usize,
+    /// Elements of each table.
+    pub table_elements: usize,
+}
+
+impl StageLimits {
+    pub(super) fn lower(fields: &Fields) -> StageLimits {
+        StageLimits {
+            memory: fields.memory_size("memory"),
+            table_elements: fields.count("table-elements"),
+        }
+    }
+}
+
+impl Default for StageLimits {
+    fn default() -> StageLimits {
+        StageLimits::lower(&Fields::defaults(&keys::STAGE_LIMITS))
+    }
+}

@@ -1,0 +1,89 @@
+//! Components: names, paths and digests.
+
+use super::Lowering;
+use crate::config::{Fault, Fields, Named, Text};
+use crate::plan::{ComponentRef, Name};
+
+impl Lowering<'_> {
+    pub(super) fn components(&mut self, root: &Fields) -> Vec<ComponentRef> {
+        root.named("components")
+            .iter()
+            .filter_map(|named| self.component(named))
+            .collect()
+    }
+
+    fn component(&mut self, named: &Named) -> Option<ComponentRef> {
+        let name = self.name(named);
+        let digest = named.fields.text("sha256");
+        let sha256 = digest.and_then(|text| self.digest(text));
+        let path = named.fields.text("path")?;
+        Some(ComponentRef {
+            name,
+            path: self.existing_file(path, "component")?,
+            sha256,
+            path_span: path.span,
+            sha256_span: digest.map(|text| text.span),
+        })
+    }
+
+    /// The name of a component or pipeline. A bad one is an error and is kept for what follows, so that the places
+    /// which refer to it are not called wrong too.
+    pub(super) fn name(&mut self, named: &Named) -> Name {
+        Name::parse(&named.name).unwrap_or_else(|fault| {
+            self.diagnostics.fault(named.name_span, fault);
+            Name::refused(&named.name)
+        })
+    }
+
+    fn digest(&mut self, text: Text<'_>) -> Option<[u8; 32]> {
+        parse_digest(text.text)
+            .map_err(|fault| self.diagnostics.fault(text.span, fault))
+            .ok()
+    }
+}
+
+fn parse_digest(text: &str) -> Result<[u8; 32], Fault> {
+    let fault = |label: String| {
+        let help = "write the 64 hexadecimal digits that `sha256sum FILE` prints";
+        Err(Fault::new("invalid SHA-256 digest", label, help))
+    };
+    if let Some(other) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
+        return fault(format!(
+            "`{}` is no hexadecimal digit",
+            other.escape_debug()
+        ));
+    }
+    if text.len() != 64 {
+        return fault(format!("{} digits instead of 64", text.len()));
+    }
+    let mut digest = [0; 32];
+    for (byte, start) in digest.iter_mut().zip((0..).step_by(2)) {
+        // Every digit was seen to be hexadecimal above.
+        *byte = text
+            .get(start..start + 2)
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+            .unwrap_or(0);
+    }
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests() {
+        let digest = parse_digest(&format!("00ff{}", "aB".repeat(30))).unwrap();
+        assert_eq!(&digest[..3], [0x00, 0xff, 0xab]);
+        for bad in [
+            "",
+            "ab",
+            &"g".repeat(64),
+            &"a".repeat(63),
+            &"a".repeat(65),
+            &"ä".repeat(32),
+        ] {
+            assert!(parse_digest(bad).is_err(), "{bad}");
+        }
+    }
+}

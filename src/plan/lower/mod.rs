@@ -1,0 +1,208 @@
+//! From decoded tables to a plan, collecting all errors.
+//!
+//! One file for each part of the plan. A part that is wrong is left out or replaced, and the rest is still checked:
+//! the plan leaves this folder only if nothing was wrong, so a replacement is never seen.
+
+mod components;
+mod listeners;
+mod pipelines;
+mod routes;
+mod settings;
+
+use std::collections::HashMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{GatewayLimits, Plan};
+use crate::config::{self, Diagnostics, Fields, SourceFile, Text, suggest};
+
+/// What every part of the work needs: the file, the environment and the list of mistakes.
+struct Lowering<'a> {
+    source: Arc<SourceFile>,
+    env: &'a dyn Fn(&str) -> Option<String>,
+    diagnostics: Diagnostics,
+}
+
+/// The names under `[components]` or `[pipelines]`, in the order of the file, and which of them are used.
+struct Names<'a> {
+    names: Vec<&'a str>,
+    places: HashMap<&'a str, usize>,
+    used: Vec<bool>,
+    table: &'static str,
+    /// The whole table was refused, so that nothing is known about any name.
+    refused: bool,
+}
+
+impl<'a> Names<'a> {
+    fn of(root: &'a Fields, table: &'static str) -> Names<'a> {
+        let names: Vec<&str> = root
+            .named(table)
+            .iter()
+            .map(|named| named.name.as_str())
+            .collect();
+        let places = names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (*name, index))
+            .collect();
+        Names {
+            used: vec![false; names.len()],
+            names,
+            places,
+            table,
+            refused: root.is_refused(table),
+        }
+    }
+}
+
+pub(super) fn lower(
+    source: Arc<SourceFile>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Plan, Diagnostics), Diagnostics> {
+    let mut diagnostics = Diagnostics::new(source.clone());
+    let Some(root) = config::decode(&mut diagnostics) else {
+        return Err(diagnostics);
+    };
+    let mut lowering = Lowering {
+        source,
+        env,
+        diagnostics,
+    };
+    let mut component_names = Names::of(&root, "components");
+    let mut pipeline_names = Names::of(&root, "pipelines");
+
+    let plan = Plan {
+        file: lowering.source.path().to_path_buf(),
+        source: lowering.source.clone(),
+        workers: workers(&root),
+        limits: lowering.gateway_limits(&root),
+        listeners: lowering.listeners(&root),
+        components: lowering.components(&root),
+        pipelines: lowering.pipelines(&root, &mut component_names),
+        routes: lowering.routes(&root, &mut pipeline_names),
+    };
+    // A misspelt reference, or a stage that was refused, makes what it means look unused.
+    if !lowering.diagnostics.has_errors() {
+        lowering.report_unused(&root, &component_names, "no stage uses it");
+        lowering.report_unused(&root, &pipeline_names, "no route leads to it");
+    }
+    lowering.diagnostics.into_result(plan)
+}
+
+fn workers(root: &Fields) -> NonZeroUsize {
+    let configured = root
+        .table_or_default("gateway")
+        .optional_count("workers")
+        .and_then(NonZeroUsize::new);
+    let most = NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN);
+    let available = || {
+        std::thread::available_parallelism()
+            .unwrap_or(NonZeroUsize::MIN)
+            .min(most)
+    };
+    configured.unwrap_or_else(available)
+}
+
+impl Lowering<'_> {
+    fn gateway_limits(&mut self, root: &Fields) -> GatewayLimits {
+        let fields = root.table_or_default("limits");
+        let limits = GatewayLimits::lower(&fields);
+        if limits.uri_size > limits.header_size {
+            let header_size = config::format_size(limits.header_size as u64);
+            self.diagnostics
+                .error(
+                    fields.span_of("uri-size"),
+                    "`uri-size` is larger than `header-size`",
+                )
+                .label(format!(
+                    "can never be reached: a head is at most {header_size}"
+                ))
+                .help("the target is a part of the head: lower `uri-size` or raise `header-size`");
+        }
+        limits
+    }
+
+    /// Says that the file lacks a list or table without which there is nothing to serve.
+    ///
+    /// One that is there and wrong has its own error already.
+    fn require_some(&mut self, root: &Fields, key: &str, noun: &str, example: &str) {
+        if root.is_refused(key) {
+            return;
+        }
+        let span = root.has(key).then(|| root.span_of(key));
+        let error = self
+            .diagnostics
+            .error(span, format!("there is no {noun}"))
+            .help(example);
+        if span.is_some() {
+            error.label("empty");
+        }
+    }
+
+    /// The place of `text` among `names`; an unknown name is an error with the nearest one as help.
+    fn resolve(&mut self, text: Text<'_>, noun: &str, names: &mut Names<'_>) -> Option<usize> {
+        if let Some(index) = names.places.get(text.text).copied() {
+            names.used[index] = true;
+            return Some(index);
+        }
+        if names.refused {
+            return None;
+        }
+        let none = format!("define it with `[{}.{}]`", names.table, text.text);
+        self.diagnostics
+            .error(text.span, format!("unknown {noun} `{}`", text.text))
+            .label(format!("not defined under [{}]", names.table))
+            .help(suggest(text.text, &names.names, "defined are", &none));
+        None
+    }
+
+    fn report_unused(&mut self, root: &Fields, names: &Names<'_>, label: &str) {
+        for (named, used) in root.named(names.table).iter().zip(&names.used) {
+            if !used {
+                let noun = names.table.trim_end_matches('s');
+                self.diagnostics
+                    .warning(
+                        named.name_span,
+                        format!("the {noun} `{}` is not used", named.name),
+                    )
+                    .label(label)
+                    .help("remove it, or use it");
+            }
+        }
+    }
+
+    /// The path of a file that must exist; that it does not is an error.
+    ///
+    /// Only regular files count, since opening a pipe could wait for ever.
+    fn existing_file(&mut self, text: Text<'_>, noun: &str) -> Option<PathBuf> {
+        let path = self.source.folder().join(text.text);
+        let label = match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => return Some(path),
+            Ok(_) => "not a file".to_owned(),
+            Err(error) => describe(&error),
+        };
+        self.missing_file(text, noun, &path, label);
+        None
+    }
+
+    fn missing_file(&mut self, text: Text<'_>, noun: &str, path: &Path, label: String) {
+        self.diagnostics
+            .error(text.span, format!("cannot read the {noun} `{}`", text.text))
+            .label(label)
+            .help(format!(
+                "looked for {}; paths start from the configuration file's folder",
+                path.display()
+            ));
+    }
+}
+
+/// An I/O error in words that are the same on every system where it matters.
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}

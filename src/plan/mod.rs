@@ -1,0 +1,234 @@
+//! A configuration that is valid by construction, and that knows no WebAssembly.
+//!
+//! [`load`] and [`parse`] turn a file into a [`Plan`], or into everything that is wrong with it in one run. A plan
+//! promises: every index points at something; names are unique and well formed; there is a listener, a pipeline and a
+//! route; no two routes claim the same request; every number is inside its bounds; the files it names existed when it
+//! was made; values from environment variables and files are read and bounded ([`ConfigValue`]). What is in the
+//! component files it does not know: the items carry the [`Span`]s with which whoever opens them can blame the line.
+//!
+//! It reads the files and variables that the configuration names, when it is loaded and never later. It never imports
+//! wasmtime.
+
+mod egress;
+mod host;
+mod limits;
+mod lower;
+mod name;
+mod route;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use self::egress::{EgressHost, EgressRule, EgressScheme};
+pub use self::host::HostPattern;
+pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
+pub use self::name::{Name, StageId};
+pub use self::route::Route;
+pub use self::value::{ConfigValue, ValueOrigin};
+use crate::config::{self, Diagnostics, SourceFile, Span};
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The file, as it was given.
+    pub file: PathBuf,
+    /// The file's text, for diagnostics that come later.
+    pub source: Arc<SourceFile>,
+    /// Worker threads, 1 to 256; by default as many as there are CPUs available.
+    pub workers: NonZeroUsize,
+    /// Bounds of the whole process.
+    pub limits: GatewayLimits,
+    /// At least one; no address twice, except with port 0.
+    pub listeners: Vec<Listener>,
+    /// In the order of the file.
+    pub components: Vec<ComponentRef>,
+    /// In the order of the file; at least one.
+    pub pipelines: Vec<Pipeline>,
+    /// In the order of the file; at least one. Which one serves a request is said at [`Route`].
+    pub routes: Vec<Route>,
+}
+
+/// A component's place in [`Plan::components`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ComponentIndex(pub usize);
+
+/// A pipeline's place in [`Plan::pipelines`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PipelineIndex(pub usize);
+
+/// An address on which requests are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Certificate and key; without them, plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// The place of the address.
+    pub span: Span,
+}
+
+/// Certificate and key of a listener. Both existed when the plan was made; they are not read yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM with the certificate chain, relative paths resolved against the configuration's folder.
+    pub certificate: PathBuf,
+    /// PEM with the private key, likewise.
+    pub key: PathBuf,
+    /// The place of the certificate's path.
+    pub certificate_span: Span,
+    /// The place of the key's path.
+    pub key_span: Span,
+}
+
+/// A component file. It existed when the plan was made; it is not read yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentRef {
+    /// Its name in the configuration.
+    pub name: Name,
+    /// The file, relative paths resolved against the configuration's folder.
+    pub path: PathBuf,
+    /// The digest that the file must have.
+    pub sha256: Option<[u8; 32]>,
+    /// The place of the path.
+    pub path_span: Span,
+    /// The place of the digest.
+    pub sha256_span: Option<Span>,
+}
+
+/// Middleware and the service behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: Name,
+    /// The middleware in the order in which a request meets it: 0 to [`config::keys::MAX_MIDDLEWARE`].
+    pub stages: Vec<Stage>,
+    /// What answers.
+    pub service: Stage,
+    /// Its bounds.
+    pub limits: PipelineLimits,
+    /// The place of its name.
+    pub span: Span,
+}
+
+impl Pipeline {
+    /// The middleware and then the service, in the order of [`StageId::index`].
+    pub fn all_stages(&self) -> impl DoubleEndedIterator<Item = &Stage> {
+        self.stages.iter().chain([&self.service])
+    }
+}
+
+/// A component at its place in a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Which stage it is.
+    pub id: StageId,
+    /// The component.
+    pub component: ComponentIndex,
+    /// Its configuration in the order of the file: nested keys joined by dots, array items by their index from 0.
+    /// Keys are unique; at most [`Stage::MAX_VALUES`].
+    pub config: Vec<(String, ConfigValue)>,
+    /// What it may use.
+    pub grants: Grants,
+    /// Bounds of one instance.
+    pub limits: StageLimits,
+    /// How it is reached by the stage before, and reaches the next.
+    pub link: Link,
+    /// The place of the component's name.
+    pub component_span: Span,
+    /// The place of the stage's table.
+    pub span: Span,
+}
+
+impl Stage {
+    /// Most values in one stage's configuration, and most variables in its environment.
+    pub const MAX_VALUES: usize = 1024;
+}
+
+/// How a stage reaches the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Link {
+    /// Composed with it into one component, in one store.
+    #[default]
+    Static,
+}
+
+/// What a stage may use of the world outside; by default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Random numbers.
+    pub random: bool,
+    /// Clocks and timers.
+    pub clocks: bool,
+    /// Standard output and error.
+    pub stdio: bool,
+    /// The environment; `Some` and empty grants an environment without variables. Names are unique.
+    pub env: Option<Vec<(String, ConfigValue)>>,
+    /// Where it may send requests; none means no egress at all.
+    pub egress: Vec<EgressRule>,
+    /// The place of the `grant` table, if there is one.
+    pub span: Option<Span>,
+}
+
+impl Grants {
+    /// Whether any egress rule allows a request to `scheme://host:port`; see [`EgressRule::allows`].
+    pub fn allows_egress(&self, scheme: &str, host: &str, port: u16) -> bool {
+        self.egress
+            .iter()
+            .any(|rule| rule.allows(scheme, host, port))
+    }
+}
+
+impl Plan {
+    /// The component at an index of this plan.
+    pub fn component(&self, index: ComponentIndex) -> &ComponentRef {
+        &self.components[index.0]
+    }
+
+    /// The pipeline at an index of this plan.
+    pub fn pipeline(&self, index: PipelineIndex) -> &Pipeline {
+        &self.pipelines[index.0]
+    }
+
+    /// The pipeline called `name`.
+    pub fn find_pipeline(&self, name: &str) -> Option<PipelineIndex> {
+        self.pipelines
+            .iter()
+            .position(|pipeline| &*pipeline.name == name)
+            .map(PipelineIndex)
+    }
+
+    /// An empty list of diagnostics about this plan's file, for what is found later.
+    pub fn diagnostics(&self) -> Diagnostics {
+        Diagnostics::new(self.source.clone())
+    }
+}
+
+/// Reads and checks the configuration at `path`: the plan with its warnings, or everything that is wrong.
+///
+/// Environment variables are those of the process; one that is not UTF-8 counts as not set.
+pub fn load(path: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
+    lower::lower(config::read(path)?, &|name| std::env::var(name).ok())
+}
+
+/// Checks `text` as if it stood in the file `path`, taking environment variables from `env_lookup`.
+///
+/// Files that the text names are looked up relative to the folder of `path`; `path` itself is not read.
+pub fn parse(
+    path: &Path,
+    text: &str,
+    env_lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Plan, Diagnostics), Diagnostics> {
+    let source = Arc::new(SourceFile::new(path, text));
+    if text.len() > config::MAX_FILE_SIZE {
+        let mut diagnostics = Diagnostics::new(source);
+        let limit = config::format_size(config::MAX_FILE_SIZE as u64);
+        diagnostics.error(None, format!("the configuration is larger than {limit}"));
+        return Err(diagnostics);
+    }
+    lower::lower(source, env_lookup)
+}

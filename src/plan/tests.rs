@@ -1,0 +1,517 @@
+//! Whole configurations: what comes out of good ones. The diagnostics of bad ones are the golden files in `tests/ui`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Method;
+
+use super::*;
+use crate::config::keys::{self, Key, Presence, Table};
+
+/// A configuration with every key that there is.
+const FULL: &str = r#"
+[gateway]
+workers = 3
+
+[limits]
+connections = 1
+handshakes = 2
+handshake-timeout = "3s"
+header-read-timeout = "4s"
+idle-timeout = "5s"
+header-size = "16KiB"
+header-count = 7
+uri-size = "1KiB"
+streams = 9
+shutdown-timeout = "10s"
+instances = 11
+rate-limit-keys = 12
+
+[[listeners]]
+address = "127.0.0.1:8443"
+tls = { certificate = "cert.pem", key = "key.pem" }
+
+[[listeners]]
+address = "[::1]:0"
+
+[components.hello]
+path = "hello.wasm"
+sha256 = "0101010101010101010101010101010101010101010101010101010101010101"
+
+[components.key-auth]
+path = "hello.wasm"
+
+[pipelines.edge]
+link = "static"
+service = { component = "hello" }
+
+[[pipelines.edge.stages]]
+component = "key-auth"
+link = "static"
+config = { header = "x-api-key", keys = { env = "KEYS" } }
+limits = { memory = "1MiB", table-elements = 5 }
+
+[pipelines.edge.stages.grant]
+random = true
+clocks = true
+stdio = true
+env = { REGION = "eu", TOKEN = { env = "TOKEN" } }
+egress = ["https://api.example.com", "http://*.example.com:8080"]
+
+[pipelines.edge.limits]
+deadline = "1s"
+body-idle-timeout = "2s"
+cpu = "3ms"
+linger = "4s"
+request-body = "5MiB"
+instances = 6
+concurrency = 7
+reuse = 8
+instance-idle-timeout = "9s"
+queue = 10
+queue-timeout = "11s"
+
+[[routes]]
+host = "*.Example.com"
+path = "/v1"
+methods = ["GET", "PURGE"]
+pipeline = "edge"
+
+[[routes]]
+pipeline = "edge"
+"#;
+
+/// A folder with the files that the configurations here name; removed with everything in it at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Folder {
+        let path =
+            std::env::temp_dir().join(format!("linkspan-plan-{}-{test}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let folder = Folder(path);
+        for name in ["hello.wasm", "cert.pem", "key.pem"] {
+            folder.write(name, b"");
+        }
+        folder
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        fs::write(self.0.join(name), content).unwrap();
+    }
+
+    fn parse(&self, text: &str) -> Result<(Plan, Diagnostics), Diagnostics> {
+        let env = |name: &str| match name {
+            "KEYS" => Some("hunter2".to_owned()),
+            "TOKEN" => Some("hunter3".to_owned()),
+            "LONG" => Some("x".repeat(ConfigValue::MAX_SIZE + 1)),
+            _ => None,
+        };
+        parse(&self.0.join("edge.toml"), text, &env)
+    }
+
+    /// The plan of a configuration whose service has the given keys besides its component.
+    fn with_service(&self, keys: &str) -> Result<(Plan, Diagnostics), Diagnostics> {
+        self.parse(&format!(
+            r#"
+            listeners = [{{ address = "127.0.0.1:0" }}]
+            routes = [{{ pipeline = "edge" }}]
+            components.hello.path = "hello.wasm"
+            [pipelines.edge.service]
+            component = "hello"
+            {keys}
+            "#
+        ))
+    }
+
+    /// What the service is configured with, when `config` is its table.
+    fn settings(&self, config: &str) -> Vec<(String, String)> {
+        let (plan, _) = self.with_service(&format!("config = {config}")).unwrap();
+        let pairs = plan.pipelines[0].service.config.iter();
+        pairs
+            .map(|(key, value)| (key.clone(), value.expose().to_owned()))
+            .collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn every_key() {
+    let folder = Folder::new("every-key");
+    let (plan, warnings) = folder.parse(FULL).unwrap();
+    assert!(warnings.is_empty(), "{warnings}");
+    assert_eq!(plan.workers.get(), 3);
+    assert_eq!(plan.limits.header_size, 16 << 10);
+    assert_eq!(
+        plan.listeners[0].tls.as_ref().unwrap().certificate,
+        folder.0.join("cert.pem")
+    );
+    assert_eq!(plan.listeners[1].address.to_string(), "[::1]:0");
+    assert_eq!(plan.components[0].sha256, Some([1; 32]));
+    assert_eq!(plan.components[1].path, folder.0.join("hello.wasm"));
+
+    let pipeline = &plan.pipelines[0];
+    assert_eq!(pipeline.limits.request_body, 5 << 20);
+    let ids: Vec<String> = pipeline
+        .all_stages()
+        .map(|stage| stage.id.to_string())
+        .collect();
+    assert_eq!(ids, ["edge/0:key-auth", "edge/1:hello"]);
+    assert_eq!(pipeline.service.component, ComponentIndex(0));
+    assert_eq!(pipeline.service.grants, Grants::default());
+    let stage = &pipeline.stages[0];
+    assert_eq!(stage.component, ComponentIndex(1));
+    assert_eq!(
+        stage.limits,
+        StageLimits {
+            memory: 1 << 20,
+            table_elements: 5
+        }
+    );
+    assert_eq!(stage.config[1].1.expose(), "hunter2");
+    assert!(stage.grants.random && stage.grants.clocks && stage.grants.stdio);
+    assert_eq!(stage.grants.env.as_ref().unwrap()[1].1.expose(), "hunter3");
+    assert!(stage.grants.allows_egress("http", "a.example.com", 8080));
+    assert!(!stage.grants.allows_egress("http", "api.example.com", 443));
+
+    let route = &plan.routes[0];
+    assert_eq!(route.host, HostPattern::Suffix(".example.com".to_owned()));
+    assert_eq!(route.methods.as_ref().unwrap()[0], Method::GET);
+    assert_eq!(
+        (plan.routes[1].path.as_str(), &plan.routes[1].host),
+        ("/", &HostPattern::Any)
+    );
+}
+
+#[test]
+fn spans_point_at_what_they_blame() {
+    let (plan, _) = Folder::new("spans").parse(FULL).unwrap();
+    let text = |span: Span| &FULL[span.start()..span.end()];
+    let stage = &plan.pipelines[0].stages[0];
+    assert_eq!(text(plan.listeners[0].span), "\"127.0.0.1:8443\"");
+    assert_eq!(
+        text(plan.listeners[0].tls.as_ref().unwrap().key_span),
+        "\"key.pem\""
+    );
+    assert_eq!(text(plan.components[0].path_span), "\"hello.wasm\"");
+    assert!(text(plan.components[0].sha256_span.unwrap()).starts_with("\"0101"));
+    assert_eq!(text(plan.pipelines[0].span), "edge");
+    assert_eq!(text(stage.component_span), "\"key-auth\"");
+    assert_eq!(text(stage.span), "[[pipelines.edge.stages]]");
+    assert_eq!(
+        text(stage.grants.span.unwrap()),
+        "[pipelines.edge.stages.grant]"
+    );
+    assert_eq!(text(stage.config[1].1.span()), "{ env = \"KEYS\" }");
+    assert_eq!(text(plan.routes[1].span), "[[routes]]");
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let folder = Folder::new("debug");
+    let (plan, _) = folder.parse(FULL).unwrap();
+    let shown = format!("{plan:?} {plan:#?}");
+    assert!(
+        shown.contains("x-api-key") && !shown.contains("hunter"),
+        "{shown}"
+    );
+
+    let with_error = FULL.replace("pipeline = \"edge\"", "pipeline = \"other\"");
+    let diagnostics = folder.parse(&with_error).unwrap_err();
+    let shown = format!("{diagnostics} {diagnostics:?} {}", diagnostics.to_json());
+    assert!(!shown.contains("hunter"), "{shown}");
+}
+
+#[test]
+fn settings_are_flattened_in_order() {
+    let folder = Folder::new("settings");
+    let pairs = folder.settings(
+        "{ z = 'text', int = 0x1F, float = 1_000.5, no = false, day = 2024-05-27, list = [1, ['a', 'b'], { k = 2 }], \
+         a.b.c = 'deep', none = [], nothing = {}, 'quoted key' = 1, mixed = { env = 'KEYS', other = 1 }, \
+         number = { env = 5 }, secret = { env = 'KEYS' } }",
+    );
+    let expected = [
+        ("z", "text"),
+        ("int", "31"),
+        ("float", "1000.5"),
+        ("no", "false"),
+        ("day", "2024-05-27"),
+        ("list.0", "1"),
+        ("list.1.0", "a"),
+        ("list.1.1", "b"),
+        ("list.2.k", "2"),
+        ("a.b.c", "deep"),
+        ("quoted key", "1"),
+        ("mixed.env", "KEYS"),
+        ("mixed.other", "1"),
+        ("number.env", "5"),
+        ("secret", "hunter2"),
+    ];
+    assert_eq!(
+        pairs,
+        expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
+    // The table itself is no reference.
+    assert_eq!(
+        folder.settings("{ env = 'KEYS' }"),
+        [("env".to_owned(), "KEYS".to_owned())]
+    );
+}
+
+#[test]
+fn a_file_loses_one_line_feed() {
+    let folder = Folder::new("files");
+    for (content, expected) in [
+        ("a", "a"),
+        ("a\n", "a"),
+        ("a\r\n", "a"),
+        ("a\n\n", "a\n"),
+        ("\n", ""),
+        ("", ""),
+        ("a\r", "a\r"),
+    ] {
+        folder.write("value", content.as_bytes());
+        assert_eq!(
+            folder.settings("{ key = { file = 'value' } }")[0].1,
+            expected,
+            "{content:?}"
+        );
+    }
+}
+
+#[test]
+fn values_are_bounded() {
+    let folder = Folder::new("bounds");
+    let most = "x".repeat(ConfigValue::MAX_SIZE);
+    folder.write("most", format!("{most}\r\n").as_bytes());
+    assert_eq!(folder.settings("{ key = { file = 'most' } }")[0].1, most);
+    let too_many: Vec<String> = (0..=Stage::MAX_VALUES)
+        .map(|index| format!("k{index} = 1"))
+        .collect();
+    for config in [
+        "{ key = { env = 'LONG' } }".to_owned(),
+        format!("{{ key = '{most}x' }}"),
+        format!("{{ {} = 1 }}", "k".repeat(257)),
+        format!("{{ {} }}", too_many.join(", ")),
+    ] {
+        let result = folder.with_service(&format!("config = {config}"));
+        let diagnostics = result.unwrap_err();
+        assert_eq!(diagnostics.errors(), 1);
+        assert!(
+            diagnostics.to_string().len() < 3000,
+            "long values are not repeated"
+        );
+    }
+}
+
+#[test]
+fn an_empty_environment_is_a_grant() {
+    let folder = Folder::new("empty-environment");
+    let env = |keys: &str| {
+        folder.with_service(keys).unwrap().0.pipelines[0]
+            .service
+            .grants
+            .env
+            .clone()
+    };
+    assert_eq!(env("grant = { env = {} }"), Some(Vec::new()));
+    assert_eq!(env("grant = {}"), None);
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let gateway = GatewayLimits::default();
+    assert_eq!(
+        (gateway.connections, gateway.header_size),
+        (10_000, 64 << 10)
+    );
+    assert_eq!(gateway.idle_timeout, Duration::from_secs(75));
+    let pipeline = PipelineLimits::default();
+    assert_eq!((pipeline.instances, pipeline.request_body), (64, 64 << 20));
+    assert_eq!(pipeline.deadline, Duration::from_secs(30));
+    assert_eq!(
+        StageLimits::default(),
+        StageLimits {
+            memory: 64 << 20,
+            table_elements: 20_000
+        }
+    );
+}
+
+/// Each limit is read into the field that is called like its key: a value for one key changes that line of the
+/// struct's `Debug` and no other.
+#[test]
+fn limits_go_into_their_own_fields() {
+    let folder = Folder::new("limits");
+    let base = |plan: &Plan| format!("{:#?}", plan.limits);
+    let pipeline = |plan: &Plan| format!("{:#?}", plan.pipelines[0].limits);
+    let stage = |plan: &Plan| format!("{:#?}", plan.pipelines[0].service.limits);
+    type Shown<'a> = &'a dyn Fn(&Plan) -> String;
+    let tables: [(&Table, &str, Shown<'_>); 3] = [
+        (&keys::LIMITS, "[limits]", &base),
+        (&keys::PIPELINE_LIMITS, "[pipelines.edge.limits]", &pipeline),
+        (
+            &keys::STAGE_LIMITS,
+            "[pipelines.edge.service.limits]",
+            &stage,
+        ),
+    ];
+    for (table, header, shown) in tables {
+        let before = shown(&folder.with_service("").unwrap().0);
+        for key in table.keys {
+            let text = format!("{header}\n{} = {}", key.name, least(key));
+            let after = shown(&folder.with_service(&text).unwrap().0);
+            let changed: Vec<&str> = after
+                .lines()
+                .zip(before.lines())
+                .filter(|(a, b)| a != b)
+                .map(|(a, _)| a.trim())
+                .collect();
+            assert_eq!(changed.len(), 1, "{}: {changed:?}", key.name);
+            assert!(
+                changed[0].starts_with(&format!("{}:", key.name.replace('-', "_"))),
+                "{}: {changed:?}",
+                key.name
+            );
+        }
+    }
+}
+
+/// The least value of a limit, in TOML.
+fn least(key: &Key) -> String {
+    match key.kind {
+        keys::Kind::Count { min, .. } => min.to_string(),
+        keys::Kind::Size { min, .. } => format!("\"{}\"", config::format_size(min)),
+        keys::Kind::Duration { min, .. } => format!("\"{}\"", config::format_duration(min)),
+        _ => panic!("{} is not a limit", key.name),
+    }
+}
+
+/// The decoder and the JSON Schema know the same keys: the file with every key is decoded without an error, has every
+/// property of the schema, and has none besides.
+#[test]
+fn schema_and_decoder_have_the_same_keys() {
+    let schema = config::schema();
+    let document: toml::Table = FULL.parse().unwrap();
+    let document = serde_json::to_value(document).unwrap();
+    let mut known = Vec::new();
+    known_keys(&schema, &schema, "", &mut known);
+    let mut used = Vec::new();
+    used_keys(&schema, &schema, &document, "", &mut used);
+    for keys in [&mut known, &mut used] {
+        keys.sort();
+        keys.dedup();
+    }
+    assert_eq!(known, used);
+    assert!(known.len() > 50, "{known:?}");
+}
+
+type Json = serde_json::Value;
+
+fn target<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
+    match schema["$ref"].as_str() {
+        Some(reference) => root.pointer(&reference[1..]).unwrap(),
+        None => schema,
+    }
+}
+
+/// A definition's keys are listed under its name, however many places refer to it.
+fn known_keys(root: &Json, schema: &Json, at: &str, known: &mut Vec<String>) {
+    let at = schema["$ref"].as_str().unwrap_or(at);
+    let schema = target(root, schema);
+    for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+        assert!(
+            inner["description"].is_string(),
+            "{at}.{key} has no description"
+        );
+        known.push(format!("{at}.{key}"));
+        known_keys(root, inner, &format!("{at}.{key}"), known);
+    }
+    let names = &schema["additionalProperties"];
+    let is_table = |inner: &Json| target(root, inner)["properties"].is_object();
+    if is_table(names) {
+        known_keys(root, names, &format!("{at}.*"), known);
+    }
+    if is_table(&schema["items"]) {
+        known_keys(root, &schema["items"], &format!("{at}[]"), known);
+    }
+}
+
+fn used_keys(root: &Json, schema: &Json, value: &Json, at: &str, used: &mut Vec<String>) {
+    let at = schema["$ref"].as_str().unwrap_or(at);
+    let schema = target(root, schema);
+    for item in value.as_array().into_iter().flatten() {
+        used_keys(root, &schema["items"], item, &format!("{at}[]"), used);
+    }
+    for (key, inner) in value.as_object().into_iter().flatten() {
+        match &schema["properties"][key] {
+            Json::Null => {
+                let names = &schema["additionalProperties"];
+                assert!(names.is_object(), "the schema does not know {at}.{key}");
+                if target(root, names)["properties"].is_object() {
+                    used_keys(root, names, inner, &format!("{at}.*"), used);
+                }
+            }
+            property => {
+                used.push(format!("{at}.{key}"));
+                used_keys(root, property, inner, &format!("{at}.{key}"), used);
+            }
+        }
+    }
+}
+
+/// What a diagnostic proposes is right itself.
+#[test]
+fn examples_and_defaults_are_good_values() {
+    fn check(table: &'static Table) {
+        for key in table.keys {
+            let quoted = matches!(
+                key.kind,
+                keys::Kind::Size { .. } | keys::Kind::Duration { .. } | keys::Kind::Text(_)
+            ) && key.presence == Presence::Default;
+            let value = if quoted {
+                format!("\"{}\"", key.example)
+            } else {
+                key.example.to_owned()
+            };
+            config::check_example(table, &format!("{} = {value}", key.name));
+            match &key.kind {
+                keys::Kind::Table(inner) | keys::Kind::Named { table: inner, .. } => check(inner),
+                keys::Kind::List {
+                    item: keys::Kind::Table(inner),
+                    ..
+                } => check(inner),
+                _ => {}
+            }
+        }
+    }
+    check(&keys::ROOT);
+}
+
+#[test]
+fn references_to_refused_tables_are_not_called_unknown() {
+    let folder = Folder::new("cascades");
+    let diagnostics = folder.parse("listeners = [{ address = '127.0.0.1:0' }]\nroutes = [{ pipeline = 'edge' }]\npipelines = 1");
+    assert_eq!(diagnostics.unwrap_err().errors(), 1);
+}
+
+#[test]
+fn any_text_gives_a_plan_or_diagnostics() {
+    let folder = Folder::new("cuts");
+    for end in (0..FULL.len()).step_by(7) {
+        let half = &FULL[..end];
+        if let Err(diagnostics) = folder.parse(half) {
+            assert!(diagnostics.has_errors() && diagnostics.to_string().starts_with("error: "));
+        }
+        let without = format!("{half}{}", FULL.get(end + 3..).unwrap_or_default());
+        let _ = folder
+            .parse(&without)
+            .map_err(|diagnostics| diagnostics.to_string());
+    }
+}

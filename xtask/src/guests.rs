@@ -1,0 +1,115 @@
+//! From the crates of `components/` to the components of `components/dist`.
+//!
+//! Each crate becomes a core module for `wasm32-unknown-unknown`, and
+//! wit-component turns that into a component which imports just what the module
+//! calls. A file in `dist` is written only where its content changed, so that
+//! whoever looks at its time or digest sees no change where there is none.
+
+use crate::toolchain::Toolchain;
+use crate::{Project, execute, step};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::Path;
+use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_parser::WorldItem;
+
+/// The folders of `components/` whose crates are guests.
+const KINDS: [&str; 3] = ["middleware", "service", "test"];
+
+/// Build all guests.
+pub fn build(project: &Project) -> Result<()> {
+    let workspace = project.root.join("components");
+    let dist = workspace.join("dist");
+    let toolchain = Toolchain::find(project)?;
+    step(&format!("building the guests with {toolchain}"));
+    let target = project.target.join("guests").join(toolchain.folder());
+    let mut cargo = toolchain.cargo();
+    cargo.args(["build", "--release", "--workspace", "--exclude", "linkspan-sdk"]);
+    cargo.current_dir(&workspace).env("CARGO_TARGET_DIR", &target);
+    execute(&mut cargo)?;
+
+    let names = names(&workspace)?;
+    fs::create_dir_all(&dist).with_context(|| format!("can't create {}", dist.display()))?;
+    let modules = target.join("wasm32-unknown-unknown/release");
+    let mut changed = 0;
+    for name in &names {
+        changed += usize::from(encode(name, &modules, &dist)?);
+    }
+    remove_others(&names, &dist)?;
+    step(&format!("{} components in components/dist, {changed} of them new", names.len()));
+    Ok(())
+}
+
+/// The guests' names, sorted: what their folders are called.
+fn names(workspace: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for kind in KINDS {
+        let folder = workspace.join(kind);
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("can't read {}", folder.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            if entry.path().join("Cargo.toml").is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Turn one module into a component. Whether its file had to be written.
+fn encode(name: &str, modules: &Path, dist: &Path) -> Result<bool> {
+    let module = modules.join(name.replace('-', "_")).with_extension("wasm");
+    let bytes = fs::read(&module)
+        .with_context(|| format!("{name} left no module at {}", module.display()))?;
+    let component = ComponentEncoder::default()
+        .validate(true)
+        .module(&bytes)
+        .and_then(|mut encoder| encoder.encode())
+        .with_context(|| format!("{name} can't be made a component"))?;
+    let file = dist.join(name).with_extension("wasm");
+    if fs::read(&file).is_ok_and(|old| old == component) {
+        return Ok(false);
+    }
+    let kib = component.len().div_ceil(1024);
+    eprintln!("    {name}: {kib} KiB; imports {}", imports(&component)?);
+    // Renamed into place: whoever reads it meanwhile reads the old one or the
+    // new one, never half of it.
+    let partial = dist.join(format!(".{name}.partial"));
+    fs::write(&partial, &component)
+        .and_then(|()| fs::rename(&partial, &file))
+        .with_context(|| format!("can't write {}", file.display()))?;
+    Ok(true)
+}
+
+/// The interfaces that a component imports functions from.
+fn imports(component: &[u8]) -> Result<String> {
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
+        bail!("not a component");
+    };
+    let mut names = Vec::new();
+    for (key, item) in &resolve.worlds[world].imports {
+        let types_only = match item {
+            WorldItem::Interface { id, .. } => resolve.interfaces[*id].functions.is_empty(),
+            _ => false,
+        };
+        if !types_only {
+            names.push(resolve.name_world_key(key));
+        }
+    }
+    Ok(names.join(", "))
+}
+
+/// Remove components whose crates are gone.
+fn remove_others(names: &[String], dist: &Path) -> Result<()> {
+    for entry in fs::read_dir(dist)? {
+        let path = entry?.path();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let component = path.extension().is_some_and(|extension| extension == "wasm");
+        if component && !names.iter().any(|name| *name == stem) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}

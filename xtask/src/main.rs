@@ -1,0 +1,136 @@
+//! The project's tasks: `cargo xtask components|demo|test|bench`.
+//!
+//! Each says what it does while it does it, ends at the first failure with an
+//! exit code other than 0, and does nothing again that is already done.
+
+mod demo;
+mod guests;
+mod toolchain;
+
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+cargo xtask <task>
+
+  components    build the guest components into components/dist
+  demo          build everything and serve pipelines/edge.toml, with requests to try
+  test [...]    run all tests; arguments go to the gateway's `cargo test`
+  bench [...]   measure hops: arguments go to `linkspan bench hops`
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let mut args = env::args().skip(1);
+    let task = args.next();
+    let rest: Vec<String> = args.collect();
+    let project = Project::find()?;
+    match task.as_deref() {
+        Some("components") => guests::build(&project),
+        Some("demo") => {
+            guests::build(&project)?;
+            demo::run(&project)
+        }
+        Some("test") => test(&project, &rest),
+        Some("bench") => {
+            guests::build(&project)?;
+            let binary = project.build_gateway()?;
+            execute(Command::new(binary).args(["bench", "hops"]).args(&rest))
+        }
+        Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => bail!("there is no task `{other}`\n\n{HELP}"),
+        None => bail!("which task?\n\n{HELP}"),
+    }
+}
+
+fn test(project: &Project, rest: &[String]) -> Result<()> {
+    guests::build(project)?;
+    step("testing the guests' own code");
+    let guests = project.root.join("components");
+    let mut command = cargo();
+    command
+        .args(["test", "--quiet", "--workspace"])
+        .current_dir(&guests)
+        .env("CARGO_TARGET_DIR", project.target.join("guests/native"));
+    execute(&mut command)?;
+    step("testing the gateway");
+    let mut command = cargo();
+    command
+        .args(["test", "--release", "--workspace"])
+        .args(rest)
+        .current_dir(&project.root);
+    execute(&mut command)
+}
+
+/// Where things are.
+struct Project {
+    root: PathBuf,
+    /// What cargo uses for this checkout, absolute.
+    target: PathBuf,
+}
+
+impl Project {
+    fn find() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("xtask has no parent folder")?
+            .to_path_buf();
+        let target = match env::var_os("CARGO_TARGET_DIR") {
+            Some(dir) => env::current_dir()?.join(dir),
+            None => root.join("target"),
+        };
+        Ok(Self { root, target })
+    }
+
+    /// Build the gateway; the path of its binary.
+    fn build_gateway(&self) -> Result<PathBuf> {
+        step("building the gateway (the first time takes some minutes)");
+        let mut command = cargo();
+        command
+            .args(["build", "--release", "--package", "linkspan", "--bin", "linkspan"])
+            .current_dir(&self.root);
+        execute(&mut command)?;
+        Ok(self.target.join("release/linkspan"))
+    }
+}
+
+/// The cargo that runs this task.
+fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What this run of cargo tells its child is not meant for another package.
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Say what comes next.
+fn step(what: &str) {
+    eprintln!("==> {what}");
+}
+
+/// Run a command to its end.
+fn execute(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("can't run {name}"))?;
+    if !status.success() {
+        bail!("{name} failed: {status}");
+    }
+    Ok(())
+}
