@@ -1,6 +1,7 @@
 //! Answers to the imports that are each stage's own.
 
 use super::bindings::named_imports as own;
+use super::egress;
 use super::limiter::{Quota, TakeError};
 use super::scope::Scope;
 use super::state::InstanceState;
@@ -10,6 +11,8 @@ use crate::host::bindings::wasi::config::store;
 use crate::host::bindings::wasi::logging::logging;
 use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
 use wasmtime_wasi::p3::bindings::cli::types::ErrorCode as CliError;
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
 
@@ -136,13 +139,34 @@ fn done<T: 'static>(
 
 impl own::wasi::http::client::Host for InstanceState {}
 
-impl<T: 'static> own::wasi::http::client::HostWithStore<T> for Own {
+impl own::wasi::http::client::HostWithStore<InstanceState> for Own {
     async fn send(
-        store: &Accessor<T, Self>,
+        store: &Accessor<InstanceState, Self>,
         scope: Scope,
         request: Resource<Request>,
     ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
-        let _ = (store, scope, request);
-        Ok(Err(ErrorCode::HttpRequestDenied))
+        // Says to the guest that its request was sent, or not.
+        let (sent, was_sent) = oneshot::channel();
+        let result = async { was_sent.await.unwrap_or(Err(Error::ConnectionTerminated)) };
+        let request = store.with(|mut store| {
+            let request = store.get().table.delete(request)?;
+            wasmtime::error::Ok(request.into_http(&mut store, result))
+        })?;
+        let (request, options) = match request {
+            Ok(request) => request,
+            Err(error) => return error.downcast().map(Err),
+        };
+        let outcome = egress::send(&scope, request, options.as_deref().copied()).await;
+        store.with(|mut store| {
+            match outcome {
+                Ok(response) => {
+                    let _ = sent.send(Ok(()));
+                    let http = store.get().http();
+                    let (response, _) = Response::from_http(http.hooks, response);
+                    Ok(Ok(http.table.push(response)?))
+                }
+                Err(code) => Ok(Err(code)),
+            }
+        })
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod bindings;
 pub mod catalog;
+mod egress;
 mod imports;
 pub mod limiter;
 pub mod scope;

@@ -4,6 +4,7 @@ use super::limiter::{Cell, Limiter, Quota};
 use crate::plan::{EgressRule, Stage, StageId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Semaphore;
 
 /// The id that Wasmtime hands to a host function: whose import was called.
 pub type Scope = Arc<StageScope>;
@@ -28,6 +29,8 @@ pub struct StageScope {
     pub egress: Vec<EgressRule>,
     /// Its counters.
     pub limiter: Arc<Limiter>,
+    /// Counts its open connections.
+    pub(super) connections: Arc<Semaphore>,
     log: Cell,
     dropped_lines: AtomicU64,
 }
@@ -44,6 +47,7 @@ impl StageScope {
             environment: stage.grants.env.iter().flatten().map(text).collect(),
             egress: stage.grants.egress.clone(),
             limiter,
+            connections: Arc::new(Semaphore::new(super::egress::MAX_CONNECTIONS)),
             log: Cell::default(),
             dropped_lines: AtomicU64::new(0),
         }

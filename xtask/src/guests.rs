@@ -66,7 +66,7 @@ fn encode(name: &str, modules: &Path, dist: &Path) -> Result<bool> {
     let component = ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(|encoder| encoder.encode())
         .with_context(|| format!("{name} can't be made a component"))?;
     let file = dist.join(name).with_extension("wasm");
     if fs::read(&file).is_ok_and(|old| old == component) {

@@ -61,6 +61,8 @@ pub use next::{AsyncNext, Next, send};
 pub use request::Request;
 pub use response::Response;
 pub use value::{Rate, Value};
+/// Wait for a future in a sync function; the instance is held meanwhile.
+pub use wit_bindgen::block_on;
 /// Let a task go on with `future` after its function has returned; async form
 /// only. The gateway bounds how long it may.
 pub use wit_bindgen::spawn_local;

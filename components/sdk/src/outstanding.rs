@@ -12,7 +12,12 @@
 //! practice an instance has two, those of its last answer.
 //!
 //! A reader sees the end of such a stream only when the instance is entered
-//! again, so a body written here always announces its `content-length`.
+//! again, so a body written here always announces its `content-length`. And the
+//! host has to keep the instance until the body was read, as linkspan does;
+//! one that recycles an instance as soon as its tasks are over (`wasmtime
+//! serve`, each 128 requests) cuts the body short. So the sync form writes
+//! bodies where that is the exception, for refusals; what always answers with
+//! a body of its own is better async.
 
 use crate::Error;
 use crate::bindings::wasi::http::types::Trailers;

@@ -224,7 +224,7 @@ pub struct Files {
 pub fn directory(name: &str) -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let unique = format!("linkspan-front-end-{}-{}-{name}", std::process::id(), NEXT.fetch_add(1, SeqCst));
-    let directory = std::env::temp_dir().join(unique);
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(unique);
     std::fs::create_dir_all(&directory).unwrap();
     directory
 }

@@ -1,0 +1,271 @@
+//! Requests that a stage sends out into the network: `wasi:http/client`.
+//!
+//! Denied unless one of the stage's `egress` rules names scheme, host and port. A
+//! name that a rule allows still can't lead inside: what it resolves to must be a
+//! public address, unless the rule names the address itself (or `localhost`). The
+//! address that was checked is the one that is connected to, so that a name can't
+//! change in between (DNS rebinding), and redirects are the guest's to follow, by
+//! another checked request.
+//!
+//! Bounds: [`MAX_CONNECTIONS`] at once for a stage, [`CONNECT_TIMEOUT`] to connect
+//! and agree on TLS. The time to a response is bounded by the deadline of the
+//! request that the stage works on. Each request has a connection of its own,
+//! HTTP/1.1, with the web's certificate roots for https.
+
+use super::scope::StageScope;
+use http::header::HOST;
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+/// Connections that one stage may have open at once, over all its instances.
+pub const MAX_CONNECTIONS: usize = 64;
+
+/// The longest that connecting and the TLS handshake may take; a request's own
+/// `connect-timeout` can only shorten it.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a request goes.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    tls: bool,
+    host: String,
+    port: u16,
+}
+
+impl Target {
+    fn of(uri: &Uri) -> Result<Self, ErrorCode> {
+        let tls = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => false,
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            _ => return Err(ErrorCode::HttpRequestUriInvalid),
+        };
+        let authority = uri.authority().ok_or(ErrorCode::HttpRequestUriInvalid)?;
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err(ErrorCode::HttpRequestUriInvalid);
+        }
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self { tls, host: authority.host().to_ascii_lowercase(), port })
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// The host as an address, if it is written as one.
+    fn literal(&self) -> Option<IpAddr> {
+        self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    }
+}
+
+/// Sends `request` for the stage of `scope`, if it may.
+///
+/// # Errors
+/// `HTTP-request-denied` without a rule; `destination-IP-prohibited` if a name led
+/// inside; what connecting and sending can meet.
+pub async fn send(
+    scope: &StageScope,
+    request: Request<WasiBody>,
+    options: Option<RequestOptions>,
+) -> Result<Response<WasiBody>, ErrorCode> {
+    let target = Target::of(request.uri())?;
+    if !scope.egress.iter().any(|rule| rule.allows(target.scheme(), &target.host, target.port)) {
+        let message = format!("denied: {}://{}:{}", target.scheme(), target.host, target.port);
+        scope.log(tracing::Level::WARN, "egress", &message);
+        return Err(ErrorCode::HttpRequestDenied);
+    }
+    let permit = Arc::clone(&scope.connections)
+        .try_acquire_owned()
+        .map_err(|_| ErrorCode::ConnectionLimitReached)?;
+    let patience = options
+        .and_then(|options| options.connect_timeout)
+        .map_or(CONNECT_TIMEOUT, |own| own.min(CONNECT_TIMEOUT));
+    let connect = async {
+        let stream = connect(&target).await?;
+        if !target.tls {
+            return Ok::<Box<dyn Stream>, ErrorCode>(Box::new(stream));
+        }
+        let name = ServerName::try_from(target.host.trim_matches(['[', ']']).to_owned())
+            .map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+        let connector = tokio_rustls::TlsConnector::from(tls_config());
+        let stream = connector.connect(name, stream).await;
+        Ok(Box::new(stream.map_err(|_| ErrorCode::TlsProtocolError)?))
+    };
+    let stream =
+        tokio::time::timeout(patience, connect).await.map_err(|_| ErrorCode::ConnectionTimeout)??;
+    exchange(stream, request, permit).await
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Connects to the first allowed address of the target that answers.
+async fn connect(target: &Target) -> Result<TcpStream, ErrorCode> {
+    let inside = target.literal().is_some() || target.host == "localhost";
+    let addresses: Vec<SocketAddr> = match target.literal() {
+        Some(address) => vec![SocketAddr::new(address, target.port)],
+        None => tokio::net::lookup_host((target.host.as_str(), target.port))
+            .await
+            
+            .map_err(|_| ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None }))?
+            .collect(),
+    };
+    let mut last = ErrorCode::DestinationNotFound;
+    for address in addresses {
+        if !inside && !is_public(address.ip()) {
+            last = ErrorCode::DestinationIpProhibited;
+            continue;
+        }
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = refused(&error),
+        }
+    }
+    Err(last)
+}
+
+/// What a failed connect is to the guest.
+fn refused(error: &std::io::Error) -> ErrorCode {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => ErrorCode::ConnectionRefused,
+        std::io::ErrorKind::TimedOut => ErrorCode::ConnectionTimeout,
+        _ => ErrorCode::DestinationUnavailable,
+    }
+}
+
+/// What an exchange that broke off is to the guest.
+fn broken(error: hyper::Error) -> ErrorCode {
+    match error.is_incomplete_message() || error.is_closed() {
+        true => ErrorCode::ConnectionTerminated,
+        false => ErrorCode::HttpProtocolError,
+    }
+}
+
+/// Whether `address` is of the public internet, by the special-purpose registries
+/// of IANA (RFC 6890).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_documentation()
+                || a == 0
+                || a >= 240
+                // Shared address space (RFC 6598), IETF assignments, 6to4 relays,
+                // benchmarking (RFC 2544).
+                || (a == 100 && (64..128).contains(&b))
+                || (a == 192 && b == 0 && c == 0)
+                || (a == 192 && b == 88 && c == 99)
+                || (a == 198 && (b == 18 || b == 19)))
+        }
+        IpAddr::V6(v6) => match embedded(v6) {
+            Some(v4) => is_public(v4),
+            // Only 2000::/3 is global unicast today; 2001:db8::/32 and 3fff::/20
+            // are for documentation, 2001::/23 for protocols (Teredo among them).
+            None => {
+                let [a, b, ..] = v6.segments();
+                (0x2000..0x4000).contains(&a)
+                    && !(a == 0x2001 && (b == 0x0db8 || b < 0x0200))
+                    && !(a == 0x3fff && b < 0x1000)
+            }
+        },
+    }
+}
+
+/// The IPv4 address that an IPv6 address stands for, if it is such: mapped,
+/// compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056).
+fn embedded(v6: Ipv6Addr) -> Option<IpAddr> {
+    let segments = v6.segments();
+    let [.., high, low] = segments;
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Some(IpAddr::from([a, b, c, d]))
+    };
+    match segments {
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] if v6 != Ipv6Addr::LOCALHOST => v4(high, low),
+        [0x0064, 0xff9b, 0, 0, 0, 0, ..] => v4(high, low),
+        [0x2002, high, low, ..] => v4(high, low),
+        _ => None,
+    }
+}
+
+fn tls_config() -> Arc<rustls::ClientConfig> {
+    static CONFIG: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let versions = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has cipher suites for the versions that rustls speaks");
+        Arc::new(versions.with_root_certificates(roots).with_no_client_auth())
+    });
+    Arc::clone(&CONFIG)
+}
+
+/// One request and its response on a new connection, which `permit` counts.
+async fn exchange(
+    stream: Box<dyn Stream>,
+    mut request: Request<WasiBody>,
+    permit: OwnedSemaphorePermit,
+) -> Result<Response<WasiBody>, ErrorCode> {
+    let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
+    let host = authority.and_then(|authority| HeaderValue::try_from(authority).ok());
+    request.headers_mut().insert(HOST, host.ok_or(ErrorCode::HttpRequestUriInvalid)?);
+    // HTTP/1.1 wants the origin form (RFC 9112 §3.2.1).
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    *request.uri_mut() = path.parse().map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    tokio::spawn(async move {
+        // Ends when the response's body was read or dropped. Its error is the
+        // body's, too.
+        let _ = connection.await;
+        drop(permit);
+    });
+    let response = sender.send_request(request).await.map_err(broken)?;
+    Ok(response.map(|body| body.map_err(Error::Hyper).boxed_unsync()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inside_addresses_are_not_public() {
+        for address in [
+            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0",
+            "100.64.0.1", "192.0.0.8", "198.18.0.1", "224.0.0.1", "255.255.255.255", "203.0.113.1",
+            "::", "::1", "fe80::1", "fc00::1", "ff02::1", "2001:db8::1", "2001::1",
+            "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::10.0.0.1", "64:ff9b::7f00:1",
+            "2002:7f00:1::", "3fff::1",
+        ] {
+            assert!(!is_public(address.parse().expect(address)), "{address}");
+        }
+        for address in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"] {
+            assert!(is_public(address.parse().expect(address)), "{address}");
+        }
+    }
+
+    #[test]
+    fn targets_are_read_from_uris() {
+        let target = |uri: &'static str| Target::of(&Uri::from_static(uri));
+        let expected = Target { tls: true, host: "api.example.com".into(), port: 443 };
+        assert_eq!(target("https://API.example.com/x").expect("a target"), expected);
+        assert_eq!(target("http://[::1]:81/").expect("a target").literal(), "::1".parse().ok());
+        assert!(target("http://user@host/").is_err());
+        assert!(target("ftp://host/").is_err());
+        assert!(target("/").is_err());
+    }
+}
