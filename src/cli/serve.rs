@@ -13,6 +13,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
@@ -33,6 +34,9 @@ pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
     eprint!("{warnings}");
     let plan = generation.plan.clone();
     let workers = plan.workers.get();
+    let (trigger, stop) = shutdown::channel();
+    // Before anything is announced: who sees the address may send a signal.
+    let signals = take_signals(trigger)?;
 
     // Everything is bound before anything is served, so that a taken address is
     // an error at the start.
@@ -50,7 +54,6 @@ pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
     announce(&generation);
 
     let live = Arc::new(Live::new(generation));
-    let (trigger, stop) = shutdown::channel();
     let limits = net_limits(&plan.limits);
     let capacity = Capacity::new(&limits);
     let threads: Vec<_> = endpoints
@@ -62,7 +65,7 @@ pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
             start_worker(number, endpoints, limits, capacity, live, stop)
         })
         .collect::<Result<_, _>>()?;
-    wait_for_signals(trigger)?;
+    signals.wait_for_first()?;
     let mut cut = Cut::default();
     for thread in threads {
         match thread.join() {
@@ -146,33 +149,55 @@ fn start_worker(
         .map_err(|error| Failed::system(format!("cannot start a worker: {error}")))
 }
 
-/// Waits for SIGINT or SIGTERM; a second one, during the stop, cuts it short.
-fn wait_for_signals(trigger: shutdown::Trigger) -> Result<(), Failed> {
-    let system = |error| Failed::system(format!("cannot wait for signals: {error}"));
-    let (started, first) = std::sync::mpsc::channel();
+/// The thread that waits for signals, and how far it is.
+struct SignalThread {
+    progress: Receiver<()>,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+/// Takes over SIGINT and SIGTERM: the first one starts the stop, a second one cuts it
+/// short.
+fn take_signals(trigger: shutdown::Trigger) -> Result<SignalThread, Failed> {
+    let (report, progress) = std::sync::mpsc::channel();
     let wait = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut signals = Signals::install()?;
+            let _ = report.send(());
             let name = signals.next().await;
             tracing::info!(signal = name, "stopping: requests may finish; a second signal stops at once");
             trigger.drain();
-            let _ = started.send(());
+            let _ = report.send(());
             let name = signals.next().await;
             tracing::warn!(signal = name, "stopping at once");
             trigger.cut();
             Ok::<_, std::io::Error>(())
         })
     };
-    let thread = std::thread::Builder::new().name("linkspan-signals".to_owned()).spawn(wait).map_err(system)?;
-    if first.recv().is_err() {
-        // The thread ended before a signal came, so that it must have failed.
-        return match thread.join() {
-            Ok(Err(error)) => Err(system(error)),
-            _ => Err(Failed::system("cannot wait for signals")),
-        };
+    let thread = std::thread::Builder::new().name("linkspan-signals".to_owned()).spawn(wait).map_err(signal_error)?;
+    SignalThread { progress, thread }.advance()
+}
+
+impl SignalThread {
+    /// Waits until the stop has begun.
+    fn wait_for_first(self) -> Result<(), Failed> {
+        self.advance().map(drop)
     }
-    Ok(())
+
+    fn advance(self) -> Result<Self, Failed> {
+        if self.progress.recv().is_ok() {
+            return Ok(self);
+        }
+        // The thread ended without a word, so that it must have failed.
+        match self.thread.join() {
+            Ok(Err(error)) => Err(signal_error(error)),
+            _ => Err(Failed::system("cannot wait for signals")),
+        }
+    }
+}
+
+fn signal_error(error: std::io::Error) -> Failed {
+    Failed::system(format!("cannot wait for signals: {error}"))
 }
 
 #[cfg(test)]

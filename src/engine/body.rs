@@ -215,8 +215,11 @@ impl Body for ResponseBody {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Err(error)) => {
+                    // What a dead instance leaves looks like a wrong length; its
+                    // death is the reason.
+                    let error = this.broken().map_or_else(|| BodyError::Chain(error), BodyError::Cut);
                     this.end(Err(Error::ConnectionTerminated));
-                    return Poll::Ready(Some(Err(BodyError::Chain(error))));
+                    return Poll::Ready(Some(Err(error)));
                 }
                 // The end of a dead instance's body is no end.
                 None => {

@@ -45,8 +45,7 @@ fn names(workspace: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for kind in KINDS {
         let folder = workspace.join(kind);
-        let entries =
-            fs::read_dir(&folder).with_context(|| format!("can't read {}", folder.display()))?;
+        let entries = fs::read_dir(&folder).with_context(|| format!("can't read {}", folder.display()))?;
         for entry in entries {
             let entry = entry?;
             if entry.path().join("Cargo.toml").is_file() {
@@ -61,8 +60,8 @@ fn names(workspace: &Path) -> Result<Vec<String>> {
 /// Turn one module into a component. Whether its file had to be written.
 fn encode(name: &str, modules: &Path, dist: &Path) -> Result<bool> {
     let module = modules.join(name.replace('-', "_")).with_extension("wasm");
-    let bytes = fs::read(&module)
-        .with_context(|| format!("{name} left no module at {}", module.display()))?;
+    let bytes =
+        fs::read(&module).with_context(|| format!("{name} left no module at {}", module.display()))?;
     let component = ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
@@ -98,6 +97,8 @@ fn imports(component: &[u8]) -> Result<String> {
             names.push(resolve.name_world_key(key));
         }
     }
+    // Their order is the linker's.
+    names.sort();
     Ok(names.join(", "))
 }
 

@@ -69,10 +69,7 @@ fn test(project: &Project, rest: &[String]) -> Result<()> {
     execute(&mut command)?;
     step("testing the gateway");
     let mut command = cargo();
-    command
-        .args(["test", "--release", "--workspace"])
-        .args(rest)
-        .current_dir(&project.root);
+    command.args(["test", "--release", "--workspace"]).args(rest).current_dir(&project.root);
     execute(&mut command)
 }
 

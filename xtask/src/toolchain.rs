@@ -108,8 +108,7 @@ fn has_target(sysroot: &Path) -> bool {
 
 fn rust_lld(sysroot: &Path) -> Result<PathBuf> {
     let rustlib = sysroot.join("lib/rustlib");
-    let entries = fs::read_dir(&rustlib)
-        .with_context(|| format!("can't read {}", rustlib.display()))?;
+    let entries = fs::read_dir(&rustlib).with_context(|| format!("can't read {}", rustlib.display()))?;
     for entry in entries {
         let linker = entry?.path().join("bin/rust-lld");
         if linker.is_file() {

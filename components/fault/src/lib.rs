@@ -75,10 +75,7 @@ pub fn unknown() -> Response {
 
 /// A number from a header field, or what it is by default.
 pub fn number(request: &Request, name: &str, default: usize) -> usize {
-    request
-        .header(name)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
+    request.header(name).and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Trap.

@@ -9,6 +9,9 @@ use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 /// The trailers of a body that is still to come.
 pub type Trailers = FutureReader<Result<Option<types::Trailers>, Error>>;
 
+/// Where the sender of a body learns how it was received.
+type Received = FutureReader<Result<(), Error>>;
+
 /// What can write a body: its bytes, then its trailers, which must be written
 /// (`Ok(None)` if there are none) for the body to be complete.
 pub struct BodyWriter {
@@ -99,11 +102,7 @@ impl Body {
             Content::Bytes(bytes) => Some(outstanding::stream(bytes)?),
         };
         let (resolve, trailers) = outstanding::no_trailers();
-        Ok(Opened {
-            contents,
-            trailers,
-            resolve: Some(resolve),
-        })
+        Ok(Opened { contents, trailers, resolve: Some(resolve) })
     }
 
     /// Open the body for an async function, whose task can go on writing.
@@ -116,11 +115,7 @@ impl Body {
         wit_bindgen::spawn_local(async move {
             writer.write_all(bytes.into_owned()).await;
         });
-        Ok(Opened {
-            contents: Some(reader),
-            trailers,
-            resolve: Some(resolve),
-        })
+        Ok(Opened { contents: Some(reader), trailers, resolve: Some(resolve) })
     }
 }
 
@@ -134,18 +129,14 @@ pub(crate) struct Opened {
 
 impl Opened {
     fn streams(contents: Option<StreamReader<u8>>, trailers: Trailers) -> Self {
-        Self {
-            contents,
-            trailers,
-            resolve: None,
-        }
+        Self { contents, trailers, resolve: None }
     }
 }
 
 /// Take the streams of a resource with `consume-body`, and report its receipt.
 pub(crate) fn consume<T>(
     resource: T,
-    consume_body: fn(T, FutureReader<Result<(), Error>>) -> (StreamReader<u8>, Trailers),
+    consume_body: fn(T, Received) -> (StreamReader<u8>, Trailers),
 ) -> Result<Body, Error> {
     let (resolve, received) = outstanding::received();
     let (contents, trailers) = consume_body(resource, received);

@@ -6,7 +6,6 @@
 //! that nobody asked for among them. Its messages name keys, never values.
 
 use crate::value::Value;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// A type that a stage's configuration is read into.
 pub trait FromConfig: Sized + Send + Sync + 'static {
@@ -17,11 +16,18 @@ pub trait FromConfig: Sized + Send + Sync + 'static {
 
 /// The configuration while it is read.
 pub struct Config {
-    entries: BTreeMap<String, String>,
-    /// What was asked for: `key`, or `key.*` for lists and tables.
-    known: BTreeSet<String>,
-    used: BTreeSet<String>,
+    /// Plain lists rather than maps: there are few, and a map's code would be a
+    /// tenth of a small component.
+    entries: Vec<Entry>,
+    /// What was asked for: `key`, or `key.*` for tables.
+    known: Vec<String>,
     errors: Vec<String>,
+}
+
+struct Entry {
+    key: String,
+    text: String,
+    used: bool,
 }
 
 impl Config {
@@ -29,15 +35,10 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong, in one line.
-    pub fn read<T: FromConfig>(
-        entries: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<T, String> {
-        let mut config = Self {
-            entries: entries.into_iter().collect(),
-            known: BTreeSet::new(),
-            used: BTreeSet::new(),
-            errors: Vec::new(),
-        };
+    pub fn read<T: FromConfig>(entries: impl IntoIterator<Item = (String, String)>) -> Result<T, String> {
+        let entry = |(key, text)| Entry { key, text, used: false };
+        let mut config =
+            Self { entries: entries.into_iter().map(entry).collect(), known: Vec::new(), errors: Vec::new() };
         let value = T::from_config(&mut config);
         config.report_unknown();
         match value {
@@ -47,18 +48,30 @@ impl Config {
         }
     }
 
-    /// The value of a key that may be missing.
-    pub fn optional<T: Value>(&mut self, key: &str) -> Option<T> {
-        self.known.insert(key.into());
-        let text = self.entries.get(key)?;
-        self.used.insert(key.into());
-        match T::parse(text) {
+    /// Where a key's entry is.
+    fn position(&self, key: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.key == key)
+    }
+
+    /// The value of the entry at a place, which is used now.
+    fn parse<T: Value>(&mut self, at: usize) -> Option<T> {
+        let entry = &mut self.entries[at];
+        entry.used = true;
+        match T::parse(&entry.text) {
             Ok(value) => Some(value),
             Err(reason) => {
-                self.reject(key, &reason);
+                let key = entry.key.clone();
+                self.reject(&key, &reason);
                 None
             }
         }
+    }
+
+    /// The value of a key that may be missing.
+    pub fn optional<T: Value>(&mut self, key: &str) -> Option<T> {
+        self.known.push(key.into());
+        let at = self.position(key)?;
+        self.parse(at)
     }
 
     /// The value of a key, or what it is by default.
@@ -68,10 +81,8 @@ impl Config {
 
     /// The value of a key that must be there. `None` notes an error.
     pub fn required<T: Value>(&mut self, key: &str) -> Option<T> {
-        if !self.entries.contains_key(key) {
-            self.known.insert(key.into());
+        if self.position(key).is_none() {
             self.reject(key, "is missing");
-            return None;
         }
         self.optional(key)
     }
@@ -79,44 +90,36 @@ impl Config {
     /// The elements of a list; a single value is a list of one. `None` if there
     /// is neither.
     pub fn list<T: Value>(&mut self, key: &str) -> Option<Vec<T>> {
-        if self.entries.contains_key(key) {
-            return self.optional(key).map(|value| vec![value]);
+        self.known.push(key.into());
+        if let Some(at) = self.position(key) {
+            return self.parse(at).map(|value| vec![value]);
         }
-        self.known.insert(key.into());
         let mut values = Vec::new();
         let mut any = false;
-        for i in 0.. {
-            let element = format!("{key}.{i}");
-            let Some(text) = self.entries.get(&element) else {
+        for i in 0u32.. {
+            let element = [key, ".", &i.to_string()].concat();
+            let Some(at) = self.position(&element) else {
                 break;
             };
             any = true;
-            match T::parse(text) {
-                Ok(value) => values.push(value),
-                Err(reason) => self.reject(&element, &reason),
-            }
-            self.used.insert(element);
+            values.extend(self.parse(at));
         }
         any.then_some(values)
     }
 
-    /// The entries of a table, by name.
+    /// The entries of a table, by name, in the order that the host gives.
     pub fn table<T: Value>(&mut self, key: &str) -> Vec<(String, T)> {
-        self.known.insert(format!("{key}.*"));
-        let prefix = format!("{key}.");
-        let entries: Vec<_> = self
-            .entries
-            .range(prefix.clone()..)
-            .take_while(|(name, _)| name.starts_with(&prefix))
-            .map(|(name, text)| (name.clone(), T::parse(text)))
-            .collect();
-        let mut table = Vec::with_capacity(entries.len());
-        for (name, value) in entries {
-            match value {
-                Ok(value) => table.push((name[prefix.len()..].into(), value)),
-                Err(reason) => self.reject(&name, &reason),
+        self.known.push([key, ".*"].concat());
+        let prefix = [key, "."].concat();
+        let mut table = Vec::new();
+        for at in 0..self.entries.len() {
+            let Some(name) = self.entries[at].key.strip_prefix(&prefix) else {
+                continue;
+            };
+            let name = name.to_string();
+            if let Some(value) = self.parse(at) {
+                table.push((name, value));
             }
-            self.used.insert(name);
         }
         table
     }
@@ -124,23 +127,18 @@ impl Config {
     /// Note that the value of a key is wrong: `reason` follows the key in a
     /// sentence.
     pub fn reject(&mut self, key: &str, reason: &str) {
-        self.errors.push(format!("`{key}` {reason}"));
+        self.errors.push(["`", key, "` ", reason].concat());
     }
 
     fn report_unknown(&mut self) {
-        let unknown: Vec<_> = self
-            .entries
-            .keys()
-            .filter(|key| !self.used.contains(*key))
-            .cloned()
-            .collect();
-        if unknown.is_empty() {
-            return;
-        }
-        let known: Vec<_> = self.known.iter().map(|key| format!("`{key}`")).collect();
-        let known = known.join(", ");
-        for key in unknown {
-            self.reject(&key, &format!("is not known; known are {known}"));
+        let known = ["`", &self.known.join("`, `"), "`"].concat();
+        let reason = ["is not known; known are ", &known].concat();
+        for at in 0..self.entries.len() {
+            let Entry { key, used, .. } = &self.entries[at];
+            if !used {
+                let key = key.clone();
+                self.reject(&key, &reason);
+            }
         }
     }
 }
@@ -166,13 +164,7 @@ mod tests {
             let wait = config.or("wait", Duration::from_secs(1));
             let origins = config.list("origins").unwrap_or_default();
             let keys = config.table("keys");
-            Some(Self {
-                name: name?,
-                on,
-                wait,
-                origins,
-                keys,
-            })
+            Some(Self { name: name?, on, wait, origins, keys })
         }
     }
 
@@ -209,13 +201,8 @@ mod tests {
 
     #[test]
     fn a_list_keeps_its_order_beyond_ten() {
-        let entries: Vec<_> = (0..12)
-            .map(|i| (format!("origins.{i}"), i.to_string()))
-            .collect();
-        let mut entries: Vec<_> = entries
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
+        let entries: Vec<_> = (0..12).map(|i| (format!("origins.{i}"), i.to_string())).collect();
+        let mut entries: Vec<_> = entries.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         entries.push(("name", "n"));
         let expected: Vec<_> = (0..12).map(|i| i.to_string()).collect();
         assert_eq!(read(&entries).map(|o| o.origins), Ok(expected));
@@ -223,19 +210,15 @@ mod tests {
 
     #[test]
     fn every_error_is_reported_and_no_value() {
-        let error = read(&[
-            ("on", "yes-hunter2"),
-            ("wait", "10"),
-            ("keys.alice", "hunter2"),
-            ("nmae", "hunter2"),
-        ]);
+        let error =
+            read(&[("on", "yes-hunter2"), ("wait", "10"), ("keys.alice", "hunter2"), ("nmae", "hunter2")]);
         let error = error.expect_err("five errors");
         assert_eq!(
             error,
             "`name` is missing; `on` is neither true nor false; \
              `wait` is not a time with a unit, like \"250ms\" or \"10s\"; \
              `keys.alice` is not an integer of type u32; `nmae` is not known; \
-             known are `keys.*`, `name`, `on`, `origins`, `wait`"
+             known are `name`, `on`, `wait`, `origins`, `keys.*`"
         );
     }
 }

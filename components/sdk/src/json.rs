@@ -16,26 +16,18 @@ pub fn optional(text: Option<&str>) -> String {
 
 /// An array of strings.
 pub fn strings(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    enclose(
-        '[',
-        texts.into_iter().map(|text| string(text.as_ref())),
-        ']',
-    )
+    enclose('[', texts.into_iter().map(|text| string(text.as_ref())), ']')
 }
 
 /// An array of arrays of two strings, which may hold a name twice.
 pub fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, impl AsRef<str>)>) -> String {
-    let pairs = pairs
-        .into_iter()
-        .map(|(name, value)| strings([name, value.as_ref()]));
+    let pairs = pairs.into_iter().map(|(name, value)| strings([name, value.as_ref()]));
     enclose('[', pairs, ']')
 }
 
 /// An object, of names and JSON.
 pub fn object<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    let fields = fields
-        .into_iter()
-        .map(|(name, json)| string(name) + ":" + &json);
+    let fields = fields.into_iter().map(|(name, json)| string(name) + ":" + &json);
     enclose('{', fields, '}')
 }
 
@@ -76,10 +68,7 @@ mod tests {
 
     #[test]
     fn strings_are_escaped() {
-        assert_eq!(
-            string("a \"b\"\n\\\u{1}é"),
-            "\"a \\\"b\\\"\\n\\\\\\u0001é\""
-        );
+        assert_eq!(string("a \"b\"\n\\\u{1}é"), "\"a \\\"b\\\"\\n\\\\\\u0001é\"");
         assert_eq!(optional(None), "null");
     }
 

@@ -1,6 +1,6 @@
 //! Write a `wasi:http` middleware or service as one short function.
 //!
-//! ```ignore
+//! ```no_run
 //! use linkspan_sdk::{Error, Next, Request, Response, middleware};
 //!
 //! fn handle(mut request: Request, next: Next) -> Result<Response, Error> {
@@ -164,16 +164,11 @@ macro_rules! __export_sync {
             use $crate::bindings::exports::wasi::http::handler as __export;
             struct __Stage;
             impl __export::Guest for __Stage {
-                fn handle(
-                    $raw: __export::Request,
-                ) -> Result<__export::Response, __export::ErrorCode> {
+                fn handle($raw: __export::Request) -> Result<__export::Response, __export::ErrorCode> {
                     $body
                 }
             }
-            #[cfg_attr(
-                target_family = "wasm",
-                unsafe(export_name = "wasi:http/handler@0.3.0#handle")
-            )]
+            #[cfg_attr(target_family = "wasm", unsafe(export_name = "wasi:http/handler@0.3.0#handle"))]
             #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
             unsafe extern "C" fn __lifted(request: i32) -> *mut u8 {
                 // SAFETY: called by the canonical ABI alone, with an owned handle.
@@ -201,9 +196,7 @@ macro_rules! __export_async {
             use $crate::bindings::asynchronous::exports::wasi::http::handler as __export;
             struct __Stage;
             impl __export::Guest for __Stage {
-                async fn handle(
-                    $raw: __export::Request,
-                ) -> Result<__export::Response, __export::ErrorCode> {
+                async fn handle($raw: __export::Request) -> Result<__export::Response, __export::ErrorCode> {
                     $body
                 }
             }

@@ -7,10 +7,7 @@ use crate::value::Rate;
 impl Rate {
     /// The quota of this rate with room for `burst` requests at once.
     pub fn quota(self, burst: u32) -> Quota {
-        Quota {
-            burst,
-            interval: self.interval(),
-        }
+        Quota { burst, interval: self.interval() }
     }
 }
 

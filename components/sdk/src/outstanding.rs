@@ -147,15 +147,9 @@ fn keep(
             let set = *outstanding.set.get_or_insert_with(|| waitable_set_new());
             waitable_join(handle, set);
         }
-        outstanding.writes.push(Write {
-            handle,
-            drop_writable,
-            _bytes: bytes,
-        });
+        outstanding.writes.push(Write { handle, drop_writable, _bytes: bytes });
         if outstanding.writes.len() > MAX_OUTSTANDING {
-            return Err(crate::internal(
-                "too many answers of this instance are unread",
-            ));
+            return Err(crate::internal("too many answers of this instance are unread"));
         }
         Ok(())
     })

@@ -6,10 +6,7 @@ impl Response {
     /// A response that tells what went wrong, as `application/problem+json`:
     /// its status, and a title that is the same for each such problem.
     pub fn problem(status: u16, title: &str) -> Self {
-        let fields = [
-            ("status", status.to_string()),
-            ("title", json::string(title)),
-        ];
+        let fields = [("status", status.to_string()), ("title", json::string(title))];
         let body = json::object(fields) + "\n";
         Self::new(status)
             .with_header("content-type", "application/problem+json")

@@ -17,10 +17,7 @@ pub struct Request {
 
 enum Head {
     /// As it came. The fields are kept once they were read, for the next read.
-    Incoming {
-        request: types::Request,
-        fields: OnceCell<Fields>,
-    },
+    Incoming { request: types::Request, fields: OnceCell<Fields> },
     /// Copied, because the body was taken, with the fields that came; or made
     /// here, without.
     Own(OwnHead, Option<Fields>),
@@ -49,8 +46,7 @@ impl OwnHead {
     /// defaults (GET, and nothing else) is set.
     fn build(self, fields: Fields, body: Body) -> Result<types::Request, Error> {
         let body = body.open()?;
-        let (request, _sent) =
-            types::Request::new(fields, body.contents, body.trailers, self.options);
+        let (request, _sent) = types::Request::new(fields, body.contents, body.trailers, self.options);
         if let Some(resolve) = body.resolve {
             resolve.resolve()?;
         }
@@ -75,11 +71,7 @@ impl OwnHead {
 impl Request {
     pub(crate) fn from_raw(request: types::Request) -> Self {
         let fields = OnceCell::new();
-        Self {
-            head: Head::Incoming { request, fields },
-            edits: HeaderEdits::new(),
-            body: None,
-        }
+        Self { head: Head::Incoming { request, fields }, edits: HeaderEdits::new(), body: None }
     }
 
     /// A request made here, without fields and body.
@@ -91,11 +83,7 @@ impl Request {
             authority: None,
             options: None,
         };
-        Self {
-            head: Head::Own(head, None),
-            edits: HeaderEdits::new(),
-            body: None,
-        }
+        Self { head: Head::Own(head, None), edits: HeaderEdits::new(), body: None }
     }
 
     /// The method.
@@ -136,9 +124,9 @@ impl Request {
     /// `internal-error` if the host refuses it.
     pub fn set_method(&mut self, method: Method) -> Result<(), Error> {
         match &mut self.head {
-            Head::Incoming { request, .. } => request
-                .set_method(&method)
-                .map_err(|()| internal("the host refused a method")),
+            Head::Incoming { request, .. } => {
+                request.set_method(&method).map_err(|()| internal("the host refused a method"))
+            }
             Head::Own(head, _) => {
                 head.method = method;
                 Ok(())
@@ -153,9 +141,9 @@ impl Request {
     pub fn set_path_with_query(&mut self, path: impl Into<String>) -> Result<(), Error> {
         let path = path.into();
         match &mut self.head {
-            Head::Incoming { request, .. } => request
-                .set_path_with_query(Some(&path))
-                .map_err(|()| internal("the host refused a path")),
+            Head::Incoming { request, .. } => {
+                request.set_path_with_query(Some(&path)).map_err(|()| internal("the host refused a path"))
+            }
             Head::Own(head, _) => {
                 head.path = Some(path);
                 Ok(())
@@ -185,17 +173,14 @@ impl Request {
     /// The fields that came; none with a request made here.
     fn fields(&self) -> Option<&Fields> {
         match &self.head {
-            Head::Incoming { request, fields } => {
-                Some(fields.get_or_init(|| request.get_headers()))
-            }
+            Head::Incoming { request, fields } => Some(fields.get_or_init(|| request.get_headers())),
             Head::Own(_, fields) => fields.as_ref(),
         }
     }
 
     /// All values of a field as it came, before any edit.
     pub fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
-        self.fields()
-            .map_or_else(Vec::new, |fields| fields.get(name))
+        self.fields().map_or_else(Vec::new, |fields| fields.get(name))
     }
 
     /// The first value of a field as it came, before any edit; `None` also if

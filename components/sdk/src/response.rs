@@ -18,10 +18,7 @@ pub struct Response {
 
 enum Head {
     /// As the next stage returned it.
-    Incoming {
-        response: types::Response,
-        fields: OnceCell<Fields>,
-    },
+    Incoming { response: types::Response, fields: OnceCell<Fields> },
     /// Copied, because the body was taken, with the fields that came; or made
     /// here, without.
     Own(u16, Option<Fields>),
@@ -30,21 +27,13 @@ enum Head {
 impl Response {
     pub(crate) fn from_raw(response: types::Response) -> Self {
         let fields = OnceCell::new();
-        Self {
-            head: Head::Incoming { response, fields },
-            edits: HeaderEdits::new(),
-            body: None,
-        }
+        Self { head: Head::Incoming { response, fields }, edits: HeaderEdits::new(), body: None }
     }
 
     /// A response made here, without fields and body. `status` is from 100 to
     /// 599; the host refuses any other when the response is returned.
     pub fn new(status: u16) -> Self {
-        Self {
-            head: Head::Own(status, None),
-            edits: HeaderEdits::new(),
-            body: None,
-        }
+        Self { head: Head::Own(status, None), edits: HeaderEdits::new(), body: None }
     }
 
     /// With a header field.
@@ -78,9 +67,9 @@ impl Response {
     /// `internal-error` if it is not from 100 to 599.
     pub fn set_status(&mut self, status: u16) -> Result<(), Error> {
         match &mut self.head {
-            Head::Incoming { response, .. } => response
-                .set_status_code(status)
-                .map_err(|()| internal("the host refused a status")),
+            Head::Incoming { response, .. } => {
+                response.set_status_code(status).map_err(|()| internal("the host refused a status"))
+            }
             Head::Own(own, _) => {
                 *own = status;
                 Ok(())
@@ -91,17 +80,14 @@ impl Response {
     /// The fields that came; none with a response made here.
     fn fields(&self) -> Option<&Fields> {
         match &self.head {
-            Head::Incoming { response, fields } => {
-                Some(fields.get_or_init(|| response.get_headers()))
-            }
+            Head::Incoming { response, fields } => Some(fields.get_or_init(|| response.get_headers())),
             Head::Own(_, fields) => fields.as_ref(),
         }
     }
 
     /// All values of a field as it came, before any edit.
     pub fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
-        self.fields()
-            .map_or_else(Vec::new, |fields| fields.get(name))
+        self.fields().map_or_else(Vec::new, |fields| fields.get(name))
     }
 
     /// The first value of a field as it came, before any edit; `None` also if
@@ -140,9 +126,7 @@ impl Response {
         let fields = fields.take().unwrap_or_else(|| response.get_headers());
         let own = Head::Own(response.get_status_code(), Some(fields));
         match std::mem::replace(&mut self.head, own) {
-            Head::Incoming { response, .. } => {
-                body::consume(response, types::Response::consume_body)
-            }
+            Head::Incoming { response, .. } => body::consume(response, types::Response::consume_body),
             Head::Own(..) => Ok(Body::empty()),
         }
     }
@@ -164,9 +148,7 @@ impl Response {
                     return Ok(response);
                 }
                 let status = response.get_status_code();
-                let fields = fields
-                    .into_inner()
-                    .unwrap_or_else(|| response.get_headers());
+                let fields = fields.into_inner().unwrap_or_else(|| response.get_headers());
                 let fields = header::edited(fields, edits)?;
                 let body = match body {
                     Some(body) => body,

@@ -48,8 +48,6 @@ impl<T: FromConfig> Options<T> {
             })?;
             Config::read(entries)
         });
-        options
-            .as_ref()
-            .map_err(|reason| internal(format!("configuration: {reason}")))
+        options.as_ref().map_err(|reason| internal(format!("configuration: {reason}")))
     }
 }

@@ -122,15 +122,7 @@ mod tests {
         for (text, duration) in cases {
             assert_eq!(Duration::parse(text), Ok(duration), "{text}");
         }
-        for text in [
-            "",
-            "10",
-            "s",
-            "-1s",
-            "1.5s",
-            "10 parsecs",
-            "99999999999999d",
-        ] {
+        for text in ["", "10", "s", "-1s", "1.5s", "10 parsecs", "99999999999999d"] {
             assert!(Duration::parse(text).is_err(), "{text}");
         }
     }
@@ -139,19 +131,8 @@ mod tests {
     fn rates_have_units() {
         assert_eq!(Rate::parse("10/s").map(Rate::interval), Ok(100_000_000));
         assert_eq!(Rate::parse("600 / m").map(Rate::interval), Ok(100_000_000));
-        assert_eq!(
-            Rate::parse("1/d").map(Rate::interval),
-            Ok(86_400_000_000_000)
-        );
-        for text in [
-            "",
-            "10",
-            "0/s",
-            "-1/s",
-            "10/",
-            "10/fortnight",
-            "4294967295/ns",
-        ] {
+        assert_eq!(Rate::parse("1/d").map(Rate::interval), Ok(86_400_000_000_000));
+        for text in ["", "10", "0/s", "-1/s", "10/", "10/fortnight", "4294967295/ns"] {
             assert!(Rate::parse(text).is_err(), "{text}");
         }
         assert!(Rate::parse("4000000000/s").is_err());

@@ -19,8 +19,7 @@
 mod origin;
 
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderEdits, HeaderName, Method, Next, Request, Response, Value,
-    middleware,
+    Config, Error, FromConfig, HeaderEdits, HeaderName, Method, Next, Request, Response, Value, middleware,
 };
 use origin::Pattern;
 use std::time::Duration;
@@ -64,13 +63,9 @@ impl Allowed {
 impl FromConfig for Options {
     fn from_config(config: &mut Config) -> Option<Self> {
         let origins: Vec<Pattern> = config.list("origins").unwrap_or_default();
-        let methods = config.list("methods").unwrap_or_else(|| {
-            vec![
-                Token("GET".into()),
-                Token("HEAD".into()),
-                Token("POST".into()),
-            ]
-        });
+        let methods = config
+            .list("methods")
+            .unwrap_or_else(|| vec![Token("GET".into()), Token("HEAD".into()), Token("POST".into())]);
         let headers: Vec<Token> = config.list("headers").unwrap_or_default();
         let expose: Option<Vec<HeaderName>> = config.list("expose");
         let credentials = config.or("credentials", false);
@@ -86,13 +81,7 @@ impl FromConfig for Options {
             config.reject("credentials", "can't be true while `origins` is \"*\"");
         }
         let texts = |tokens: Vec<Token>| tokens.into_iter().map(|token| token.0).collect();
-        let expose = expose.map(|names| {
-            names
-                .iter()
-                .map(HeaderName::as_str)
-                .collect::<Vec<_>>()
-                .join(", ")
-        });
+        let expose = expose.map(|names| names.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(", "));
         Some(Self {
             origins,
             methods: Allowed::of(texts(methods)),
@@ -279,22 +268,10 @@ mod tests {
     fn mistakes_are_named() {
         let errors = [
             (&[][..], "`origins` is missing"),
-            (
-                &[("origins.0", "*"), ("origins.1", "https://a")],
-                "`origins` has \"*\" beside",
-            ),
-            (
-                &[("origins", "*"), ("credentials", "true")],
-                "`credentials` can't be true",
-            ),
-            (
-                &[("origins", "*"), ("methods", "A B")],
-                "`methods` is neither",
-            ),
-            (
-                &[("origins", "*"), ("max-age", "600")],
-                "`max-age` is not a time",
-            ),
+            (&[("origins.0", "*"), ("origins.1", "https://a")], "`origins` has \"*\" beside"),
+            (&[("origins", "*"), ("credentials", "true")], "`credentials` can't be true"),
+            (&[("origins", "*"), ("methods", "A B")], "`methods` is neither"),
+            (&[("origins", "*"), ("max-age", "600")], "`max-age` is not a time"),
         ];
         for (entries, start) in errors {
             let error = read(entries).err().unwrap_or_default();

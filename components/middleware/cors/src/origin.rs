@@ -34,17 +34,12 @@ impl Value for Pattern {
         if scheme.is_empty() || host.is_empty() || !host.bytes().all(good) {
             return Err(WRONG.into());
         }
-        if matches!(
-            (scheme, host.rsplit_once(':')),
-            ("https", Some((_, "443"))) | ("http", Some((_, "80")))
-        ) {
+        if matches!((scheme, host.rsplit_once(':')), ("https", Some((_, "443"))) | ("http", Some((_, "80"))))
+        {
             return Err("names its scheme's own port, which browsers leave out".into());
         }
         if below {
-            return Ok(Self::Below {
-                scheme: format!("{scheme}://"),
-                suffix: format!(".{host}"),
-            });
+            return Ok(Self::Below { scheme: format!("{scheme}://"), suffix: format!(".{host}") });
         }
         Ok(Self::Exact(text))
     }
@@ -83,16 +78,9 @@ mod tests {
     #[test]
     fn an_exact_origin_matches_itself_alone() {
         assert!(matches("https://example.com", "https://example.com"));
-        assert!(matches(
-            "https://Example.com:8443",
-            "https://example.com:8443"
-        ));
+        assert!(matches("https://Example.com:8443", "https://example.com:8443"));
         assert!(matches("null", "null"));
-        for other in [
-            "http://example.com",
-            "https://example.com:444",
-            "https://example.com.evil",
-        ] {
+        for other in ["http://example.com", "https://example.com:444", "https://example.com.evil"] {
             assert!(!matches("https://example.com", other), "{other}");
         }
     }
@@ -114,10 +102,7 @@ mod tests {
         ] {
             assert!(!matches(pattern, other), "{other}");
         }
-        assert!(matches(
-            "https://*.example.com:444",
-            "https://a.example.com:444"
-        ));
+        assert!(matches("https://*.example.com:444", "https://a.example.com:444"));
         assert!(matches("*", "anything"));
     }
 

@@ -14,8 +14,7 @@
 //! compared in constant time, with every consumer's each time.
 
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Value, middleware,
-    secret,
+    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Value, middleware, secret,
 };
 
 struct Options {
@@ -38,15 +37,10 @@ impl FromConfig for Options {
         check_keys(&keys, config);
         let header = match header.as_str() {
             "" => None,
-            name => HeaderName::parse(name)
-                .map_err(|reason| config.reject("header", &reason))
-                .ok(),
+            name => HeaderName::parse(name).map_err(|reason| config.reject("header", &reason)).ok(),
         };
         if header.is_none() && !bearer {
-            config.reject(
-                "bearer",
-                "must be true where `header` is empty: a key has no way in",
-            );
+            config.reject("bearer", "must be true where `header` is empty: a key has no way in");
         }
         if HeaderValue::parse(&realm).is_err() || realm.contains(['"', '\\']) {
             config.reject("realm", "holds a character that can't be quoted");
@@ -54,13 +48,7 @@ impl FromConfig for Options {
         // No scheme is registered for keys in a field of their own.
         let scheme = if bearer { "Bearer" } else { "ApiKey" };
         let challenge = format!("{scheme} realm=\"{realm}\"");
-        Some(Self {
-            keys,
-            header,
-            bearer,
-            consumer,
-            challenge,
-        })
+        Some(Self { keys, header, bearer, consumer, challenge })
     }
 }
 
@@ -112,15 +100,8 @@ enum Offered {
 
 impl Options {
     fn offered(&self, request: &Request) -> Offered {
-        let named = self
-            .header
-            .as_ref()
-            .map(|header| request.header_values(header.as_str()));
-        let bearer = if self.bearer {
-            request.header_values("authorization")
-        } else {
-            Vec::new()
-        };
+        let named = self.header.as_ref().map(|header| request.header_values(header.as_str()));
+        let bearer = if self.bearer { request.header_values("authorization") } else { Vec::new() };
         choose(named.unwrap_or_default(), bearer)
     }
 
@@ -143,16 +124,13 @@ impl Options {
             Offered::Many => ("More than one key was sent", ", error=\"invalid_request\""),
         };
         let error = if self.bearer { error } else { "" };
-        Response::problem(401, title)
-            .with_header("www-authenticate", format!("{}{error}", self.challenge))
+        Response::problem(401, title).with_header("www-authenticate", format!("{}{error}", self.challenge))
     }
 }
 
 /// The one key among a named field's values and those of `authorization`.
 fn choose(mut named: Vec<Vec<u8>>, authorization: Vec<Vec<u8>>) -> Offered {
-    let bearer = authorization
-        .iter()
-        .filter_map(|value| bearer(value).map(<[u8]>::to_vec));
+    let bearer = authorization.iter().filter_map(|value| bearer(value).map(<[u8]>::to_vec));
     named.extend(bearer);
     match named.len() {
         0 => Offered::None,
@@ -164,9 +142,7 @@ fn choose(mut named: Vec<Vec<u8>>, authorization: Vec<Vec<u8>>) -> Offered {
 /// The token of a bearer's credentials; the scheme's case does not matter.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| token.trim_ascii_start())
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii_start())
 }
 
 #[cfg(test)]
@@ -178,10 +154,7 @@ mod tests {
     }
 
     fn values(values: &[&str]) -> Vec<Vec<u8>> {
-        values
-            .iter()
-            .map(|value| value.as_bytes().to_vec())
-            .collect()
+        values.iter().map(|value| value.as_bytes().to_vec()).collect()
     }
 
     #[test]
@@ -210,18 +183,9 @@ mod tests {
         let errors = [
             (&[][..], "`keys` is missing"),
             (&[("keys.a", "")], "`keys.a` is empty"),
-            (
-                &[("keys.a", "k"), ("keys.b", "k")],
-                "`keys.b` is the secret of another",
-            ),
-            (
-                &[("keys.a", "k"), ("header", ""), ("bearer", "false")],
-                "`bearer` must be true",
-            ),
-            (
-                &[("keys.a", "k"), ("header", "a b")],
-                "`header` is not the name",
-            ),
+            (&[("keys.a", "k"), ("keys.b", "k")], "`keys.b` is the secret of another"),
+            (&[("keys.a", "k"), ("header", ""), ("bearer", "false")], "`bearer` must be true"),
+            (&[("keys.a", "k"), ("header", "a b")], "`header` is not the name"),
             (&[("keys.a", "k"), ("realm", "a\"b")], "`realm` holds"),
         ];
         for (entries, start) in errors {

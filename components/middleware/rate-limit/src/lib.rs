@@ -20,8 +20,7 @@
 
 use linkspan_sdk::limiter::{self, Decision, Quota};
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, Next, Rate, Request, Response, Value, internal,
-    middleware, warn,
+    Config, Error, FromConfig, HeaderName, Next, Rate, Request, Response, Value, internal, middleware, warn,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -41,15 +40,9 @@ impl FromConfig for Options {
         let name: String = config.or("name", "default".into());
         let key = match key.as_str() {
             "" => None,
-            key => HeaderName::parse(key)
-                .map_err(|reason| config.reject("key-header", &reason))
-                .ok(),
+            key => HeaderName::parse(key).map_err(|reason| config.reject("key-header", &reason)).ok(),
         };
-        if name.is_empty()
-            || !name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        {
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
             config.reject("name", "is not made of letters, digits and -_.");
         }
         let rate = rate?;
@@ -60,26 +53,16 @@ impl FromConfig for Options {
         let quota = rate.quota(burst);
         let window = seconds(u64::from(burst).saturating_mul(quota.interval));
         let policy = format!("\"{name}\";q={burst};w={window}");
-        Some(Self {
-            quota,
-            key,
-            name,
-            policy,
-        })
+        Some(Self { quota, key, name, policy })
     }
 }
 
 fn handle(options: &'static Options, request: Request, next: Next) -> Result<Response, Error> {
-    let key = options
-        .key
-        .as_ref()
-        .and_then(|name| request.header(name.as_str()));
+    let key = options.key.as_ref().and_then(|name| request.header(name.as_str()));
     let decision = match limiter::take(key.as_deref().unwrap_or(""), options.quota) {
         Ok(decision) => decision,
         Err(limiter::Error::InvalidQuota) => {
-            return Err(internal(
-                "configuration: `rate` is out of the gateway's bounds",
-            ));
+            return Err(internal("configuration: `rate` is out of the gateway's bounds"));
         }
         Err(limiter::Error::KeyTooLong) => return Ok(refuse(1)),
         Err(limiter::Error::TooManyKeys) => {
@@ -87,11 +70,8 @@ fn handle(options: &'static Options, request: Request, next: Next) -> Result<Res
             return Ok(refuse(1));
         }
     };
-    let mut response = if decision.allowed {
-        next.call(request)?
-    } else {
-        refuse(seconds(decision.retry_after))
-    };
+    let mut response =
+        if decision.allowed { next.call(request)? } else { refuse(seconds(decision.retry_after)) };
     let headers = response.headers_mut();
     headers.set("ratelimit-policy", &options.policy);
     headers.set("ratelimit", options.state(&decision));
@@ -101,22 +81,13 @@ middleware!(handle, Options);
 
 impl Options {
     fn state(&self, decision: &Decision) -> String {
-        let Decision {
-            remaining,
-            reset_after,
-            ..
-        } = decision;
-        format!(
-            "\"{}\";r={remaining};t={}",
-            self.name,
-            seconds(*reset_after)
-        )
+        let Decision { remaining, reset_after, .. } = decision;
+        format!("\"{}\";r={remaining};t={}", self.name, seconds(*reset_after))
     }
 }
 
 fn refuse(retry_after: u64) -> Response {
-    Response::problem(429, "Too many requests")
-        .with_header("retry-after", retry_after.max(1).to_string())
+    Response::problem(429, "Too many requests").with_header("retry-after", retry_after.max(1).to_string())
 }
 
 /// Whole seconds, rounded up: who waits that long does not come too early.
@@ -135,10 +106,7 @@ mod tests {
     #[test]
     fn a_policy_tells_its_quota_and_window() {
         let policy = |entries: &[(&str, &str)]| read(entries).map(|options| options.policy);
-        assert_eq!(
-            policy(&[("rate", "10/s")]),
-            Ok("\"default\";q=10;w=1".into())
-        );
+        assert_eq!(policy(&[("rate", "10/s")]), Ok("\"default\";q=10;w=1".into()));
         let entries = [("rate", "600/m"), ("burst", "25"), ("name", "api")];
         assert_eq!(policy(&entries), Ok("\"api\";q=25;w=3".into()));
     }
@@ -146,12 +114,7 @@ mod tests {
     #[test]
     fn a_state_rounds_up() {
         let options = read(&[("rate", "10/s")]).expect("good");
-        let decision = Decision {
-            allowed: true,
-            remaining: 9,
-            retry_after: 0,
-            reset_after: 1,
-        };
+        let decision = Decision { allowed: true, remaining: 9, retry_after: 0, reset_after: 1 };
         assert_eq!(options.state(&decision), "\"default\";r=9;t=1");
     }
 
@@ -161,10 +124,7 @@ mod tests {
             (&[][..], "`rate` is missing"),
             (&[("rate", "10")], "`rate` is not a rate"),
             (&[("rate", "10/s"), ("burst", "0")], "`burst` is not from 1"),
-            (
-                &[("rate", "10/s"), ("key-header", "a b")],
-                "`key-header` is not the name",
-            ),
+            (&[("rate", "10/s"), ("key-header", "a b")], "`key-header` is not the name"),
             (&[("rate", "10/s"), ("name", "\"")], "`name` is not made"),
         ];
         for (entries, start) in errors {

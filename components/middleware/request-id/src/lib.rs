@@ -12,9 +12,7 @@
 //! stand in any log line. Of anything else nothing is kept. A made id has 128
 //! bits in hexadecimal, half of them chosen once per instance.
 
-use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, Next, Request, Response, middleware, random,
-};
+use linkspan_sdk::{Config, Error, FromConfig, HeaderName, Next, Request, Response, middleware, random};
 use std::sync::OnceLock;
 
 const LONGEST: usize = 128;
@@ -35,11 +33,7 @@ impl FromConfig for Options {
 
 fn handle(options: &'static Options, mut request: Request, next: Next) -> Result<Response, Error> {
     let name = options.header.as_str();
-    let sent = if options.trust {
-        sent(&request.header_values(name))
-    } else {
-        None
-    };
+    let sent = if options.trust { sent(&request.header_values(name)) } else { None };
     let id = match sent {
         // The request has it already, and goes on untouched.
         Some(id) => id,
@@ -59,9 +53,7 @@ middleware!(handle, Options);
 fn sent(values: &[Vec<u8>]) -> Option<String> {
     let [value] = values else { return None };
     let well_formed = (1..=LONGEST).contains(&value.len())
-        && value
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.~+/=:".contains(b));
+        && value.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.~+/=:".contains(b));
     if !well_formed {
         return None;
     }
@@ -78,10 +70,7 @@ fn make() -> String {
 
 fn hex(number: u64) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    (0..16)
-        .rev()
-        .map(|i| char::from(DIGITS[(number >> (4 * i)) as usize & 15]))
-        .collect()
+    (0..16).rev().map(|i| char::from(DIGITS[(number >> (4 * i)) as usize & 15])).collect()
 }
 
 #[cfg(test)]
@@ -90,23 +79,10 @@ mod tests {
 
     #[test]
     fn only_one_well_formed_id_is_kept() {
-        let values = |values: &[&str]| {
-            values
-                .iter()
-                .map(|v| v.as_bytes().to_vec())
-                .collect::<Vec<_>>()
-        };
+        let values = |values: &[&str]| values.iter().map(|v| v.as_bytes().to_vec()).collect::<Vec<_>>();
         assert_eq!(sent(&values(&["0f-8_a.b"])), Some("0f-8_a.b".into()));
         let long = "a".repeat(LONGEST + 1);
-        for bad in [
-            &[][..],
-            &[""],
-            &["a", "b"],
-            &["a b"],
-            &["a\"b"],
-            &["é"],
-            &[long.as_str()],
-        ] {
+        for bad in [&[][..], &[""], &["a", "b"], &["a b"], &["a\"b"], &["é"], &[long.as_str()]] {
             assert_eq!(sent(&values(bad)), None, "{bad:?}");
         }
     }

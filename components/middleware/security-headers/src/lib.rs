@@ -22,31 +22,18 @@ use linkspan_sdk::{
 
 const HSTS: &str = "strict-transport-security";
 const CSP: &str = "content-security-policy";
-const DEFAULT_CSP: &str =
-    "default-src 'self'; object-src 'none'; base-uri 'self'; frame-ancestors 'none'";
+const DEFAULT_CSP: &str = "default-src 'self'; object-src 'none'; base-uri 'self'; frame-ancestors 'none'";
 
 /// Key, field, default.
 const FIELDS: [(&str, &str, &str); 8] = [
     (HSTS, HSTS, "max-age=31536000"),
     ("content-type-options", "x-content-type-options", "nosniff"),
     ("frame-options", "x-frame-options", "DENY"),
-    (
-        "referrer-policy",
-        "referrer-policy",
-        "strict-origin-when-cross-origin",
-    ),
+    ("referrer-policy", "referrer-policy", "strict-origin-when-cross-origin"),
     (CSP, CSP, DEFAULT_CSP),
     ("permissions-policy", "permissions-policy", ""),
-    (
-        "cross-origin-opener-policy",
-        "cross-origin-opener-policy",
-        "",
-    ),
-    (
-        "cross-origin-resource-policy",
-        "cross-origin-resource-policy",
-        "",
-    ),
+    ("cross-origin-opener-policy", "cross-origin-opener-policy", ""),
+    ("cross-origin-resource-policy", "cross-origin-resource-policy", ""),
 ];
 
 struct Options {
@@ -63,9 +50,7 @@ struct Field {
 
 impl FromConfig for Options {
     fn from_config(config: &mut Config) -> Option<Self> {
-        let keep: Vec<HeaderName> = config
-            .list("keep")
-            .unwrap_or_else(|| vec![HeaderName::from_static(CSP)]);
+        let keep: Vec<HeaderName> = config.list("keep").unwrap_or_else(|| vec![HeaderName::from_static(CSP)]);
         let remove = config.list("remove").unwrap_or_default();
         let mut set = Vec::new();
         for (key, name, default) in FIELDS {
@@ -73,11 +58,7 @@ impl FromConfig for Options {
             let value = value.as_ref().map_or(default, HeaderValue::as_str);
             if !value.is_empty() {
                 let keep = keep.iter().any(|kept| kept.as_str() == name);
-                set.push(Field {
-                    name,
-                    value: value.into(),
-                    keep,
-                });
+                set.push(Field { name, value: value.into(), keep });
             }
         }
         for kept in &keep {
@@ -94,8 +75,10 @@ fn handle(options: &'static Options, request: Request, next: Next) -> Result<Res
     let mut response = next.call(request)?;
     for Field { name, value, keep } in &options.set {
         // Over HTTP it must not be sent, for anyone could (RFC 6797 §7.2).
-        let unsent = *name == HSTS && !secure;
-        if !unsent && !(*keep && response.has_header(name)) {
+        if *name == HSTS && !secure {
+            continue;
+        }
+        if !*keep || !response.has_header(name) {
             response.headers_mut().set(*name, value);
         }
     }
@@ -118,15 +101,7 @@ mod tests {
     fn an_empty_string_leaves_a_field_out() {
         let options = read(&[(CSP, ""), ("frame-options", "SAMEORIGIN")]).expect("good");
         let names: Vec<_> = options.set.iter().map(|field| field.name).collect();
-        assert_eq!(
-            names,
-            [
-                HSTS,
-                "x-content-type-options",
-                "x-frame-options",
-                "referrer-policy"
-            ]
-        );
+        assert_eq!(names, [HSTS, "x-content-type-options", "x-frame-options", "referrer-policy"]);
         assert_eq!(options.set[2].value, "SAMEORIGIN");
     }
 
@@ -134,12 +109,7 @@ mod tests {
     fn the_services_own_policy_is_kept_by_default() {
         let keep = |entries: &[(&str, &str)]| {
             let options = read(entries).expect("good");
-            options
-                .set
-                .iter()
-                .filter(|field| field.keep)
-                .map(|field| field.name)
-                .collect::<Vec<_>>()
+            options.set.iter().filter(|field| field.keep).map(|field| field.name).collect::<Vec<_>>()
         };
         assert_eq!(keep(&[]), [CSP]);
         assert_eq!(keep(&[("keep.0", "X-Frame-Options")]), ["x-frame-options"]);

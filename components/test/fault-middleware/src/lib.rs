@@ -104,10 +104,7 @@ fn upper_case(body: Body, times: usize) -> Body {
         loop {
             let result;
             (result, chunk) = contents.read(chunk).await;
-            let sent = writer
-                .contents
-                .write_all(chunk.to_ascii_uppercase().repeat(times))
-                .await;
+            let sent = writer.contents.write_all(chunk.to_ascii_uppercase().repeat(times)).await;
             chunk.clear();
             if result == StreamResult::Dropped || !sent.is_empty() {
                 break;

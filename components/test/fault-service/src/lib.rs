@@ -22,8 +22,7 @@
 use linkspan_fault::{Fault, number, ok, spin, trap, unknown};
 use linkspan_sdk::bindings::wit_future;
 use linkspan_sdk::{
-    Body, BodyWriter, Error, Fields, Request, Response, StreamResult, clock, internal, service,
-    spawn_local,
+    Body, BodyWriter, Error, Fields, Request, Response, StreamResult, clock, internal, service, spawn_local,
 };
 use std::time::Duration;
 
@@ -67,7 +66,11 @@ fn body_fault(name: &str, request: &Request) -> Result<Response, Error> {
         "stalled-body" => spawn_local(half(writer, End::Never)),
         "many-chunks" => spawn_local(chunks(writer, number(request, "x-count", 1_000_000))),
         "zero-writes" => spawn_local(zero_writes(writer, number(request, "x-count", 1_000))),
-        "trailers" => spawn_local(trailers(writer)),
+        "trailers" => {
+            // HTTP/1 sends only those that were announced (RFC 9110 §6.6.2).
+            response.headers_mut().set("trailer", "x-trailer");
+            spawn_local(trailers(writer));
+        }
         _ => {
             spawn_local(finish(writer));
             return Ok(unknown());

@@ -6,9 +6,7 @@
 //! environment as `A=1;B=2`.
 
 use linkspan_sdk::bindings::wasi::cli::environment;
-use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, middleware,
-};
+use linkspan_sdk::{Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, middleware};
 
 struct Options {
     name: HeaderName,
@@ -21,11 +19,7 @@ impl FromConfig for Options {
         let name = config.required("name");
         let value = config.required("value");
         let env = config.or("env", false);
-        Some(Self {
-            name: name?,
-            value: value?,
-            env,
-        })
+        Some(Self { name: name?, value: value?, env })
     }
 }
 
@@ -33,13 +27,9 @@ fn handle(options: &'static Options, request: Request, next: Next) -> Result<Res
     let mut response = next.call(request)?;
     let name = format!("x-probe-{}", options.name.as_str());
     if options.env {
-        let environment: Vec<_> = environment::get_environment()
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
-        response
-            .headers_mut()
-            .set(format!("{name}-env"), environment.join(";"));
+        let environment: Vec<_> =
+            environment::get_environment().iter().map(|(k, v)| format!("{k}={v}")).collect();
+        response.headers_mut().set(format!("{name}-env"), environment.join(";"));
     }
     response.headers_mut().set(name, options.value.as_str());
     Ok(response)

@@ -7,28 +7,17 @@ use linkspan_sdk::{Body, Error, Method, Request, Response, Scheme, internal, jso
 /// Async, for an answer of any size.
 async fn handle(request: Request) -> Result<Response, Error> {
     let headers = request.headers();
-    let headers = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value)));
+    let headers = headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value)));
     let config = store::get_all().map_err(|_| internal("no configuration"))?;
     let environment = environment::get_environment();
     let fields = [
         ("method", json::string(&method(&request.method()))),
         ("path", json::optional(request.path_with_query().as_deref())),
-        (
-            "scheme",
-            json::optional(request.scheme().as_ref().map(scheme)),
-        ),
+        ("scheme", json::optional(request.scheme().as_ref().map(scheme))),
         ("authority", json::optional(request.authority().as_deref())),
         ("headers", json::pairs(headers)),
-        (
-            "config",
-            json::pairs(config.iter().map(|(k, v)| (k.as_str(), v))),
-        ),
-        (
-            "environment",
-            json::pairs(environment.iter().map(|(k, v)| (k.as_str(), v))),
-        ),
+        ("config", json::pairs(config.iter().map(|(k, v)| (k.as_str(), v)))),
+        ("environment", json::pairs(environment.iter().map(|(k, v)| (k.as_str(), v)))),
         ("arguments", json::strings(environment::get_arguments())),
     ];
     Ok(Response::new(200)

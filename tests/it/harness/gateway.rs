@@ -1,0 +1,169 @@
+//! The binary, serving.
+
+use super::{Folder, SOON, Setup, eventually};
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+/// A line of the gateway's log; what is no JSON is a string.
+pub type Line = Value;
+
+/// The binary with arguments, and nothing of this process's environment that it would look at.
+pub fn binary(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_linkspan"));
+    command.args(arguments).env_remove("LINKSPAN_LOG").env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    command
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<Line>>,
+    arrived: Condvar,
+}
+
+/// A running gateway. Dropped, it is killed.
+pub struct Gateway {
+    child: Child,
+    log: Arc<Log>,
+    /// With plain HTTP/1.1.
+    pub plain: SocketAddr,
+    /// With TLS.
+    pub tls: SocketAddr,
+    folder: Folder,
+}
+
+impl Gateway {
+    /// Serves `setup`, and waits until it listens.
+    pub fn start(setup: &Setup) -> Self {
+        let folder = Folder::new();
+        let file = setup.write(&folder);
+        let mut child = binary(&["serve", file.to_str().unwrap(), "--log-format", "json"])
+            .envs(setup.environment())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Log::default());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let sink = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in stderr.lines() {
+                let Ok(line) = line else { return };
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                sink.lines.lock().unwrap().push(line);
+                sink.arrived.notify_all();
+            }
+        });
+        let nowhere = SocketAddr::from(([0; 4], 0));
+        let mut gateway = Self { child, log, plain: nowhere, tls: nowhere, folder };
+        gateway.plain = gateway.address("http");
+        gateway.tls = gateway.address("https");
+        gateway
+    }
+
+    fn address(&mut self, scheme: &str) -> SocketAddr {
+        let listening = |line: &Line| line["message"] == "listening" && line["scheme"] == scheme;
+        let start = Instant::now();
+        loop {
+            if let Some(line) = self.log().iter().find(|line| listening(line)) {
+                return line["address"].as_str().unwrap().parse().unwrap();
+            }
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the gateway ended with {status}: {:#?}", self.log());
+            }
+            assert!(start.elapsed() < SOON, "the gateway does not listen: {:#?}", self.log());
+            let lines = self.log.lines.lock().unwrap();
+            drop(self.log.arrived.wait_timeout(lines, super::MS * 10).unwrap());
+        }
+    }
+
+    /// The folder of its configuration.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// All log lines so far.
+    pub fn log(&self) -> Vec<Line> {
+        self.log.lines.lock().unwrap().clone()
+    }
+
+    /// How many log lines so far are `wanted`.
+    pub fn count(&self, wanted: impl Fn(&Line) -> bool) -> usize {
+        self.log.lines.lock().unwrap().iter().filter(|line| wanted(line)).count()
+    }
+
+    /// The first log line that is `wanted`, waited for.
+    pub fn line(&self, wanted: impl Fn(&Line) -> bool) -> Line {
+        let start = Instant::now();
+        let mut lines = self.log.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| wanted(line)) {
+                return line.clone();
+            }
+            assert!(start.elapsed() < SOON, "no such line in {lines:#?}");
+            lines = self.log.arrived.wait_timeout(lines, SOON).unwrap().0;
+        }
+    }
+
+    fn proc(&self, name: &str) -> std::path::PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join(name)
+    }
+
+    /// Resident memory, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Open file descriptors.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
+    /// Waits until no more files are open than `before`: connections that have ended are gone.
+    pub fn closes_down_to(&self, before: usize) {
+        eventually("all connections are closed", || self.open_files() <= before);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the gateway ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// Asks it to stop, and checks that it did, with nothing cut off.
+    pub fn stop(mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        let status = self.ended();
+        assert_eq!(status.code(), Some(0), "{:#?}", self.log());
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let lines = self.log();
+            for line in lines.iter().rev().take(30).rev() {
+                eprintln!("{line}");
+            }
+        }
+    }
+}

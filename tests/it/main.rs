@@ -1,0 +1,10 @@
+//! The gateway as its users meet it: the binary, real components, real sockets.
+//!
+//! Every test starts the gateways that it needs, on ports that the system chooses, and waits for nothing longer than
+//! `harness::SOON` without a reason. `LINKSPAN_TEST_FULL=1` runs the long forms: more bytes, requests and seconds.
+
+mod front_end;
+mod harness;
+
+mod chains;
+mod faults;
