@@ -9,7 +9,7 @@
 use super::compose::{Composed, stage_of};
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
-use crate::host::{self, Budget, InstanceState, Scope};
+use crate::host::{self, Budget, InstanceState, Next, Scope};
 use crate::plan::PipelineLimits;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -187,8 +187,12 @@ pub struct Segment {
     /// How the first stage is lifted: whether an instance can take a request
     /// while another one waits in it.
     pub lift: Lift,
-    /// The stages' own worlds, the service's last.
+    /// The stages' own worlds.
     pub scopes: Vec<Scope>,
+    /// Each request has an instance of its own.
+    pub fresh: bool,
+    /// Its last stage calls the next segment through the host.
+    pub links_on: bool,
     pre: ServicePre<InstanceState>,
     places: Vec<(Range<usize>, Vec<usize>)>,
 }
@@ -209,8 +213,12 @@ pub struct Blueprint {
     pub limits: PipelineLimits,
     /// How the first stage is lifted.
     pub lift: Lift,
-    /// The stages' own worlds, the service's last.
+    /// The stages' own worlds.
     pub scopes: Vec<Scope>,
+    /// Each request has an instance of its own.
+    pub fresh: bool,
+    /// What the last stage's import of a next one reaches.
+    pub next: Option<Next>,
 }
 
 impl Segment {
@@ -224,15 +232,17 @@ impl Segment {
         blueprint: Blueprint,
     ) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let Blueprint { pipeline, budget, limits, lift, scopes } = blueprint;
+        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, next } = blueprint;
+        let links_on = next.is_some();
         let component = wasmtime::component::Component::new(runtime.engine(), &composed.bytes)?;
         let mut linker = Linker::new(runtime.engine());
-        host::add_to_linker(&mut linker, &component, &|name| {
+        let lookup = |name: &str| {
             stage_of(name)
-                .and_then(|stage| scopes.get(stage))
+                .and_then(|stage| scopes.iter().find(|scope| scope.id.index == stage))
                 .cloned()
                 .ok_or_else(|| wasmtime::format_err!("`{name}` is no stage's import"))
-        })?;
+        };
+        host::add_to_linker(&mut linker, &component, &lookup, next)?;
         let pre = ServicePre::new(linker.instantiate_pre(&component)?)?;
         Ok(Self {
             id: SegmentId(NEXT.fetch_add(1, Ordering::Relaxed)),
@@ -241,6 +251,8 @@ impl Segment {
             limits,
             lift,
             scopes,
+            fresh,
+            links_on,
             pre,
             places: composed.places,
         })
@@ -260,7 +272,7 @@ impl Segment {
         })?;
         let names: Vec<_> = stages
             .iter()
-            .filter_map(|stage| self.scopes.get(*stage))
+            .filter_map(|stage| self.scopes.iter().find(|scope| scope.id.index == *stage))
             .map(|scope| scope.id.to_string())
             .collect();
         Some(names.join(" or "))

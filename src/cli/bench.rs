@@ -10,9 +10,9 @@ use super::Failed;
 use crate::chain::compile::Blueprint;
 use crate::chain::{Member, Naming, PoolSize, Runtime, Segment, compose};
 use crate::component::{Component, Lift};
-use crate::engine::{Pool, RequestBody, Worker};
-use crate::host::Budget;
-use crate::plan::PipelineLimits;
+use crate::engine::{ChainRequest, Hop, RequestBody, Worker};
+use crate::host::{Budget, RequestHead};
+use crate::plan::{OnFailure, PipelineLimits};
 use clap::{Args, Subcommand};
 use http_body_util::BodyExt as _;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,9 @@ pub(super) struct Hops {
     /// Middleware in the chains, 0 to 16 each
     #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 2, 4, 8, 16], value_parser = clap::value_parser!(u64).range(0..=16))]
     depths: Vec<u64>,
+    /// How the middleware are linked
+    #[arg(long, value_enum, default_value_t = Link::Static)]
+    link: Link,
     /// Rounds of which the best counts
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: u64,
@@ -46,11 +49,20 @@ pub(super) struct Hops {
     components: PathBuf,
 }
 
+/// How the middleware of a chain are linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Link {
+    /// Composed into one store
+    Static,
+    /// Each in a store of its own
+    Dynamic,
+}
+
 /// One chain and its best round so far.
 struct Row {
     guests: &'static str,
     depth: u64,
-    pool: Rc<Pool>,
+    chain: Arc<Hop>,
     best: Duration,
 }
 
@@ -73,30 +85,46 @@ async fn measure(hops: &Hops) -> Result<Vec<Row>, Failed> {
     depths.sort_unstable();
     depths.dedup();
     let worker = Worker::start();
-    let segments = segments(&hops.components, &depths)?;
-    let mut rows: Vec<_> = segments
-        .iter()
-        .map(|(guests, depth, segment)| {
-            let pool = worker.pool(segment);
-            Row { guests, depth: *depth, pool, best: Duration::MAX }
-        })
+    let chains = chains(&hops.components, &depths, hops.link)?;
+    let mut rows: Vec<_> = chains
+        .into_iter()
+        .map(|(guests, depth, chain)| Row { guests, depth, chain, best: Duration::MAX })
         .collect();
     for row in &rows {
         // Instances are made and code is warm before the first round.
-        send(&row.pool, hops.requests / 10 + 1).await?;
+        send(&worker, &row.chain, hops.requests / 10 + 1).await?;
     }
     for _ in 0..hops.rounds {
         for row in &mut rows {
             let start = Instant::now();
-            send(&row.pool, hops.requests).await?;
+            send(&worker, &row.chain, hops.requests).await?;
             row.best = row.best.min(start.elapsed());
         }
     }
     Ok(rows)
 }
 
+impl Link {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Dynamic => "dynamic",
+        }
+    }
+
+    /// The stages of a chain that share a store.
+    fn segments<'a>(self, members: &'a [Member<'a>]) -> impl DoubleEndedIterator<Item = &'a [Member<'a>]> {
+        match self {
+            Self::Static => members.chunks(members.len().max(1)),
+            Self::Dynamic => members.chunks(1),
+        }
+    }
+}
+
+type Chains = Vec<(&'static str, u64, Arc<Hop>)>;
+
 /// Compiles a chain of each depth for each kind of guest, all in one engine.
-fn segments(folder: &Path, depths: &[u64]) -> Result<Vec<(&'static str, u64, Arc<Segment>)>, Failed> {
+fn chains(folder: &Path, depths: &[u64], link: Link) -> Result<Chains, Failed> {
     let load = |name: &str| {
         Component::load(&folder.join(name)).map_err(|error| {
             Failed::wrong(format!("{error}\n`cargo xtask components` makes the components of the benchmark"))
@@ -104,55 +132,65 @@ fn segments(folder: &Path, depths: &[u64]) -> Result<Vec<(&'static str, u64, Arc
     };
     let service = load("empty.wasm")?;
     let kinds = [("sync", load("pass-through-sync.wasm")?), ("async", load("pass-through-async.wasm")?)];
-    let budget = Budget {
-        memory: 1 << 30,
-        one_memory: 64 << 20,
-        table_elements: 20_000,
-        field_bytes: 256 << 10,
-        cpu: Duration::from_secs(1),
-    };
-    let chains: Vec<_> = kinds
-        .iter()
-        .flat_map(|(guests, middleware)| depths.iter().map(move |depth| (*guests, middleware, *depth)))
-        .collect();
-    let members = |middleware, depth: u64| -> Vec<Member<'_>> {
-        let depth = depth as usize;
-        let stages = (0..depth).map(|index| Member { index, component: middleware });
-        stages.chain([Member { index: depth, component: &service }]).collect()
-    };
+    let mut chains = Vec::new();
+    for (guests, middleware) in &kinds {
+        for depth in depths {
+            let middleware = (0..*depth as usize).map(|index| Member { index, component: middleware });
+            let service = Member { index: *depth as usize, component: &service };
+            chains.push((*guests, *depth, middleware.chain([service]).collect::<Vec<_>>()));
+        }
+    }
     let sizes: Vec<_> = chains
         .iter()
-        .map(|(_, middleware, depth)| {
-            let members = members(middleware, *depth);
-            PoolSize::of(members.iter().map(|member| &member.component.shape), 4, &budget)
-        })
+        .flat_map(|(_, _, members)| link.segments(members))
+        .map(|members| PoolSize::of(members.iter().map(|member| &member.component.shape), 4, &BUDGET))
         .collect();
     let runtime = Runtime::new(&sizes, 1_000).map_err(Failed::system)?;
     chains
-        .into_iter()
-        .map(|(guests, middleware, depth)| {
-            let members = members(middleware, depth);
-            let composed = compose(&members, Naming::PerStage).map_err(Failed::wrong)?;
-            let all_async = members.iter().all(|member| member.component.shape.lift() == Lift::Async);
-            let blueprint = Blueprint {
-                pipeline: format!("{guests}-{depth}"),
-                budget,
-                // Instances live for the whole measurement.
-                limits: PipelineLimits { reuse: usize::MAX, ..PipelineLimits::default() },
-                lift: if all_async { Lift::Async } else { Lift::Sync },
-                scopes: Vec::new(),
-            };
-            let segment = Segment::compile(&runtime, composed, blueprint).map_err(Failed::wrong)?;
-            Ok((guests, depth, Arc::new(segment)))
-        })
+        .iter()
+        .map(|(guests, depth, members)| Ok((*guests, *depth, chain(&runtime, members, link)?)))
         .collect()
 }
 
-async fn send(pool: &Rc<Pool>, requests: u64) -> Result<(), Failed> {
+const BUDGET: Budget = Budget {
+    memory: 1 << 30,
+    one_memory: 64 << 20,
+    table_elements: 20_000,
+    field_bytes: 256 << 10,
+    cpu: Duration::from_secs(1),
+};
+
+fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Hop>, Failed> {
+    let mut next: Option<Arc<Hop>> = None;
+    for members in link.segments(members).rev() {
+        let composed = compose(members, Naming::PerStage).map_err(Failed::wrong)?;
+        let all_async = members.iter().all(|member| member.component.shape.lift() == Lift::Async);
+        let blueprint = Blueprint {
+            pipeline: "bench".to_owned(),
+            budget: BUDGET,
+            // Instances live for the whole measurement.
+            limits: PipelineLimits { reuse: usize::MAX, ..PipelineLimits::default() },
+            lift: if all_async { Lift::Async } else { Lift::Sync },
+            scopes: Vec::new(),
+            fresh: false,
+            next: next.as_ref().map(Hop::as_next),
+        };
+        let segment = Arc::new(Segment::compile(runtime, composed, blueprint).map_err(Failed::wrong)?);
+        next = Some(Arc::new(Hop { segment, on_failure: OnFailure::Fail, breaker: None, next }));
+    }
+    next.ok_or_else(|| Failed::wrong("a chain ends in a service"))
+}
+
+async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Failed> {
     for _ in 0..requests {
-        let mut request = http::Request::new(RequestBody::empty());
-        *request.uri_mut() = http::Uri::from_static("http://localhost/");
-        let response = pool.handle(request).await.map_err(Failed::wrong)?;
+        let head = RequestHead {
+            scheme: Some(http::uri::Scheme::HTTP),
+            authority: Some(http::uri::Authority::from_static("localhost")),
+            path_with_query: Some(http::uri::PathAndQuery::from_static("/")),
+            ..RequestHead::default()
+        };
+        let request = ChainRequest { head, body: RequestBody::empty(), deadline: None };
+        let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
         response.into_body().collect().await.map_err(Failed::wrong)?;
     }
     Ok(())
@@ -176,7 +214,7 @@ fn print_table(hops: &Hops, rows: &[Row]) {
         let per_hop = row.per_hop(hops, rows).map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}"));
         println!("{:6}  {:>10}  {:>12.0}  {per_hop:>8}", row.guests, row.depth, row.nanoseconds(hops));
     }
-    println!("\nstatic links, one request at a time; best of {} rounds of {}", hops.rounds, hops.requests);
+    println!("\n{} links, one request at a time; best of {} rounds of {}", hops.link.as_str(), hops.rounds, hops.requests);
 }
 
 fn print_json(hops: &Hops, rows: &[Row]) {
@@ -185,7 +223,7 @@ fn print_json(hops: &Hops, rows: &[Row]) {
         .map(|row| {
             serde_json::json!({
                 "guests": row.guests,
-                "link": "static",
+                "link": hops.link.as_str(),
                 "middleware": row.depth,
                 "ns_per_request": row.nanoseconds(hops),
                 "ns_per_hop": row.per_hop(hops, rows),

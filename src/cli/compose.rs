@@ -5,7 +5,7 @@ use super::Failed;
 use crate::chain::Naming;
 use crate::component::{Digest, Interface};
 use crate::config::Diagnostics;
-use crate::gateway::build::{Components, compose_pipeline, load_components};
+use crate::gateway::build::{Components, compose_stages, load_components};
 use crate::host::{Offer, Reach};
 use crate::plan::Pipeline;
 use std::path::Path;
@@ -31,13 +31,13 @@ pub(super) fn run(file: &Path, name: &str, output: &Path, portable: bool) -> Res
     if diagnostics.has_errors() {
         return Err(Failed::wrong(diagnostics));
     }
-    let composed = compose_pipeline(pipeline, &components, naming, &mut diagnostics)
+    let stages: Vec<_> = pipeline.all_stages().collect();
+    let composed = compose_stages(pipeline, &stages, &components, naming, &mut diagnostics)
         .ok_or_else(|| Failed::wrong(&diagnostics))?;
     std::fs::write(output, &composed.bytes)
         .map_err(|error| Failed::system(format!("cannot write `{}`: {error}", output.display())))?;
-    let stages = pipeline.all_stages().count();
     let (size, digest) = (composed.bytes.len(), Digest::of(&composed.bytes));
-    println!("{}: {stages} stages, {size} bytes, sha256 {digest}", output.display());
+    println!("{}: {} stages, {size} bytes, sha256 {digest}", output.display(), stages.len());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use super::Failed;
 use super::check::{Ready, prepare};
 use crate::engine::Worker;
+use crate::gateway::build::segments;
 use crate::gateway::{Generation, Live};
 use crate::host::Limiters;
 use crate::http::service::Service;
@@ -97,14 +98,16 @@ fn start_log(format: LogFormat) {
 }
 
 fn announce(generation: &Generation) {
-    for (pipeline, segment) in generation.plan.pipelines.iter().zip(generation.segments()) {
-        let stages: Vec<_> = pipeline.all_stages().map(|stage| &*stage.id.component).collect();
-        tracing::info!(
-            pipeline = %pipeline.name,
-            stages = %stages.join(" → "),
-            lift = %segment.lift,
-            "ready",
-        );
+    for pipeline in &generation.plan.pipelines {
+        // `→` within a store, `⇒` from one into another.
+        let segments: Vec<_> = segments(pipeline)
+            .iter()
+            .map(|stages| {
+                let names: Vec<_> = stages.iter().map(|stage| &*stage.id.component).collect();
+                names.join(" → ")
+            })
+            .collect();
+        tracing::info!(pipeline = %pipeline.name, stages = %segments.join(" ⇒ "), "ready");
     }
 }
 

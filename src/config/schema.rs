@@ -106,7 +106,7 @@ fn reference(table: &Table, definitions: &mut Map<String, Value>) -> Value {
 
 fn text_schema(form: TextForm) -> Value {
     let pattern = match form {
-        TextForm::Link => return json!({ "type": "string", "enum": ["static"] }),
+        TextForm::OneOf(words) => return json!({ "type": "string", "enum": words }),
         TextForm::Address => "^(\\[[0-9A-Fa-f:.]+(%[0-9]+)?\\]|[0-9.]+):[0-9]{1,5}$",
         TextForm::Path => "^.+$",
         TextForm::Digest => "^[0-9A-Fa-f]{64}$",

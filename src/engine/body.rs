@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
@@ -41,6 +41,35 @@ enum Inner {
     Empty,
     Incoming(hyper::body::Incoming),
     Boxed(WasiBody),
+    Lent(Arc<Lent>),
+}
+
+/// A body that can be taken back as long as nobody looked into it.
+pub struct Lent {
+    body: Mutex<Option<RequestBody>>,
+    touched: AtomicBool,
+}
+
+impl Lent {
+    /// The body, if it is as it was.
+    pub fn reclaim(&self) -> Option<RequestBody> {
+        if self.touched.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&RequestBody) -> T) -> Option<T> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+    }
+
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.touched.store(true, Ordering::Relaxed);
+        match &mut *self.body.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(Some(Err(Error::ConnectionTerminated))),
+        }
+    }
 }
 
 impl RequestBody {
@@ -60,9 +89,18 @@ impl RequestBody {
         Self::limited(inner, limit, clean_trailers)
     }
 
-    /// Any body, up to `limit` bytes.
-    pub fn boxed(body: WasiBody, limit: u64) -> (Self, RequestLimit) {
-        Self::limited(Inner::Boxed(body), limit, |_| ())
+    /// A body that comes from another stage, which has its bound already.
+    pub fn passed_on(body: WasiBody) -> Self {
+        Self::limited(Inner::Boxed(body), u64::MAX, |_| ()).0
+    }
+
+    /// Lends the body out: as long as it stays untouched, it can be had back.
+    pub fn lend(&mut self) -> Arc<Lent> {
+        let body = std::mem::replace(self, Self::empty());
+        let lent = Arc::new(Lent { body: Mutex::new(Some(body)), touched: AtomicBool::new(false) });
+        self.left = u64::MAX;
+        self.inner = Inner::Lent(Arc::clone(&lent));
+        lent
     }
 
     fn limited(
@@ -90,6 +128,7 @@ impl Body for RequestBody {
                 Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(Error::Hyper)))
             }
             Inner::Boxed(body) => Pin::new(body).poll_frame(cx),
+            Inner::Lent(lent) => lent.poll_frame(cx),
         };
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(bytes) = frame.data_ref()
@@ -114,6 +153,7 @@ impl Body for RequestBody {
             Inner::Empty => true,
             Inner::Incoming(body) => body.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
+            Inner::Lent(lent) => lent.look(Self::is_end_stream).unwrap_or(false),
         }
     }
 
@@ -122,6 +162,7 @@ impl Body for RequestBody {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Incoming(body) => body.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
+            Inner::Lent(lent) => lent.look(Self::size_hint).unwrap_or_default(),
         }
     }
 }

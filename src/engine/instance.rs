@@ -13,7 +13,7 @@ use super::outcome::{Failure, reason};
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::component::Lift;
-use crate::host::{InstanceState, Pulse};
+use crate::host::{CallContext, InstanceState, Pulse, RequestHead};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use std::cell::{Cell, RefCell};
@@ -25,14 +25,17 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
 use wasmtime::component::Accessor;
 use wasmtime::{PoolConcurrencyLimitError, Store};
-use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::{Error, FieldMap};
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::p3::{Request, Response};
 
 /// A request on its way into an instance.
 pub struct Job {
-    pub request: http::Request<RequestBody>,
+    pub head: RequestHead,
+    pub body: RequestBody,
     pub exchange: Rc<Exchange>,
+    /// For the calls that come out of this one.
+    pub context: Option<Arc<CallContext>>,
 }
 
 /// Whether an instance takes requests.
@@ -255,10 +258,11 @@ impl Instance {
         };
         // The order matters: see the module's documentation.
         self.life.set(Life::Dead);
+        let trapped = matches!(end, End::Trapped(_));
         self.on_death(end);
         drop(store);
         if let Some(pool) = self.pool.upgrade() {
-            pool.on_death(&self);
+            pool.on_death(&self, trapped);
         }
     }
 
@@ -333,13 +337,27 @@ impl Instance {
         service: &Service,
         job: Job,
     ) -> wasmtime::Result<()> {
-        let Job { request, exchange } = job;
-        let request = store.with(|mut store| {
+        let Job { head, body, exchange, context } = job;
+        let handle = service.wasi_http_handler().func_handle();
+        let (call, task) = store.with(|mut store| {
             let http = store.get().http();
-            let (request, _) = Request::from_http(http.hooks, request);
-            http.table.push(request)
+            let fields = FieldMap::new_immutable(http.hooks, head.headers);
+            let RequestHead { method, scheme, authority, path_with_query, options, .. } = head;
+            let (request, _) =
+                Request::new(method, scheme, authority, path_with_query, fields, options, body);
+            let request = http.table.push(request)?;
+            let call = handle.start_call_concurrent(&mut store, (request,))?;
+            let task = context.map(|context| {
+                let task = call.task();
+                store.get().begin_call(task, context);
+                task
+            });
+            wasmtime::error::Ok((call, task))
         })?;
-        let result = service.wasi_http_handler().call_handle(store, request).await?;
+        let (result,) = handle.finish_call_concurrent(store, call).await?;
+        if let Some(task) = task {
+            store.with(|mut store| store.get().end_call(task));
+        }
         let reply = match result {
             Ok(response) => store.with(|mut store| {
                 let response: Response = store.get().table.delete(response)?;

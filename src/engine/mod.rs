@@ -1,4 +1,4 @@
-//! Where requests meet instances: worker → pool → instance → chain.
+//! Where requests meet instances: worker → hop → pool → instance.
 //!
 //! Everything here lives on one worker thread and stays there. A [`Pool`] keeps
 //! the warm instances of one segment; an instance is a task that owns a store and
@@ -16,13 +16,17 @@
 //! complete, a dead instance that keeps its slot.
 
 pub mod body;
+mod breaker;
 mod exchange;
+mod hop;
 mod instance;
 pub mod outcome;
 mod pool;
 mod worker;
 
 pub use body::{BodyError, RequestBody, RequestLimit, ResponseBody};
+pub use breaker::Breaker;
+pub use hop::{ChainRequest, Hop, SKIPPED};
 pub use outcome::Failure;
 pub use pool::{Pool, PoolCounts};
 pub use worker::{TICK, Worker};

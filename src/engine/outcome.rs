@@ -24,6 +24,23 @@ pub enum Failure {
     Capacity,
     /// No instance could be made.
     Instantiate(String),
+    /// The stage's breaker is open, and closes the pipeline.
+    BreakerOpen,
+}
+
+impl Failure {
+    /// What the stage before learns of it. What happened is the log's.
+    pub(super) fn into_code(self) -> ErrorCode {
+        match self {
+            Self::Guest(code) => code,
+            Self::Deadline => ErrorCode::HttpResponseTimeout,
+            Self::Capacity | Self::BreakerOpen => ErrorCode::ConnectionLimitReached,
+            Self::InvalidResponse(_) => ErrorCode::HttpProtocolError,
+            Self::Trap { .. } | Self::Instantiate(_) => {
+                ErrorCode::InternalError(Some("the next stage failed".to_owned()))
+            }
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -35,6 +52,7 @@ impl fmt::Display for Failure {
             Self::Deadline => f.write_str("no response head within `limits.deadline`"),
             Self::Capacity => f.write_str("no instance had room within `limits.queue-timeout`"),
             Self::Instantiate(reason) => write!(f, "no instance could be made: {reason}"),
+            Self::BreakerOpen => f.write_str("the stage's breaker is open"),
         }
     }
 }

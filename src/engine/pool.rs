@@ -10,6 +10,7 @@ use super::instance::{Instance, Job};
 use super::outcome::Failure;
 use super::worker::{Clock, ticks};
 use crate::chain::Segment;
+use crate::host::{CallContext, RequestHead};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -45,7 +46,12 @@ pub struct Pool {
     made: Cell<u64>,
     /// No instance is made before this tick, since the process's slots are used up.
     exhausted_until: Cell<u64>,
+    /// No trapped instance is replaced ahead of need before this tick.
+    replace_after: Cell<u64>,
 }
+
+/// Ticks between replacements of trapped instances: 10 a second on each worker.
+const REPLACE_EVERY: u64 = 5;
 
 impl Pool {
     pub(super) fn new(segment: Arc<Segment>, clock: Clock) -> Rc<Self> {
@@ -57,6 +63,7 @@ impl Pool {
             waiting: RefCell::default(),
             made: Cell::new(0),
             exhausted_until: Cell::new(0),
+            replace_after: Cell::new(0),
         })
     }
 
@@ -74,19 +81,22 @@ impl Pool {
         self.clock.tick()
     }
 
-    /// Sends `request` through the chain.
+    /// Sends a request through the segment, for an answer by the tick `deadline`.
+    /// `context` is for the calls that come out of it.
     ///
     /// # Errors
     /// See [`Failure`]: there is always an answer, at the latest a tick after the
-    /// pipeline's deadline.
+    /// deadline.
     pub async fn handle(
         self: &Rc<Self>,
-        request: http::Request<RequestBody>,
+        head: RequestHead,
+        body: RequestBody,
+        deadline: u64,
+        context: Option<Arc<CallContext>>,
     ) -> Result<http::Response<ResponseBody>, Failure> {
         let (reply, answer) = oneshot::channel();
-        let deadline = self.tick() + ticks(self.segment.limits.deadline);
         let exchange = Rc::new(Exchange::new(reply, deadline));
-        self.dispatch(Job { request, exchange });
+        self.dispatch(Job { head, body, exchange, context });
         // The sender is always used or its instance died without a word.
         answer.await.unwrap_or_else(|_| {
             Err(Failure::Trap { reason: "the instance is gone".to_owned(), stage: None })
@@ -112,9 +122,13 @@ impl Pool {
     }
 
     /// Puts a request into an instance that has room for it.
-    fn enter(&self, instance: &Rc<Instance>, job: Job) {
+    fn enter(self: &Rc<Self>, instance: &Rc<Instance>, job: Job) {
         instance.submit(job);
         self.list(instance);
+        if self.segment.fresh {
+            // The next request's.
+            self.make_spare();
+        }
     }
 
     /// Puts an instance at the end of `ready`, if it has room and is not there.
@@ -137,10 +151,23 @@ impl Pool {
         if full && !self.evict() || self.tick() < self.exhausted_until.get() {
             return None;
         }
+        Some(self.make())
+    }
+
+    fn make(self: &Rc<Self>) -> Rc<Instance> {
         let instance = Instance::spawn(&self.segment, self);
         self.live.borrow_mut().push(Rc::clone(&instance));
         self.made.set(self.made.get() + 1);
-        Some(instance)
+        instance
+    }
+
+    /// Makes an instance before a request needs it.
+    fn make_spare(self: &Rc<Self>) {
+        let room = self.live.borrow().len() < self.segment.limits.instances;
+        if room && self.ready.borrow().is_empty() && self.tick() >= self.exhausted_until.get() {
+            let spare = self.make();
+            self.list(&spare);
+        }
     }
 
     /// Ends an instance that only lingers, and says whether there was one.
@@ -175,11 +202,16 @@ impl Pool {
         }
     }
 
-    /// An instance is gone: its slot is free.
-    pub(super) fn on_death(self: &Rc<Self>, instance: &Rc<Instance>) {
+    /// An instance is gone: its slot is free. If its guests `trapped`, another one
+    /// takes its place before a request needs it, at most one a [`REPLACE_EVERY`].
+    pub(super) fn on_death(self: &Rc<Self>, instance: &Rc<Instance>, trapped: bool) {
         self.live.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
         self.ready.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
         self.serve_waiting();
+        if trapped && self.tick() >= self.replace_after.get() {
+            self.replace_after.set(self.tick() + REPLACE_EVERY);
+            self.make_spare();
+        }
     }
 
     /// The process has no slot for another instance: these requests wait again,

@@ -5,7 +5,7 @@ use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -31,6 +31,11 @@ impl Clock {
     }
 }
 
+thread_local! {
+    /// For host functions, which know their store only.
+    static CURRENT: RefCell<Weak<Worker>> = const { RefCell::new(Weak::new()) };
+}
+
 /// The pools of one worker thread. Not `Send`: a request never leaves its thread.
 pub struct Worker {
     clock: Clock,
@@ -45,6 +50,7 @@ impl Worker {
     pub fn start() -> Rc<Self> {
         let worker = Rc::new(Self { clock: Clock::default(), pools: RefCell::default() });
         let weak = Rc::downgrade(&worker);
+        CURRENT.set(Weak::clone(&weak));
         tokio::task::spawn_local(async move {
             let start = Instant::now();
             let mut interval = tokio::time::interval(TICK);
@@ -61,6 +67,11 @@ impl Worker {
             }
         });
         worker
+    }
+
+    /// The worker of this thread.
+    pub(super) fn current() -> Option<Rc<Self>> {
+        CURRENT.with_borrow(Weak::upgrade)
     }
 
     /// The pool of `segment` on this worker.

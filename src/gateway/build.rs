@@ -12,7 +12,8 @@ use crate::chain::{Composed, Member, Naming, PoolSize, Runtime, Segment, compose
 use crate::component::{Component, Digest, Lift, LoadError};
 use crate::config::Diagnostics;
 use crate::host::{Budget, Limiters, StageScope};
-use crate::plan::{ComponentIndex, GatewayLimits, Pipeline, PipelineIndex, Plan};
+use crate::engine::{Breaker, Hop};
+use crate::plan::{ComponentIndex, GatewayLimits, Isolation, Link, Pipeline, Plan, Stage};
 use std::sync::Arc;
 
 /// The components of a plan, by [`ComponentIndex`]; `None` for one that could not
@@ -48,28 +49,17 @@ pub fn build(plan: Plan, limiters: &Limiters) -> Result<Generation, Diagnostics>
             return Err(diagnostics);
         }
     };
-    let segments: Vec<_> = plan
+    let maker = Maker { plan: &plan, components: &components, limiters, runtime: &runtime };
+    let pipelines: Vec<_> = plan
         .pipelines
         .iter()
-        .filter_map(|pipeline| {
-            let composed = compose_pipeline(pipeline, &components, Naming::PerStage, &mut diagnostics)?;
-            let blueprint = blueprint(pipeline, &components, &plan.limits, limiters);
-            Segment::compile(&runtime, composed, blueprint)
-                .map_err(|error| {
-                    diagnostics
-                        .error(pipeline.span, format!("pipeline `{}` can't be compiled", pipeline.name))
-                        .label(error.to_string())
-                        .help("`linkspan inspect` shows what each component imports and exports");
-                })
-                .ok()
-        })
-        .map(Arc::new)
+        .filter_map(|pipeline| maker.pipeline(pipeline, &mut diagnostics))
         .collect();
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
     let router = Router::new(&plan.routes);
-    Ok(Generation { plan, router, segments, _runtime: runtime })
+    Ok(Generation { plan, router, pipelines, _runtime: runtime })
 }
 
 /// Reads the component files that `plan` names.
@@ -118,17 +108,33 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
     }
 }
 
-/// Composes the stages of `pipeline` into one component.
+/// The stages of `pipeline` that share a store: each longest run of static ones, and
+/// each dynamic one alone.
+pub fn segments(pipeline: &Pipeline) -> Vec<Vec<&Stage>> {
+    let mut segments: Vec<Vec<&Stage>> = Vec::new();
+    for stage in pipeline.all_stages() {
+        match segments.last_mut() {
+            Some(run) if stage.link == Link::Static && run.iter().all(|s| s.link == Link::Static) => {
+                run.push(stage);
+            }
+            _ => segments.push(vec![stage]),
+        }
+    }
+    segments
+}
+
+/// Composes `stages` of `pipeline` into one component.
 ///
 /// `None` if that failed, which was then added to `diagnostics`.
-pub fn compose_pipeline(
+pub fn compose_stages(
     pipeline: &Pipeline,
+    stages: &[&Stage],
     components: &Components,
     naming: Naming,
     diagnostics: &mut Diagnostics,
 ) -> Option<Composed> {
-    let members: Option<Vec<_>> = pipeline
-        .all_stages()
+    let members: Option<Vec<_>> = stages
+        .iter()
         .map(|stage| {
             let component = components.get(stage.component)?;
             Some(Member { index: stage.id.index, component })
@@ -146,27 +152,34 @@ pub fn compose_pipeline(
         .ok()
 }
 
-fn make_runtime(plan: &Plan, components: &Components) -> Result<Runtime, crate::chain::RuntimeError> {
+fn make_runtime(
+    plan: &Plan,
+    components: &Components,
+) -> Result<Runtime, crate::chain::RuntimeError> {
     let instances = u32::try_from(plan.limits.instances).unwrap_or(u32::MAX);
-    let sizes: Vec<_> = plan
-        .pipelines
-        .iter()
-        .map(|pipeline| {
-            let shapes = pipeline
-                .all_stages()
+    let mut sizes = Vec::new();
+    for pipeline in &plan.pipelines {
+        let wanted = pipeline.limits.instances.saturating_mul(plan.workers.get());
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(instances);
+        for stages in segments(pipeline) {
+            let shapes = stages
+                .iter()
                 .filter_map(|stage| components.get(stage.component))
                 .map(|component| &component.shape);
-            let wanted = pipeline.limits.instances.saturating_mul(plan.workers.get());
-            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(instances);
-            PoolSize::of(shapes, wanted, &budget(pipeline, components, &plan.limits))
-        })
-        .collect();
+            let budget = budget(pipeline, &stages, components, &plan.limits);
+            sizes.push(PoolSize::of(shapes, wanted, &budget));
+        }
+    }
     Runtime::new(&sizes, instances)
 }
 
-/// What one instance of `pipeline` may use: its stages' limits, joined as one
-/// store must.
-fn budget(pipeline: &Pipeline, components: &Components, gateway: &GatewayLimits) -> Budget {
+/// What one instance of `stages` may use: their limits, joined as one store must.
+fn budget(
+    pipeline: &Pipeline,
+    stages: &[&Stage],
+    components: &Components,
+    gateway: &GatewayLimits,
+) -> Budget {
     let mut budget = Budget {
         memory: 0,
         one_memory: 0,
@@ -175,7 +188,7 @@ fn budget(pipeline: &Pipeline, components: &Components, gateway: &GatewayLimits)
         field_bytes: gateway.header_size.saturating_mul(4),
         cpu: pipeline.limits.cpu,
     };
-    for stage in pipeline.all_stages() {
+    for stage in stages {
         let memories = components.get(stage.component).map_or(1, |c| c.shape.memories.max(1));
         let memory = stage.limits.memory.saturating_mul(memories as usize);
         budget.memory = budget.memory.saturating_add(memory);
@@ -185,31 +198,82 @@ fn budget(pipeline: &Pipeline, components: &Components, gateway: &GatewayLimits)
     budget
 }
 
-fn blueprint(
-    pipeline: &Pipeline,
-    components: &Components,
-    gateway: &GatewayLimits,
-    limiters: &Limiters,
-) -> Blueprint {
-    let all_async = pipeline
-        .all_stages()
-        .filter_map(|stage| components.get(stage.component))
-        .all(|component| component.shape.lift() == Lift::Async);
-    let scope = |stage: &crate::plan::Stage| {
-        let limiter = limiters.of(&stage.id.to_string(), gateway.rate_limit_keys);
-        Arc::new(StageScope::new(stage, limiter))
-    };
-    Blueprint {
-        pipeline: pipeline.name.to_string(),
-        budget: budget(pipeline, components, gateway),
-        limits: pipeline.limits.clone(),
-        // One stage that blocks blocks the instance.
-        lift: if all_async { Lift::Async } else { Lift::Sync },
-        scopes: pipeline.all_stages().map(scope).collect(),
-    }
+/// Makes pipelines of a plan whose components are sound.
+struct Maker<'a> {
+    plan: &'a Plan,
+    components: &'a Components,
+    limiters: &'a Limiters,
+    runtime: &'a Runtime,
 }
 
-/// The index of each pipeline of `plan`, in order.
-pub fn pipelines(plan: &Plan) -> impl Iterator<Item = PipelineIndex> + use<> {
-    (0..plan.pipelines.len()).map(PipelineIndex)
+impl Maker<'_> {
+    /// Makes the hops of `pipeline`, from the last to the first, which each next
+    /// one is linked to.
+    fn pipeline(&self, pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> Option<Arc<Hop>> {
+        let mut next: Option<Arc<Hop>> = None;
+        for stages in segments(pipeline).iter().rev() {
+            let composed = compose_stages(
+                pipeline,
+                stages,
+                self.components,
+                Naming::PerStage,
+                diagnostics,
+            )?;
+            let blueprint = self.blueprint(pipeline, stages, next.as_ref());
+            let segment = Segment::compile(self.runtime, composed, blueprint)
+                .map_err(|error| {
+                    diagnostics
+                        .error(pipeline.span, format!("pipeline `{}` can't be compiled", pipeline.name))
+                        .label(error.to_string())
+                        .help("`linkspan inspect` shows what each component imports and exports");
+                })
+                .ok()?;
+            // Only a stage that stands alone has a policy of its own.
+            let first = stages.first()?;
+            let breaker = first.breaker.map(|spec| Breaker::new(spec, first.id.to_string()));
+            next = Some(Arc::new(Hop {
+                segment: Arc::new(segment),
+                on_failure: first.on_failure,
+                breaker,
+                next,
+            }));
+        }
+        next
+    }
+
+    fn blueprint(
+        &self,
+        pipeline: &Pipeline,
+        stages: &[&Stage],
+        next: Option<&Arc<Hop>>,
+    ) -> Blueprint {
+        let gateway = &self.plan.limits;
+        // One stage that blocks blocks the instance.
+        let all_async = stages
+            .iter()
+            .filter_map(|stage| self.components.get(stage.component))
+            .all(|component| component.shape.lift() == Lift::Async);
+        let scope = |stage: &&Stage| {
+            let limiter = self.limiters.of(&stage.id.to_string(), gateway.rate_limit_keys);
+            Arc::new(StageScope::new(stage, limiter))
+        };
+        let isolation = match stages {
+            [stage] if stage.link == Link::Dynamic => stage.isolation,
+            _ => pipeline.isolation,
+        };
+        let mut limits = pipeline.limits.clone();
+        let fresh = isolation == Isolation::Request;
+        if fresh {
+            (limits.reuse, limits.concurrency) = (1, 1);
+        }
+        Blueprint {
+            pipeline: pipeline.name.to_string(),
+            budget: budget(pipeline, stages, self.components, gateway),
+            limits,
+            lift: if all_async { Lift::Async } else { Lift::Sync },
+            scopes: stages.iter().map(scope).collect(),
+            fresh,
+            next: next.map(Hop::as_next),
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! One configuration, fully built.
 
 use super::router::Router;
-use crate::chain::{Runtime, Segment};
+use crate::chain::Runtime;
+use crate::engine::Hop;
 use crate::plan::{PipelineIndex, Plan};
 use std::sync::Arc;
 
@@ -12,19 +13,14 @@ pub struct Generation {
     /// Which pipeline serves a request.
     pub router: Router,
     /// The pipelines, in the plan's order.
-    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) pipelines: Vec<Arc<Hop>>,
     /// Keeps the engine's clock running as long as there may be guests.
     pub(super) _runtime: Runtime,
 }
 
 impl Generation {
-    /// The segment that serves `pipeline`.
-    pub fn segment(&self, pipeline: PipelineIndex) -> &Arc<Segment> {
-        &self.segments[pipeline.0]
-    }
-
-    /// All segments, in the order of the plan's pipelines.
-    pub fn segments(&self) -> &[Arc<Segment>] {
-        &self.segments
+    /// The first hop of `pipeline`.
+    pub fn pipeline(&self, pipeline: PipelineIndex) -> &Arc<Hop> {
+        &self.pipelines[pipeline.0]
     }
 }

@@ -14,12 +14,14 @@ pub mod catalog;
 mod egress;
 mod imports;
 pub mod limiter;
+pub mod next;
 pub mod scope;
 pub mod state;
 mod stdio;
 
 pub use catalog::{Grant, Offer, Reach};
 pub use limiter::{Limiter, Limiters};
+pub use next::{CallContext, Next, RequestHead};
 pub use scope::{Scope, StageScope};
 pub use state::{Budget, InstanceState, Pulse};
 
@@ -27,7 +29,8 @@ use wasmtime::component::{Component, HasSelf, Linker};
 
 /// Adds everything in the catalog to `linker`, for a chain that was composed into
 /// `component`: the shared interfaces under their own names, and for each import
-/// of a stage's own the scope that `lookup` gives for its name.
+/// of a stage's own the scope that `lookup` gives for its name. `next` is what the
+/// last stage's import of `wasi:http/handler` reaches.
 ///
 /// # Errors
 /// What `lookup` answers, and Wasmtime's own linking errors.
@@ -35,6 +38,7 @@ pub fn add_to_linker(
     linker: &mut Linker<InstanceState>,
     component: &Component,
     lookup: &dyn Fn(&str) -> wasmtime::Result<Scope>,
+    next: Option<Next>,
 ) -> wasmtime::Result<()> {
     use bindings::named_imports as own;
     use wasmtime_wasi::p3::bindings as wasi;
@@ -57,11 +61,7 @@ pub fn add_to_linker(
     )?;
     wasi::cli::types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
 
-    // A service may name the interface of a next stage, for its types, and never
-    // call it. There is none after it.
-    linker.instance("wasi:http/handler@0.3.0")?.func_new_concurrent("handle", |_, _, _, _| {
-        Box::pin(async { wasmtime::bail!("called the next stage, and there is none") })
-    })?;
+    next::add_to_linker(linker, next)?;
 
     macro_rules! each_stage {
         ($($interface:path),+ $(,)?) => {$({

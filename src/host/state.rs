@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
-use wasmtime::component::ResourceTable;
+use super::next::CallContext;
+use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi::random::WasiRandomCtx;
@@ -73,6 +74,8 @@ pub struct InstanceState {
     budget: Budget,
     memory_used: usize,
     pulse: Arc<Pulse>,
+    /// The calls that the host started and that have not returned.
+    calls: Vec<(GuestTaskId, Arc<CallContext>)>,
 }
 
 impl InstanceState {
@@ -91,6 +94,7 @@ impl InstanceState {
             budget,
             memory_used: 0,
             pulse,
+            calls: Vec::new(),
         }
     }
 
@@ -103,6 +107,22 @@ impl InstanceState {
             return Err(CpuBudgetExceeded(self.budget.cpu).into());
         }
         Ok(UpdateDeadline::Yield(1))
+    }
+
+    /// Notes that the host started `task`.
+    pub fn begin_call(&mut self, task: GuestTaskId, context: Arc<CallContext>) {
+        self.calls.push((task, context));
+    }
+
+    /// Notes that `task` returned.
+    pub fn end_call(&mut self, task: GuestTaskId) {
+        self.calls.retain(|(known, _)| *known != task);
+    }
+
+    /// The context of the call that the host started as `task`.
+    pub(super) fn call_of(&self, task: GuestTaskId) -> Option<Arc<CallContext>> {
+        let (_, context) = self.calls.iter().find(|(known, _)| *known == task)?;
+        Some(Arc::clone(context))
     }
 
     /// What `wasi:http` needs.
@@ -169,6 +189,11 @@ impl WasiHttpHooks for Hooks {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         static FILTER: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(is_forbidden));
         Arc::clone(&FILTER)
+    }
+
+    // Stages see the authority; what goes into the network gets its field there.
+    fn set_host_header(&mut self) -> bool {
+        false
     }
 
     // Never called: `wasi:http/client` is answered by `imports`, per stage.

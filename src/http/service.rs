@@ -4,8 +4,9 @@ use super::headers::{clean_request, clean_response, clean_trailers};
 use super::normalize::{Head, HeadLimits, normalize};
 use super::request_id::RequestId;
 use super::respond::{Refusal, refuse};
-use crate::engine::{BodyError, Failure, RequestBody, RequestLimit, ResponseBody, Worker};
+use crate::engine::{BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, Worker};
 use crate::gateway::{Generation, Live, Match};
+use crate::host::RequestHead;
 use crate::net::ConnInfo;
 use crate::plan::{Pipeline, PipelineIndex};
 use bytes::Bytes;
@@ -78,8 +79,7 @@ impl Service {
 
         // 4. Walk the chain.
         let request = chain_request(&head, headers, body);
-        let pool = self.worker.pool(generation.segment(pipeline));
-        let outcome = pool.handle(request).await;
+        let outcome = generation.pipeline(pipeline).handle(&self.worker, request).await;
 
         // 5. Say what became of it.
         match outcome {
@@ -108,17 +108,16 @@ fn bounded(
 
 /// The request as the first stage sees it: with scheme and authority, which guests
 /// count on, whatever form it came in.
-fn chain_request(head: &Head, headers: HeaderMap, body: RequestBody) -> Request<RequestBody> {
-    let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(head.scheme.clone());
-    uri.authority = Some(head.authority.clone());
-    uri.path_and_query = Some(head.path_and_query.clone());
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method.clone();
-    // The three are there, so that they make a URI.
-    *request.uri_mut() = http::Uri::from_parts(uri).unwrap_or_default();
-    *request.headers_mut() = headers;
-    request
+fn chain_request(head: &Head, headers: HeaderMap, body: RequestBody) -> ChainRequest {
+    let head = RequestHead {
+        method: head.method.clone(),
+        scheme: Some(head.scheme.clone()),
+        authority: Some(head.authority.clone()),
+        path_with_query: Some(head.path_and_query.clone()),
+        headers,
+        options: None,
+    };
+    ChainRequest { head, body, deadline: None }
 }
 
 /// What a failure means to the client; the log gets the reason.
@@ -128,10 +127,14 @@ fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head
         _ if too_large => Refusal::PayloadTooLarge,
         Failure::Guest(ErrorCode::HttpRequestBodySize(_)) => Refusal::PayloadTooLarge,
         Failure::Trap { .. } | Failure::Instantiate(_) => Refusal::GuestTrap,
+        Failure::Guest(ErrorCode::HttpResponseTimeout) => Refusal::Deadline,
+        Failure::Guest(ErrorCode::ConnectionLimitReached) => {
+            Refusal::NoCapacity { retry_after: RETRY_AFTER }
+        }
         Failure::Guest(_) => Refusal::GuestError,
         Failure::InvalidResponse(_) => Refusal::BadGateway,
         Failure::Deadline => Refusal::Deadline,
-        Failure::Capacity => Refusal::NoCapacity { retry_after: RETRY_AFTER },
+        Failure::Capacity | Failure::BreakerOpen => Refusal::NoCapacity { retry_after: RETRY_AFTER },
     };
     let stage = match failure {
         Failure::Trap { stage, .. } => stage.as_deref(),

@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::egress::{EgressHost, EgressRule, EgressScheme};
 pub use self::host::HostPattern;
@@ -111,6 +112,8 @@ pub struct Pipeline {
     pub service: Stage,
     /// Its bounds.
     pub limits: PipelineLimits,
+    /// Whether the segments of statically linked stages are made anew for each request.
+    pub isolation: Isolation,
     /// The place of its name.
     pub span: Span,
 }
@@ -136,8 +139,14 @@ pub struct Stage {
     pub grants: Grants,
     /// Bounds of one instance.
     pub limits: StageLimits,
-    /// How it is reached by the stage before, and reaches the next.
+    /// How it is linked with its neighbours.
     pub link: Link,
+    /// Whether it is made anew for each request; for [`Link::Dynamic`].
+    pub isolation: Isolation,
+    /// What happens to a request when it fails; for [`Link::Dynamic`].
+    pub on_failure: OnFailure,
+    /// What takes it out of the way when it keeps failing; for [`Link::Dynamic`].
+    pub breaker: Option<Breaker>,
     /// The place of the component's name.
     pub component_span: Span,
     /// The place of the stage's table.
@@ -149,12 +158,57 @@ impl Stage {
     pub const MAX_VALUES: usize = 1024;
 }
 
-/// How a stage reaches the next.
+/// How a stage is linked with its neighbours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Link {
-    /// Composed with it into one component, in one store.
+    /// Composed with those of them that are static, too, into one component, in one store.
     #[default]
     Static,
+    /// A store of its own; the host carries requests and responses across.
+    Dynamic,
+}
+
+/// How many requests an instance serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// As many as `limits.reuse` says.
+    #[default]
+    Reuse,
+    /// One: nothing that it remembers reaches another request.
+    Request,
+}
+
+/// What happens to a request whose stage fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnFailure {
+    /// It fails, too.
+    #[default]
+    Fail,
+    /// The stage is passed over, if it has not touched the request's body nor called the next stage.
+    Skip,
+}
+
+/// Takes a stage that keeps failing out of the way, and probes it back in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Failures within the window that open it.
+    pub failures: usize,
+    /// How long a failure counts.
+    pub window: Duration,
+    /// How long it stays open before one request probes the stage.
+    pub open: Duration,
+    /// What happens while it is open.
+    pub then: BreakerThen,
+}
+
+/// What happens to requests while a breaker is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BreakerThen {
+    /// The stage is passed over.
+    #[default]
+    Skip,
+    /// They are answered 503.
+    Close,
 }
 
 /// What a stage may use of the world outside; by default nothing.

@@ -116,8 +116,8 @@ pub enum TextForm {
     Component,
     /// A name under `[pipelines]`.
     Pipeline,
-    /// How a stage reaches the next.
-    Link,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// A host or the hosts below a domain.
     Host,
     /// A path prefix.

@@ -319,10 +319,17 @@ pub static PIPELINE: Table = Table {
     keys: &[
         key(
             "link",
-            Kind::Text(TextForm::Link),
+            Kind::Text(TextForm::OneOf(LINKS)),
             Presence::Default,
             "static",
-            "How the stages reach each other where they do not say it themselves.",
+            "How the stages are linked where they do not say it themselves.",
+        ),
+        key(
+            "isolation",
+            Kind::Text(TextForm::OneOf(ISOLATIONS)),
+            Presence::Default,
+            "reuse",
+            "Whether an instance serves many requests, or each request has a fresh one.",
         ),
         optional(
             "stages",
@@ -429,6 +436,34 @@ pub static PIPELINE_LIMITS: Table = Table {
     ],
 };
 
+/// The words of `link`.
+const LINKS: &[&str] = &["static", "dynamic"];
+/// The words of `isolation`.
+const ISOLATIONS: &[&str] = &["reuse", "request"];
+/// The words of `on-failure`.
+const ON_FAILURE: &[&str] = &["fail", "skip"];
+/// The words of a breaker's `then`.
+const THEN: &[&str] = &["skip", "close"];
+
+/// `breaker` of a stage.
+pub static BREAKER: Table = Table {
+    id: "breaker",
+    title: "`breaker`",
+    doc: "Takes a stage that keeps failing out of the way, and probes it back in.",
+    keys: &[
+        count("failures", "5", 1, 1_000_000, "Failures within the window that open it."),
+        time("window", "10s", MS, HOUR, "How long a failure counts."),
+        time("open", "5s", MS, HOUR, "How long it stays open before one request probes the stage."),
+        key(
+            "then",
+            Kind::Text(TextForm::OneOf(THEN)),
+            Presence::Default,
+            "skip",
+            "While it is open: \"skip\" passes the stage over, \"close\" answers 503.",
+        ),
+    ],
+};
+
 /// One of `stages`, or `service`.
 pub static STAGE: Table = Table {
     id: "stage",
@@ -462,9 +497,29 @@ pub static STAGE: Table = Table {
         ),
         optional(
             "link",
-            Kind::Text(TextForm::Link),
+            Kind::Text(TextForm::OneOf(LINKS)),
             "\"static\"",
-            "How it reaches the next. Default: the pipeline's.",
+            "\"static\": composed with its neighbours into one component and one store. \"dynamic\": a store of its \
+             own, linked at run time. Default: the pipeline's.",
+        ),
+        optional(
+            "isolation",
+            Kind::Text(TextForm::OneOf(ISOLATIONS)),
+            "\"request\"",
+            "As the pipeline's, for a dynamically linked stage. Default: the pipeline's.",
+        ),
+        key(
+            "on-failure",
+            Kind::Text(TextForm::OneOf(ON_FAILURE)),
+            Presence::Default,
+            "fail",
+            "What happens to a request whose dynamically linked middleware fails: \"fail\", or \"skip\" to pass it over.",
+        ),
+        optional(
+            "breaker",
+            Kind::Table(&BREAKER),
+            "{ failures = 5, open = \"5s\" }",
+            "Takes a dynamically linked middleware that keeps failing out of the way. Default: none.",
         ),
     ],
 };

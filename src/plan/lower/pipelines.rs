@@ -3,9 +3,16 @@
 use super::{Lowering, Names};
 use crate::config::{Fields, Named, Text, suggest};
 use crate::plan::{
-    ComponentIndex, EgressRule, Grants, Link, Name, Pipeline, PipelineLimits, Stage, StageId,
-    StageLimits,
+    Breaker, BreakerThen, ComponentIndex, EgressRule, Grants, Isolation, Link, Name, OnFailure,
+    Pipeline, PipelineLimits, Stage, StageId, StageLimits,
 };
+
+/// What a stage takes from its pipeline where it says nothing itself.
+struct Defaults<'a> {
+    pipeline: &'a Name,
+    link: Link,
+    isolation: Isolation,
+}
 
 impl Lowering<'_> {
     pub(super) fn pipelines(&mut self, root: &Fields, components: &mut Names<'_>) -> Vec<Pipeline> {
@@ -23,20 +30,19 @@ impl Lowering<'_> {
         let name = self.name(named);
         let fields = &named.fields;
         let link = self.link(fields).unwrap_or_default();
+        let isolation = self.isolation(fields).unwrap_or_default();
+        let defaults = Defaults { pipeline: &name, link, isolation };
         let limits = PipelineLimits::lower(&fields.table_or_default("limits"));
         let mut stages: Vec<Stage> = Vec::new();
         for (index, stage) in fields.tables("stages").enumerate() {
-            stages.extend(self.stage(stage, &name, index, link, components));
+            stages.extend(self.stage(stage, &defaults, index, components));
         }
-        let service = self.stage(
-            fields.table("service")?,
-            &name,
-            stages.len(),
-            link,
-            components,
-        )?;
+        let table = fields.table("service")?;
+        let service = self.stage(table, &defaults, stages.len(), components)?;
+        self.check_service(table, &service);
         Some(Pipeline {
-            name,
+            isolation,
+            name: name.clone(),
             stages,
             service,
             limits,
@@ -47,12 +53,12 @@ impl Lowering<'_> {
     fn stage(
         &mut self,
         fields: &Fields,
-        pipeline: &Name,
+        defaults: &Defaults<'_>,
         index: usize,
-        pipeline_link: Link,
         components: &mut Names<'_>,
     ) -> Option<Stage> {
-        let link = self.link(fields).unwrap_or(pipeline_link);
+        let link = self.link(fields).unwrap_or(defaults.link);
+        self.check_link(fields, link);
         let config = fields
             .node("config")
             .map(|node| self.settings(node))
@@ -68,7 +74,7 @@ impl Lowering<'_> {
         let name = Name::refused(text.text);
         Some(Stage {
             id: StageId {
-                pipeline: pipeline.clone(),
+                pipeline: defaults.pipeline.clone(),
                 index,
                 component: name,
             },
@@ -77,29 +83,83 @@ impl Lowering<'_> {
             grants,
             limits,
             link,
+            isolation: self.isolation(fields).unwrap_or(defaults.isolation),
+            on_failure: self.on_failure(fields),
+            breaker: fields.table("breaker").map(|table| self.breaker(table)),
             component_span: text.span,
             span: fields.span(),
         })
     }
 
+    /// The place of the word under `key` among `words`, if it is given and one of them.
+    fn choice(&mut self, fields: &Fields, key: &str, words: &[&str]) -> Option<usize> {
+        let text = fields.text(key).filter(|_| fields.has(key))?;
+        let found = words.iter().position(|word| *word == text.text);
+        if found.is_none() {
+            self.diagnostics
+                .error(text.span, format!("unknown {key} `{}`", text.text))
+                .label(format!("unknown {key}"))
+                .help(suggest(text.text, words, "there are", ""));
+        }
+        found
+    }
+
     fn link(&mut self, fields: &Fields) -> Option<Link> {
-        let text = fields.text("link").filter(|_| fields.has("link"))?;
-        match text.text {
-            "static" => return Some(Link::Static),
-            "dynamic" => {
+        let links = [Link::Static, Link::Dynamic];
+        self.choice(fields, "link", &["static", "dynamic"]).map(|at| links[at])
+    }
+
+    fn isolation(&mut self, fields: &Fields) -> Option<Isolation> {
+        let isolations = [Isolation::Reuse, Isolation::Request];
+        self.choice(fields, "isolation", &["reuse", "request"]).map(|at| isolations[at])
+    }
+
+    fn on_failure(&mut self, fields: &Fields) -> OnFailure {
+        match self.choice(fields, "on-failure", &["fail", "skip"]) {
+            Some(1) => OnFailure::Skip,
+            _ => OnFailure::Fail,
+        }
+    }
+
+    fn breaker(&mut self, fields: &Fields) -> Breaker {
+        let then = match self.choice(fields, "then", &["skip", "close"]) {
+            Some(1) => BreakerThen::Close,
+            _ => BreakerThen::Skip,
+        };
+        Breaker {
+            failures: fields.count("failures"),
+            window: fields.duration("window"),
+            open: fields.duration("open"),
+            then,
+        }
+    }
+
+    /// What only a store of its own makes possible.
+    fn check_link(&mut self, fields: &Fields, link: Link) {
+        for key in ["isolation", "on-failure", "breaker"] {
+            if link == Link::Static && fields.has(key) {
                 self.diagnostics
-                    .error(text.span, "dynamic links are not available yet")
-                    .label("not available")
-                    .help("use \"static\"");
-            }
-            other => {
-                self.diagnostics
-                    .error(text.span, format!("unknown link `{other}`"))
-                    .label("unknown link")
-                    .help(suggest(other, &["static"], "links are", ""));
+                    .error(fields.span_of(key), format!("`{key}` needs a stage with a store of its own"))
+                    .label("this stage is linked statically")
+                    .help("add `link = \"dynamic\"` to the stage");
             }
         }
-        None
+    }
+
+    /// What makes no sense at the end of a pipeline.
+    fn check_service(&mut self, fields: &Fields, service: &Stage) {
+        let skips = [
+            ("on-failure", service.on_failure == OnFailure::Skip),
+            ("breaker", service.breaker.is_some_and(|breaker| breaker.then == BreakerThen::Skip)),
+        ];
+        for (key, wrong) in skips {
+            if wrong {
+                self.diagnostics
+                    .error(fields.span_of(key), "a service can't be passed over")
+                    .label("nothing comes after it")
+                    .help("use `on-failure = \"fail\"`, and `then = \"close\"` in a breaker");
+            }
+        }
     }
 
     fn grants(&mut self, fields: &Fields) -> Grants {

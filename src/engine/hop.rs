@@ -1,0 +1,177 @@
+//! A segment as seen from the one before it: the host's half of a dynamic link.
+//!
+//! A pipeline is a list of hops. The front end calls the first; a segment's last
+//! stage calls the next through its import of `wasi:http/handler`. Each has its own
+//! pool on the worker, so that what happens in one store ends that hop and nothing
+//! else. All of it stays on one thread, although Wasmtime asks the futures of host
+//! functions to be `Send`: what is not is wrapped so that another thread could only
+//! panic.
+
+use super::body::{BodyError, RequestBody, ResponseBody};
+use super::breaker::{Attempt, Breaker};
+use super::outcome::Failure;
+use super::worker::{Worker, ticks};
+use crate::chain::Segment;
+use crate::host::next::NextFuture;
+use crate::host::{CallContext, Next, RequestHead};
+use crate::plan::{BreakerThen, OnFailure};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use send_wrapper::SendWrapper;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+
+/// Says in a response which stage was passed over; several have one field each.
+pub const SKIPPED: HeaderName = HeaderName::from_static("linkspan-skipped");
+
+/// What a pipeline does with a segment.
+pub struct Hop {
+    /// The segment.
+    pub segment: Arc<Segment>,
+    /// What happens to a request when it fails.
+    pub on_failure: OnFailure,
+    /// What takes it out of the way.
+    pub breaker: Option<Breaker>,
+    /// The rest of the pipeline.
+    pub next: Option<Arc<Hop>>,
+}
+
+/// A request as it enters a segment.
+pub struct ChainRequest {
+    /// Its head.
+    pub head: RequestHead,
+    /// Its body.
+    pub body: RequestBody,
+    /// The worker's tick at which an answer must be there, if someone waits for
+    /// it until then.
+    pub deadline: Option<u64>,
+}
+
+type Answer = Result<Response<ResponseBody>, Failure>;
+
+impl Hop {
+    /// Sends `request` through this segment and what comes after it.
+    ///
+    /// # Errors
+    /// [`Failure`], if the segment failed and can't be passed over.
+    pub async fn handle(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
+        let attempt = match &self.breaker {
+            None => None,
+            Some(breaker) => match breaker.admit() {
+                Some(attempt) => Some(attempt),
+                None if breaker.spec.then == BreakerThen::Skip => {
+                    return self.pass_over(worker, request).await;
+                }
+                None => return Err(Failure::BreakerOpen),
+            },
+        };
+        self.attempt(worker, request, attempt).await
+    }
+
+    async fn attempt(
+        &self,
+        worker: &Rc<Worker>,
+        mut request: ChainRequest,
+        attempt: Option<Attempt<'_>>,
+    ) -> Answer {
+        let pool = worker.pool(&self.segment);
+        let own = pool.tick() + ticks(self.segment.limits.deadline);
+        let deadline = request.deadline.map_or(own, |outer| outer.min(own));
+        let context = self.segment.links_on.then(|| CallContext::new(deadline));
+        // Kept only where it may be needed a second time.
+        let spare = (self.on_failure == OnFailure::Skip)
+            .then(|| (request.head.clone(), request.body.lend(), request.deadline));
+        let answer = pool.handle(request.head, request.body, deadline, context.clone()).await;
+        let failure = match answer {
+            Ok(response) => {
+                attempt.map(Attempt::succeed);
+                return Ok(response);
+            }
+            Err(failure) => failure,
+        };
+        // Once the next stage was called, an error may be that one's, and calling
+        // it again could do its work twice.
+        if context.is_some_and(|context| context.was_passed_on()) {
+            return Err(failure);
+        }
+        attempt.map(Attempt::fail);
+        let Some((head, lent, deadline)) = spare else { return Err(failure) };
+        let Some(body) = lent.reclaim() else { return Err(failure) };
+        tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
+        self.pass_over(worker, ChainRequest { head, body, deadline }).await
+    }
+
+    /// The rest of the pipeline without this segment.
+    async fn pass_over(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
+        let Some(next) = &self.next else { return Err(Failure::BreakerOpen) };
+        // Boxed: a future can't contain itself.
+        let mut response = Box::pin(next.handle(worker, request)).await?;
+        if let Ok(name) = HeaderValue::try_from(self.name()) {
+            response.headers_mut().append(SKIPPED, name);
+        }
+        Ok(response)
+    }
+
+    /// The stage of a segment that has one, which all with a policy of their own do.
+    fn name(&self) -> String {
+        self.segment.scopes.first().map_or_else(String::new, |scope| scope.id.to_string())
+    }
+
+    /// What the segment before this one imports as its next stage.
+    pub fn as_next(self: &Arc<Self>) -> Next {
+        let hop = Arc::clone(self);
+        Arc::new(move |head, body, context| hop.call(head, body, context))
+    }
+
+    fn call(
+        self: &Arc<Self>,
+        head: RequestHead,
+        body: wasmtime_wasi_http::WasiBody,
+        context: Option<Arc<CallContext>>,
+    ) -> NextFuture {
+        let hop = Arc::clone(self);
+        Box::pin(SendWrapper::new(async move {
+            let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
+            let deadline = context.map(|context| context.deadline);
+            let body = RequestBody::passed_on(body);
+            let answer = hop.handle(&worker, ChainRequest { head, body, deadline }).await;
+            let response = answer.map_err(|failure| {
+                tracing::warn!(stage = hop.name(), reason = %failure, "a stage gave no response");
+                failure.into_code()
+            })?;
+            Ok(response.map(|body| Crossing(SendWrapper::new(body)).boxed_unsync()))
+        }))
+    }
+}
+
+/// A response's body on its way into another store of the same worker.
+struct Crossing(SendWrapper<ResponseBody>);
+
+impl Body for Crossing {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut *self.0).poll_frame(cx).map_err(|error| match error {
+            BodyError::Cut(why) => Error::InternalError(Some(why.to_owned())),
+            BodyError::Chain(error) => error,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}

@@ -1,0 +1,156 @@
+//! The next stage, where it is in another store: `wasi:http/handler`, imported by
+//! the last stage of a segment that is linked to the next one by the host.
+//!
+//! The request leaves the store as the host sees it, body and all streaming, and
+//! the response comes back the same way. A body that the guest passed on untouched
+//! never enters it.
+
+use super::state::InstanceState;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Method};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::oneshot;
+use wasmtime::component::{Accessor, Linker, Resource};
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+/// A request's head between two stores.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// The scheme; a guest that makes a request of its own need not say one.
+    pub scheme: Option<Scheme>,
+    /// The authority, likewise.
+    pub authority: Option<Authority>,
+    /// The path and query, likewise.
+    pub path_with_query: Option<PathAndQuery>,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// What the guest wants of a transport.
+    pub options: Option<Arc<RequestOptions>>,
+}
+
+/// What the host knows of a call while it is in a store: shared by those who made
+/// it and by the calls that come out of it.
+#[derive(Debug)]
+pub struct CallContext {
+    /// The worker's tick at which an answer must be there.
+    pub deadline: u64,
+    /// Whether the stage called the next one.
+    passed_on: AtomicBool,
+}
+
+impl CallContext {
+    /// A call that must be answered by `deadline`.
+    pub fn new(deadline: u64) -> Arc<Self> {
+        Arc::new(Self { deadline, passed_on: AtomicBool::new(false) })
+    }
+
+    /// Whether the stage called the next one.
+    pub fn was_passed_on(&self) -> bool {
+        self.passed_on.load(Ordering::Relaxed)
+    }
+}
+
+/// The answer of the next stage.
+pub type NextFuture =
+    Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, ErrorCode>> + Send>>;
+
+/// Calls the next stage, in whatever store it is. The context is the call's from
+/// which this one comes, unless the guest calls from work that it left behind.
+pub type Next =
+    Arc<dyn Fn(RequestHead, WasiBody, Option<Arc<CallContext>>) -> NextFuture + Send + Sync>;
+
+/// Makes `next` what a component's import of `wasi:http/handler` reaches.
+///
+/// Without one, the import exists and must not be called: a service may name the
+/// interface for its types.
+pub fn add_to_linker(
+    linker: &mut Linker<InstanceState>,
+    next: Option<Next>,
+) -> wasmtime::Result<()> {
+    let mut instance = linker.instance("wasi:http/handler@0.3.0")?;
+    instance.func_wrap_concurrent(
+        "handle",
+        move |store: &Accessor<InstanceState>, (request,): (Resource<Request>,)| {
+            let next = next.clone();
+            Box::pin(async move {
+                let Some(next) = next else {
+                    wasmtime::bail!("called the next stage, and there is none");
+                };
+                Ok((handle(store, request, &next).await?,))
+            })
+        },
+    )
+}
+
+async fn handle(
+    store: &Accessor<InstanceState>,
+    request: Resource<Request>,
+    next: &Next,
+) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
+    let (sent, was_sent) = oneshot::channel();
+    let left = store.with(|mut store| {
+        let context = context(&mut store)?;
+        let request = store.get().table.delete(request)?;
+        wasmtime::error::Ok((leave(request, &mut store, was_sent), context))
+    })?;
+    let ((head, body), context) = match left {
+        (Ok(request), context) => (request, context),
+        (Err(error), _) => return error.downcast().map(Err),
+    };
+    if let Some(context) = &context {
+        context.passed_on.store(true, Ordering::Relaxed);
+    }
+    match next(head, body, context).await {
+        Ok(response) => store.with(|mut store| {
+            let _ = sent.send(Ok(()));
+            let http = store.get().http();
+            let (response, _) = Response::from_http(http.hooks, response);
+            Ok(Ok(http.table.push(response)?))
+        }),
+        Err(code) => Ok(Err(code)),
+    }
+}
+
+/// The context of the call that the running guest works on.
+fn context(
+    store: &mut wasmtime::component::Access<'_, InstanceState>,
+) -> wasmtime::Result<Option<Arc<CallContext>>> {
+    use wasmtime::AsContextMut as _;
+    // The oldest task of the stack is the one that the host started.
+    let root = store.as_context_mut().async_call_stack()?.last();
+    Ok(root.and_then(|task| store.get().call_of(task)))
+}
+
+type Left = Result<(RequestHead, WasiBody), wasmtime_wasi::TrappableError<ErrorCode>>;
+
+/// Takes a request out of the store.
+fn leave(
+    mut request: Request,
+    store: impl wasmtime::AsContextMut<Data = InstanceState>,
+    was_sent: oneshot::Receiver<Result<(), Error>>,
+) -> Left {
+    let mut head = RequestHead {
+        method: request.method.clone(),
+        scheme: request.scheme.take(),
+        authority: request.authority.take(),
+        path_with_query: request.path_with_query.take(),
+        headers: HeaderMap::new(),
+        options: request.options.clone(),
+    };
+    // `into_http` makes a URI, and would refuse a request without its parts,
+    // which between stages is none of its business.
+    request.scheme = Some(Scheme::HTTP);
+    request.authority = Some(Authority::from_static("stage"));
+    request.path_with_query = Some(PathAndQuery::from_static("/"));
+    let result = async { was_sent.await.unwrap_or(Err(Error::ConnectionTerminated)) };
+    let (request, _) = request.into_http(store, result)?;
+    let (parts, body) = request.into_parts();
+    head.headers = parts.headers;
+    Ok((head, body))
+}
