@@ -11,6 +11,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::exchange::{Exchange, Phase};
 use super::outcome::{Failure, reason};
 use super::pool::Pool;
+use super::turn::Turn;
 use crate::chain::Segment;
 use crate::component::Lift;
 use crate::host::{CallContext, InstanceState, Pulse, RequestHead};
@@ -254,7 +255,8 @@ impl Instance {
         store.epoch_deadline_callback(|store| store.data().on_epoch());
         let end = {
             let mut life = pin!(self.live(&mut store));
-            std::future::poll_fn(|cx| self.poll_life(life.as_mut(), cx)).await
+            let turn = Turn::default();
+            std::future::poll_fn(|cx| self.poll_life(life.as_mut(), &turn, cx)).await
         };
         // The order matters: see the module's documentation.
         self.life.set(Life::Dead);
@@ -270,6 +272,7 @@ impl Instance {
     fn poll_life(
         &self,
         life: std::pin::Pin<&mut impl Future<Output = End>>,
+        turn: &Turn,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
         {
@@ -281,7 +284,7 @@ impl Instance {
         if let Some(why) = self.killed.get() {
             return Poll::Ready(End::Killed(why));
         }
-        let poll = life.poll(cx);
+        let poll = turn.poll(life, cx);
         if poll.is_pending() {
             self.pulse.on_pending();
         }

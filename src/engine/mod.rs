@@ -22,6 +22,7 @@ mod hop;
 mod instance;
 pub mod outcome;
 mod pool;
+mod turn;
 mod worker;
 
 pub use body::{BodyError, RequestBody, RequestLimit, ResponseBody};

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{
 };
 
 /// The gateway's clock for guests' running time: the epoch advances once a tick.
-pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+pub const EPOCH_TICK: Duration = Duration::from_millis(2);
 
 /// Handles (requests, responses, fields, streams) that a store may hold at once.
 /// A guest that leaks them traps here instead of growing the gateway.
@@ -106,7 +106,9 @@ impl InstanceState {
         if EPOCH_TICK.saturating_mul(busy) > self.budget.cpu {
             return Err(CpuBudgetExceeded(self.budget.cpu).into());
         }
-        Ok(UpdateDeadline::Yield(1))
+        // Not `Yield`, which wakes its task at once: tokio would come back to it
+        // dozens of times before it looks at a socket again.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     }
 
     /// Notes that the host started `task`.

@@ -1,7 +1,7 @@
 //! HTTP/1.1 and HTTP/2 clients, with hyper directly, so that nothing is retried, pooled or decoded behind a test's back.
 
 use super::body::{self, TestBody};
-use super::{Gateway, in_time, tls};
+use super::{Gateway, SOON, in_time, tls};
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -123,11 +123,15 @@ impl Client {
 
     /// Sends a request and reads all of its answer, in time.
     pub async fn ask(&mut self, request: Request<TestBody>) -> Answer {
-        in_time(async {
-            let response = self.send(request).await.expect("an answer");
+        let what = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
+        let answer = async {
+            let response = self.send(request).await.unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"));
             Answer::read(response).await
-        })
-        .await
+        };
+        match tokio::time::timeout(SOON, answer).await {
+            Ok(answer) => answer,
+            Err(_) => panic!("no answer in time to {what}"),
+        }
     }
 
     /// A GET with header fields.
