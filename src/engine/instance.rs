@@ -11,7 +11,6 @@ use super::body::{RequestBody, ResponseBody};
 use super::exchange::{Exchange, Phase};
 use super::outcome::{Failure, reason};
 use super::pool::Pool;
-use super::turn::Turn;
 use crate::chain::Segment;
 use crate::component::Lift;
 use crate::host::{CallContext, InstanceState, Pulse, RequestHead};
@@ -255,8 +254,7 @@ impl Instance {
         store.epoch_deadline_callback(|store| store.data().on_epoch());
         let end = {
             let mut life = pin!(self.live(&mut store));
-            let turn = Turn::default();
-            std::future::poll_fn(|cx| self.poll_life(life.as_mut(), &turn, cx)).await
+            std::future::poll_fn(|cx| self.poll_life(life.as_mut(), cx)).await
         };
         // The order matters: see the module's documentation.
         self.life.set(Life::Dead);
@@ -272,7 +270,6 @@ impl Instance {
     fn poll_life(
         &self,
         life: std::pin::Pin<&mut impl Future<Output = End>>,
-        turn: &Turn,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
         {
@@ -284,7 +281,7 @@ impl Instance {
         if let Some(why) = self.killed.get() {
             return Poll::Ready(End::Killed(why));
         }
-        let poll = turn.poll(life, cx);
+        let poll = life.poll(cx);
         if poll.is_pending() {
             self.pulse.on_pending();
         }

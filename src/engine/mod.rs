@@ -22,7 +22,6 @@ mod hop;
 mod instance;
 pub mod outcome;
 mod pool;
-mod turn;
 mod worker;
 
 pub use body::{BodyError, RequestBody, RequestLimit, ResponseBody};
