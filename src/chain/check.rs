@@ -69,7 +69,7 @@ fn check_role(
         (_, Role::None) => {
             let old = shape.exports.iter().find(|name| name.starts_with("wasi:http/incoming-handler@"));
             let help = match old {
-                Some(export) => format!("it exports `{export}` of WASI 0.2, which linkspan does not run yet"),
+                Some(export) => format!("it exports `{export}` of WASI 0.2, which linkspan does not run yet: build it for WASI 0.3"),
                 None => "a stage has the world `wasi:http/middleware` or `wasi:http/service`; \
                          `linkspan inspect` shows what a component exports"
                     .to_owned(),

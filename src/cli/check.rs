@@ -51,7 +51,7 @@ fn load_tls(plan: &Plan) -> (Vec<Option<Arc<ServerConfig>>>, Diagnostics) {
         let TlsFiles { certificate, key, certificate_span, key_span } = listener.tls.as_ref()?;
         crate::net::tls::load(certificate, key)
             .map_err(|error: TlsError| {
-                let span = if error.file() == Some(key) { *key_span } else { *certificate_span };
+                let span = if is_about_key(&error, key) { *key_span } else { *certificate_span };
                 diagnostics
                     .error(span, "the listener's certificate and key can't be used")
                     .label(error.to_string())
@@ -63,17 +63,30 @@ fn load_tls(plan: &Plan) -> (Vec<Option<Arc<ServerConfig>>>, Diagnostics) {
     (tls, diagnostics)
 }
 
+/// Whether the key is at fault: both keys of the table may name one file.
+fn is_about_key(error: &TlsError, key: &Path) -> bool {
+    match error {
+        TlsError::NoCertificate { .. } | TlsError::BadCertificate { .. } => false,
+        _ => error.file() == Some(key),
+    }
+}
+
+/// `1 error`, `2 errors`.
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Runs the command.
 pub(super) fn run(file: &Path, format: Format) -> Result<(), Failed> {
     let (found, summary) = match prepare(file, &Limiters::default()) {
         Ok(ready) => {
             let plan = &ready.generation.plan;
             let summary = format!(
-                "{}: {} pipelines, {} routes, {} listeners",
+                "{}: {}, {}, {}",
                 file.display(),
-                plan.pipelines.len(),
-                plan.routes.len(),
-                plan.listeners.len(),
+                counted(plan.pipelines.len(), "pipeline"),
+                counted(plan.routes.len(), "route"),
+                counted(plan.listeners.len(), "listener"),
             );
             (ready.warnings, Some(summary))
         }
@@ -90,6 +103,6 @@ pub(super) fn run(file: &Path, format: Format) -> Result<(), Failed> {
     }
     match summary {
         Some(_) => Ok(()),
-        None => Err(Failed::wrong(format!("{}: {} errors", file.display(), found.errors()))),
+        None => Err(Failed::wrong(format!("{}: {}", file.display(), counted(found.errors(), "error")))),
     }
 }

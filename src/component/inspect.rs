@@ -19,7 +19,10 @@ pub enum InspectError {
     /// The bytes are WebAssembly's text format.
     #[error("it is WebAssembly text, not binary")]
     Text,
-    /// The bytes are no valid WebAssembly.
+    /// The bytes don't begin as WebAssembly does.
+    #[error("it is not WebAssembly")]
+    NotWasm,
+    /// The bytes are no valid component.
     #[error("{0}")]
     Invalid(#[from] wasmparser::BinaryReaderError),
 }
@@ -148,6 +151,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, InspectError> {
     }
     if Parser::is_core_wasm(bytes) {
         return Err(InspectError::CoreModule);
+    }
+    if !bytes.starts_with(b"\0asm") {
+        return Err(InspectError::NotWasm);
     }
     Validator::new_with_features(WasmFeatures::all()).validate_all(bytes)?;
     let mut shape = Shape::default();

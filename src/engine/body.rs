@@ -179,8 +179,13 @@ pub enum BodyError {
 }
 
 /// A response's body that keeps its exchange alive until it ends.
+///
+/// It ends where its announced length does, unless trailers are announced too: the
+/// stream of a guest that was called synchronously has no end before its instance
+/// is called again.
 pub struct ResponseBody {
     inner: Option<WasiBody>,
+    announces_trailers: bool,
     instance: Rc<Instance>,
     exchange: Rc<Exchange>,
     /// Tells the guest that the response was sent.
@@ -190,11 +195,18 @@ pub struct ResponseBody {
 impl ResponseBody {
     pub(super) fn new(
         inner: WasiBody,
+        announces_trailers: bool,
         instance: Rc<Instance>,
         exchange: Rc<Exchange>,
         sent: oneshot::Sender<Result<(), Error>>,
     ) -> Self {
-        Self { inner: Some(inner), instance, exchange, sent: Some(sent) }
+        Self { inner: Some(inner), announces_trailers, instance, exchange, sent: Some(sent) }
+    }
+
+    /// Whether all that is to come has come.
+    fn is_complete(&self) -> bool {
+        let Some(inner) = &self.inner else { return true };
+        inner.is_end_stream() || (!self.announces_trailers && inner.size_hint().exact() == Some(0))
     }
 
     /// Gives everything back. `result` is what the guest learns of it.
@@ -243,6 +255,10 @@ impl Body for ResponseBody {
                         this.end(Err(Error::ConnectionTerminated));
                         return Poll::Ready(Some(Err(BodyError::Cut(why))));
                     }
+                    if this.is_complete() {
+                        this.end(Ok(()));
+                        return Poll::Ready(None);
+                    }
                     this.exchange.watch(cx.waker());
                     return Poll::Pending;
                 }
@@ -277,10 +293,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         // A body with an error still to tell is not at its end.
-        match &self.inner {
-            Some(inner) => self.broken().is_none() && inner.is_end_stream(),
-            None => true,
-        }
+        self.inner.is_none() || (self.broken().is_none() && self.is_complete())
     }
 
     fn size_hint(&self) -> SizeHint {

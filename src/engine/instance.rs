@@ -108,8 +108,9 @@ impl Instance {
     /// Whether it can take one more request now.
     pub fn has_room(&self) -> bool {
         let concurrent = self.exchanges.borrow().len() < self.segment.limits.concurrency;
-        let free = self.segment.lift != Lift::Async && self.calls.get() > 0;
-        self.life.get() == Life::Open && concurrent && !free
+        // A request in it would wait, and might die with what computes.
+        let busy = self.pulse.is_busy() || self.segment.lift != Lift::Async && self.calls.get() > 0;
+        self.life.get() == Life::Open && concurrent && !busy
     }
 
     /// Whether its guests are gone.
@@ -268,7 +269,7 @@ impl Instance {
 
     /// Polls the store's event loop from outside, where a kill is always seen.
     fn poll_life(
-        &self,
+        self: &Rc<Self>,
         life: std::pin::Pin<&mut impl Future<Output = End>>,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
@@ -281,9 +282,14 @@ impl Instance {
         if let Some(why) = self.killed.get() {
             return Poll::Ready(End::Killed(why));
         }
+        let was_busy = self.pulse.is_busy();
+        self.pulse.on_poll();
         let poll = life.poll(cx);
         if poll.is_pending() {
             self.pulse.on_pending();
+            if was_busy && !self.pulse.is_busy() {
+                self.on_room();
+            }
         }
         poll
     }
@@ -391,8 +397,9 @@ impl Instance {
         let response = response
             .into_http(store, result)
             .map_err(|error| Failure::InvalidResponse(reason(&error)))?;
+        let trailers = response.headers().contains_key(http::header::TRAILER);
         Ok(response.map(|body| {
-            ResponseBody::new(body, Rc::clone(self), Rc::clone(exchange), sent)
+            ResponseBody::new(body, trailers, Rc::clone(self), Rc::clone(exchange), sent)
         }))
     }
 

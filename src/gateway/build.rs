@@ -9,6 +9,7 @@ use super::router::Router;
 use crate::chain::check::{Position, check_stage};
 use crate::chain::compile::Blueprint;
 use crate::chain::{Composed, Member, Naming, PoolSize, Runtime, Segment, compose};
+use crate::component::inspect::InspectError;
 use crate::component::{Component, Digest, Lift, LoadError};
 use crate::config::Diagnostics;
 use crate::host::{Budget, Limiters, StageScope};
@@ -69,8 +70,11 @@ pub fn load_components(plan: &Plan, diagnostics: &mut Diagnostics) -> Components
             Ok(component) => component,
             Err(error) => {
                 let help = match &error {
-                    LoadError::Inspect { source: crate::component::inspect::InspectError::CoreModule, .. } => {
+                    LoadError::Inspect { source: InspectError::CoreModule, .. } => {
                         "make it a component, with `wasm-tools component new` or wit-component"
+                    }
+                    LoadError::Inspect { source: InspectError::Text, .. } => {
+                        "assemble it, with `wasm-tools parse`"
                     }
                     LoadError::TooLarge { .. } => "strip its debug information",
                     _ => "build it again, or correct the path",

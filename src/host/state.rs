@@ -4,8 +4,8 @@
 use http::HeaderName;
 use std::sync::Arc;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use super::next::CallContext;
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
@@ -39,23 +39,46 @@ pub struct Budget {
     pub cpu: Duration,
 }
 
-/// How a store's guests spend their time, seen from outside of the store.
+/// How long a store's guests have computed since all of them last waited, seen from
+/// outside of the store. Their neighbours' time on the worker is not theirs.
 #[derive(Debug, Default)]
 pub struct Pulse {
-    /// Ticks since a guest last waited.
-    busy_ticks: AtomicU32,
-    /// A guest was interrupted by the tick and not resumed yet.
-    interrupted: AtomicBool,
+    /// Microseconds, in the polls before the current one.
+    computed: AtomicU64,
+    /// When the current poll began.
+    polled: AtomicU64,
+    /// Guests that left their turn to others and were not resumed yet.
+    yielding: AtomicU32,
 }
 
 impl Pulse {
-    /// Says that the store's event loop has nothing to do: all guests wait,
-    /// unless one was just interrupted by a tick.
-    pub fn on_pending(&self) {
-        if !self.interrupted.swap(false, Ordering::Relaxed) {
-            self.busy_ticks.store(0, Ordering::Relaxed);
-        }
+    /// Says that the store's event loop gets a turn.
+    pub fn on_poll(&self) {
+        self.polled.store(now(), Ordering::Relaxed);
     }
+
+    /// Says that the store's event loop has nothing to do: all guests wait, but for
+    /// those that were interrupted by a tick.
+    pub fn on_pending(&self) {
+        let computed = if self.is_busy() { self.computed() } else { 0 };
+        self.computed.store(computed, Ordering::Relaxed);
+    }
+
+    /// Whether a guest computes for longer than a tick, and does not wait.
+    pub fn is_busy(&self) -> bool {
+        self.yielding.load(Ordering::Relaxed) > 0
+    }
+
+    fn computed(&self) -> u64 {
+        let current = now().saturating_sub(self.polled.load(Ordering::Relaxed));
+        self.computed.load(Ordering::Relaxed) + current
+    }
+}
+
+/// Microseconds since the process first asked.
+fn now() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The error of a guest that computed for longer than it may.
@@ -101,14 +124,18 @@ impl InstanceState {
     /// Called by the store at each tick that meets a guest computing: lets its
     /// neighbours on the worker run, or ends it.
     pub fn on_epoch(&self) -> wasmtime::Result<UpdateDeadline> {
-        let busy = self.pulse.busy_ticks.fetch_add(1, Ordering::Relaxed) + 1;
-        self.pulse.interrupted.store(true, Ordering::Relaxed);
-        if EPOCH_TICK.saturating_mul(busy) > self.budget.cpu {
+        let computed = Duration::from_micros(self.pulse.computed());
+        if computed > self.budget.cpu.max(EPOCH_TICK) {
             return Err(CpuBudgetExceeded(self.budget.cpu).into());
         }
+        let pulse = Arc::clone(&self.pulse);
         // Not `Yield`, which wakes its task at once: tokio would come back to it
         // dozens of times before it looks at a socket again.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(async move {
+            pulse.yielding.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            pulse.yielding.fetch_sub(1, Ordering::Relaxed);
+        })))
     }
 
     /// Notes that the host started `task`.

@@ -3,7 +3,7 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Answer, Chain, Client, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time, request, run,
+    Answer, Chain, Client, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time, request, run, soon,
 };
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
@@ -240,9 +240,7 @@ chain_test! {
                         let answer = client.get("/fault-service", &[("x-fault", fault)]).await.ok();
                         assert_eq!(answer.text(), "ok");
                         // Another request in the instance would die with it.
-                        while gateway.count(died) == before {
-                            tokio::time::sleep(5 * MS).await;
-                        }
+                        soon(fault, || gateway.count(died) > before).await;
                         client.get("/fault-service", &[]).await.ok();
                         client.get("/neighbour", &[]).await.ok();
                     }

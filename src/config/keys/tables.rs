@@ -19,13 +19,7 @@ const fn key(
     example: &'static str,
     doc: &'static str,
 ) -> Key {
-    Key {
-        name,
-        kind,
-        presence,
-        example,
-        doc,
-    }
+    Key { name, kind, presence, example, doc }
 }
 
 const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
@@ -36,36 +30,12 @@ const fn optional(name: &'static str, kind: Kind, example: &'static str, doc: &'
     key(name, kind, Presence::Optional, example, doc)
 }
 
-const fn count(
-    name: &'static str,
-    default: &'static str,
-    min: u64,
-    max: u64,
-    doc: &'static str,
-) -> Key {
-    key(
-        name,
-        Kind::Count { min, max },
-        Presence::Default,
-        default,
-        doc,
-    )
+const fn count(name: &'static str, default: &'static str, min: u64, max: u64, doc: &'static str) -> Key {
+    key(name, Kind::Count { min, max }, Presence::Default, default, doc)
 }
 
-const fn size(
-    name: &'static str,
-    default: &'static str,
-    min: u64,
-    max: u64,
-    doc: &'static str,
-) -> Key {
-    key(
-        name,
-        Kind::Size { min, max },
-        Presence::Default,
-        default,
-        doc,
-    )
+const fn size(name: &'static str, default: &'static str, min: u64, max: u64, doc: &'static str) -> Key {
+    key(name, Kind::Size { min, max }, Presence::Default, default, doc)
 }
 
 const fn time(
@@ -75,13 +45,7 @@ const fn time(
     max: Duration,
     doc: &'static str,
 ) -> Key {
-    key(
-        name,
-        Kind::Duration { min, max },
-        Presence::Default,
-        default,
-        doc,
-    )
+    key(name, Kind::Duration { min, max }, Presence::Default, default, doc)
 }
 
 const fn permission(name: &'static str, doc: &'static str) -> Key {
@@ -94,53 +58,29 @@ pub static ROOT: Table = Table {
     title: "the file",
     doc: "Configuration of a linkspan gateway.",
     keys: &[
-        optional(
-            "gateway",
-            Kind::Table(&GATEWAY),
-            "{ workers = 2 }",
-            "The process.",
-        ),
-        optional(
-            "limits",
-            Kind::Table(&LIMITS),
-            "{ connections = 10000 }",
-            "Bounds of the whole process.",
-        ),
+        optional("gateway", Kind::Table(&GATEWAY), "{ workers = 2 }", "The process."),
+        optional("limits", Kind::Table(&LIMITS), "{ connections = 10000 }", "Bounds of the whole process."),
         optional(
             "listeners",
-            Kind::List {
-                item: &Kind::Table(&LISTENER),
-                min: 0,
-                max: 64,
-            },
+            Kind::List { item: &Kind::Table(&LISTENER), min: 0, max: 64 },
             "[{ address = \"127.0.0.1:8080\" }]",
             "Addresses on which requests are accepted; at least one.",
         ),
         optional(
             "components",
-            Kind::Named {
-                table: &COMPONENT,
-                max: 1000,
-            },
+            Kind::Named { table: &COMPONENT, max: 1000 },
             "{ hello = { path = \"hello.wasm\" } }",
             "WebAssembly components by name (kebab case, at most 64 characters).",
         ),
         optional(
             "pipelines",
-            Kind::Named {
-                table: &PIPELINE,
-                max: 1000,
-            },
+            Kind::Named { table: &PIPELINE, max: 1000 },
             "{ edge = { service = { component = \"hello\" } } }",
             "Pipelines by name (kebab case, at most 64 characters); at least one.",
         ),
         optional(
             "routes",
-            Kind::List {
-                item: &Kind::Table(&ROUTE),
-                min: 0,
-                max: 10_000,
-            },
+            Kind::List { item: &Kind::Table(&ROUTE), min: 0, max: 10_000 },
             "[{ pipeline = \"edge\" }]",
             "Which requests go to which pipeline; at least one. The most specific route wins: an exact host before a \
              wildcard before none, then the longest path, then a route with methods before one without.",
@@ -168,20 +108,8 @@ pub static LIMITS: Table = Table {
     doc: "Bounds of the whole process.",
     keys: &[
         count("connections", "10000", 1, 1_000_000, "Open connections."),
-        count(
-            "handshakes",
-            "256",
-            1,
-            100_000,
-            "TLS handshakes under way at once.",
-        ),
-        time(
-            "handshake-timeout",
-            "10s",
-            MS,
-            MINUTE,
-            "Longest TLS handshake.",
-        ),
+        count("handshakes", "256", 1, 100_000, "TLS handshakes under way at once."),
+        time("handshake-timeout", "10s", MS, MINUTE, "Longest TLS handshake."),
         time(
             "header-read-timeout",
             "10s",
@@ -189,13 +117,7 @@ pub static LIMITS: Table = Table {
             HOUR,
             "HTTP/1: longest time to receive the head of a request.",
         ),
-        time(
-            "idle-timeout",
-            "75s",
-            MS,
-            HOUR,
-            "How long a kept-alive connection may stay without a request.",
-        ),
+        time("idle-timeout", "75s", MS, HOUR, "How long a kept-alive connection may stay without a request."),
         size(
             "header-size",
             "64KiB",
@@ -203,27 +125,9 @@ pub static LIMITS: Table = Table {
             MIB,
             "Head of a request: the buffer of HTTP/1, the largest header list of HTTP/2.",
         ),
-        count(
-            "header-count",
-            "100",
-            1,
-            1000,
-            "Header fields of a request.",
-        ),
-        size(
-            "uri-size",
-            "8KiB",
-            64,
-            64 * KIB,
-            "Target of a request; at most `header-size`.",
-        ),
-        count(
-            "streams",
-            "128",
-            1,
-            10_000,
-            "HTTP/2 streams at once on one connection.",
-        ),
+        count("header-count", "100", 1, 1000, "Header fields of a request."),
+        size("uri-size", "8KiB", 64, 64 * KIB, "Target of a request; at most `header-size`."),
+        count("streams", "128", 1, 10_000, "HTTP/2 streams at once on one connection."),
         time(
             "shutdown-timeout",
             "30s",
@@ -231,13 +135,7 @@ pub static LIMITS: Table = Table {
             HOUR,
             "How long requests may take to finish on SIGTERM.",
         ),
-        count(
-            "instances",
-            "4000",
-            1,
-            100_000,
-            "Instances of all pipelines and workers together.",
-        ),
+        count("instances", "4000", 1, 100_000, "Instances of all pipelines and workers together."),
         count(
             "rate-limit-keys",
             "65536",
@@ -333,20 +231,11 @@ pub static PIPELINE: Table = Table {
         ),
         optional(
             "stages",
-            Kind::List {
-                item: &Kind::Table(&STAGE),
-                min: 0,
-                max: MAX_MIDDLEWARE,
-            },
+            Kind::List { item: &Kind::Table(&STAGE), min: 0, max: MAX_MIDDLEWARE },
             "[{ component = \"request-id\" }]",
             "Middleware in the order in which a request meets it, at most 16.",
         ),
-        required(
-            "service",
-            Kind::Table(&STAGE),
-            "{ component = \"hello\" }",
-            "The service that answers.",
-        ),
+        required("service", Kind::Table(&STAGE), "{ component = \"hello\" }", "The service that answers."),
         optional(
             "limits",
             Kind::Table(&PIPELINE_LIMITS),
@@ -369,56 +258,14 @@ pub static PIPELINE_LIMITS: Table = Table {
             HOUR,
             "From the head of the request to the head of the response; then 504.",
         ),
-        time(
-            "body-idle-timeout",
-            "60s",
-            MS,
-            HOUR,
-            "Longest pause in a body, in either direction.",
-        ),
-        time(
-            "cpu",
-            "1s",
-            MS,
-            MINUTE,
-            "Longest computation without waiting.",
-        ),
-        time(
-            "linger",
-            "2s",
-            Duration::ZERO,
-            HOUR,
-            "How long work left behind may go on after the response.",
-        ),
-        size(
-            "request-body",
-            "64MiB",
-            0,
-            1024 * GIB,
-            "Body of a request; a larger one is answered 413.",
-        ),
+        time("body-idle-timeout", "60s", MS, HOUR, "Longest pause in a body, in either direction."),
+        time("cpu", "1s", MS, MINUTE, "Longest computation without waiting."),
+        time("linger", "2s", Duration::ZERO, HOUR, "How long work left behind may go on after the response."),
+        size("request-body", "64MiB", 0, 1024 * GIB, "Body of a request; a larger one is answered 413."),
         count("instances", "64", 1, 1000, "Instances per worker."),
-        count(
-            "concurrency",
-            "32",
-            1,
-            1000,
-            "Requests at once in one instance, for async guests.",
-        ),
-        count(
-            "reuse",
-            "10000",
-            1,
-            1_000_000,
-            "Requests after which an instance is replaced.",
-        ),
-        time(
-            "instance-idle-timeout",
-            "60s",
-            MS,
-            DAY,
-            "How long an instance may stay without a request.",
-        ),
+        count("concurrency", "32", 1, 1000, "Requests at once in one instance, for async guests."),
+        count("reuse", "10000", 1, 1_000_000, "Requests after which an instance is replaced."),
+        time("instance-idle-timeout", "60s", MS, DAY, "How long an instance may stay without a request."),
         count(
             "queue",
             "256",
@@ -426,13 +273,7 @@ pub static PIPELINE_LIMITS: Table = Table {
             100_000,
             "Requests waiting for an instance, per worker; one more is answered 503.",
         ),
-        time(
-            "queue-timeout",
-            "5s",
-            MS,
-            HOUR,
-            "How long a request may wait for an instance; then 503.",
-        ),
+        time("queue-timeout", "5s", MS, HOUR, "How long a request may wait for an instance; then 503."),
     ],
 };
 
@@ -470,12 +311,7 @@ pub static STAGE: Table = Table {
     title: "a stage",
     doc: "A component at its place in a pipeline.",
     keys: &[
-        required(
-            "component",
-            Kind::Text(TextForm::Component),
-            "\"hello\"",
-            "A name under `components`.",
-        ),
+        required("component", Kind::Text(TextForm::Component), "\"hello\"", "A name under `components`."),
         optional(
             "config",
             Kind::Settings,
@@ -489,12 +325,7 @@ pub static STAGE: Table = Table {
             "{ clocks = true }",
             "What the stage may use. Default: nothing.",
         ),
-        optional(
-            "limits",
-            Kind::Table(&STAGE_LIMITS),
-            "{ memory = \"64MiB\" }",
-            "Bounds of one instance.",
-        ),
+        optional("limits", Kind::Table(&STAGE_LIMITS), "{ memory = \"64MiB\" }", "Bounds of one instance."),
         optional(
             "link",
             Kind::Text(TextForm::OneOf(LINKS)),
@@ -544,11 +375,7 @@ pub static GRANT: Table = Table {
         ),
         optional(
             "egress",
-            Kind::List {
-                item: &Kind::Text(TextForm::Origin),
-                min: 0,
-                max: 64,
-            },
+            Kind::List { item: &Kind::Text(TextForm::Origin), min: 0, max: 64 },
             "[\"https://api.example.com\"]",
             "Origins to which the stage may send requests; `https://*.example.com` means all hosts below the domain.",
         ),
@@ -562,13 +389,7 @@ pub static STAGE_LIMITS: Table = Table {
     doc: "Bounds of one instance of a stage.",
     keys: &[
         size("memory", "64MiB", 64 * KIB, 4 * GIB, "Each linear memory."),
-        count(
-            "table-elements",
-            "20000",
-            1,
-            10_000_000,
-            "Elements of each table.",
-        ),
+        count("table-elements", "20000", 1, 10_000_000, "Elements of each table."),
     ],
 };
 
@@ -593,19 +414,10 @@ pub static ROUTE: Table = Table {
         ),
         optional(
             "methods",
-            Kind::List {
-                item: &Kind::Text(TextForm::Method),
-                min: 1,
-                max: 32,
-            },
+            Kind::List { item: &Kind::Text(TextForm::Method), min: 1, max: 32 },
             "[\"GET\", \"POST\"]",
             "Request methods. Default: all.",
         ),
-        required(
-            "pipeline",
-            Kind::Text(TextForm::Pipeline),
-            "\"edge\"",
-            "A name under `pipelines`.",
-        ),
+        required("pipeline", Kind::Text(TextForm::Pipeline), "\"edge\"", "A name under `pipelines`."),
     ],
 };

@@ -141,7 +141,7 @@ impl Lowering<'_> {
                 self.diagnostics
                     .error(fields.span_of(key), format!("`{key}` needs a stage with a store of its own"))
                     .label("this stage is linked statically")
-                    .help("add `link = \"dynamic\"` to the stage");
+                    .help("link the stage with `link = \"dynamic\"`");
             }
         }
     }

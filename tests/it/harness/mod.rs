@@ -59,3 +59,12 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(10 * MS);
     }
 }
+
+/// The same, while the test's clients go on.
+pub async fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < SOON, "not in time: {what}");
+        tokio::time::sleep(5 * MS).await;
+    }
+}

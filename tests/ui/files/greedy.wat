@@ -1,0 +1,18 @@
+;; A middleware that imports everything that needs a grant, one grant for two of its imports.
+(component
+  (import "wasi:clocks/monotonic-clock@0.3.0" (instance))
+  (import "wasi:clocks/system-clock@0.3.0" (instance))
+  (import "wasi:random/random@0.3.1" (instance))
+  (import "wasi:cli/environment@0.3.0" (instance))
+  (import "wasi:cli/stdout@0.3.0" (instance))
+  (import "wasi:http/client@0.3.0" (instance))
+  (import "wasi:http/types@0.3.0" (instance))
+  (import "wasi:http/handler@0.3.0" (instance $next (export "handle" (func))))
+  (core func $lowered (canon lower (func $next "handle")))
+  (core module $code
+    (import "wasi:http/handler@0.3.0" "handle" (func $next))
+    (func (export "handle") call $next))
+  (core instance $core (instantiate $code
+    (with "wasi:http/handler@0.3.0" (instance (export "handle" (func $lowered))))))
+  (func $handle (canon lift (core func $core "handle")))
+  (instance (export "wasi:http/handler@0.3.0") (export "handle" (func $handle))))
