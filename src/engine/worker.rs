@@ -64,6 +64,8 @@ impl Worker {
                 for pool in pools {
                     pool.on_tick();
                 }
+                // A pool of a segment that no generation has, and no instance is in.
+                worker.pools.borrow_mut().retain(|_, pool| !pool.is_over());
             }
         });
         worker
@@ -75,11 +77,13 @@ impl Worker {
     }
 
     /// The pool of `segment` on this worker.
-    pub fn pool(&self, segment: &Arc<Segment>) -> Rc<Pool> {
+    pub(super) fn pool(&self, segment: &Arc<Segment>, in_use: &Arc<()>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
         let pool = pools
             .entry(segment.id)
-            .or_insert_with(|| Pool::new(Arc::clone(segment), self.clock.clone()));
+            .or_insert_with(|| {
+                Pool::new(Arc::clone(segment), Arc::downgrade(in_use), self.clock.clone())
+            });
         Rc::clone(pool)
     }
 }
