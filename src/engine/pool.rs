@@ -10,6 +10,7 @@ use super::instance::{Instance, Job};
 use super::outcome::Failure;
 use super::worker::{Clock, ticks};
 use crate::chain::Segment;
+use crate::telemetry::PipelineMetrics;
 use crate::host::{CallContext, RequestHead};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -40,6 +41,7 @@ pub struct Pool {
     segment: Arc<Segment>,
     /// Gone when no generation has the segment any more.
     in_use: Weak<()>,
+    pub(super) metrics: Arc<PipelineMetrics>,
     clock: Clock,
     live: RefCell<Vec<Rc<Instance>>>,
     /// Instances that may have room, the most recently used last.
@@ -56,10 +58,16 @@ pub struct Pool {
 const REPLACE_EVERY: u64 = 5;
 
 impl Pool {
-    pub(super) fn new(segment: Arc<Segment>, in_use: Weak<()>, clock: Clock) -> Rc<Self> {
+    pub(super) fn new(
+        segment: Arc<Segment>,
+        in_use: Weak<()>,
+        clock: Clock,
+        metrics: Arc<PipelineMetrics>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             segment,
             in_use,
+            metrics,
             clock,
             live: RefCell::default(),
             ready: RefCell::default(),
@@ -161,6 +169,7 @@ impl Pool {
         let instance = Instance::spawn(&self.segment, self);
         self.live.borrow_mut().push(Rc::clone(&instance));
         self.made.set(self.made.get() + 1);
+        self.metrics.instance_made();
         instance
     }
 
@@ -261,6 +270,7 @@ impl Pool {
             waiter.job.exchange.fail(Failure::Capacity);
         }
         self.serve_waiting();
+        self.metrics.set_warm(self.live.borrow().len());
     }
 
     /// Whether nobody will call any more, and nothing runs.

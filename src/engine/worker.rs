@@ -3,6 +3,7 @@
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
+use crate::telemetry::Metrics;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -39,16 +40,19 @@ thread_local! {
 /// The pools of one worker thread. Not `Send`: a request never leaves its thread.
 pub struct Worker {
     clock: Clock,
+    number: usize,
+    metrics: Arc<Metrics>,
     pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
 }
 
 impl Worker {
-    /// Makes the worker of this thread and starts its clock.
+    /// Makes the worker of this thread, the `number`th, and starts its clock.
     ///
     /// # Panics
     /// Outside of a tokio `LocalSet`, which the pools need.
-    pub fn start() -> Rc<Self> {
-        let worker = Rc::new(Self { clock: Clock::default(), pools: RefCell::default() });
+    pub fn start(number: usize, metrics: Arc<Metrics>) -> Rc<Self> {
+        let pools = RefCell::default();
+        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
         tokio::task::spawn_local(async move {
@@ -82,7 +86,8 @@ impl Worker {
         let pool = pools
             .entry(segment.id)
             .or_insert_with(|| {
-                Pool::new(Arc::clone(segment), Arc::downgrade(in_use), self.clock.clone())
+                let metrics = self.metrics.pipeline(&segment.pipeline, self.number);
+                Pool::new(Arc::clone(segment), Arc::downgrade(in_use), self.clock.clone(), metrics)
             });
         Rc::clone(pool)
     }

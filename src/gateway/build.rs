@@ -59,9 +59,7 @@ impl Workshop {
 pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnostics> {
     let Inputs { plan, components, tls } = inputs;
     let mut diagnostics = plan.diagnostics();
-    for pipeline in &plan.pipelines {
-        check_pipeline(pipeline, components, &mut diagnostics);
-    }
+    check_pipelines(inputs, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
@@ -106,6 +104,13 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         pipelines,
         cut: AtomicBool::new(false),
     })
+}
+
+/// Checks every stage whose component could be read.
+pub fn check_pipelines(inputs: &Inputs, diagnostics: &mut Diagnostics) {
+    for pipeline in &inputs.plan.pipelines {
+        check_pipeline(pipeline, &inputs.components, diagnostics);
+    }
 }
 
 fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mut Diagnostics) {

@@ -238,8 +238,9 @@ impl Control {
     }
 
     /// Forgets replaced generations whose last request ended, and cuts what is left
-    /// of those that were given enough time. Called about once a second.
-    pub fn look_after_retired(&self) {
+    /// of those that were given enough time. Returns how many there still are. Called
+    /// several times a second.
+    pub fn look_after_retired(&self) -> usize {
         let mut state = self.lock();
         let live = self.live.load();
         state.retired.retain_mut(|retired| {
@@ -262,6 +263,7 @@ impl Control {
             }
             true
         });
+        state.retired.len()
     }
 
     /// What is live, what still retires, and what was tried, for the admin listener.

@@ -41,6 +41,14 @@ impl Watch {
         self.last.clone_from(&self.loaded);
     }
 
+    /// Files may have become others; those that were there keep their look.
+    pub fn loaded_others(&mut self, files: &[PathBuf]) {
+        let known = |file: &PathBuf| self.loaded.iter().find(|(path, _)| path == file).map(|(_, look)| *look);
+        let looks = files.iter().map(|file| (file.clone(), known(file).unwrap_or_else(|| look(file))));
+        self.loaded = looks.collect();
+        self.last.clone_from(&self.loaded);
+    }
+
     /// Whether `files` changed since they were loaded, and look as they did at the
     /// last call.
     pub fn has_settled_change(&mut self, files: &[PathBuf]) -> bool {
