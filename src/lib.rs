@@ -7,6 +7,7 @@
 //! The library is the product; the `linkspan` binary is a thin shell around
 //! [`cli`]. ARCHITECTURE.md says what lives where and what never happens.
 
+pub mod admin;
 pub mod chain;
 pub mod cli;
 pub mod component;
@@ -17,3 +18,4 @@ pub mod host;
 pub mod http;
 pub mod net;
 pub mod plan;
+pub mod telemetry;

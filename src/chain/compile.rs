@@ -6,14 +6,15 @@
 //! instantiation costs microseconds, and running out is an error that the engine
 //! room turns into waiting, never a growing process.
 
+use super::cache::Cache;
 use super::compose::{Composed, stage_of};
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
 use crate::host::{self, Budget, InstanceState, Next, Scope};
 use crate::plan::PipelineLimits;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
@@ -70,12 +71,10 @@ impl PoolSize {
     }
 }
 
-/// Wasmtime's engine, and its clock.
+/// Wasmtime's engine, with linkspan's choices.
 #[derive(Clone)]
 pub struct Runtime {
     engine: wasmtime::Engine,
-    /// Dropping the last one ends the clock's thread.
-    _alive: Arc<()>,
 }
 
 /// Why there is no engine or no segment.
@@ -109,9 +108,8 @@ impl Runtime {
             .memory_guard_size(64 << 10)
             .allocation_strategy(pool(segments, instances));
         let engine = wasmtime::Engine::new(&config)?;
-        let alive = Arc::new(());
-        tick(engine.weak(), Arc::downgrade(&alive))?;
-        Ok(Self { engine, _alive: alive })
+        advance_epoch_of(&engine)?;
+        Ok(Self { engine })
     }
 
     /// Wasmtime's engine.
@@ -154,20 +152,26 @@ fn pool(segments: &[PoolSize], instances: u32) -> wasmtime::PoolingAllocationCon
     pool
 }
 
-/// Starts the thread that advances the epoch until `alive` is gone.
-fn tick(engine: wasmtime::EngineWeak, alive: Weak<()>) -> Result<(), RuntimeError> {
-    let clock = move || {
-        while alive.strong_count() > 0 {
+/// Engines whose epoch the process's clock advances. Those that are gone are
+/// forgotten at the next tick.
+static CLOCKED: Mutex<Vec<wasmtime::EngineWeak>> = Mutex::new(Vec::new());
+
+/// Lets the process's clock advance the epoch of `engine`; the first call starts its
+/// thread.
+fn advance_epoch_of(engine: &wasmtime::Engine) -> Result<(), RuntimeError> {
+    static STARTED: Once = Once::new();
+    CLOCKED.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
+    let mut result = Ok(());
+    STARTED.call_once(|| {
+        let clock = || loop {
             std::thread::sleep(EPOCH_TICK);
-            let Some(engine) = engine.upgrade() else { return };
-            engine.increment_epoch();
-        }
-    };
-    std::thread::Builder::new()
-        .name("linkspan-epoch".to_owned())
-        .spawn(clock)
-        .map_err(wasmtime::Error::from)?;
-    Ok(())
+            let mut clocked = CLOCKED.lock().unwrap_or_else(PoisonError::into_inner);
+            clocked.retain(|engine| engine.upgrade().map(|e| e.increment_epoch()).is_some());
+        };
+        let thread = std::thread::Builder::new().name("linkspan-epoch".to_owned());
+        result = thread.spawn(clock).map(drop);
+    });
+    Ok(result.map_err(wasmtime::Error::from)?)
 }
 
 /// A number that no other segment of this process has.
@@ -193,6 +197,8 @@ pub struct Segment {
     pub fresh: bool,
     /// Its last stage calls the next segment through the host.
     pub links_on: bool,
+    /// What is still in it is cut off: its generation was replaced too long ago.
+    cut: AtomicBool,
     pre: ServicePre<InstanceState>,
     places: Vec<(Range<usize>, Vec<usize>)>,
 }
@@ -230,11 +236,12 @@ impl Segment {
         runtime: &Runtime,
         composed: Composed,
         blueprint: Blueprint,
+        cache: &Cache,
     ) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Blueprint { pipeline, budget, limits, lift, scopes, fresh, next } = blueprint;
         let links_on = next.is_some();
-        let component = wasmtime::component::Component::new(runtime.engine(), &composed.bytes)?;
+        let component = cache.compile(runtime.engine(), &composed.bytes)?;
         let mut linker = Linker::new(runtime.engine());
         let lookup = |name: &str| {
             stage_of(name)
@@ -253,9 +260,20 @@ impl Segment {
             scopes,
             fresh,
             links_on,
+            cut: AtomicBool::new(false),
             pre,
             places: composed.places,
         })
+    }
+
+    /// Ends everything that is still in it, on all workers, within a tick.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Segment::cut`] was called.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Ready to be instantiated.

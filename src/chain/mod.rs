@@ -5,9 +5,11 @@
 //! component ready to be instantiated. Called by `gateway::build` and by the
 //! commands that look at pipelines; never on the path of a request.
 
+pub mod cache;
 pub mod check;
 pub mod compile;
 pub mod compose;
 
+pub use cache::Cache;
 pub use compile::{PoolSize, Runtime, RuntimeError, Segment};
 pub use compose::{ComposeError, Composed, Member, Naming, compose};

@@ -8,11 +8,12 @@
 
 use super::Failed;
 use crate::chain::compile::Blueprint;
-use crate::chain::{Member, Naming, PoolSize, Runtime, Segment, compose};
-use crate::component::{Component, Lift};
+use crate::chain::{Cache, Member, Naming, PoolSize, Runtime, Segment, compose};
+use crate::component::{Component, Digest, Lift};
 use crate::engine::{ChainRequest, Hop, RequestBody, Worker};
 use crate::host::{Budget, RequestHead};
 use crate::plan::{OnFailure, PipelineLimits};
+use crate::telemetry::Metrics;
 use clap::{Args, Subcommand};
 use http_body_util::BodyExt as _;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,7 @@ async fn measure(hops: &Hops) -> Result<Vec<Row>, Failed> {
     depths.push(0);
     depths.sort_unstable();
     depths.dedup();
-    let worker = Worker::start();
+    let worker = Worker::start(0, Metrics::new());
     let chains = chains(&hops.components, &depths, hops.link)?;
     let mut rows: Vec<_> = chains
         .into_iter()
@@ -175,8 +176,15 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             fresh: false,
             next: next.as_ref().map(Hop::as_next),
         };
-        let segment = Arc::new(Segment::compile(runtime, composed, blueprint).map_err(Failed::wrong)?);
-        next = Some(Arc::new(Hop { segment, on_failure: OnFailure::Fail, breaker: None, next }));
+        let segment = Arc::new(Segment::compile(runtime, composed, blueprint, &Cache::default()).map_err(Failed::wrong)?);
+        next = Some(Arc::new(Hop {
+            identity: Digest([0; 32]),
+            segment,
+            on_failure: OnFailure::Fail,
+            breaker: None,
+            next,
+            in_use: Arc::default(),
+        }));
     }
     next.ok_or_else(|| Failed::wrong("a chain ends in a service"))
 }

@@ -5,7 +5,8 @@ use super::Failed;
 use crate::chain::Naming;
 use crate::component::{Digest, Interface};
 use crate::config::Diagnostics;
-use crate::gateway::build::{Components, compose_stages, load_components};
+use crate::gateway::build::compose_stages;
+use crate::gateway::inputs::{Components, Shapes, load_components};
 use crate::host::{Offer, Reach};
 use crate::plan::Pipeline;
 use std::path::Path;
@@ -20,7 +21,7 @@ pub(super) fn run(file: &Path, name: &str, output: &Path, portable: bool) -> Res
     };
     let pipeline = plan.pipeline(index);
     let mut diagnostics = plan.diagnostics();
-    let components = load_components(&plan, &mut diagnostics);
+    let components = load_components(&plan, &Shapes::default(), &mut diagnostics);
     let naming = match portable {
         true => {
             check_portable(pipeline, &components, &mut diagnostics);

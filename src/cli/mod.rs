@@ -12,7 +12,10 @@
 mod bench;
 mod check;
 mod compose;
+mod front;
 mod inspect;
+mod operate;
+mod prepare;
 mod serve;
 
 use clap::{Parser, Subcommand};

@@ -1,21 +1,27 @@
-//! `linkspan serve`: build everything, bind everything, then serve until a signal.
+//! `linkspan serve`: build everything, bind everything, then serve until a signal,
+//! and let the configuration change meanwhile.
 
 use super::Failed;
-use super::check::{Ready, prepare};
+use super::front::{Front, net_limits};
+use super::operate::{Commands, Operator};
+use super::prepare::{TlsSettings, gather};
+use crate::chain::Cache;
+use crate::config::Diagnostics;
 use crate::engine::Worker;
 use crate::gateway::build::segments;
-use crate::gateway::{Generation, Live};
-use crate::host::Limiters;
+use crate::gateway::{Control, Generation, Inputs, Live, Workshop, build};
+use crate::http::record::Recorder;
 use crate::http::service::Service;
-use crate::net::{Capacity, Cut, Endpoint, NetLimits, Shutdown, Signals, bind, serve_worker, shutdown};
-use crate::plan::GatewayLimits;
+use crate::net::{Capacity, Cut, Endpoint, EndpointChange, NetLimits, Shutdown, serve_worker, shutdown};
+use crate::plan::Plan;
+use crate::telemetry::{AccessLog, Metrics};
 use std::io::IsTerminal as _;
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -30,49 +36,54 @@ pub enum LogFormat {
 /// Runs the command.
 pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
     start_log(log_format);
-    let limiters = Limiters::default();
-    let Ready { generation, tls, warnings } = prepare(file, &limiters).map_err(Failed::wrong)?;
-    eprint!("{warnings}");
+    let settings = Arc::new(TlsSettings::default());
+    let (workshop, inputs, generation) = first_generation(file, &settings)?;
     let plan = generation.plan.clone();
-    let workers = plan.workers.get();
     let (trigger, stop) = shutdown::channel();
+    let commands = Commands::default();
     // Before anything is announced: who sees the address may send a signal.
-    let signals = take_signals(trigger)?;
+    let operator = Operator::start(trigger.clone(), plan.gateway.drain_delay, commands.clone())?;
 
-    // Everything is bound before anything is served, so that a taken address is
-    // an error at the start.
-    let mut endpoints: Vec<Vec<Endpoint>> = (0..workers).map(|_| Vec::new()).collect();
-    for (listener, tls) in plan.listeners.iter().zip(tls) {
-        let sockets = bind(listener.address, workers).map_err(Failed::system)?;
-        let address = local_address(&sockets, listener.address);
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        tracing::info!(%address, scheme, workers, "listening");
-        let name: Arc<str> = address.to_string().into();
-        for (worker, socket) in endpoints.iter_mut().zip(sockets) {
-            worker.push(Endpoint { name: Arc::clone(&name), socket, tls: tls.clone() });
-        }
-    }
+    let metrics = Metrics::new();
+    metrics.set_generation(generation.number);
+    let access = open_access_log(&plan, &metrics)?;
     announce(&generation);
-
     let live = Arc::new(Live::new(generation));
+    let mut front = Front::new(&plan, Arc::clone(&live))?;
+    let endpoints = front.listen(&plan)?;
     let limits = net_limits(&plan.limits);
     let capacity = Capacity::new(&limits);
+    let open = capacity.clone();
+    metrics.set_connections(move || open.open_connections());
     let threads: Vec<_> = endpoints
         .into_iter()
         .enumerate()
         .map(|(number, endpoints)| {
-            let (live, limits) = (Arc::clone(&live), limits.clone());
-            let (capacity, stop) = (capacity.clone(), stop.clone());
-            start_worker(number, endpoints, limits, capacity, live, stop)
+            Thread {
+                number,
+                endpoints,
+                changes: front.changes(number),
+                limits: limits.clone(),
+                capacity: capacity.clone(),
+                live: Arc::clone(&live),
+                metrics: Arc::clone(&metrics),
+                access: access.clone(),
+                stop: stop.clone(),
+            }
+            .start()
         })
         .collect::<Result<_, _>>()?;
-    signals.wait_for_first()?;
-    let mut cut = Cut::default();
-    for thread in threads {
-        match thread.join() {
-            Ok(result) => cut += result.map_err(|error| Failed::system(format!("a worker stopped: {error}")))?,
-            Err(_) => return Err(Failed::system("a worker panicked; this is a defect of linkspan")),
-        }
+    let offer = front.take_over_and_offer(&plan, &trigger)?;
+    let gather: crate::gateway::control::Gather =
+        Box::new(move |file, workshop| gather(file, workshop, &settings));
+    let control = Control::new(live, workshop, inputs, gather, front.into_prepare());
+    let admin = operator.serve(Arc::new(control), metrics, access.clone(), stop)?;
+    let cut = wait_for_workers(threads)?;
+    drop((admin, offer));
+    if let Some(access) = access
+        && !access.close(Duration::from_secs(5))
+    {
+        tracing::warn!("the access log could not be written to its end");
     }
     match cut.requests {
         0 => {
@@ -81,6 +92,29 @@ pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
         }
         requests => Err(Failed::cut(format!("stopped; {requests} requests did not finish in time and were cut off"))),
     }
+}
+
+/// Reads and builds what `file` describes, before anything is bound.
+fn first_generation(
+    file: &Path,
+    settings: &TlsSettings,
+) -> Result<(Arc<Workshop>, Inputs, Generation), Failed> {
+    let mut workshop = Workshop::default();
+    let (inputs, warnings): (Inputs, Diagnostics) =
+        gather(file, &workshop, settings).map_err(Failed::wrong)?;
+    eprint!("{warnings}");
+    if let Some(folder) = &inputs.plan.gateway.compile_cache {
+        workshop.cache = Cache::on_disk(folder).map_err(Failed::system)?;
+    }
+    let generation = build(&inputs, &workshop).map_err(Failed::wrong)?;
+    Ok((Arc::new(workshop), inputs, generation))
+}
+
+fn open_access_log(plan: &Plan, metrics: &Metrics) -> Result<Option<Arc<AccessLog>>, Failed> {
+    let open = |log| AccessLog::start(log, Arc::clone(metrics.access_log()));
+    let log = plan.access_log.as_ref().map(open).transpose();
+    log.map(|log| log.map(Arc::new))
+        .map_err(|error| Failed::system(format!("cannot open the access log: {error}")))
 }
 
 fn start_log(format: LogFormat) {
@@ -111,105 +145,50 @@ fn announce(generation: &Generation) {
     }
 }
 
-fn local_address(sockets: &[TcpListener], asked: SocketAddr) -> SocketAddr {
-    sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(asked)
-}
-
-fn net_limits(limits: &GatewayLimits) -> NetLimits {
-    NetLimits {
-        connections: limits.connections,
-        handshakes: limits.handshakes,
-        handshake_timeout: limits.handshake_timeout,
-        header_read_timeout: limits.header_read_timeout,
-        idle_timeout: limits.idle_timeout,
-        header_size: limits.header_size,
-        header_count: limits.header_count,
-        streams: u32::try_from(limits.streams).unwrap_or(u32::MAX),
-        shutdown_timeout: limits.shutdown_timeout,
-    }
-}
-
-fn start_worker(
+/// What a worker's thread starts with.
+struct Thread {
     number: usize,
     endpoints: Vec<Endpoint>,
+    changes: mpsc::Receiver<EndpointChange>,
     limits: NetLimits,
     capacity: Capacity,
     live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    access: Option<Arc<AccessLog>>,
     stop: Shutdown,
-) -> Result<JoinHandle<std::io::Result<Cut>>, Failed> {
-    let work = move || {
+}
+
+impl Thread {
+    fn start(self) -> Result<JoinHandle<std::io::Result<Cut>>, Failed> {
+        let name = format!("linkspan-{}", self.number);
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(|| self.run())
+            .map_err(|error| Failed::system(format!("cannot start a worker: {error}")))
+    }
+
+    fn run(self) -> std::io::Result<Cut> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
-            let service = Service::new(live, Worker::start());
+            let worker = Worker::start(self.number, Arc::clone(&self.metrics));
+            let recorder = Recorder::new(self.number, self.metrics, self.access);
+            let service = Service::new(self.live, worker, recorder);
             let serve = move |request, conn: &Rc<_>| Rc::clone(&service).serve(request, Rc::clone(conn));
-            serve_worker(endpoints, limits, capacity, serve, stop).await
+            serve_worker(self.endpoints, self.changes, self.limits, self.capacity, serve, self.stop).await
         })
-    };
-    std::thread::Builder::new()
-        .name(format!("linkspan-{number}"))
-        .spawn(work)
-        .map_err(|error| Failed::system(format!("cannot start a worker: {error}")))
-}
-
-/// The thread that waits for signals, and how far it is.
-struct SignalThread {
-    progress: Receiver<()>,
-    thread: JoinHandle<std::io::Result<()>>,
-}
-
-/// Takes over SIGINT and SIGTERM: the first one starts the stop, a second one cuts it
-/// short.
-fn take_signals(trigger: shutdown::Trigger) -> Result<SignalThread, Failed> {
-    let (report, progress) = std::sync::mpsc::channel();
-    let wait = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut signals = Signals::install()?;
-            let _ = report.send(());
-            let name = signals.next().await;
-            tracing::info!(signal = name, "stopping: requests may finish; a second signal stops at once");
-            trigger.drain();
-            let _ = report.send(());
-            let name = signals.next().await;
-            tracing::warn!(signal = name, "stopping at once");
-            trigger.cut();
-            Ok::<_, std::io::Error>(())
-        })
-    };
-    let thread = std::thread::Builder::new().name("linkspan-signals".to_owned()).spawn(wait).map_err(signal_error)?;
-    SignalThread { progress, thread }.advance()
-}
-
-impl SignalThread {
-    /// Waits until the stop has begun.
-    fn wait_for_first(self) -> Result<(), Failed> {
-        self.advance().map(drop)
     }
+}
 
-    fn advance(self) -> Result<Self, Failed> {
-        if self.progress.recv().is_ok() {
-            return Ok(self);
-        }
-        // The thread ended without a word, so that it must have failed.
-        match self.thread.join() {
-            Ok(Err(error)) => Err(signal_error(error)),
-            _ => Err(Failed::system("cannot wait for signals")),
+fn wait_for_workers(threads: Vec<JoinHandle<std::io::Result<Cut>>>) -> Result<Cut, Failed> {
+    let mut cut = Cut::default();
+    for thread in threads {
+        match thread.join() {
+            Ok(result) => {
+                cut += result.map_err(|error| Failed::system(format!("a worker stopped: {error}")))?;
+            }
+            Err(_) => return Err(Failed::system("a worker panicked; this is a defect of linkspan")),
         }
     }
-}
-
-fn signal_error(error: std::io::Error) -> Failed {
-    Failed::system(format!("cannot wait for signals: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_of_plan_and_net_agree() {
-        let (plan, net) = (net_limits(&GatewayLimits::default()), NetLimits::default());
-        assert_eq!(format!("{plan:?}"), format!("{net:?}"));
-    }
+    Ok(cut)
 }

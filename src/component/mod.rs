@@ -94,14 +94,30 @@ impl Component {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(path: &Path) -> Result<Self, LoadError> {
+        Self::load_with(path, |_| None)
+    }
+
+    /// Like [`Component::load`], but asks `known` for the shape first, which is a
+    /// component's for ever.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_with(
+        path: &Path,
+        known: impl FnOnce(&Digest) -> Option<Shape>,
+    ) -> Result<Self, LoadError> {
         let read = |source| LoadError::Read { path: path.to_owned(), source };
         let size = std::fs::metadata(path).map_err(read)?.len();
         if size > MAX_COMPONENT_BYTES {
             return Err(LoadError::TooLarge { path: path.to_owned(), size });
         }
         let bytes: Arc<[u8]> = std::fs::read(path).map_err(read)?.into();
-        let shape = inspect::inspect(&bytes)
-            .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), digest: Digest::of(&bytes), bytes, shape })
+        let digest = Digest::of(&bytes);
+        let shape = match known(&digest) {
+            Some(shape) => shape,
+            None => inspect::inspect(&bytes)
+                .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?,
+        };
+        Ok(Self { path: path.to_owned(), bytes, digest, shape })
     }
 }

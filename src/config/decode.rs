@@ -140,7 +140,9 @@ fn value(
             too_many(entries.len(), *max, node.span, subject, diagnostics);
             Some(Checked::Named(named(entries, table, diagnostics)))
         }
-        (Kind::Settings | Kind::Variables, Value::Table(_)) => Some(Checked::Node(node.clone())),
+        (Kind::Settings | Kind::Variables | Kind::Secret, Value::Table(_)) | (Kind::Secret, Value::String(_)) => {
+            Some(Checked::Node(node.clone()))
+        }
         (_, Value::Refused) => None,
         _ => {
             wrong_type(node, kind, subject, diagnostics);
@@ -183,6 +185,7 @@ fn expected(kind: &Kind) -> &'static str {
         Kind::List { .. } => "an array of strings",
         Kind::Table(_) | Kind::Settings | Kind::Variables => "a table",
         Kind::Named { .. } => "a table of tables",
+        Kind::Secret => "a string, or a table with the one key `env` or `file`",
     }
 }
 

@@ -93,6 +93,7 @@ fn kind_schema(kind: &Kind, definitions: &mut Map<String, Value>) -> Value {
             "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
             "additionalProperties": { "$ref": "#/$defs/variable" },
         }),
+        Kind::Secret => json!({ "$ref": "#/$defs/variable" }),
     }
 }
 
@@ -113,6 +114,7 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Component | TextForm::Pipeline => NAME_PATTERN,
         TextForm::Host => "^(\\*\\.)?[A-Za-z0-9_.-]+$|^\\[[0-9A-Fa-f:.]+\\]$",
         TextForm::Prefix => "^/([^/%?#\\s]+(/[^/%?#\\s]+)*)?$",
+        TextForm::FieldName => "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$",
         TextForm::Method => "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
         TextForm::Origin => {
             "^[Hh][Tt][Tt][Pp][Ss]?://((\\*\\.)?[A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$"

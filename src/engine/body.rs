@@ -13,19 +13,30 @@ use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// Says afterwards whether a request's body was longer than it may be.
+/// Says how long a request's body was, and whether that was longer than it may be.
 #[derive(Clone, Debug, Default)]
-pub struct RequestLimit(Arc<AtomicBool>);
+pub struct RequestLimit(Arc<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    exceeded: AtomicBool,
+    bytes: AtomicU64,
+}
 
 impl RequestLimit {
     /// Whether the limit was reached.
     pub fn is_exceeded(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were read so far.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -134,11 +145,12 @@ impl Body for RequestBody {
             && let Some(bytes) = frame.data_ref()
         {
             let Some(left) = this.left.checked_sub(bytes.len() as u64) else {
-                this.exceeded.0.store(true, Ordering::Relaxed);
+                this.exceeded.0.exceeded.store(true, Ordering::Relaxed);
                 this.inner = Inner::Empty;
                 return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))));
             };
             this.left = left;
+            this.exceeded.0.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         }
         if let Poll::Ready(Some(Ok(frame))) = &mut frame
             && let Some(trailers) = frame.trailers_mut()

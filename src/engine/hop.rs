@@ -12,6 +12,7 @@ use super::breaker::{Attempt, Breaker};
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
 use crate::chain::Segment;
+use crate::component::Digest;
 use crate::host::next::NextFuture;
 use crate::host::{CallContext, Next, RequestHead};
 use crate::plan::{BreakerThen, OnFailure};
@@ -32,6 +33,8 @@ pub const SKIPPED: HeaderName = HeaderName::from_static("linkspan-skipped");
 
 /// What a pipeline does with a segment.
 pub struct Hop {
+    /// What makes it the same as another one.
+    pub identity: Digest,
     /// The segment.
     pub segment: Arc<Segment>,
     /// What happens to a request when it fails.
@@ -40,6 +43,8 @@ pub struct Hop {
     pub breaker: Option<Breaker>,
     /// The rest of the pipeline.
     pub next: Option<Arc<Hop>>,
+    /// Tells pools that nobody will call any more: gone with the hop.
+    pub in_use: Arc<()>,
 }
 
 /// A request as it enters a segment.
@@ -80,7 +85,7 @@ impl Hop {
         mut request: ChainRequest,
         attempt: Option<Attempt<'_>>,
     ) -> Answer {
-        let pool = worker.pool(&self.segment);
+        let pool = worker.pool(&self.segment, &self.in_use);
         let own = pool.tick() + ticks(self.segment.limits.deadline);
         let deadline = request.deadline.map_or(own, |outer| outer.min(own));
         let context = self.segment.links_on.then(|| CallContext::new(deadline));

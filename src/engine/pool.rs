@@ -10,11 +10,12 @@ use super::instance::{Instance, Job};
 use super::outcome::Failure;
 use super::worker::{Clock, ticks};
 use crate::chain::Segment;
+use crate::telemetry::PipelineMetrics;
 use crate::host::{CallContext, RequestHead};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 
 /// A request that waits for an instance.
@@ -38,6 +39,9 @@ pub struct PoolCounts {
 /// The warm instances of a segment, on one worker.
 pub struct Pool {
     segment: Arc<Segment>,
+    /// Gone when no generation has the segment any more.
+    in_use: Weak<()>,
+    pub(super) metrics: Arc<PipelineMetrics>,
     clock: Clock,
     live: RefCell<Vec<Rc<Instance>>>,
     /// Instances that may have room, the most recently used last.
@@ -54,9 +58,16 @@ pub struct Pool {
 const REPLACE_EVERY: u64 = 5;
 
 impl Pool {
-    pub(super) fn new(segment: Arc<Segment>, clock: Clock) -> Rc<Self> {
+    pub(super) fn new(
+        segment: Arc<Segment>,
+        in_use: Weak<()>,
+        clock: Clock,
+        metrics: Arc<PipelineMetrics>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             segment,
+            in_use,
+            metrics,
             clock,
             live: RefCell::default(),
             ready: RefCell::default(),
@@ -158,6 +169,7 @@ impl Pool {
         let instance = Instance::spawn(&self.segment, self);
         self.live.borrow_mut().push(Rc::clone(&instance));
         self.made.set(self.made.get() + 1);
+        self.metrics.instance_made();
         instance
     }
 
@@ -238,8 +250,14 @@ impl Pool {
     /// Looks after time: called by the worker at each tick.
     pub(super) fn on_tick(self: &Rc<Self>) {
         let tick = self.tick();
+        if self.in_use.strong_count() == 0 {
+            self.retire();
+        }
         let live: Vec<_> = self.live.borrow().clone();
         for instance in live {
+            if self.segment.is_cut() {
+                instance.kill("its generation was replaced too long ago");
+            }
             instance.on_tick(tick);
         }
         let late = |waiter: &Waiter| {
@@ -252,10 +270,17 @@ impl Pool {
             waiter.job.exchange.fail(Failure::Capacity);
         }
         self.serve_waiting();
+        self.metrics.set_warm(self.live.borrow().len());
+    }
+
+    /// Whether nobody will call any more, and nothing runs.
+    pub(super) fn is_over(&self) -> bool {
+        let idle = self.live.borrow().is_empty() && self.waiting.borrow().is_empty();
+        idle && self.in_use.strong_count() == 0
     }
 
     /// Ends all instances: those at work after what they have.
-    pub fn retire(&self) {
+    fn retire(&self) {
         let live: Vec<_> = self.live.borrow().clone();
         for instance in live {
             instance.retire();

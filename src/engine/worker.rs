@@ -3,6 +3,7 @@
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
+use crate::telemetry::Metrics;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -39,16 +40,19 @@ thread_local! {
 /// The pools of one worker thread. Not `Send`: a request never leaves its thread.
 pub struct Worker {
     clock: Clock,
+    number: usize,
+    metrics: Arc<Metrics>,
     pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
 }
 
 impl Worker {
-    /// Makes the worker of this thread and starts its clock.
+    /// Makes the worker of this thread, the `number`th, and starts its clock.
     ///
     /// # Panics
     /// Outside of a tokio `LocalSet`, which the pools need.
-    pub fn start() -> Rc<Self> {
-        let worker = Rc::new(Self { clock: Clock::default(), pools: RefCell::default() });
+    pub fn start(number: usize, metrics: Arc<Metrics>) -> Rc<Self> {
+        let pools = RefCell::default();
+        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
         tokio::task::spawn_local(async move {
@@ -64,6 +68,8 @@ impl Worker {
                 for pool in pools {
                     pool.on_tick();
                 }
+                // A pool of a segment that no generation has, and no instance is in.
+                worker.pools.borrow_mut().retain(|_, pool| !pool.is_over());
             }
         });
         worker
@@ -75,11 +81,14 @@ impl Worker {
     }
 
     /// The pool of `segment` on this worker.
-    pub fn pool(&self, segment: &Arc<Segment>) -> Rc<Pool> {
+    pub(super) fn pool(&self, segment: &Arc<Segment>, in_use: &Arc<()>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
         let pool = pools
             .entry(segment.id)
-            .or_insert_with(|| Pool::new(Arc::clone(segment), self.clock.clone()));
+            .or_insert_with(|| {
+                let metrics = self.metrics.pipeline(&segment.pipeline, self.number);
+                Pool::new(Arc::clone(segment), Arc::downgrade(in_use), self.clock.clone(), metrics)
+            });
         Rc::clone(pool)
     }
 }

@@ -1,56 +1,88 @@
-//! From a plan to a generation, or to everything that is wrong with it.
+//! From what was read to a generation, or to everything that is wrong with it.
 //!
-//! Files are read, hashed, inspected and checked first, all of them, so that one
-//! run shows every mistake; only then are chains composed and compiled. Nothing
-//! that is live is touched.
+//! Files were read, hashed and inspected before (see `inputs`). Here every stage is
+//! checked, so that one run shows every mistake; then segments that are the same as
+//! ones that run are taken over, and only the others are composed and compiled.
+//! Nothing that is live is touched.
 
 use super::generation::Generation;
+use super::identity::of_segment;
+use super::inputs::{Components, Inputs, Shapes};
 use super::router::Router;
 use crate::chain::check::{Position, check_stage};
 use crate::chain::compile::Blueprint;
-use crate::chain::{Composed, Member, Naming, PoolSize, Runtime, Segment, compose};
-use crate::component::inspect::InspectError;
-use crate::component::{Component, Digest, Lift, LoadError};
+use crate::chain::{Cache, Composed, Member, Naming, PoolSize, Runtime, Segment, compose};
+use crate::component::{Digest, Lift};
 use crate::config::Diagnostics;
-use crate::host::{Budget, Limiters, StageScope};
 use crate::engine::{Breaker, Hop};
-use crate::plan::{ComponentIndex, GatewayLimits, Isolation, Link, Pipeline, Plan, Stage};
-use std::sync::Arc;
+use crate::host::{Budget, Limiters, StageScope};
+use crate::plan::{GatewayLimits, Isolation, Link, Pipeline, Plan, Stage};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
 
-/// The components of a plan, by [`ComponentIndex`]; `None` for one that could not
-/// be loaded.
-pub struct Components(Vec<Option<Component>>);
+/// What outlives generations: counters of stages, compiled code, running segments.
+#[derive(Default)]
+pub struct Workshop {
+    /// The stages' counters.
+    pub limiters: Limiters,
+    /// What is known of components.
+    pub shapes: Shapes,
+    /// Compiled code.
+    pub cache: Cache,
+    /// Hops that run, by identity.
+    hops: Mutex<HashMap<Digest, Weak<Hop>>>,
+    generations: AtomicU64,
+}
 
-impl Components {
-    /// The component at `index`, if it could be loaded.
-    pub fn get(&self, index: ComponentIndex) -> Option<&Component> {
-        self.0.get(index.0)?.as_ref()
+impl Workshop {
+    fn find(&self, identity: &Digest) -> Option<Arc<Hop>> {
+        let hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+        let hop = hops.get(identity)?.upgrade()?;
+        // What was cut off serves nobody any more.
+        (!hop.segment.is_cut()).then_some(hop)
+    }
+
+    fn keep(&self, hop: &Arc<Hop>) {
+        let mut hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+        hops.retain(|_, hop| hop.strong_count() > 0);
+        hops.insert(hop.identity, Arc::downgrade(hop));
     }
 }
 
-/// Builds all of `plan`. Counters of stages are kept in `limiters`.
+/// Builds the generation that `inputs` describe.
 ///
 /// # Errors
 /// Everything that is wrong with the components and the pipelines, at its place.
-pub fn build(plan: Plan, limiters: &Limiters) -> Result<Generation, Diagnostics> {
+pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnostics> {
+    let Inputs { plan, components, tls } = inputs;
     let mut diagnostics = plan.diagnostics();
-    let components = load_components(&plan, &mut diagnostics);
-    for pipeline in &plan.pipelines {
-        check_pipeline(pipeline, &components, &mut diagnostics);
-    }
+    check_pipelines(inputs, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    let runtime = match make_runtime(&plan, &components) {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            diagnostics
-                .error(None, format!("the engine can't be made: {error}"))
-                .help("lower `limits.instances`, or the stages' `limits.memory`");
-            return Err(diagnostics);
-        }
+    let mut maker = Maker {
+        plan,
+        components,
+        workshop,
+        runtime: None,
+        compiled: Cell::new(0),
+        reused: Cell::new(0),
     };
-    let maker = Maker { plan: &plan, components: &components, limiters, runtime: &runtime };
+    let wanted = maker.missing();
+    if !wanted.is_empty() {
+        match Runtime::new(&wanted, u32::try_from(plan.limits.instances).unwrap_or(u32::MAX)) {
+            Ok(runtime) => maker.runtime = Some(runtime),
+            Err(error) => {
+                diagnostics
+                    .error(None, format!("the engine can't be made: {error}"))
+                    .help("lower `limits.instances`, or the stages' `limits.memory`");
+                return Err(diagnostics);
+            }
+        }
+    }
     let pipelines: Vec<_> = plan
         .pipelines
         .iter()
@@ -59,45 +91,26 @@ pub fn build(plan: Plan, limiters: &Limiters) -> Result<Generation, Diagnostics>
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    let router = Router::new(&plan.routes);
-    Ok(Generation { plan, router, pipelines, _runtime: runtime })
+    let listeners = plan.listeners.iter().zip(tls);
+    Ok(Generation {
+        number: workshop.generations.fetch_add(1, Ordering::Relaxed) + 1,
+        identity: inputs.identity(),
+        built: SystemTime::now(),
+        compiled: maker.compiled.get(),
+        reused: maker.reused.get(),
+        router: Router::new(&plan.routes),
+        tls: listeners.map(|(listener, tls)| (listener.address, tls.clone())).collect(),
+        plan: plan.clone(),
+        pipelines,
+        cut: AtomicBool::new(false),
+    })
 }
 
-/// Reads the component files that `plan` names.
-pub fn load_components(plan: &Plan, diagnostics: &mut Diagnostics) -> Components {
-    let load = |reference: &crate::plan::ComponentRef| {
-        let component = match Component::load(&reference.path) {
-            Ok(component) => component,
-            Err(error) => {
-                let help = match &error {
-                    LoadError::Inspect { source: InspectError::CoreModule, .. } => {
-                        "make it a component, with `wasm-tools component new` or wit-component"
-                    }
-                    LoadError::Inspect { source: InspectError::Text, .. } => {
-                        "assemble it, with `wasm-tools parse`"
-                    }
-                    LoadError::TooLarge { .. } => "strip its debug information",
-                    _ => "build it again, or correct the path",
-                };
-                diagnostics
-                    .error(reference.path_span, format!("component `{}` can't be used", reference.name))
-                    .label(error.to_string())
-                    .help(help);
-                return None;
-            }
-        };
-        if let (Some(expected), Some(span)) = (reference.sha256, reference.sha256_span)
-            && Digest(expected) != component.digest
-        {
-            diagnostics
-                .error(span, format!("component `{}` has another digest", reference.name))
-                .label("not the file that was meant")
-                .help(format!("if the file is right, its sha256 is \"{}\"", component.digest));
-            return None;
-        }
-        Some(component)
-    };
-    Components(plan.components.iter().map(load).collect())
+/// Checks every stage whose component could be read.
+pub fn check_pipelines(inputs: &Inputs, diagnostics: &mut Diagnostics) {
+    for pipeline in &inputs.plan.pipelines {
+        check_pipeline(pipeline, &inputs.components, diagnostics);
+    }
 }
 
 fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mut Diagnostics) {
@@ -156,27 +169,6 @@ pub fn compose_stages(
         .ok()
 }
 
-fn make_runtime(
-    plan: &Plan,
-    components: &Components,
-) -> Result<Runtime, crate::chain::RuntimeError> {
-    let instances = u32::try_from(plan.limits.instances).unwrap_or(u32::MAX);
-    let mut sizes = Vec::new();
-    for pipeline in &plan.pipelines {
-        let wanted = pipeline.limits.instances.saturating_mul(plan.workers.get());
-        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(instances);
-        for stages in segments(pipeline) {
-            let shapes = stages
-                .iter()
-                .filter_map(|stage| components.get(stage.component))
-                .map(|component| &component.shape);
-            let budget = budget(pipeline, &stages, components, &plan.limits);
-            sizes.push(PoolSize::of(shapes, wanted, &budget));
-        }
-    }
-    Runtime::new(&sizes, instances)
-}
-
 /// What one instance of `stages` may use: their limits, joined as one store must.
 fn budget(
     pipeline: &Pipeline,
@@ -206,43 +198,115 @@ fn budget(
 struct Maker<'a> {
     plan: &'a Plan,
     components: &'a Components,
-    limiters: &'a Limiters,
-    runtime: &'a Runtime,
+    workshop: &'a Workshop,
+    /// For segments that do not run yet, if there are any.
+    runtime: Option<Runtime>,
+    compiled: Cell<usize>,
+    reused: Cell<usize>,
 }
 
 impl Maker<'_> {
+    /// The segments of `pipeline` from the last to the first, each with its
+    /// identity.
+    fn identities<'p>(&self, pipeline: &'p Pipeline) -> Vec<(Vec<&'p Stage>, Digest)> {
+        let mut next: Option<Digest> = None;
+        let identify = |stages: Vec<&'p Stage>| {
+            let digests: Vec<_> = stages
+                .iter()
+                .filter_map(|stage| Some((*stage, self.components.get(stage.component)?.digest)))
+                .collect();
+            let identity = of_segment(pipeline, &digests, &self.plan.limits, next);
+            next = Some(identity);
+            (stages, identity)
+        };
+        segments(pipeline).into_iter().rev().map(identify).collect()
+    }
+
+    /// What the pool needs for the segments that do not run yet.
+    fn missing(&self) -> Vec<PoolSize> {
+        let mut sizes = Vec::new();
+        for pipeline in &self.plan.pipelines {
+            let most = self.plan.limits.instances;
+            let wanted = pipeline.limits.instances.saturating_mul(self.plan.workers.get()).min(most);
+            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+            for (stages, identity) in self.identities(pipeline) {
+                if self.workshop.find(&identity).is_some() {
+                    continue;
+                }
+                let shapes = stages
+                    .iter()
+                    .filter_map(|stage| self.components.get(stage.component))
+                    .map(|component| &component.shape);
+                sizes.push(PoolSize::of(shapes, wanted, &self.budget(pipeline, &stages)));
+            }
+        }
+        sizes
+    }
+
     /// Makes the hops of `pipeline`, from the last to the first, which each next
     /// one is linked to.
     fn pipeline(&self, pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> Option<Arc<Hop>> {
         let mut next: Option<Arc<Hop>> = None;
-        for stages in segments(pipeline).iter().rev() {
-            let composed = compose_stages(
-                pipeline,
-                stages,
-                self.components,
-                Naming::PerStage,
-                diagnostics,
-            )?;
-            let blueprint = self.blueprint(pipeline, stages, next.as_ref());
-            let segment = Segment::compile(self.runtime, composed, blueprint)
-                .map_err(|error| {
-                    diagnostics
-                        .error(pipeline.span, format!("pipeline `{}` can't be compiled", pipeline.name))
-                        .label(error.to_string())
-                        .help("`linkspan inspect` shows what each component imports and exports");
-                })
-                .ok()?;
-            // Only a stage that stands alone has a policy of its own.
-            let first = stages.first()?;
-            let breaker = first.breaker.map(|spec| Breaker::new(spec, first.id.to_string()));
-            next = Some(Arc::new(Hop {
-                segment: Arc::new(segment),
-                on_failure: first.on_failure,
-                breaker,
-                next,
-            }));
+        for (stages, identity) in self.identities(pipeline) {
+            let hop = match self.workshop.find(&identity) {
+                Some(hop) => {
+                    self.reused.set(self.reused.get() + 1);
+                    hop
+                }
+                None => self.hop(pipeline, &stages, identity, next, diagnostics)?,
+            };
+            next = Some(hop);
         }
         next
+    }
+
+    fn hop(
+        &self,
+        pipeline: &Pipeline,
+        stages: &[&Stage],
+        identity: Digest,
+        next: Option<Arc<Hop>>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<Hop>> {
+        let composed =
+            compose_stages(pipeline, stages, self.components, Naming::PerStage, diagnostics)?;
+        let blueprint = self.blueprint(pipeline, stages, next.as_ref());
+        let compiled = match &self.runtime {
+            Some(runtime) => Segment::compile(runtime, composed, blueprint, &self.workshop.cache),
+            // It ran when `missing` looked, and ended since.
+            None => {
+                let size = PoolSize::default();
+                Runtime::new(&[size], 1).and_then(|runtime| {
+                    Segment::compile(&runtime, composed, blueprint, &self.workshop.cache)
+                })
+            }
+        };
+        let segment = compiled
+            .map_err(|error| {
+                diagnostics
+                    .error(pipeline.span, format!("pipeline `{}` can't be compiled", pipeline.name))
+                    .label(error.to_string())
+                    .help("`linkspan inspect` shows what each component imports and exports");
+            })
+            .ok()?;
+        self.compiled.set(self.compiled.get() + 1);
+        // Only a stage that stands alone has a policy of its own.
+        let first = stages.first()?;
+        let breaker = first.breaker.map(|spec| Breaker::new(spec, first.id.to_string()));
+        let hop = Arc::new(Hop {
+            identity,
+            segment: Arc::new(segment),
+            on_failure: first.on_failure,
+            breaker,
+            next,
+            in_use: Arc::default(),
+        });
+        self.workshop.keep(&hop);
+        Some(hop)
+    }
+
+    fn budget(&self, pipeline: &Pipeline, stages: &[&Stage]) -> Budget {
+        budget(pipeline, stages, self.components, &self.plan.limits)
     }
 
     fn blueprint(
@@ -251,14 +315,14 @@ impl Maker<'_> {
         stages: &[&Stage],
         next: Option<&Arc<Hop>>,
     ) -> Blueprint {
-        let gateway = &self.plan.limits;
         // One stage that blocks blocks the instance.
         let all_async = stages
             .iter()
             .filter_map(|stage| self.components.get(stage.component))
             .all(|component| component.shape.lift() == Lift::Async);
+        let keys = self.plan.limits.rate_limit_keys;
         let scope = |stage: &&Stage| {
-            let limiter = self.limiters.of(&stage.id.to_string(), gateway.rate_limit_keys);
+            let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
             Arc::new(StageScope::new(stage, limiter))
         };
         let isolation = match stages {
@@ -272,7 +336,7 @@ impl Maker<'_> {
         }
         Blueprint {
             pipeline: pipeline.name.to_string(),
-            budget: budget(pipeline, stages, self.components, gateway),
+            budget: self.budget(pipeline, stages),
             limits,
             lift: if all_async { Lift::Async } else { Lift::Sync },
             scopes: stages.iter().map(scope).collect(),

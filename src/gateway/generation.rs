@@ -1,26 +1,70 @@
 //! One configuration, fully built.
 
+use super::inputs::Tls;
 use super::router::Router;
-use crate::chain::Runtime;
+use crate::component::Digest;
 use crate::engine::Hop;
 use crate::plan::{PipelineIndex, Plan};
+use rustls::ServerConfig;
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 /// An immutable state of the whole configuration.
 pub struct Generation {
+    /// Counts the generations of this process, from 1.
+    pub number: u64,
+    /// What makes it another one than the one before.
+    pub identity: Digest,
+    /// When it was built.
+    pub built: SystemTime,
+    /// Segments that were made for it.
+    pub compiled: usize,
+    /// Segments that it took over from others.
+    pub reused: usize,
     /// What it was built from.
     pub plan: Plan,
     /// Which pipeline serves a request.
     pub router: Router,
     /// The pipelines, in the plan's order.
     pub(super) pipelines: Vec<Arc<Hop>>,
-    /// Keeps the engine's clock running as long as there may be guests.
-    pub(super) _runtime: Runtime,
+    /// Its requests were given enough time since it was replaced.
+    pub(super) cut: AtomicBool,
+    pub(super) tls: HashMap<SocketAddr, Option<Tls>>,
 }
 
 impl Generation {
     /// The first hop of `pipeline`.
     pub fn pipeline(&self, pipeline: PipelineIndex) -> &Arc<Hop> {
         &self.pipelines[pipeline.0]
+    }
+
+    /// The TLS settings of the listener at `address`, as the plan has it.
+    pub fn tls(&self, address: &SocketAddr) -> Option<Arc<ServerConfig>> {
+        self.tls.get(address)?.as_ref().map(|tls| Arc::clone(&tls.config))
+    }
+
+    /// Says that what is left of its requests is to be cut.
+    pub(super) fn cut_off(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what is left of its requests is to be cut.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    /// The first hop of each pipeline, in the plan's order.
+    pub fn first_hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
+        self.pipelines.iter()
+    }
+
+    /// All hops of all pipelines.
+    pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
+        self.pipelines.iter().flat_map(|first| {
+            std::iter::successors(Some(first), |hop| hop.next.as_ref())
+        })
     }
 }

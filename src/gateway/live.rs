@@ -17,4 +17,9 @@ impl Live {
     pub fn load(&self) -> Arc<Generation> {
         self.0.load_full()
     }
+
+    /// Lets `generation` serve from now on, and returns the one that did.
+    pub fn swap(&self, generation: Arc<Generation>) -> Arc<Generation> {
+        self.0.swap(generation)
+    }
 }

@@ -1,19 +1,19 @@
-//! Which pipeline serves a request.
+//! Which route a request takes.
 //!
 //! The order is the plan's (see [`crate::plan::Route`]): exact host, then the
 //! longest wildcard, then any; within a host the longest path; within a path a
 //! route that names the method. The cost of a look-up grows with the number of
 //! labels in the host and segments in the path, not with the number of routes.
 
-use crate::plan::{HostPattern, PipelineIndex, Route};
+use crate::plan::{HostPattern, Route};
 use http::Method;
 use std::collections::HashMap;
 
 /// What the router says of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {
-    /// This pipeline serves it.
-    Pipeline(PipelineIndex),
+    /// The route at this place of the plan.
+    Route(usize),
     /// Routes have its host and path, but only for these methods (RFC 9110
     /// §15.5.6 wants them told), sorted.
     OtherMethods(Vec<Method>),
@@ -28,7 +28,7 @@ struct Paths(HashMap<String, Vec<Target>>);
 #[derive(Debug)]
 struct Target {
     methods: Option<Vec<Method>>,
-    pipeline: PipelineIndex,
+    route: usize,
 }
 
 /// All routes, by host and path.
@@ -44,14 +44,14 @@ impl Router {
     /// Sorts `routes`.
     pub fn new(routes: &[Route]) -> Self {
         let mut router = Self::default();
-        for route in routes {
+        for (at, route) in routes.iter().enumerate() {
             let paths = match &route.host {
                 HostPattern::Exact(host) => router.exact.entry(host.clone()).or_default(),
                 HostPattern::Suffix(suffix) => router.suffix.entry(suffix.clone()).or_default(),
                 HostPattern::Any => &mut router.any,
             };
             let targets = paths.0.entry(route.path.clone()).or_default();
-            targets.push(Target { methods: route.methods.clone(), pipeline: route.pipeline });
+            targets.push(Target { methods: route.methods.clone(), route: at });
             // Routes that name methods come before the one that takes all.
             targets.sort_by_key(|target| target.methods.is_none());
         }
@@ -63,8 +63,8 @@ impl Router {
     pub fn route(&self, host: &str, path: &str, method: &Method) -> Match {
         let mut allowed = Vec::new();
         for paths in self.candidates(host) {
-            if let Some(pipeline) = paths.find(path, method, &mut allowed) {
-                return Match::Pipeline(pipeline);
+            if let Some(route) = paths.find(path, method, &mut allowed) {
+                return Match::Route(route);
             }
         }
         if allowed.is_empty() {
@@ -88,7 +88,7 @@ impl Router {
 }
 
 impl Paths {
-    fn find(&self, path: &str, method: &Method, allowed: &mut Vec<Method>) -> Option<PipelineIndex> {
+    fn find(&self, path: &str, method: &Method, allowed: &mut Vec<Method>) -> Option<usize> {
         if self.0.is_empty() {
             return None;
         }
@@ -98,7 +98,7 @@ impl Paths {
                     allowed.extend(methods.iter().cloned());
                     None
                 }
-                _ => Some(target.pipeline),
+                _ => Some(target.route),
             })
         })
     }
@@ -114,6 +114,7 @@ fn prefixes(path: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{PipelineIndex, Split};
 
     #[test]
     fn prefixes_end_at_segments() {
@@ -132,7 +133,9 @@ mod tests {
                 host: host.clone(),
                 path: (*path).to_owned(),
                 methods: methods.map(<[Method]>::to_vec),
-                pipeline: PipelineIndex(at),
+                split: vec![Split { pipeline: PipelineIndex(at), weight: 1 }],
+                pin: None,
+                mirror: None,
                 span,
             })
             .collect();
@@ -162,7 +165,7 @@ mod tests {
             ("b.a.example.com", "/v1/x", Method::GET, 3),
             ("b.a.example.com", "/v2", Method::GET, 2),
         ] {
-            let expected = Match::Pipeline(PipelineIndex(pipeline));
+            let expected = Match::Route(pipeline);
             assert_eq!(router.route(host, path, &method), expected, "{method} {host}{path}");
         }
     }

@@ -8,7 +8,9 @@
 //! This room never touches a socket and never buffers a body.
 
 pub mod headers;
+pub mod mirror;
 pub mod normalize;
+pub mod record;
 pub mod request_id;
 pub mod respond;
 pub mod service;

@@ -9,7 +9,10 @@ use std::hash::{BuildHasher as _, RandomState};
 
 /// A request's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId([u8; 16]);
+pub struct RequestId {
+    digits: [u8; 16],
+    number: u64,
+}
 
 impl RequestId {
     /// The next request's.
@@ -25,13 +28,18 @@ impl RequestId {
         for (at, digit) in digits.iter_mut().enumerate() {
             *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15];
         }
-        Self(digits)
+        Self { digits, number }
+    }
+
+    /// The number that the digits spell.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The 16 digits.
     pub fn as_str(&self) -> &str {
         // Only hexadecimal digits are ever put in.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&self.digits).unwrap_or_default()
     }
 }
 

@@ -1,10 +1,13 @@
 //! The life of a request, from its head to its answer.
 
 use super::headers::{clean_request, clean_response, clean_trailers};
+use super::mirror::mirror;
 use super::normalize::{Head, HeadLimits, normalize};
+use super::record::{Record, Recorder};
 use super::request_id::RequestId;
 use super::respond::{Refusal, refuse};
 use crate::engine::{BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, Worker};
+use crate::gateway::split::choose;
 use crate::gateway::{Generation, Live, Match};
 use crate::host::RequestHead;
 use crate::net::ConnInfo;
@@ -29,12 +32,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Service {
     live: Arc<Live>,
     worker: Rc<Worker>,
+    recorder: Recorder,
 }
 
 impl Service {
     /// The service of `worker`, which serves what is live.
-    pub fn new(live: Arc<Live>, worker: Rc<Worker>) -> Rc<Self> {
-        Rc::new(Self { live, worker })
+    pub fn new(live: Arc<Live>, worker: Rc<Worker>, recorder: Recorder) -> Rc<Self> {
+        Rc::new(Self { live, worker, recorder })
     }
 
     /// One request. Whatever happens, there is an answer.
@@ -42,55 +46,97 @@ impl Service {
         let id = RequestId::next();
         // One generation from here to the end of the response's body.
         let generation = self.live.load();
-        match self.answer(request, &conn, &generation, &id).await {
-            Ok(response) => response,
-            Err(refusal) => {
-                let response = refuse(&refusal, id.as_str());
-                response.map(|body| Answer::Gateway(Full::new(body)))
-            }
-        }
-    }
-
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        conn: &ConnInfo,
-        generation: &Arc<Generation>,
-        id: &RequestId,
-    ) -> Result<Response<Answer>, Refusal> {
-        // 1. Understand the head, in one normal form for the router and the stages.
         let (parts, body) = request.into_parts();
+        // 1. Understand the head, in one normal form for the router and the stages.
         let limits = &generation.plan.limits;
         let limits = HeadLimits { uri_size: limits.uri_size, header_count: limits.header_count };
-        let head = normalize(&parts, conn.tls.is_some(), &limits)?;
-
-        // 2. Find the pipeline.
-        let pipeline = match generation.router.route(head.host(), head.path(), &head.method) {
-            Match::Pipeline(pipeline) => pipeline,
-            Match::OtherMethods(allow) => return Err(Refusal::MethodNotAllowed { allow }),
-            Match::None => return Err(Refusal::NoRoute),
+        let head = match normalize(&parts, conn.tls.is_some(), &limits) {
+            Ok(head) => head,
+            Err(refusal) => return refused(&refusal, self.recorder.begin(None, &parts.method), &id),
         };
-
-        // 3. Take off what belongs to the connection, and bound the body.
-        let mut headers = parts.headers;
-        clean_request(&mut headers);
-        let plan = generation.plan.pipeline(pipeline);
-        let (body, limit) = bounded(body, &headers, plan)?;
-
-        // 4. Walk the chain.
-        let request = chain_request(&head, headers, body);
-        let outcome = generation.pipeline(pipeline).handle(&self.worker, request).await;
-
-        // 5. Say what became of it.
-        match outcome {
-            Ok(mut response) => {
-                clean_response(response.headers_mut());
-                let generation = Arc::clone(generation);
-                Ok(response.map(|body| Answer::chain(body, generation, pipeline, id.clone())))
+        // 2. Find the route.
+        let details = self.recorder.details(&parts, &head, &conn, &id);
+        let route = match generation.router.route(head.host(), head.path(), &head.method) {
+            Match::Route(route) => &generation.plan.routes[route],
+            other => {
+                let mut record = self.recorder.begin(None, &head.method);
+                record.details = details;
+                return refused(&unrouted(other), record, &id);
             }
-            Err(failure) => Err(explain(&failure, &limit, plan, &head, id)),
+        };
+        // 3. Find the pipeline that it leads this request to.
+        let pipeline = choose(&generation.plan, route, &parts.headers, id.number());
+        let name = &generation.plan.pipeline(pipeline).name;
+        let mut record = self.recorder.begin(Some(name), &head.method);
+        record.details = details.map(|mut details| {
+            details.pipeline = Some(name.to_string());
+            details.route = Some(format!("{}{}", route.host, route.path));
+            details.generation = generation.number;
+            details
+        });
+        let second = route.mirror;
+        let here = Here { generation, pipeline, id };
+        match self.walk(&here, &head, second, parts.headers, body, &mut record).await {
+            Ok(response) => {
+                record.answered(response.status().as_u16(), None);
+                response.map(|body| Answer::Chain { body, here, record })
+            }
+            Err(refusal) => refused(&refusal, record, &here.id),
         }
     }
+
+    /// The way of a request through its pipeline, to the head of its response.
+    async fn walk(
+        &self,
+        here: &Here,
+        head: &Head,
+        second: Option<PipelineIndex>,
+        mut headers: HeaderMap,
+        body: Incoming,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        // 4. Take off what belongs to the connection, and bound the body.
+        clean_request(&mut headers);
+        let plan = here.generation.plan.pipeline(here.pipeline);
+        let (body, limit) = bounded(body, &headers, plan)?;
+        if let Some(details) = &mut record.details {
+            details.limit = Some(limit.clone());
+        }
+        let mut request = chain_request(head, headers, body);
+        if let Some(second) = second {
+            request = mirror(&self.worker, here.generation.pipeline(second), request);
+        }
+        // 5. Walk the chain, and say what became of it.
+        match here.generation.pipeline(here.pipeline).handle(&self.worker, request).await {
+            Ok(mut response) => {
+                clean_response(response.headers_mut());
+                Ok(response)
+            }
+            Err(failure) => {
+                record.failed(&failure);
+                Err(explain(&failure, &limit, plan, head, &here.id))
+            }
+        }
+    }
+}
+
+/// Where a request is: what its answer keeps to the end of its body.
+pub struct Here {
+    generation: Arc<Generation>,
+    pipeline: PipelineIndex,
+    id: RequestId,
+}
+
+fn unrouted(found: Match) -> Refusal {
+    match found {
+        Match::OtherMethods(allow) => Refusal::MethodNotAllowed { allow },
+        Match::Route(_) | Match::None => Refusal::NoRoute,
+    }
+}
+
+fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<Answer> {
+    record.answered(refusal.status().as_u16(), Some(refusal.kind()));
+    refuse(refusal, id.as_str()).map(|body| Answer::Gateway { body: Full::new(body), record })
 }
 
 /// The body with the pipeline's bound, which a declared length may break at once.
@@ -156,24 +202,21 @@ fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head
 /// The body of an answer.
 pub enum Answer {
     /// The gateway's own, short.
-    Gateway(Full<Bytes>),
+    Gateway {
+        /// The bytes.
+        body: Full<Bytes>,
+        /// Written when the body is gone.
+        record: Record,
+    },
     /// The chain's, streamed.
     Chain {
         /// The bytes.
         body: ResponseBody,
         /// Kept to the end of the body, as is said by `gateway`.
-        generation: Arc<Generation>,
-        /// For the log, if the body breaks off.
-        pipeline: PipelineIndex,
-        /// Likewise.
-        id: RequestId,
+        here: Here,
+        /// Written when the body is gone.
+        record: Record,
     },
-}
-
-impl Answer {
-    fn chain(body: ResponseBody, generation: Arc<Generation>, pipeline: PipelineIndex, id: RequestId) -> Self {
-        Self::Chain { body, generation, pipeline, id }
-    }
 }
 
 impl Body for Answer {
@@ -184,39 +227,55 @@ impl Body for Answer {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
-            Self::Gateway(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Chain { body, generation, pipeline, id } => {
-                let mut frame = Pin::new(body).poll_frame(cx);
-                if let Poll::Ready(Some(Ok(frame))) = &mut frame
-                    && let Some(trailers) = frame.trailers_mut()
-                {
-                    clean_trailers(trailers);
-                }
-                if let Poll::Ready(Some(Err(error))) = &frame {
-                    tracing::warn!(
-                        request_id = id.as_str(),
-                        pipeline = %generation.plan.pipeline(*pipeline).name,
-                        reason = %error,
-                        "a response was cut short",
-                    );
-                }
-                frame
+        let (mut frame, record) = match self.get_mut() {
+            Self::Gateway { body, record } => {
+                (Pin::new(body).poll_frame(cx).map_err(|never| match never {}), record)
+            }
+            Self::Chain { body, here, record } => (poll_chain(body, here, record, cx), record),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame {
+            if let Some(trailers) = frame.trailers_mut() {
+                clean_trailers(trailers);
+            } else if let Some(data) = frame.data_ref() {
+                record.sent(data.len());
             }
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Gateway(body) => body.is_end_stream(),
+            Self::Gateway { body, .. } => body.is_end_stream(),
             Self::Chain { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Gateway(body) => body.size_hint(),
+            Self::Gateway { body, .. } => body.size_hint(),
             Self::Chain { body, .. } => body.size_hint(),
         }
     }
+}
+
+fn poll_chain(
+    body: &mut ResponseBody,
+    here: &Here,
+    record: &mut Record,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let frame = match here.generation.is_cut_off() {
+        true => Poll::Ready(Some(Err(BodyError::Cut("its generation was replaced too long ago")))),
+        false => Pin::new(body).poll_frame(cx),
+    };
+    if let Poll::Ready(Some(Err(error))) = &frame {
+        record.cut_short();
+        tracing::warn!(
+            request_id = here.id.as_str(),
+            pipeline = %here.generation.plan.pipeline(here.pipeline).name,
+            reason = %error,
+            "a response was cut short",
+        );
+    }
+    frame
 }

@@ -59,6 +59,8 @@ pub(super) struct Activity {
     had_body: AtomicBool,
     /// A response body ended in an error.
     broken: AtomicBool,
+    /// A stop has begun.
+    stopping: AtomicBool,
 }
 
 impl Activity {
@@ -77,6 +79,7 @@ impl Activity {
             write_blocked: AtomicU64::new(NEVER),
             had_body: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
         })
     }
 
@@ -110,6 +113,24 @@ impl Activity {
     /// A response body ended in an error: what has been sent is not to look complete.
     pub(super) fn break_off(&self) {
         self.broken.store(true, Relaxed);
+    }
+
+    /// A stop has begun: from now on, each answer of HTTP/1.1 is the connection's last.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    /// Whether hyper can be asked to end the connection without the loss of a request that is on its way. Between two requests
+    /// of HTTP/1.1 it would close at once.
+    pub(super) fn may_be_told_to_go(&self) -> bool {
+        self.protocol == Protocol::Http2 || self.in_flight.load(Relaxed) > 0
+    }
+
+    /// Whether a client of HTTP/1.1 is sending nothing and waits for nothing.
+    pub(super) fn is_silent(&self) -> bool {
+        self.protocol == Protocol::Http1
+            && self.in_flight.load(Relaxed) == 0
+            && self.head_begun.load(Relaxed) == NEVER
     }
 
     /// Whether dropping the connection now cuts an answer short.
@@ -184,6 +205,11 @@ impl InFlight {
 
     pub(super) fn break_off(&self) {
         self.activity.break_off();
+    }
+
+    /// Whether the answer is to say that the connection ends with it.
+    pub(super) fn is_last(&self) -> bool {
+        self.activity.protocol == Protocol::Http1 && self.activity.stopping.load(Relaxed)
     }
 
     /// Which protocol the request came by.

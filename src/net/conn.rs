@@ -35,7 +35,7 @@ use tokio_rustls::server::TlsStream;
 use super::activity::{Activity, HeadTimer, InFlight, Overdue, Watchdog};
 use super::listener::{self, Origin};
 use super::transport::{Stream, Transport};
-use super::{BoxError, NetLimits, Shutdown, Worker};
+use super::{BoxError, NetLimits, Shutdown, TlsSource, Worker};
 
 /// HTTP/1.1's buffers are not smaller than this, so that a small `header-size` does not make bodies slow.
 pub const MIN_BUFFER: usize = 64 * 1024;
@@ -63,6 +63,10 @@ const ERROR_RESETS: usize = 128;
 
 /// How long an idle HTTP/2 connection has to end after GOAWAY.
 const GOAWAY_GRACE: Duration = Duration::from_secs(5);
+
+/// How long after a stop has begun a client without a request in flight may still begin one: it may have sent it before it
+/// could know. The answer then says `Connection: close`; HTTP/2 has GOAWAY for that, which says what is still served.
+pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +103,6 @@ pub(super) async fn serve<F, Fut, B>(
     peer: SocketAddr,
     origin: Rc<Origin>,
     worker: Rc<Worker<F>>,
-    total: Rc<Cell<usize>>,
     mut shutdown: Shutdown,
 ) where
     F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
@@ -112,13 +115,13 @@ pub(super) async fn serve<F, Fut, B>(
     let Ok(local) = tcp.local_addr() else { return };
     let (stream, tls) = match &origin.tls {
         None => (Stream::Plain(tcp), None),
-        Some(config) => {
+        Some(source) => {
             let deadline = Instant::now() + worker.limits.handshake_timeout;
-            let handshake = handshake(tcp, Arc::clone(config), &worker);
+            let handshake = handshake(tcp, source, &worker);
             let outcome = tokio::select! {
-                // A client whose handshake is not done yet has no request to lose.
-                () = shutdown.draining() => return,
                 outcome = timeout_at(deadline, handshake) => outcome,
+                // A client that knows itself connected will send a request; one that is silent has none to lose.
+                () = stopped_for(&mut shutdown, LAST_REQUEST) => return,
             };
             match outcome {
                 Ok(Ok(stream)) => {
@@ -141,6 +144,7 @@ pub(super) async fn serve<F, Fut, B>(
     let info = Rc::new(ConnInfo { listener: Arc::clone(&origin.name), peer, local, protocol, tls });
     let activity = Activity::new(protocol, &worker.limits);
     let io = TokioIo::new(Transport::new(stream, Arc::clone(&activity)));
+    let total = Rc::clone(&origin.in_flight);
     let requests = Requests { worker: Rc::clone(&worker), info, activity: Arc::clone(&activity), total };
     let ended = match protocol {
         Protocol::Http1 => {
@@ -159,12 +163,17 @@ pub(super) async fn serve<F, Fut, B>(
 /// computed before it. The caller bounds the time of the whole.
 async fn handshake<F>(
     tcp: TcpStream,
-    config: Arc<rustls::ServerConfig>,
+    source: &TlsSource,
     worker: &Worker<F>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
     let _slot = worker.capacity.handshakes.acquire().await;
-    start.into_stream(config).await
+    start.into_stream(source.ask()).await
+}
+
+async fn stopped_for(shutdown: &mut Shutdown, time: Duration) {
+    shutdown.draining().await;
+    sleep(time).await;
 }
 
 fn tls_info(stream: &TlsStream<TcpStream>) -> TlsInfo {
@@ -217,6 +226,16 @@ enum Ended {
     Overdue(#[expect(dead_code, reason = "only its Debug form is used")] Overdue),
 }
 
+/// How far a stop has come for one connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    None,
+    /// Answers say that they are the last; there may be one more request.
+    Begun,
+    /// hyper closes the connection as soon as it can.
+    Told,
+}
+
 /// Runs hyper's connection beside its timeouts and the stop. `farewell`: how long an idle connection gets after it has been
 /// asked to end, for a protocol in which it can be asked.
 async fn drive<C, G>(
@@ -231,16 +250,30 @@ where
     G: Fn(Pin<&mut C>),
 {
     let mut conn = pin!(conn);
-    let mut watchdog = Watchdog::new(activity);
-    let mut stopping = false;
+    let mut watchdog = Watchdog::new(Arc::clone(&activity));
+    let mut last_request = pin!(sleep(LAST_REQUEST));
+    let mut stop = Stop::None;
     let overdue = loop {
         tokio::select! {
             // hyper first: what it has just done decides whether the connection is overdue.
             biased;
             ended = conn.as_mut() => return ended.map_or_else(Ended::Error, |()| Ended::Closed),
             overdue = std::future::poll_fn(|cx| watchdog.poll_overdue(cx)) => break overdue,
-            () = shutdown.draining(), if !stopping => {
-                stopping = true;
+            () = shutdown.draining(), if stop == Stop::None => {
+                stop = Stop::Begun;
+                activity.stop();
+                if activity.may_be_told_to_go() {
+                    stop = Stop::Told;
+                    graceful_shutdown(conn.as_mut());
+                } else {
+                    last_request.as_mut().reset(Instant::now() + LAST_REQUEST);
+                }
+            }
+            () = last_request.as_mut(), if stop == Stop::Begun => {
+                stop = Stop::Told;
+                if activity.is_silent() {
+                    return Ended::Closed;
+                }
                 graceful_shutdown(conn.as_mut());
             }
         }
@@ -312,6 +345,9 @@ where
         let mut response = ready!(this.future.poll(cx));
         let in_flight = this.in_flight.take();
         let via_h2 = in_flight.as_ref().is_some_and(|request| request.protocol() == Protocol::Http2);
+        if in_flight.as_ref().is_some_and(InFlight::is_last) {
+            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        }
         let bodiless = via_h2 && drop_body(&mut response, *this.head_only);
         Poll::Ready(Ok(response.map(|body| CountedBody { body: (!bodiless).then_some(body), in_flight })))
     }

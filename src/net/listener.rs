@@ -1,15 +1,27 @@
-//! Listening sockets, and the loop that accepts from one.
+//! The loop that accepts from one listening socket, and how that socket is closed.
 //!
-//! Every worker has its own socket for every address (`SO_REUSEPORT`; the kernel spreads connections over them), and all of
-//! them are bound before the first one serves, so that a port that is taken is an error at start. The loop never waits for
-//! a client: what a connection does first, its TLS handshake, is done in the connection's own task.
+//! Every worker has sockets of its own for every address (`SO_REUSEPORT`; the kernel spreads connections over them). The loop
+//! never waits for a client: what a connection does first, its TLS handshake, is done in the connection's own task.
 //!
-//! A socket that another process of the same user has bound with `SO_REUSEPORT` can be shared: that is what lets a new
-//! process start before the old one stops. A port that is held without it is an error.
-
+//! # Closing without loss
+//! The kernel completes connections by itself and queues them for us. When a listening socket is closed, it resets those in
+//! its queue, and those whose handshake is not complete when it does, even if another socket of the same port could take
+//! them; only with the sysctl `net.ipv4.tcp_migrate_req=1` (off by default, since Linux 5.14) it moves them there. So, what is
+//! done here depends on who else has the socket:
+//!
+//! - Another process has this very socket ([`Shared`]: it has been handed over, or systemd holds it). Then the queue outlives
+//!   our hold on it, and we just let go. Nothing is lost, nothing waits.
+//! - It is ours alone. Then it gets a last call: a filter on the socket drops packets that would begin a connection (its
+//!   client sends another after one second, which meets another socket of the port, if there is one), while connections that
+//!   have begun are accepted for [`LAST_CALL`], and until the queue is empty; then it closes. What is still lost: a client whose
+//!   round trip is longer than that; and if the kernel refuses the filter, whoever comes in the instant between the last
+//!   `accept` and the close.
+//!
+//! MEASURED
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,16 +29,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
-use rustls::ServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use rustix::net::SocketFlags;
+use socket2::{SockFilter, SockRef};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
-use super::{BoxError, ConnInfo, Cut, Shutdown, Worker, conn};
+use super::{BoxError, ConnInfo, Cut, Shared, Shutdown, TlsSource, Worker, conn};
 
-/// Connections that the kernel keeps for us until they are accepted; it cuts this to `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+/// How long a socket that closes accepts connections that had begun before: the time that a client may need to complete
+/// TCP's handshake. Less than the second after which TCP repeats itself (RFC 6298 §2), so that who was turned away is back
+/// when another socket answers.
+pub const LAST_CALL: Duration = Duration::from_millis(300);
 
 /// How long nothing is accepted after the process or the system has run out of what a connection needs. Long enough for
 /// connections to end, short enough not to be noticed by a client that waits in the backlog.
@@ -35,59 +49,24 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// At most one line about the connection limit in this time, per listening socket.
 const LIMIT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// An address that cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
-pub struct BindError {
-    pub address: SocketAddr,
-    pub source: io::Error,
-}
-
-/// Binds `address` once for each of `workers` (at least once). With port 0 the kernel chooses one, and all sockets have it.
-/// An IPv6 address is IPv6 only: `[::]` does not take IPv4 with it.
-///
-/// # Errors
-/// When any of the sockets cannot be had; none is left bound then.
-pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
-    let mut sockets = Vec::with_capacity(workers);
-    let mut actual = address;
-    for _ in 0..workers.max(1) {
-        let socket = bind_one(actual).map_err(|source| BindError { address, source })?;
-        actual = socket.local_addr().map_err(|source| BindError { address, source })?;
-        sockets.push(socket);
-    }
-    Ok(sockets)
-}
-
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // A restart need not wait for the last process's connections to leave TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 /// Where a connection came in.
 #[derive(Debug)]
 pub(super) struct Origin {
     pub(super) name: Arc<str>,
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<TlsSource>,
+    pub(super) shared: Shared,
+    /// Requests that came in by this socket and have no complete answer yet.
+    pub(super) in_flight: Rc<Cell<usize>>,
 }
 
-/// Accepts until the stop begins, then waits for the connections as [`super::shutdown`] says. `in_flight` counts this
-/// socket's requests.
+/// Accepts until `shutdown` drains, closes the socket, and waits for the connections until `shutdown` cuts. `closing` ends
+/// when the socket is closed.
 pub(super) async fn serve<F, Fut, B>(
     origin: Rc<Origin>,
-    socket: tokio::net::TcpListener,
+    socket: Rc<TcpListener>,
+    closing: oneshot::Sender<()>,
     worker: Rc<Worker<F>>,
-    in_flight: Rc<Cell<usize>>,
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
 ) -> Cut
 where
     F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
@@ -95,100 +74,186 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut connections = JoinSet::new();
-    let mut limit_log = LimitLog::default();
-    let mut stop = shutdown.clone();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.draining() => break,
-            Some(ended) = connections.join_next() => {
-                report(ended);
-                continue;
+    let (connections, limit_log) = (JoinSet::new(), LimitLog::default());
+    let mut entry = Entry { origin, socket, worker, connections, limit_log, shutdown };
+    entry.accept_until_stopped().await;
+    if !entry.origin.shared.get() {
+        entry.last_call().await;
+    }
+    let Entry { origin, socket, connections, shutdown, .. } = entry;
+    drop(socket);
+    drop(closing);
+    finish(connections, &origin, shutdown).await
+}
+
+/// An accept loop's state.
+struct Entry<F> {
+    origin: Rc<Origin>,
+    socket: Rc<TcpListener>,
+    worker: Rc<Worker<F>>,
+    connections: JoinSet<()>,
+    limit_log: LimitLog,
+    shutdown: Shutdown,
+}
+
+impl<F, Fut, B> Entry<F>
+where
+    F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = ::http::Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    async fn accept_until_stopped(&mut self) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.shutdown.draining() => return,
+                Some(ended) = self.connections.join_next() => {
+                    report(ended);
+                    continue;
+                }
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((tcp, peer)) => self.start(tcp, peer).await,
+                Err(error) => self.accept_failed(&error).await,
             }
-            accepted = socket.accept() => accepted,
-        };
-        let (tcp, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) if is_of_one_connection(&error) => {
-                tracing::debug!(listener = &*origin.name, %error, "a connection was gone before it was accepted");
-                continue;
+        }
+    }
+
+    /// Accepts what has come already, and no more. See the module's documentation.
+    async fn last_call(&mut self) {
+        let mut cutting = self.shutdown.clone();
+        if let Err(error) = turn_away_new_connections(&self.socket) {
+            tracing::debug!(listener = &*self.origin.name, %error, "no last call");
+        } else {
+            let mut over = std::pin::pin!(tokio::time::sleep(LAST_CALL));
+            loop {
+                let accepted = tokio::select! {
+                    biased;
+                    () = cutting.cutting() => return,
+                    () = &mut over => break,
+                    accepted = self.socket.accept() => accepted,
+                };
+                match accepted {
+                    Ok((tcp, peer)) => self.start(tcp, peer).await,
+                    Err(error) => self.accept_failed(&error).await,
+                }
             }
-            Err(error) => {
-                tracing::warn!(listener = &*origin.name, %error, pause = ?PAUSE, "cannot accept connections");
-                tokio::time::sleep(PAUSE).await;
-                continue;
+        }
+        // What the runtime knows of the socket may be older than what the kernel has in its queue: ask the kernel.
+        loop {
+            match accept_now(&self.socket) {
+                Ok(Some((tcp, peer))) => self.start(tcp, peer).await,
+                Ok(None) => return,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    let listener = &*self.origin.name;
+                    tracing::warn!(listener, %error, "cannot accept the last connections; they will be reset");
+                    return;
+                }
             }
-        };
-        let slot = tokio::select! {
-            biased;
-            () = stop.draining() => break,
-            slot = slot(&worker, &origin, &mut connections, &mut limit_log) => slot,
-        };
-        let task = conn::serve(tcp, peer, Rc::clone(&origin), Rc::clone(&worker), Rc::clone(&in_flight), stop.clone());
-        connections.spawn_local(async move {
+        }
+    }
+
+    async fn accept_failed(&self, error: &io::Error) {
+        let listener = &*self.origin.name;
+        if is_of_one_connection(error) {
+            tracing::debug!(listener, %error, "a connection was gone before it was accepted");
+        } else {
+            tracing::warn!(listener, %error, pause = ?PAUSE, "cannot accept connections");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Serves a connection, once there is a slot for it: at the limit this waits until one ends. One per listening socket is
+    /// held like that; the others stay in the kernel's backlog. A stop does not end the wait, since the client knows itself
+    /// connected; only the cut does.
+    async fn start(&mut self, tcp: TcpStream, peer: SocketAddr) {
+        let Some(slot) = self.slot().await else { return };
+        let (origin, worker) = (Rc::clone(&self.origin), Rc::clone(&self.worker));
+        let task = conn::serve(tcp, peer, origin, worker, self.shutdown.clone());
+        self.connections.spawn_local(async move {
             task.await;
             drop(slot);
         });
     }
-    // Closes the socket. What the kernel still holds in the backlog goes to another process that shares the port, or is
-    // reset.
-    drop(socket);
-    drain(connections, &in_flight, worker.limits.shutdown_timeout, &mut shutdown).await
-}
 
-/// A slot for a connection that has been accepted; at the limit this waits until one ends, and the connection with it. One
-/// per listening socket is held like that; the others stay in the kernel's backlog.
-async fn slot<F>(
-    worker: &Worker<F>,
-    origin: &Origin,
-    connections: &mut JoinSet<()>,
-    limit_log: &mut LimitLog,
-) -> Option<OwnedSemaphorePermit> {
-    let semaphore = &worker.capacity.connections;
-    if let Ok(slot) = Arc::clone(semaphore).try_acquire_owned() {
-        return Some(slot);
-    }
-    limit_log.reached(&origin.name, worker.limits.connections);
-    // The semaphore is shared by all workers and hands slots out in order, so that none of them starves.
-    let mut slot = std::pin::pin!(Arc::clone(semaphore).acquire_owned());
-    loop {
-        tokio::select! {
-            // Nobody closes the semaphore; if somebody did, a connection without a slot would be the lesser harm.
-            slot = &mut slot => return slot.ok(),
-            Some(ended) = connections.join_next() => report(ended),
+    async fn slot(&mut self) -> Option<OwnedSemaphorePermit> {
+        let semaphore = &self.worker.capacity.connections;
+        if let Ok(slot) = Arc::clone(semaphore).try_acquire_owned() {
+            return Some(slot);
+        }
+        self.limit_log.reached(&self.origin.name, self.worker.limits.connections);
+        // The semaphore is shared by all workers and hands slots out in order, so that none of them starves.
+        let mut slot = std::pin::pin!(Arc::clone(semaphore).acquire_owned());
+        loop {
+            tokio::select! {
+                // Nobody closes the semaphore.
+                slot = &mut slot => return slot.ok(),
+                Some(ended) = self.connections.join_next() => report(ended),
+                () = self.shutdown.cutting() => return None,
+            }
         }
     }
 }
 
 /// Waits for the connections, which know of the stop and end by themselves as their requests do; then cuts the rest.
-async fn drain(
-    mut connections: JoinSet<()>,
-    in_flight: &Cell<usize>,
-    timeout: Duration,
-    shutdown: &mut Shutdown,
-) -> Cut {
-    let mut deadline = std::pin::pin!(tokio::time::sleep(timeout));
+async fn finish(mut connections: JoinSet<()>, origin: &Origin, mut shutdown: Shutdown) -> Cut {
     loop {
         tokio::select! {
             ended = connections.join_next() => match ended {
                 Some(ended) => report(ended),
                 None => return Cut::default(),
             },
-            () = &mut deadline => break,
             () = shutdown.cutting() => break,
         }
     }
-    let cut = Cut { connections: connections.len(), requests: in_flight.get() };
+    let cut = Cut { connections: connections.len(), requests: origin.in_flight.get() };
+    let listener = &*origin.name;
+    tracing::warn!(listener, connections = cut.connections, requests = cut.requests, "not done in time: cut");
     connections.shutdown().await;
     // The tasks of HTTP/2 streams learn of their connection's end by being polled once more.
     for _ in 0..64 {
-        if in_flight.get() == 0 {
+        if origin.in_flight.get() == 0 {
             break;
         }
         tokio::task::yield_now().await;
     }
     cut
+}
+
+/// Has the kernel drop, for this socket, TCP segments with SYN and without ACK. All else passes: the rest of handshakes that
+/// have begun, and all that accepted connections receive, since they inherit the filter.
+fn turn_away_new_connections(socket: &TcpListener) -> io::Result<()> {
+    // Classic BPF (linux/filter.h). A TCP socket's filter sees the segment from its header on.
+    const LOAD_BYTE: u16 = 0x30;
+    const AND: u16 = 0x54;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const FLAGS_OFFSET: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    SockRef::from(socket).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_OFFSET),
+        SockFilter::new(AND, 0, 0, SYN | ACK),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
+}
+
+/// A connection from the kernel's queue, `None` if that is empty.
+fn accept_now(socket: &TcpListener) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+    match rustix::net::accept_with(socket.as_fd(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        Ok(tcp) => {
+            let tcp = std::net::TcpStream::from(tcp);
+            let peer = tcp.peer_addr()?;
+            Ok(Some((TcpStream::from_std(tcp)?, peer)))
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A connection ends in silence whatever its client did; only a panic is worth a line, and only that connection's end.
@@ -250,30 +315,6 @@ pub(super) fn prepare(tcp: &TcpStream) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn workers_share_the_port_that_the_kernel_chose() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
-        let port = sockets[0].local_addr().unwrap().port();
-        assert_ne!(port, 0);
-        assert!(sockets.iter().all(|socket| socket.local_addr().unwrap().port() == port));
-    }
-
-    #[test]
-    fn a_taken_port_is_an_error_that_names_the_address() {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap();
-        let error = bind(address, 2).unwrap_err();
-        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
-        assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
-    }
-
-    #[test]
-    fn both_families_can_have_the_same_port() {
-        let Ok(six) = bind("[::]:0".parse().unwrap(), 1) else { return };
-        let port = six[0].local_addr().unwrap().port();
-        bind(SocketAddr::from(([0, 0, 0, 0], port)), 1).unwrap();
-    }
 
     #[test]
     fn running_out_of_descriptors_is_ours_and_an_aborted_connection_is_not() {

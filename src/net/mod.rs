@@ -1,38 +1,35 @@
 //! The way in: listening sockets, TLS, connections, and the orderly end of all three.
 //!
-//! One worker calls [`serve_worker`] on its own thread, inside its own `LocalSet`, with its own listening sockets. From
-//! there on a connection never leaves that thread: neither do its requests, so a service's futures and bodies need not be
-//! `Send`. What workers share is in [`Capacity`], two counters for the whole process.
+//! One worker calls [`serve_worker`] on its own thread, inside its own `LocalSet`, with its own listening sockets, which
+//! come from [`Sources`]. From there on a connection never leaves that thread: neither do its requests, so a service's
+//! futures and bodies need not be `Send`. What workers share is in [`Capacity`], two counters for the whole process.
+//! While it serves, listeners come and go by [`EndpointChange`], and certificates by a [`TlsSource`].
 //!
 //! Promised: a client that is silent, slow or gone costs at most one connection slot, for a time that [`NetLimits`] names;
 //! a response that breaks off is seen as broken off; a stop lets requests finish, within a bound.
 //!
 //! This room never looks into a request: what a head means, and what is answered, is `crate::http`'s.
 
+pub mod activation;
 mod activity;
 pub mod conn;
+pub mod endpoint;
+pub mod handover;
 pub mod listener;
 pub mod shutdown;
+pub mod sockets;
 pub mod tls;
 mod transport;
 
-use std::cell::Cell;
-use std::future::Future;
-use std::io;
-use std::net::TcpListener;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 pub use conn::{ConnInfo, Protocol, TlsInfo};
-pub use listener::{BindError, bind};
+pub use endpoint::{ChangeError, Endpoint, EndpointChange, Shared, TlsSource, changes, serve_worker};
 pub use shutdown::{Shutdown, Signals, Trigger};
+pub use sockets::{BindError, Listening, Sources, bind};
 pub use tls::TlsError;
 
 /// What a response body's error, or a service's, is turned into on its way to hyper.
@@ -105,17 +102,6 @@ impl Capacity {
     }
 }
 
-/// A listening socket of one worker, and how it is spoken to.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// The listener's name, as [`ConnInfo`] and the log give it.
-    pub name: Arc<str>,
-    /// One of the sockets that [`bind`] made.
-    pub socket: TcpListener,
-    /// TLS; plain HTTP/1.1 without.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-}
-
 /// What a stop had to cut because it did not end in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
@@ -136,46 +122,4 @@ pub(crate) struct Worker<F> {
     pub(crate) limits: NetLimits,
     pub(crate) capacity: Capacity,
     pub(crate) service: F,
-}
-
-/// Serves this worker's endpoints until `shutdown` says stop, then ends as `shutdown` describes and says what it cut.
-///
-/// Must run inside a `LocalSet` on a `current_thread` runtime. `service` is called once per request, on this thread; its
-/// future is dropped when the client goes away, and the response's body too.
-///
-/// # Errors
-/// When a socket cannot be registered with the runtime; nothing has been served then.
-pub async fn serve_worker<F, Fut, B>(
-    endpoints: Vec<Endpoint>,
-    limits: NetLimits,
-    capacity: Capacity,
-    service: F,
-    shutdown: Shutdown,
-) -> io::Result<Cut>
-where
-    F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
-    Fut: Future<Output = ::http::Response<B>> + 'static,
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<BoxError>,
-{
-    let worker = Rc::new(Worker { limits, capacity, service });
-    let mut sockets = Vec::with_capacity(endpoints.len());
-    for Endpoint { name, socket, tls } in endpoints {
-        socket.set_nonblocking(true)?;
-        sockets.push((Rc::new(listener::Origin { name, tls }), tokio::net::TcpListener::from_std(socket)?));
-    }
-    let mut loops = JoinSet::new();
-    for (origin, socket) in sockets {
-        let (worker, shutdown) = (Rc::clone(&worker), shutdown.clone());
-        loops.spawn_local(listener::serve(origin, socket, worker, Rc::new(Cell::new(0)), shutdown));
-    }
-    let mut cut = Cut::default();
-    while let Some(ended) = loops.join_next().await {
-        match ended {
-            Ok(one) => cut += one,
-            // Only a defect of this file's neighbours gets here; the other listeners go on.
-            Err(error) => tracing::error!(%error, "an accept loop ended by a panic"),
-        }
-    }
-    Ok(cut)
 }

@@ -1,11 +1,20 @@
 //! The orderly end: what every worker, accept loop and connection watches, and the signals that set it off.
 //!
-//! Three phases, only ever forward. `Serving` → `Draining`: listening sockets close, HTTP/1.1 answers with
-//! `Connection: close`, HTTP/2 sends GOAWAY, requests in flight go on, for at most `shutdown-timeout`. `Draining` →
-//! `Cutting`: what is left is dropped at once, and clients see that as a broken connection, never as a complete answer.
+//! Four phases, only ever forward.
+//!
+//! - `Serving`.
+//! - `NotReady`: nothing changes for clients, only [`Shutdown::is_ready`] does, which the readiness check tells. Whoever
+//!   sends clients here has the drain delay to notice and to send them elsewhere. Answers don't say `Connection: close` yet:
+//!   a client that is told to go while it is still being sent here would only come back over a new connection.
+//! - `Draining`: listening sockets close (how, so that nothing is lost: `super::listener`), HTTP/1.1 answers with
+//!   `Connection: close`, HTTP/2 sends GOAWAY, requests in flight go on, for at most `shutdown-timeout`.
+//! - `Cutting`: what is left is dropped at once, and clients see that as a broken connection, never as a complete answer.
+//!
+//! A listener that is removed while the others stay goes through the last two by itself.
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -13,6 +22,7 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Serving,
+    NotReady,
     Draining,
     Cutting,
 }
@@ -33,6 +43,11 @@ pub fn channel() -> (Trigger, Shutdown) {
 }
 
 impl Trigger {
+    /// Have the readiness check fail; go on as before.
+    pub fn not_ready(&self) {
+        self.advance(Phase::NotReady);
+    }
+
     /// Stop accepting; let requests finish.
     pub fn drain(&self) {
         self.advance(Phase::Draining);
@@ -53,6 +68,12 @@ impl Trigger {
 }
 
 impl Shutdown {
+    /// Whether new clients are welcome: false from [`Trigger::not_ready`] on.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.0.borrow() == Phase::Serving
+    }
+
     /// Whether a stop has begun, for who wants to refuse new work.
     #[must_use]
     pub fn is_draining(&self) -> bool {
@@ -105,10 +126,21 @@ impl Signals {
     }
 }
 
-/// Turns signals into a stop: the first drains, the second cuts; then this ends.
-pub async fn signals(mut signals: Signals, trigger: Trigger) {
+/// Turns signals into a stop: the first makes us not ready, and after `drain_delay` drains; a second one during the delay
+/// drains at once; one after that cuts, and then this ends. It also ends the delay if somebody else drains.
+pub async fn signals(mut signals: Signals, trigger: Trigger, drain_delay: Duration) {
     let name = signals.next().await;
-    tracing::info!(signal = name, "stopping: no new connections, requests may finish; a second signal stops at once");
+    trigger.not_ready();
+    if !drain_delay.is_zero() {
+        tracing::info!(signal = name, delay = ?drain_delay, "not ready: still serving; a second signal skips the delay");
+        let mut elsewhere = Shutdown(trigger.0.subscribe());
+        tokio::select! {
+            () = tokio::time::sleep(drain_delay) => {}
+            () = elsewhere.draining() => {}
+            _ = signals.next() => {}
+        }
+    }
+    tracing::info!(signal = name, "stopping: no new connections, requests may finish; another signal stops at once");
     trigger.drain();
     let name = signals.next().await;
     tracing::warn!(signal = name, "stopping at once");
@@ -126,8 +158,11 @@ mod tests {
     #[test]
     fn phases_only_go_forward() {
         let (trigger, mut shutdown) = channel();
-        assert!(!shutdown.is_draining());
+        assert!(shutdown.is_ready());
+        trigger.not_ready();
+        assert!(!shutdown.is_ready() && !shutdown.is_draining());
         trigger.cut();
+        trigger.not_ready();
         trigger.drain();
         run(async {
             shutdown.draining().await;

@@ -14,6 +14,7 @@ mod host;
 mod limits;
 mod lower;
 mod name;
+mod operations;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ pub use self::egress::{EgressHost, EgressRule, EgressScheme};
 pub use self::host::HostPattern;
 pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::name::{Name, StageId};
-pub use self::route::Route;
+pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
+pub use self::route::{Pin, Route, Split};
 pub use self::value::{ConfigValue, ValueOrigin};
 use crate::config::{self, Diagnostics, SourceFile, Span};
 
@@ -42,16 +44,39 @@ pub struct Plan {
     pub source: Arc<SourceFile>,
     /// Worker threads, 1 to 256; by default as many as there are CPUs available.
     pub workers: NonZeroUsize,
+    /// What the process does beside serving.
+    pub gateway: Gateway,
     /// Bounds of the whole process.
     pub limits: GatewayLimits,
     /// At least one; no address twice, except with port 0.
     pub listeners: Vec<Listener>,
+    /// The admin listener, if there is one.
+    pub admin: Option<Admin>,
+    /// The access log, if there is one.
+    pub access_log: Option<AccessLogPlan>,
     /// In the order of the file.
     pub components: Vec<ComponentRef>,
     /// In the order of the file; at least one.
     pub pipelines: Vec<Pipeline>,
     /// In the order of the file; at least one. Which one serves a request is said at [`Route`].
     pub routes: Vec<Route>,
+}
+
+/// `[gateway]`, beside the number of workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// How often the configuration's files are looked at; never if zero.
+    pub watch: Duration,
+    /// How long requests of a replaced configuration may go on.
+    pub retire_timeout: Duration,
+    /// Replaced configurations that are remembered.
+    pub history: usize,
+    /// Where compiled components are kept.
+    pub compile_cache: Option<PathBuf>,
+    /// How long requests are still accepted after SIGTERM.
+    pub drain_delay: Duration,
+    /// Where a new process takes over the listening sockets.
+    pub handover: Option<PathBuf>,
 }
 
 /// A component's place in [`Plan::components`].

@@ -29,10 +29,32 @@ pub struct Route {
     pub path: String,
     /// The methods, without repetition, at least one; `None` means all.
     pub methods: Option<Vec<Method>>,
-    /// Who serves them.
-    pub pipeline: PipelineIndex,
+    /// Who serves them: at least one, whose weights are not all 0.
+    pub split: Vec<Split>,
+    /// What decides between several; chance without.
+    pub pin: Option<Pin>,
+    /// Who gets a copy of each request, and answers nobody.
+    pub mirror: Option<PipelineIndex>,
     /// The place of the route's table.
     pub span: Span,
+}
+
+/// A pipeline's share of a route's requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The pipeline.
+    pub pipeline: PipelineIndex,
+    /// Its share, relative to the sum of the weights.
+    pub weight: u32,
+}
+
+/// What decides which pipeline of a split a request goes to. A value that is a pipeline's name chooses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The value of a header.
+    Header(http::HeaderName),
+    /// The value of a cookie.
+    Cookie(String),
 }
 
 impl Route {
@@ -181,7 +203,9 @@ mod tests {
             host: HostPattern::Any,
             path: path.to_owned(),
             methods: Some(vec![Method::GET]),
-            pipeline: PipelineIndex(0),
+            split: vec![Split { pipeline: PipelineIndex(0), weight: 1 }],
+            pin: None,
+            mirror: None,
             span: Span::default(),
         };
         for (prefix, path, expected) in [

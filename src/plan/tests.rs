@@ -13,6 +13,22 @@ use crate::config::keys::{self, Key, Presence, Table};
 const FULL: &str = r#"
 [gateway]
 workers = 3
+watch = "1s"
+retire-timeout = "2m"
+history = 3
+compile-cache = "cache"
+drain-delay = "4s"
+handover = "handover.sock"
+
+[admin]
+address = "127.0.0.1:9180"
+token = { env = "ADMIN" }
+
+[access-log]
+path = "access.log"
+format = "combined"
+queue = 100
+query = true
 
 [limits]
 connections = 1
@@ -44,11 +60,15 @@ path = "hello.wasm"
 
 [pipelines.edge]
 link = "static"
+isolation = "reuse"
 service = { component = "hello" }
 
 [[pipelines.edge.stages]]
 component = "key-auth"
-link = "static"
+link = "dynamic"
+isolation = "request"
+on-failure = "skip"
+breaker = { failures = 1, window = "2s", open = "3s", then = "close" }
 config = { header = "x-api-key", keys = { env = "KEYS" } }
 limits = { memory = "1MiB", table-elements = 5 }
 
@@ -80,6 +100,17 @@ pipeline = "edge"
 
 [[routes]]
 pipeline = "edge"
+mirror = "edge"
+
+[[routes]]
+path = "/header"
+split = [{ pipeline = "edge", weight = 1 }]
+pin = { header = "x-user" }
+
+[[routes]]
+path = "/cookie"
+split = [{ pipeline = "edge" }]
+pin = { cookie = "session" }
 "#;
 
 /// A folder with the files that the configurations here name; removed with everything in it at the end.
@@ -105,6 +136,7 @@ impl Folder {
         let env = |name: &str| match name {
             "KEYS" => Some("hunter2".to_owned()),
             "TOKEN" => Some("hunter3".to_owned()),
+            "ADMIN" => Some("hunter4-hunter4-hunter4".to_owned()),
             "LONG" => Some("x".repeat(ConfigValue::MAX_SIZE + 1)),
             _ => None,
         };
@@ -153,6 +185,12 @@ fn every_key() {
         folder.0.join("cert.pem")
     );
     assert_eq!(plan.listeners[1].address.to_string(), "[::1]:0");
+    let admin = plan.admin.as_ref().unwrap();
+    assert_eq!(admin.address.to_string(), "127.0.0.1:9180");
+    assert_eq!(admin.token.as_ref().unwrap().expose(), "hunter4-hunter4-hunter4");
+    let log = plan.access_log.as_ref().unwrap();
+    assert_eq!((log.format, log.queue, log.query), (AccessFormat::Combined, 100, true));
+    assert_eq!(log.path, Some(folder.0.join("access.log")));
     assert_eq!(plan.components[0].sha256, Some([1; 32]));
     assert_eq!(plan.components[1].path, folder.0.join("hello.wasm"));
 
@@ -187,6 +225,20 @@ fn every_key() {
         (plan.routes[1].path.as_str(), &plan.routes[1].host),
         ("/", &HostPattern::Any)
     );
+}
+
+#[test]
+fn who_runs_the_gateway_sees_it() {
+    let folder = Folder::new("operations");
+    let with = |more: &str| folder.with_service(&format!("config = {{}}\n{more}"));
+    let (plan, _) = with("[access-log]").unwrap();
+    let log = plan.access_log.unwrap();
+    assert_eq!((log.path, log.format, log.queue, log.query), (None, AccessFormat::Json, 8192, false));
+    let (plan, _) = with("[admin]\naddress = \"[::ffff:127.0.0.1]:0\"").unwrap();
+    assert_eq!((plan.admin.unwrap().token, plan.access_log), (None, None));
+    folder.write("token", b"0123456789abcdef\n");
+    let (plan, _) = with("[admin]\naddress = \"0.0.0.0:0\"\ntoken = { file = \"token\" }").unwrap();
+    assert_eq!(plan.admin.unwrap().token.unwrap().expose(), "0123456789abcdef");
 }
 
 #[test]
@@ -446,6 +498,10 @@ fn known_keys(root: &Json, schema: &Json, at: &str, known: &mut Vec<String>) {
 fn used_keys(root: &Json, schema: &Json, value: &Json, at: &str, used: &mut Vec<String>) {
     let at = schema["$ref"].as_str().unwrap_or(at);
     let schema = target(root, schema);
+    // A reference to a variable or a file is no table of ours.
+    if schema["anyOf"].is_array() {
+        return;
+    }
     for item in value.as_array().into_iter().flatten() {
         used_keys(root, &schema["items"], item, &format!("{at}[]"), used);
     }

@@ -1,8 +1,8 @@
 //! The command line: what each command prints, and how it exits.
 
 use crate::harness::{
-    Client, Folder, Gateway, Line, MS, Pipeline, Protocol, Setup, binary, body, dist, get, in_time, repository, request,
-    run,
+    Client, Folder, Gateway, Line, MS, Pipeline, Protocol, Setup, binary, body, dist, get, in_time,
+    repository, request, run,
 };
 use http::Method;
 use rustix::process::Signal;
@@ -236,12 +236,18 @@ fn compose(folder: &Folder, setup: &Setup, options: &[&str]) -> (Ran, PathBuf) {
 fn import_names(component: &Path) -> Vec<String> {
     let json = linkspan(&["inspect", "--json", text(component)]).code(0).json();
     assert_eq!(json["role"], "service");
-    json["imports"].as_array().unwrap().iter().map(|import| import["name"].as_str().unwrap().to_owned()).collect()
+    json["imports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|import| import["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// Five middleware without configuration, and a service.
 fn portable_setup() -> Setup {
-    let stages = ["request-id", "security-headers", "pass-through-async", "pass-through-sync", "security-headers"];
+    let stages =
+        ["request-id", "security-headers", "pass-through-async", "pass-through-sync", "security-headers"];
     Setup::of([stages.iter().fold(Pipeline::new("main", "hello"), |pipeline, stage| pipeline.stage(stage))])
 }
 
@@ -267,7 +273,10 @@ fn a_portable_composition_is_a_service_anywhere() {
     ran.code(0);
     let mut imports = import_names(&output);
     imports.sort();
-    assert_eq!(imports, ["wasi:config/store@0.2.0-rc.1", "wasi:http/types@0.3.0", "wasi:random/random@0.3.0"]);
+    assert_eq!(
+        imports,
+        ["wasi:config/store@0.2.0-rc.1", "wasi:http/types@0.3.0", "wasi:random/random@0.3.0"]
+    );
     // linkspan is one of the hosts.
     let toml = "listeners = [{ address = \"127.0.0.1:0\" }]\nroutes = [{ pipeline = \"main\" }]\n\
         components.whole.path = \"out.wasm\"\n[pipelines.main]\n\
@@ -280,7 +289,10 @@ fn a_portable_composition_is_a_service_anywhere() {
 fn compose_portable_refuses_what_is_a_stages_own() {
     let main = || Pipeline::new("main", "hello");
     let cases = [
-        (main().stage_with("security-headers", "config = { frame-options = \"DENY\" }"), "main/0:security-headers"),
+        (
+            main().stage_with("security-headers", "config = { frame-options = \"DENY\" }"),
+            "main/0:security-headers",
+        ),
         (main().stage("rate-limit"), "linkspan:gateway/rate-limiter"),
         (main().stage("pass-through-sync").service_with("config = { greeting = \"Hi\" }"), "main/1:hello"),
         (
@@ -350,8 +362,10 @@ fn a_portable_composition_runs_under_wasmtime_serve() {
         .unwrap();
     let stderr = BufReader::new(child.stderr.take().unwrap());
     let _child = Killed(child);
-    let serving = |line: String| line.strip_prefix("Serving HTTP on http://")?.trim_end_matches('/').parse().ok();
-    let address: SocketAddr = stderr.lines().map_while(Result::ok).find_map(serving).expect("wasmtime serves");
+    let serving =
+        |line: String| line.strip_prefix("Serving HTTP on http://")?.trim_end_matches('/').parse().ok();
+    let address: SocketAddr =
+        stderr.lines().map_while(Result::ok).find_map(serving).expect("wasmtime serves");
     let gateway = Gateway::start(&setup);
     let fields = [("x-request-id", "the-same-for-both")];
     run(async {
@@ -374,7 +388,18 @@ fn a_portable_composition_runs_under_wasmtime_serve() {
 #[test]
 fn bench_hops_prints_a_table_and_json() {
     let folder = repository().join("components/dist");
-    let few = ["bench", "hops", "--depths", "2", "--rounds", "1", "--requests", "20", "--components", text(&folder)];
+    let few = [
+        "bench",
+        "hops",
+        "--depths",
+        "2",
+        "--rounds",
+        "1",
+        "--requests",
+        "20",
+        "--components",
+        text(&folder),
+    ];
     for link in ["static", "dynamic"] {
         let few = [&few[..], &["--link", link]].concat();
         let json = linkspan(&[&few[..], &["--json"]].concat()).code(0).json();
@@ -416,7 +441,8 @@ fn serve_names_an_address_that_is_taken() {
 #[test]
 fn serve_refuses_what_check_refuses() {
     let file = repository().join("tests/ui/everything-at-once.toml");
-    let (check, serve) = (linkspan(&["check", text(&file)]).code(1), linkspan(&["serve", text(&file)]).code(1));
+    let (check, serve) =
+        (linkspan(&["check", text(&file)]).code(1), linkspan(&["serve", text(&file)]).code(1));
     assert!(serve.stderr.contains("the listener's certificate and key can't be used"), "{serve:#?}");
     let first = |ran: &Ran| ran.stderr.lines().take(20).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(first(&serve), first(&check));

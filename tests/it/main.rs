@@ -6,5 +6,9 @@
 mod front_end;
 mod harness;
 
+mod answers;
 mod chains;
+mod cli;
 mod faults;
+mod structure;
+mod ui;

@@ -71,7 +71,8 @@ fn diff(expected: &str, found: &str) -> String {
     let start = (0..both).take_while(|at| expected[*at] == found[*at]).count();
     let equal_from_end = |at: &usize| expected[expected.len() - 1 - at] == found[found.len() - 1 - at];
     let end = (0..both - start).take_while(equal_from_end).count();
-    let lines = |sign: &str, lines: &[&str]| lines.iter().map(|line| format!("{sign} {line}\n")).collect::<String>();
+    let lines =
+        |sign: &str, lines: &[&str]| lines.iter().map(|line| format!("{sign} {line}\n")).collect::<String>();
     format!(
         "from line {}\n{}{}",
         start + 1,

@@ -3,10 +3,12 @@
 //! This is the only place that knows them. The decoder checks a file against these tables, the JSON Schema is written
 //! from them, and the defaults in `plan` are read from them, so that the three cannot drift apart.
 
+mod operations;
 mod tables;
 
 use std::time::Duration;
 
+pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
     COMPONENT, GATEWAY, GRANT, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE,
     STAGE_LIMITS, TLS,
@@ -101,6 +103,8 @@ pub enum Kind {
     Settings,
     /// A table of names with values: the environment of a stage.
     Variables,
+    /// Text, or a table with the one key `env` or `file`: what is not to be shown.
+    Secret,
 }
 
 /// What a text means.
@@ -126,6 +130,8 @@ pub enum TextForm {
     Method,
     /// An origin for egress.
     Origin,
+    /// The name of a header or cookie.
+    FieldName,
 }
 
 /// Most stages before the service of a pipeline.

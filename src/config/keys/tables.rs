@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::operations::{ACCESS_LOG, ADMIN};
 use super::{Key, Kind, MAX_MIDDLEWARE, Presence, Table, TextForm};
 
 const KIB: u64 = 1 << 10;
@@ -12,7 +13,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-const fn key(
+pub(super) const fn key(
     name: &'static str,
     kind: Kind,
     presence: Presence,
@@ -22,16 +23,28 @@ const fn key(
     Key { name, kind, presence, example, doc }
 }
 
-const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     key(name, kind, Presence::Required, example, doc)
 }
 
-const fn optional(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn optional(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     key(name, kind, Presence::Optional, example, doc)
 }
 
-const fn count(name: &'static str, default: &'static str, min: u64, max: u64, doc: &'static str) -> Key {
-    key(name, Kind::Count { min, max }, Presence::Default, default, doc)
+pub(super) const fn count(
+    name: &'static str,
+    default: &'static str,
+    min: u64,
+    max: u64,
+    doc: &'static str,
+) -> Key {
+    key(
+        name,
+        Kind::Count { min, max },
+        Presence::Default,
+        default,
+        doc,
+    )
 }
 
 const fn size(name: &'static str, default: &'static str, min: u64, max: u64, doc: &'static str) -> Key {
@@ -48,7 +61,7 @@ const fn time(
     key(name, Kind::Duration { min, max }, Presence::Default, default, doc)
 }
 
-const fn permission(name: &'static str, doc: &'static str) -> Key {
+pub(super) const fn permission(name: &'static str, doc: &'static str) -> Key {
     key(name, Kind::Boolean, Presence::Default, "false", doc)
 }
 
@@ -60,6 +73,13 @@ pub static ROOT: Table = Table {
     keys: &[
         optional("gateway", Kind::Table(&GATEWAY), "{ workers = 2 }", "The process."),
         optional("limits", Kind::Table(&LIMITS), "{ connections = 10000 }", "Bounds of the whole process."),
+        optional(
+            "admin",
+            Kind::Table(&ADMIN),
+            "{ address = \"127.0.0.1:9180\" }",
+            "The admin listener. Default: none.",
+        ),
+        optional("access-log", Kind::Table(&ACCESS_LOG), "{ path = \"-\" }", "The access log. Default: none."),
         optional(
             "listeners",
             Kind::List { item: &Kind::Table(&LISTENER), min: 0, max: 64 },
@@ -93,12 +113,48 @@ pub static GATEWAY: Table = Table {
     id: "gateway",
     title: "[gateway]",
     doc: "The process.",
-    keys: &[optional(
-        "workers",
-        Kind::Count { min: 1, max: 256 },
-        "2",
-        "Worker threads, each with its own connections and instances. Default: the number of available CPUs.",
-    )],
+    keys: &[
+        optional(
+            "workers",
+            Kind::Count { min: 1, max: 256 },
+            "2",
+            "Worker threads, each with its own connections and instances. Default: the number of available CPUs.",
+        ),
+        time(
+            "watch",
+            "500ms",
+            Duration::ZERO,
+            HOUR,
+            "How often the files of the configuration are looked at; a change that has settled is loaded. \"0s\": never.",
+        ),
+        time(
+            "retire-timeout",
+            "10m",
+            MS,
+            DAY,
+            "How long requests of a replaced configuration may go on; then they are cut.",
+        ),
+        count("history", "5", 1, 100, "Replaced configurations that a rollback can bring back."),
+        optional(
+            "compile-cache",
+            Kind::Text(TextForm::Path),
+            "\"/var/cache/linkspan\"",
+            "A folder for compiled components, made if it is missing, which only its owner may write. Default: none.",
+        ),
+        time(
+            "drain-delay",
+            "0s",
+            Duration::ZERO,
+            HOUR,
+            "On SIGTERM: how long requests are still accepted while `/readyz` says no.",
+        ),
+        optional(
+            "handover",
+            Kind::Text(TextForm::Path),
+            "\"/run/linkspan/handover.sock\"",
+            "A Unix socket over which a new process takes the listening sockets from the old one. Default: none.",
+        ),
+    ],
 };
 
 /// `[limits]`.
@@ -418,6 +474,56 @@ pub static ROUTE: Table = Table {
             "[\"GET\", \"POST\"]",
             "Request methods. Default: all.",
         ),
-        required("pipeline", Kind::Text(TextForm::Pipeline), "\"edge\"", "A name under `pipelines`."),
+        optional(
+            "pipeline",
+            Kind::Text(TextForm::Pipeline),
+            "\"edge\"",
+            "A name under `pipelines`. Either this or `split`.",
+        ),
+        optional(
+            "split",
+            Kind::List { item: &Kind::Table(&SPLIT), min: 1, max: 16 },
+            "[{ pipeline = \"edge\", weight = 99 }, { pipeline = \"edge-next\", weight = 1 }]",
+            "Pipelines that share the requests by weight.",
+        ),
+        optional(
+            "pin",
+            Kind::Table(&PIN),
+            "{ cookie = \"session\" }",
+            "What decides between the pipelines of `split`, instead of chance.",
+        ),
+        optional(
+            "mirror",
+            Kind::Text(TextForm::Pipeline),
+            "\"edge-next\"",
+            "A pipeline that gets a copy of each request; its answers are dropped.",
+        ),
+    ],
+};
+
+/// One of `split`.
+pub static SPLIT: Table = Table {
+    id: "split",
+    title: "one of `split`",
+    doc: "A pipeline and its share of a route's requests.",
+    keys: &[
+        required(
+            "pipeline",
+            Kind::Text(TextForm::Pipeline),
+            "\"edge\"",
+            "A name under `pipelines`.",
+        ),
+        count("weight", "1", 0, 1_000_000, "Its share, relative to the sum of all weights."),
+    ],
+};
+
+/// `pin` of a route.
+pub static PIN: Table = Table {
+    id: "pin",
+    title: "`pin`",
+    doc: "Requests with the same value go to the same pipeline; one with a pipeline's name as its value goes there.",
+    keys: &[
+        optional("header", Kind::Text(TextForm::FieldName), "\"x-user\"", "A request header."),
+        optional("cookie", Kind::Text(TextForm::FieldName), "\"session\"", "A cookie. Either this or `header`."),
     ],
 };

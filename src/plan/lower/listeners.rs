@@ -65,7 +65,7 @@ impl Lowering<'_> {
     }
 }
 
-fn parse_address(text: &str) -> Result<SocketAddr, Fault> {
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, Fault> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }

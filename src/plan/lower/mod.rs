@@ -5,6 +5,7 @@
 
 mod components;
 mod listeners;
+mod operations;
 mod pipelines;
 mod routes;
 mod settings;
@@ -15,7 +16,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{GatewayLimits, Plan};
+use super::{Gateway, GatewayLimits, Plan};
 use crate::config::{self, Diagnostics, Fields, SourceFile, Text, suggest};
 
 /// What every part of the work needs: the file, the environment and the list of mistakes.
@@ -73,12 +74,16 @@ pub(super) fn lower(
     let mut component_names = Names::of(&root, "components");
     let mut pipeline_names = Names::of(&root, "pipelines");
 
+    let listeners = lowering.listeners(&root);
     let plan = Plan {
         file: lowering.source.path().to_path_buf(),
         source: lowering.source.clone(),
         workers: workers(&root),
+        gateway: lowering.gateway(&root),
         limits: lowering.gateway_limits(&root),
-        listeners: lowering.listeners(&root),
+        admin: lowering.admin(&root, &listeners),
+        access_log: lowering.access_log(&root),
+        listeners,
         components: lowering.components(&root),
         pipelines: lowering.pipelines(&root, &mut component_names),
         routes: lowering.routes(&root, &mut pipeline_names),
@@ -106,6 +111,22 @@ fn workers(root: &Fields) -> NonZeroUsize {
 }
 
 impl Lowering<'_> {
+    fn gateway(&self, root: &Fields) -> Gateway {
+        let fields = root.table_or_default("gateway");
+        let path = |key: &str| {
+            let text = fields.text(key).filter(|_| fields.has(key))?;
+            Some(self.source.folder().join(text.text))
+        };
+        Gateway {
+            watch: fields.duration("watch"),
+            retire_timeout: fields.duration("retire-timeout"),
+            history: fields.count("history"),
+            compile_cache: path("compile-cache"),
+            drain_delay: fields.duration("drain-delay"),
+            handover: path("handover"),
+        }
+    }
+
     fn gateway_limits(&mut self, root: &Fields) -> GatewayLimits {
         let fields = root.table_or_default("limits");
         let limits = GatewayLimits::lower(&fields);

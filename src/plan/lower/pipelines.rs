@@ -92,7 +92,7 @@ impl Lowering<'_> {
     }
 
     /// The place of the word under `key` among `words`, if it is given and one of them.
-    fn choice(&mut self, fields: &Fields, key: &str, words: &[&str]) -> Option<usize> {
+    pub(super) fn choice(&mut self, fields: &Fields, key: &str, words: &[&str]) -> Option<usize> {
         let text = fields.text(key).filter(|_| fields.has(key))?;
         let found = words.iter().position(|word| *word == text.text);
         if found.is_none() {

@@ -7,7 +7,7 @@ use http::Method;
 use super::{Lowering, Names};
 use crate::config::{Fields, Text, nearest};
 use crate::plan::route::{STANDARD_METHODS, parse_method, parse_path};
-use crate::plan::{HostPattern, PipelineIndex, Route};
+use crate::plan::{HostPattern, Pin, PipelineIndex, Route, Split};
 
 impl Lowering<'_> {
     pub(super) fn routes(&mut self, root: &Fields, pipelines: &mut Names<'_>) -> Vec<Route> {
@@ -29,9 +29,13 @@ impl Lowering<'_> {
             .map_or(Some(HostPattern::Any), |text| self.host(text));
         let path = fields.text("path").and_then(|text| self.path(text));
         let methods = fields.has("methods").then(|| self.methods(fields));
-        let pipeline = fields
-            .text("pipeline")
-            .and_then(|text| self.resolve(text, "pipeline", pipelines));
+        let split = self.split(fields, pipelines);
+        let pin = fields.table("pin").and_then(|pin| self.pin(fields, pin));
+        let mirror = fields
+            .text("mirror")
+            .filter(|_| fields.has("mirror"))
+            .and_then(|text| self.resolve(text, "pipeline", pipelines))
+            .map(PipelineIndex);
         // With a default in the place of what was refused, the route would look like another one.
         if ["host", "path", "methods"]
             .iter()
@@ -43,8 +47,92 @@ impl Lowering<'_> {
             host: host?,
             path: path?,
             methods,
-            pipeline: PipelineIndex(pipeline?),
+            split: split?,
+            pin,
+            mirror,
             span: fields.span(),
+        })
+    }
+
+    /// The pipelines of a route: one under `pipeline`, or several under `split`.
+    fn split(&mut self, fields: &Fields, pipelines: &mut Names<'_>) -> Option<Vec<Split>> {
+        if fields.is_refused("pipeline") || fields.is_refused("split") {
+            return None;
+        }
+        match (fields.has("pipeline"), fields.has("split")) {
+            (true, false) => {
+                let text = fields.text("pipeline")?;
+                let pipeline = PipelineIndex(self.resolve(text, "pipeline", pipelines)?);
+                Some(vec![Split { pipeline, weight: 1 }])
+            }
+            (false, true) => {
+                let mut split = Vec::new();
+                let mut complete = true;
+                for part in fields.tables("split") {
+                    let index = part
+                        .text("pipeline")
+                        .and_then(|text| self.resolve(text, "pipeline", pipelines));
+                    let weight = u32::try_from(part.count("weight")).unwrap_or(u32::MAX);
+                    match index {
+                        Some(index) => split.push(Split { pipeline: PipelineIndex(index), weight }),
+                        None => complete = false,
+                    }
+                }
+                if complete && split.iter().all(|part| part.weight == 0) {
+                    self.diagnostics
+                        .error(fields.span_of("split"), "all weights are 0")
+                        .label("no pipeline gets a request")
+                        .help("give at least one pipeline a weight");
+                    return None;
+                }
+                complete.then_some(split)
+            }
+            (both, _) => {
+                let message = match both {
+                    true => "a route has both `pipeline` and `split`",
+                    false => "a route leads nowhere",
+                };
+                self.diagnostics
+                    .error(fields.span(), message)
+                    .label("one of the two is needed")
+                    .help("write `pipeline = \"edge\"`, or `split = [{ pipeline = \"edge\", weight = 99 }, …]`");
+                None
+            }
+        }
+    }
+
+    fn pin(&mut self, route: &Fields, pin: &Fields) -> Option<Pin> {
+        if !route.has("split") {
+            self.diagnostics
+                .error(pin.span(), "`pin` needs a `split`")
+                .label("there is nothing to decide")
+                .help("remove it, or split the route between pipelines");
+            return None;
+        }
+        let text = |name: &str| pin.text(name).filter(|_| pin.has(name));
+        let (text, is_header) = match (text("header"), text("cookie")) {
+            (Some(header), None) => (header, true),
+            (None, Some(cookie)) => (cookie, false),
+            _ => {
+                self.diagnostics
+                    .error(pin.span(), "`pin` is either a header or a cookie")
+                    .label("one of the two is needed")
+                    .help("write `pin = { header = \"x-user\" }` or `pin = { cookie = \"session\" }`");
+                return None;
+            }
+        };
+        let name = http::HeaderName::from_bytes(text.text.as_bytes());
+        let Ok(name) = name else {
+            self.diagnostics
+                .error(text.span, format!("invalid name `{}`", text.text))
+                .label("not a token")
+                .help("a name has letters, digits and `-`");
+            return None;
+        };
+        Some(match is_header {
+            true => Pin::Header(name),
+            // Cookies' names are compared as they are.
+            false => Pin::Cookie(text.text.to_owned()),
         })
     }
 

@@ -86,29 +86,25 @@ impl Lowering<'_> {
         let mut pairs = Vec::new();
         for entry in entries {
             self.check_variable_name(entry);
-            let value = match &entry.node.value {
-                Value::String(text) => self.inline(text, entry.node.span),
-                Value::Table(inner) if reference(inner).is_some() => {
-                    self.referenced(inner, entry.node.span)
-                }
-                other => {
-                    self.diagnostics
-                        .error(
-                            entry.node.span,
-                            format!(
-                                "the variable `{}` must be text, found {}",
-                                entry.key,
-                                other.type_name()
-                            ),
-                        )
-                        .label("expected a string, or a table with the one key `env` or `file`")
-                        .help(format!("for example `{} = \"…\"`", entry.key));
-                    None
-                }
-            };
+            let value = self.text_or_reference(&entry.node, &format!("the variable `{}`", entry.key), &entry.key);
             pairs.extend(value.map(|value| (entry.key.clone(), value)));
         }
         pairs
+    }
+
+    /// A value that stands in the file or is named there; `what` and `key` are for the error.
+    pub(super) fn text_or_reference(&mut self, node: &Node, what: &str, key: &str) -> Option<ConfigValue> {
+        match &node.value {
+            Value::String(text) => self.inline(text, node.span),
+            Value::Table(inner) if reference(inner).is_some() => self.referenced(inner, node.span),
+            other => {
+                self.diagnostics
+                    .error(node.span, format!("{what} must be text, found {}", other.type_name()))
+                    .label("expected a string, or a table with the one key `env` or `file`")
+                    .help(format!("for example `{key} = \"…\"`"));
+                None
+            }
+        }
     }
 
     fn check_variable_name(&mut self, entry: &Entry) {

@@ -18,8 +18,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use linkspan::net::{
-    Capacity, ConnInfo, Cut, Endpoint, NetLimits, Protocol, Trigger, bind, serve_worker, shutdown, tls,
+    Capacity, ChangeError, ConnInfo, Cut, Endpoint, EndpointChange, NetLimits, Protocol, Shared, TlsSource, Trigger, bind, changes, endpoint,
+    serve_worker, shutdown, tls,
 };
+use tokio::sync::{mpsc, oneshot};
 
 pub const MS: Duration = Duration::from_millis(1);
 pub const HOUR: Duration = Duration::from_hours(1);
@@ -138,6 +140,9 @@ pub struct Server {
     pub trigger: Trigger,
     pub capacity: Capacity,
     pub alive: Arc<AtomicUsize>,
+    /// Of its first listener, `test`.
+    pub shared: Shared,
+    changes: Vec<mpsc::Sender<EndpointChange>>,
     workers: Vec<JoinHandle<Cut>>,
 }
 
@@ -158,23 +163,55 @@ impl Server {
 
     pub fn start(limits: &NetLimits, tls: Option<&Arc<rustls::ServerConfig>>, workers: usize) -> Self {
         let sockets = bind("127.0.0.1:0".parse().unwrap(), workers).unwrap();
-        let address = sockets[0].local_addr().unwrap();
+        let tls = tls.map(|config| TlsSource::from(Arc::clone(config)));
+        Self::on(limits, sockets.into_iter().map(|socket| vec![socket]).collect(), &Shared::default(), tls.as_ref())
+    }
+
+    /// A worker for each list of sockets.
+    pub fn on(
+        limits: &NetLimits,
+        sockets: Vec<Vec<std::net::TcpListener>>,
+        shared: &Shared,
+        tls: Option<&TlsSource>,
+    ) -> Self {
+        let address = sockets[0][0].local_addr().unwrap();
         let (trigger, shutdown) = shutdown::channel();
         let capacity = Capacity::new(limits);
         let alive = Arc::new(AtomicUsize::new(0));
-        let workers = sockets
-            .into_iter()
-            .map(|socket| {
-                let endpoint = Endpoint { name: "test".into(), socket, tls: tls.cloned() };
-                let (limits, capacity, shutdown) = (limits.clone(), capacity.clone(), shutdown.clone());
-                let alive = Arc::clone(&alive);
-                std::thread::spawn(move || {
-                    let service = move |request, conn: &Rc<ConnInfo>| answer(request, Rc::clone(conn), alive.clone());
-                    run(serve_worker(vec![endpoint], limits, capacity, service, shutdown)).unwrap()
-                })
-            })
-            .collect();
-        Self { address, trigger, capacity, alive, workers }
+        let start = |sockets: Vec<_>| {
+            let endpoint = |socket| endpoint("test", socket, tls.cloned(), shared);
+            let endpoints = sockets.into_iter().map(endpoint).collect();
+            let (limits, capacity, shutdown) = (limits.clone(), capacity.clone(), shutdown.clone());
+            let (alive, (sender, receiver)) = (Arc::clone(&alive), changes());
+            let thread = std::thread::spawn(move || {
+                let service = move |request, conn: &Rc<ConnInfo>| answer(request, Rc::clone(conn), alive.clone());
+                run(serve_worker(endpoints, receiver, limits, capacity, service, shutdown)).unwrap()
+            });
+            (sender, thread)
+        };
+        let (changes, workers) = sockets.into_iter().map(start).unzip();
+        Self { address, trigger, capacity, alive, shared: shared.clone(), changes, workers }
+    }
+
+    /// Has the first worker make a change.
+    pub fn change(&self, change: impl FnOnce(endpoint::Done) -> EndpointChange) -> Result<(), ChangeError> {
+        let (done, answer) = oneshot::channel();
+        self.changes[0].blocking_send(change(done)).unwrap();
+        answer.blocking_recv().unwrap()
+    }
+
+    /// What another process would get: all sockets of all workers, asked for whenever it is called.
+    pub fn sockets(&self) -> impl Fn() -> io::Result<Vec<std::net::TcpListener>> + Send + use<> {
+        let changes = self.changes.clone();
+        move || {
+            let mut sockets = Vec::new();
+            for worker in &changes {
+                let (answer, answered) = oneshot::channel();
+                worker.blocking_send(EndpointChange::Sockets(answer)).map_err(io::Error::other)?;
+                sockets.extend(answered.blocking_recv().map_err(io::Error::other)??);
+            }
+            Ok(sockets)
+        }
     }
 
     /// Waits for the end of a stop that has been triggered.
@@ -209,6 +246,10 @@ impl Drop for Server {
             assert!(ended.is_ok() || std::thread::panicking());
         }
     }
+}
+
+pub fn endpoint(name: &str, socket: std::net::TcpListener, tls: Option<TlsSource>, shared: &Shared) -> Endpoint {
+    Endpoint { name: name.into(), socket, tls, shared: shared.clone() }
 }
 
 pub fn run<T>(future: impl Future<Output = T>) -> T {

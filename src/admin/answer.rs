@@ -1,0 +1,447 @@
+//! What is answered: the way of one request from its head to its response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::errands::{Errand, Errands, Refused};
+use super::guard::{Denied, Guard};
+use super::{Control, ReloadOutcome};
+use crate::telemetry::Metrics;
+
+/// Largest body of a request; what it says is not used.
+const MAX_BODY: usize = 64 * 1024;
+/// Longest time for a body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest reload whose end is waited for.
+pub(super) const ERRAND_TIMEOUT: Duration = Duration::from_secs(120);
+
+const NOSNIFF: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+
+/// Answers requests; shared by all connections.
+pub(super) struct Answers {
+    pub(super) control: Arc<dyn Control>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) guard: Guard,
+    pub(super) errands: Errands,
+}
+
+/// What a path means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    Health,
+    Ready,
+    Metrics,
+    Config,
+    Generations,
+    Version,
+    Errand(Errand),
+}
+
+impl Endpoint {
+    fn find(path: &str) -> Option<Self> {
+        Some(match path {
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            "/config" => Self::Config,
+            "/generations" => Self::Generations,
+            "/version" => Self::Version,
+            "/-/reload" => Self::Errand(Errand::Reload),
+            "/-/rollback" => Self::Errand(Errand::Rollback),
+            _ => return None,
+        })
+    }
+
+    /// Its methods, as `Allow` lists them.
+    fn methods(self) -> &'static str {
+        if matches!(self, Self::Errand(_)) { "POST" } else { "GET, HEAD" }
+    }
+
+    fn allows(self, method: &Method) -> bool {
+        match self {
+            Self::Errand(_) => method == Method::POST,
+            _ => matches!(*method, Method::GET | Method::HEAD),
+        }
+    }
+}
+
+impl Answers {
+    /// One request. Whatever happens, there is an answer; a HEAD request's loses its body on its way out.
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        match self.respond(&head, body).await {
+            Ok(response) => response,
+            Err(problem) => problem.into_response(),
+        }
+    }
+
+    async fn respond<B>(&self, head: &Parts, body: B) -> Result<Response<Full<Bytes>>, Problem>
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let endpoint = Endpoint::find(head.uri.path());
+        // Who may not ask does not learn what there is.
+        if !matches!(endpoint, Some(Endpoint::Health | Endpoint::Ready)) {
+            self.guard.check(head)?;
+        }
+        let endpoint = endpoint.ok_or_else(|| {
+            Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "There is nothing at this path.")
+        })?;
+        if !endpoint.allows(&head.method) {
+            let detail = "This path has other methods.";
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail);
+            return Err(problem.header(ALLOW, endpoint.methods()));
+        }
+        read(body).await?;
+        match endpoint {
+            Endpoint::Health => Ok(json_response(&json!({ "status": "alive" }))),
+            Endpoint::Ready if self.control.ready() => Ok(json_response(&json!({ "status": "ready" }))),
+            Endpoint::Ready => {
+                let detail = "The gateway is draining, or nothing is live.";
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready", detail))
+            }
+            Endpoint::Metrics => Ok(response(Metrics::CONTENT_TYPE, self.metrics.render())),
+            Endpoint::Config => Ok(json_response(&self.control.config())),
+            Endpoint::Generations => Ok(json_response(&self.control.generations())),
+            Endpoint::Version => Ok(json_response(&self.control.version())),
+            Endpoint::Errand(errand) => self.run(errand).await,
+        }
+    }
+
+    async fn run(&self, errand: Errand) -> Result<Response<Full<Bytes>>, Problem> {
+        tracing::info!(?errand, "asked for by the admin listener");
+        let outcome = timeout(ERRAND_TIMEOUT, self.errands.run(errand)).await.map_err(|_| {
+            let detail = "It takes longer than two minutes, and goes on; /generations says what becomes of it.";
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, "slow", "Not ended yet", detail)
+        })?;
+        let ReloadOutcome { ok, unchanged, generation, report, text } = outcome?;
+        if ok {
+            let body = json!({ "unchanged": unchanged, "generation": generation, "report": report, "text": text });
+            return Ok(json_response(&body));
+        }
+        let mut problem = Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "rejected",
+            "Rejected",
+            "Nothing was changed; `text` and `report` say why.",
+        );
+        problem.more = vec![("generation", json!(generation)), ("report", report), ("text", json!(text))];
+        Err(problem)
+    }
+}
+
+/// Takes a body off the connection, within its bounds.
+async fn read<B>(body: B) -> Result<(), Problem>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = std::pin::pin!(Limited::new(body, MAX_BODY));
+    match timeout(BODY_TIMEOUT, body.collect()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let detail = "A body has at most 64 KiB here.";
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "Payload too large", detail))
+        }
+        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "The body broke off.")),
+        Err(_) => {
+            let detail = "The body took too long.";
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail))
+        }
+    }
+}
+
+fn response(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // No browser takes it for a page.
+    headers.insert(NOSNIFF.0, NOSNIFF.1);
+    response
+}
+
+fn json_response(value: &Value) -> Response<Full<Bytes>> {
+    response("application/json", format!("{value:#}\n"))
+}
+
+/// An error as RFC 9457 has it.
+struct Problem {
+    status: StatusCode,
+    /// The last part of its type; stable, for programs.
+    kind: &'static str,
+    title: &'static str,
+    detail: &'static str,
+    header: Option<(HeaderName, &'static str)>,
+    more: Vec<(&'static str, Value)>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: &'static str) -> Self {
+        Self { status, kind, title, detail, header: None, more: Vec::new() }
+    }
+
+    fn header(self, name: HeaderName, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+
+    fn into_response(self) -> Response<Full<Bytes>> {
+        let mut body = json!({
+            "type": format!("urn:linkspan:problem:{}", self.kind),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        for (key, value) in self.more {
+            body[key] = value;
+        }
+        let mut response = response("application/problem+json", format!("{body:#}\n"));
+        *response.status_mut() = self.status;
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let forbidden = |detail| Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail);
+        match denied {
+            Denied::Unauthorized => {
+                let detail = "Send the admin token as `Authorization: Bearer`.";
+                Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+                    .header(WWW_AUTHENTICATE, "Bearer realm=\"linkspan\"")
+            }
+            Denied::NoHost => {
+                let detail = "There must be one `Host`, and it must be valid.";
+                Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
+            }
+            Denied::ForeignHost => {
+                forbidden("Use an IP address or localhost: without a token, names are refused (DNS rebinding).")
+            }
+            Denied::CrossSite => forbidden("A page of another site sent this."),
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy => {
+                let detail = "Too many reloads wait already.";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
+                    .header(RETRY_AFTER, "1")
+            }
+            Refused::Failed => {
+                let detail = "The log says more; the live generation goes on.";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A gateway whose reloads end when the test says so.
+    pub(in super::super) struct Stub {
+        pub(in super::super) ready: AtomicBool,
+        begun: AtomicUsize,
+        outcomes: Mutex<Receiver<Option<ReloadOutcome>>>,
+    }
+
+    impl Stub {
+        pub(in super::super) fn new() -> (Arc<Self>, Sender<Option<ReloadOutcome>>) {
+            let (end, outcomes) = channel();
+            let (ready, begun) = (AtomicBool::new(true), AtomicUsize::new(0));
+            (Arc::new(Self { ready, begun, outcomes: Mutex::new(outcomes) }), end)
+        }
+    }
+
+    pub(in super::super) fn outcome(ok: bool) -> ReloadOutcome {
+        ReloadOutcome { ok, unchanged: false, generation: 7, report: json!(["why"]), text: "the text".to_owned() }
+    }
+
+    impl Control for Stub {
+        fn ready(&self) -> bool {
+            self.ready.load(Ordering::Relaxed)
+        }
+
+        fn reload(&self) -> ReloadOutcome {
+            self.begun.fetch_add(1, Ordering::Relaxed);
+            let outcomes = self.outcomes.lock().unwrap_or_else(|error| error.into_inner());
+            outcomes.recv().unwrap_or(Some(outcome(true))).expect("a defect, for the test")
+        }
+
+        fn rollback(&self) -> ReloadOutcome {
+            ReloadOutcome { generation: 6, ..self.reload() }
+        }
+
+        fn generations(&self) -> Value {
+            json!({ "live": 7 })
+        }
+
+        fn config(&self) -> Value {
+            json!({ "gateway": {} })
+        }
+
+        fn version(&self) -> Value {
+            json!({ "version": "1.2.3" })
+        }
+    }
+
+    fn answers(token: Option<&str>) -> (Answers, Arc<Stub>, Sender<Option<ReloadOutcome>>) {
+        let (stub, end) = Stub::new();
+        let control: Arc<dyn Control> = Arc::clone(&stub) as _;
+        let errands = Errands::start(Arc::clone(&control)).unwrap();
+        (Answers { control, metrics: Metrics::new(), guard: Guard::new(token), errands }, stub, end)
+    }
+
+    fn request(method: &str, path: &str) -> Request<Full<Bytes>> {
+        Request::builder().method(method).uri(path).header("host", "127.0.0.1:9180").body(Full::default()).unwrap()
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    async fn body(response: Response<Full<Bytes>>) -> Value {
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[test]
+    fn every_path_has_its_methods_and_every_error_is_a_problem() {
+        let (answers, stub, end) = answers(None);
+        drop(end);
+        run(async {
+            for (path, good, allow) in [
+                ("/healthz", "GET", "GET, HEAD"),
+                ("/readyz", "HEAD", "GET, HEAD"),
+                ("/metrics", "GET", "GET, HEAD"),
+                ("/config", "GET", "GET, HEAD"),
+                ("/generations", "GET", "GET, HEAD"),
+                ("/version?x=1", "GET", "GET, HEAD"),
+                ("/-/reload", "POST", "POST"),
+                ("/-/rollback", "POST", "POST"),
+            ] {
+                let response = answers.answer(request(good, path)).await;
+                assert_eq!(response.status(), 200, "{path}");
+                assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+                for bad in ["PUT", "DELETE", "OPTIONS", "TRACE", if good == "POST" { "GET" } else { "POST" }] {
+                    let response = answers.answer(request(bad, path)).await;
+                    assert_eq!((response.status().as_u16(), &response.headers()[ALLOW]), (405, &allow.parse().unwrap()));
+                    assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+                    assert_eq!(body(response).await["type"], "urn:linkspan:problem:method-not-allowed");
+                }
+            }
+            for path in ["/", "/healthz/", "/-/", "/metrics/x", "//config"] {
+                assert_eq!(answers.answer(request("GET", path)).await.status(), 404, "{path}");
+            }
+            stub.ready.store(false, Ordering::Relaxed);
+            let response = answers.answer(request("GET", "/readyz")).await;
+            assert_eq!(response.status(), 503);
+            assert_eq!(body(response).await["type"], "urn:linkspan:problem:not-ready");
+            assert_eq!(answers.answer(request("GET", "/healthz")).await.status(), 200);
+        });
+    }
+
+    #[test]
+    fn only_health_needs_no_token() {
+        let (answers, ..) = answers(Some("0123456789abcdef"));
+        run(async {
+            for path in ["/healthz", "/readyz"] {
+                assert_eq!(answers.answer(request("GET", path)).await.status(), 200, "{path}");
+            }
+            for (method, path) in [("GET", "/metrics"), ("GET", "/config"), ("POST", "/-/reload"), ("GET", "/none")] {
+                let response = answers.answer(request(method, path)).await;
+                assert_eq!(response.status(), 401, "{path}");
+                assert!(response.headers().contains_key(WWW_AUTHENTICATE));
+            }
+            let mut right = request("GET", "/metrics");
+            right.headers_mut().insert("authorization", HeaderValue::from_static("Bearer 0123456789abcdef"));
+            let response = answers.answer(right).await;
+            assert_eq!(response.headers()[CONTENT_TYPE], Metrics::CONTENT_TYPE);
+        });
+    }
+
+    #[test]
+    fn a_reload_is_answered_with_what_became_of_it() {
+        let (answers, _, end) = answers(None);
+        run(async {
+            end.send(Some(outcome(true))).unwrap();
+            let response = answers.answer(request("POST", "/-/rollback")).await;
+            assert_eq!(response.status(), 200);
+            let good = json!({ "unchanged": false, "generation": 6, "report": ["why"], "text": "the text" });
+            assert_eq!(body(response).await, good);
+
+            end.send(Some(outcome(false))).unwrap();
+            let response = answers.answer(request("POST", "/-/reload")).await;
+            assert_eq!(response.status(), 422);
+            let problem = body(response).await;
+            assert_eq!((&problem["type"], &problem["report"]), (&json!("urn:linkspan:problem:rejected"), &json!(["why"])));
+
+            // One that panics is not the last.
+            end.send(None).unwrap();
+            assert_eq!(answers.answer(request("POST", "/-/reload")).await.status(), 500);
+            end.send(Some(outcome(true))).unwrap();
+            assert_eq!(answers.answer(request("POST", "/-/reload")).await.status(), 200);
+        });
+    }
+
+    #[test]
+    fn reloads_wait_in_line_and_the_line_is_bounded() {
+        let (answers, stub, end) = answers(None);
+        run(async {
+            let first = answers.answer(request("POST", "/-/reload"));
+            let mut first = std::pin::pin!(first);
+            while stub.begun.load(Ordering::Relaxed) == 0 {
+                assert!(timeout(Duration::from_millis(1), first.as_mut()).await.is_err());
+            }
+            let mut waiting: Vec<_> =
+                (0..4).map(|_| Box::pin(answers.answer(request("POST", "/-/reload")))).collect();
+            for one in &mut waiting {
+                assert!(timeout(Duration::from_millis(1), one).await.is_err());
+            }
+            let response = answers.answer(request("POST", "/-/reload")).await;
+            assert_eq!((response.status().as_u16(), &response.headers()[RETRY_AFTER]), (429, &HeaderValue::from(1)));
+            assert_eq!(stub.begun.load(Ordering::Relaxed), 1);
+            // The last one's caller goes: it is not begun.
+            drop(waiting.pop());
+            drop(end);
+            assert_eq!(first.await.status(), 200);
+            for one in waiting {
+                assert_eq!(one.await.status(), 200);
+            }
+            assert_eq!(stub.begun.load(Ordering::Relaxed), 4);
+        });
+    }
+
+    #[test]
+    fn a_large_body_is_refused() {
+        let (answers, ..) = answers(None);
+        let send = |size: usize| run(answers.answer(request("GET", "/healthz").map(|_| Full::<Bytes>::from(vec![b'x'; size]))));
+        assert_eq!((send(MAX_BODY).status().as_u16(), send(MAX_BODY + 1).status().as_u16()), (200, 413));
+    }
+}

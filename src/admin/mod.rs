@@ -1,0 +1,84 @@
+//! The admin listener: health, metrics, the state of the gateway, reload and rollback, on an address of its own.
+//!
+//! `cli` starts it; it asks the gateway through [`Control`]. Promised: it has its own thread, so that it answers while the
+//! workers are busy, and costs them nothing; a taken address is an error at the start; every answer but a metric's text is
+//! JSON, and an error is an `application/problem+json` (RFC 9457). Who may ask what is decided in `guard`.
+//!
+//! Bounds: [`MAX_CONNECTIONS`] at once, more wait in the kernel; one request each, its head within 5 s and 16 KiB, its
+//! body within 64 KiB, its answer within two minutes; reloads and rollbacks run one after the other, and the fifth that
+//! waits is answered 429.
+//!
+//! This room never touches a store, a pipeline or a request of the gateway, and never reads a file. It never imports
+//! wasmtime.
+
+mod answer;
+mod errands;
+mod guard;
+mod redact;
+mod server;
+
+pub use redact::redacted;
+pub use server::{AdminHandle, MAX_CONNECTIONS, start};
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::plan::Admin;
+
+/// What the admin listener may do with the gateway.
+///
+/// [`Control::reload`] and [`Control::rollback`] may take seconds; they are called on a thread of their own, never two
+/// at once. Everything else is called on the listener's thread, for each request that asks, and returns at once.
+pub trait Control: Send + Sync + 'static {
+    /// Whether new requests are welcome: something is live, and the gateway is not draining.
+    fn ready(&self) -> bool;
+    /// Loads the configuration anew, and makes it live if it is valid and another one.
+    fn reload(&self) -> ReloadOutcome;
+    /// Makes the generation before the live one live again.
+    fn rollback(&self) -> ReloadOutcome;
+    /// The live generation, those that retire and those that are remembered.
+    fn generations(&self) -> Value;
+    /// The live configuration without its secrets, as [`redacted`] gives it.
+    fn config(&self) -> Value;
+    /// What is running.
+    fn version(&self) -> Value;
+}
+
+/// What became of a reload or a rollback.
+#[derive(Clone, Debug)]
+pub struct ReloadOutcome {
+    /// The configuration asked for is live now, whether or not it was before.
+    pub ok: bool,
+    /// It was live before.
+    pub unchanged: bool,
+    /// The number of the live generation.
+    pub generation: u64,
+    /// What was found and done, for programs.
+    pub report: Value,
+    /// The same for people.
+    pub text: String,
+}
+
+/// Where the admin listener listens, and what callers must know.
+#[derive(Clone)]
+pub struct AdminConfig {
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The bearer token. [`start`] refuses to do without where the address is not a loopback one.
+    pub token: Option<String>,
+}
+
+impl From<&Admin> for AdminConfig {
+    fn from(admin: &Admin) -> Self {
+        Self { address: admin.address, token: admin.token.as_ref().map(|token| token.expose().to_owned()) }
+    }
+}
+
+impl fmt::Debug for AdminConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.token.as_ref().map(|_| "<secret>");
+        f.debug_struct("AdminConfig").field("address", &self.address).field("token", &token).finish()
+    }
+}

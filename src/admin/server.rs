@@ -1,0 +1,250 @@
+//! The listener's thread: sockets, connections and their bounds.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{sleep, timeout};
+
+use super::answer::{Answers, ERRAND_TIMEOUT};
+use super::errands::Errands;
+use super::guard::Guard;
+use super::{AdminConfig, Control};
+use crate::telemetry::Metrics;
+
+/// Most connections at once; more wait in the kernel.
+pub const MAX_CONNECTIONS: usize = 64;
+/// Longest time for a request's head to arrive.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest head of a request, and so the largest token there is room for.
+const MAX_HEAD: usize = 16 * 1024;
+/// Longest life of a connection: one request, and some time to take its answer.
+const CONNECTION_TIMEOUT: Duration = ERRAND_TIMEOUT.saturating_add(Duration::from_secs(30));
+/// How long requests under way may take at a stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long `accept` rests when there are no files left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A running admin listener. Dropped, it stops, without anyone waiting for that.
+#[derive(Debug)]
+pub struct AdminHandle {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AdminHandle {
+    /// The address, with the port that was taken.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops listening, gives requests under way up to 2 s, and returns when the address is free again. A reload that
+    /// is under way goes on.
+    pub fn stop(mut self) {
+        self.stop.send_replace(true);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the admin listener panicked; this is a defect of linkspan");
+        }
+    }
+}
+
+/// Binds the address, then serves it on a thread of its own.
+///
+/// # Errors
+/// When the address cannot be bound, when it is not a loopback address and there is no token, or when there is no room
+/// for a thread. Nothing is served then.
+pub fn start(
+    config: AdminConfig,
+    control: Arc<dyn Control>,
+    metrics: Arc<Metrics>,
+) -> io::Result<AdminHandle> {
+    if config.token.is_none() && !config.address.ip().to_canonical().is_loopback() {
+        let message = "an admin listener that others can reach needs a token";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let socket = TcpListener::bind(config.address)?;
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    // On this thread, so that its failures are errors of the start.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let socket = {
+        let _context = runtime.enter();
+        tokio::net::TcpListener::from_std(socket)?
+    };
+    let errands = Errands::start(Arc::clone(&control))?;
+    let guard = Guard::new(config.token.as_deref());
+    let answers = Answers { control, metrics, guard, errands };
+    let (stop, stopped) = watch::channel(false);
+    let work = move || LocalSet::new().block_on(&runtime, serve(socket, Rc::new(answers), stopped));
+    let thread = std::thread::Builder::new().name("linkspan-admin".to_owned()).spawn(work)?;
+    tracing::info!(%address, token = config.token.is_some(), "admin listener");
+    Ok(AdminHandle { address, stop, thread: Some(thread) })
+}
+
+async fn serve(socket: tokio::net::TcpListener, answers: Rc<Answers>, mut stopped: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // Gone with the handle counts as stopped.
+        let stop = async { _ = stopped.wait_for(|stopped| *stopped).await };
+        let accepted = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, socket.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            () = stop => break,
+            accepted = accepted => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((tcp, _)) => {
+                let (answers, stopped) = (Rc::clone(&answers), stopped.clone());
+                connections.spawn_local(async move {
+                    // Kept to the connection's end.
+                    let _slot = slot;
+                    // Whatever ended it, nobody could do better.
+                    let _ = timeout(CONNECTION_TIMEOUT, connection(tcp, answers, stopped)).await;
+                });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the admin listener cannot accept");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(socket);
+    let _ = timeout(STOP_TIMEOUT, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+/// A connection that ended before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// One request and its answer.
+async fn connection(tcp: TcpStream, answers: Rc<Answers>, mut stopped: watch::Receiver<bool>) {
+    let answer = move |request: http::Request<Incoming>| {
+        let answers = Rc::clone(&answers);
+        async move { Ok::<_, std::convert::Infallible>(answers.answer(request).await) }
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(tcp), service_fn(answer));
+    let mut connection = std::pin::pin!(connection);
+    let stop = async { _ = stopped.wait_for(|stopped| *stopped).await };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an admin connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::time::Instant;
+
+    use super::super::answer::tests::{Stub, outcome};
+    use super::*;
+
+    fn config(address: &str, token: Option<&str>) -> AdminConfig {
+        AdminConfig { address: address.parse().unwrap(), token: token.map(str::to_owned) }
+    }
+
+    fn send(address: SocketAddr, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    /// To the end of the connection.
+    fn read(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn get(address: SocketAddr, path: &str) -> String {
+        read(send(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")))
+    }
+
+    #[test]
+    fn over_a_socket() {
+        let (stub, end) = Stub::new();
+        let admin = start(config("127.0.0.1:0", None), stub, Metrics::new()).unwrap();
+        let address = admin.local_addr();
+        let metrics = get(address, "/metrics");
+        assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n") && metrics.contains("\nlinkspan_generation 0\n"), "{metrics}");
+        assert!(metrics.contains("connection: close\r\n"), "{metrics}");
+        let head = read(send(address, &format!("HEAD /config HTTP/1.1\r\nHost: {address}\r\n\r\n")));
+        assert!(head.ends_with("\r\n\r\n") && !head.contains("content-length: 0"), "{head}");
+        // An old load balancer's probe.
+        assert!(read(send(address, "GET /healthz HTTP/1.0\r\n\r\n")).contains(" 200 OK\r\n"));
+        let rebound = read(send(address, "GET /config HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
+        assert!(rebound.starts_with("HTTP/1.1 403 "), "{rebound}");
+
+        // Others are answered while a reload takes its time.
+        let post = format!("POST /-/reload HTTP/1.1\r\nHost: {address}\r\nContent-Length: 2\r\n\r\n{{}}");
+        let reload = send(address, &post);
+        assert!(get(address, "/version").contains("1.2.3"));
+        end.send(Some(outcome(true))).unwrap();
+        assert!(read(reload).contains("\"generation\": 7"));
+
+        let taken = start(config(&address.to_string(), None), Stub::new().0, Metrics::new()).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        // A silent client delays a stop by a bound.
+        let silent = send(address, "GET /he");
+        let begin = Instant::now();
+        admin.stop();
+        assert!(begin.elapsed() < STOP_TIMEOUT + Duration::from_secs(1));
+        drop(silent);
+        assert!(TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn silent_clients_lose_their_slots() {
+        let admin = start(config("127.0.0.1:0", None), Stub::new().0, Metrics::new()).unwrap();
+        let address = admin.local_addr();
+        let begin = Instant::now();
+        let silent: Vec<_> = (0..MAX_CONNECTIONS).map(|_| send(address, "")).collect();
+        assert!(get(address, "/healthz").contains("alive"));
+        assert!(begin.elapsed() >= HEADER_READ_TIMEOUT - Duration::from_millis(100));
+        drop(silent);
+    }
+
+    #[test]
+    fn a_token_is_needed_where_others_can_reach() {
+        let refused = start(config("0.0.0.0:0", None), Stub::new().0, Metrics::new()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        let admin = start(config("0.0.0.0:0", Some("0123456789abcdef")), Stub::new().0, Metrics::new()).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], admin.local_addr().port()));
+        assert!(get(address, "/config").starts_with("HTTP/1.1 401 "));
+        assert!(get(address, "/readyz").starts_with("HTTP/1.1 200 "));
+        let debug = format!("{:?}", config("0.0.0.0:0", Some("0123456789abcdef")));
+        assert!(debug.contains("<secret>") && !debug.contains("0123"), "{debug}");
+    }
+}

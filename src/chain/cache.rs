@@ -1,0 +1,232 @@
+//! Compiled components, kept so that nothing is compiled twice.
+//!
+//! In memory, for configurations that come back within the life of the process,
+//! and, if the configuration names a folder, on disk, for a start that need not
+//! compile at all. The key is the hash of the composed bytes and of everything in
+//! the engine that decides on the code (Wasmtime's version, its settings, the CPU).
+//!
+//! Compiled code is run without looking at it, so that what is loaded must be what
+//! was stored: the folder must belong to this user and be writable to nobody else,
+//! or it is not used; each file begins with the hash of its content and of its key,
+//! so that one which was damaged, cut short or renamed is compiled again. Files are
+//! written under another name first and never seen half.
+//!
+//! Bounds: [`MAX_MEMORY`] bytes in memory; then the oldest are forgotten. On disk
+//! nothing is removed: the folder may be emptied at any time.
+
+use crate::component::Digest;
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Bytes of compiled code that are kept in memory.
+const MAX_MEMORY: usize = 256 << 20;
+
+/// The first bytes of a file: its format.
+const MAGIC: &[u8; 16] = b"linkspan-code-1\n";
+
+/// Why a folder can't be used as a cache.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// It can't be made or looked at.
+    #[error("cannot use `{path}`: {source}")]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Somebody else could put code into it.
+    #[error("`{0}` can be written by others than the user that linkspan runs as")]
+    Unsafe(PathBuf),
+}
+
+/// Compiled components.
+#[derive(Default)]
+pub struct Cache {
+    memory: Mutex<Memory>,
+    folder: Option<PathBuf>,
+}
+
+#[derive(Default)]
+struct Memory {
+    code: HashMap<Digest, (u64, Arc<[u8]>)>,
+    bytes: usize,
+    /// Counts uses, to tell the oldest.
+    uses: u64,
+}
+
+impl Cache {
+    /// A cache that also keeps compiled code in `folder`, which is made if it is not
+    /// there.
+    ///
+    /// # Errors
+    /// See [`CacheError`].
+    pub fn on_disk(folder: &Path) -> Result<Self, CacheError> {
+        use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+        let io = |source| CacheError::Io { path: folder.to_owned(), source };
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(folder).map_err(io)?;
+        let metadata = std::fs::metadata(folder).map_err(io)?;
+        let own = metadata.uid() == rustix::process::geteuid().as_raw();
+        if !metadata.is_dir() || !own || metadata.mode() & 0o022 != 0 {
+            return Err(CacheError::Unsafe(folder.to_owned()));
+        }
+        Ok(Self { memory: Mutex::default(), folder: Some(folder.to_owned()) })
+    }
+
+    /// `bytes`, compiled for `engine`.
+    ///
+    /// # Errors
+    /// What Wasmtime says of the component. A cache that fails costs time only.
+    pub fn compile(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+        let key = key(engine, bytes);
+        if let Some(code) = self.recall(&key).or_else(|| self.read(&key)) {
+            match load(engine, &code) {
+                Ok(component) => {
+                    self.remember(key, code);
+                    return Ok(component);
+                }
+                Err(error) => tracing::warn!(%key, %error, "cached code can't be used; compiling again"),
+            }
+        }
+        let component = Component::new(engine, bytes)?;
+        match component.serialize() {
+            Ok(code) => {
+                if let Err(error) = self.write(&key, &code) {
+                    tracing::warn!(%error, "compiled code can't be kept");
+                }
+                self.remember(key, code.into());
+            }
+            Err(error) => tracing::warn!(%error, "compiled code can't be kept"),
+        }
+        Ok(component)
+    }
+
+    fn recall(&self, key: &Digest) -> Option<Arc<[u8]>> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.uses += 1;
+        let now = memory.uses;
+        let (used, code) = memory.code.get_mut(key)?;
+        *used = now;
+        Some(Arc::clone(code))
+    }
+
+    fn remember(&self, key: Digest, code: Arc<[u8]>) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.uses += 1;
+        let now = memory.uses;
+        memory.bytes += code.len();
+        if let Some((_, old)) = memory.code.insert(key, (now, code)) {
+            memory.bytes -= old.len();
+        }
+        while memory.bytes > MAX_MEMORY && memory.code.len() > 1 {
+            let oldest = memory.code.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key);
+            let Some((_, old)) = oldest.and_then(|key| memory.code.remove(&key)) else { break };
+            memory.bytes -= old.len();
+        }
+    }
+
+    /// The code in the file of `key`, if it is what was written there.
+    fn read(&self, key: &Digest) -> Option<Arc<[u8]>> {
+        let file = std::fs::read(self.folder.as_ref()?.join(key.to_string())).ok()?;
+        let rest = file.strip_prefix(MAGIC)?;
+        let (hash, code) = rest.split_at_checked(32)?;
+        if hash != seal(key, code) {
+            tracing::warn!(%key, "a file of the compile cache was changed; compiling again");
+            return None;
+        }
+        Some(code.into())
+    }
+
+    fn write(&self, key: &Digest, code: &[u8]) -> std::io::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let unfinished = folder.join(format!("{key}.{}", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(MAGIC)?;
+        file.write_all(&seal(key, code))?;
+        file.write_all(code)?;
+        drop(file);
+        std::fs::rename(&unfinished, folder.join(key.to_string()))
+    }
+}
+
+/// Binds a file's content to its name.
+fn seal(key: &Digest, code: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(key.0).chain_update(code).finalize().into()
+}
+
+fn key(engine: &Engine, bytes: &[u8]) -> Digest {
+    struct Sha(Sha256);
+    impl Hasher for Sha {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut sha = Sha(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut sha);
+    sha.0.update(Digest::of(bytes).0);
+    Digest(sha.0.finalize().into())
+}
+
+/// Makes code runnable.
+fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[expect(unsafe_code, reason = "Wasmtime can't check compiled code")]
+    // SAFETY: the code came from `Component::serialize`, in this process, or in one
+    // of the same user through a folder that only this user can write; its seal was
+    // checked. Wasmtime itself checks that the engine is the same.
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("linkspan-cache-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        folder
+    }
+
+    #[test]
+    fn changed_files_are_not_read() {
+        let folder = folder("changed");
+        let cache = Cache::on_disk(&folder).expect("a cache");
+        let (key, other) = (Digest([1; 32]), Digest([2; 32]));
+        cache.write(&key, b"some code").expect("a file");
+        assert_eq!(cache.read(&key).as_deref(), Some(&b"some code"[..]));
+        // Renamed.
+        std::fs::copy(folder.join(key.to_string()), folder.join(other.to_string())).expect("a copy");
+        assert_eq!(cache.read(&other), None);
+        // Changed, and cut short.
+        let mut bytes = std::fs::read(folder.join(key.to_string())).expect("the file");
+        *bytes.last_mut().expect("bytes") ^= 1;
+        std::fs::write(folder.join(key.to_string()), &bytes).expect("written");
+        assert_eq!(cache.read(&key), None);
+        std::fs::write(folder.join(key.to_string()), &bytes[..20]).expect("written");
+        assert_eq!(cache.read(&key), None);
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = folder("open");
+        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("set");
+        assert!(matches!(Cache::on_disk(&folder), Err(CacheError::Unsafe(_))));
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+}

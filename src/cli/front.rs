@@ -1,0 +1,238 @@
+//! The listeners of `serve`: those of the first configuration, and what later ones
+//! make of them.
+
+use super::Failed;
+use crate::config::Diagnostics;
+use crate::gateway::Live;
+use crate::gateway::control::Prepare;
+use crate::net::{
+    Endpoint, EndpointChange, Listening, NetLimits, Shared, Sources, TlsSource, Trigger, activation,
+    changes, handover,
+};
+use crate::plan::{GatewayLimits, Listener, Plan};
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// The front end's limits, as the plan has them.
+pub(super) fn net_limits(limits: &GatewayLimits) -> NetLimits {
+    NetLimits {
+        connections: limits.connections,
+        handshakes: limits.handshakes,
+        handshake_timeout: limits.handshake_timeout,
+        header_read_timeout: limits.header_read_timeout,
+        idle_timeout: limits.idle_timeout,
+        header_size: limits.header_size,
+        header_count: limits.header_count,
+        streams: u32::try_from(limits.streams).unwrap_or(u32::MAX),
+        shutdown_timeout: limits.shutdown_timeout,
+    }
+}
+
+/// A listener of the plan: its address, and which of those with the same address
+/// (port 0 can be there more than once) it is.
+type Key = (SocketAddr, usize);
+
+/// A listener that serves.
+struct Open {
+    name: Arc<str>,
+    tls: bool,
+}
+
+/// All workers' listeners.
+pub(super) struct Front {
+    live: Arc<Live>,
+    workers: usize,
+    senders: Vec<mpsc::Sender<EndpointChange>>,
+    receivers: Vec<Option<mpsc::Receiver<EndpointChange>>>,
+    sources: Sources,
+    open: HashMap<Key, Open>,
+    /// The same for all endpoints: a takeover takes all of them.
+    shared: Shared,
+}
+
+impl Front {
+    /// Asks an earlier process and whoever started this one for sockets.
+    pub(super) fn new(plan: &Plan, live: Arc<Live>) -> Result<Self, Failed> {
+        let refused = |error| Failed::system(format!("cannot take over listening sockets: {error}"));
+        let received = match &plan.gateway.handover {
+            Some(path) => handover::receive(path).map_err(refused)?,
+            None => None,
+        };
+        let inherited = activation::inherited().map_err(refused)?;
+        let workers = plan.workers.get();
+        let (senders, receivers) = (0..workers).map(|_| changes()).unzip();
+        let receivers: Vec<mpsc::Receiver<EndpointChange>> = receivers;
+        Ok(Self {
+            live,
+            workers,
+            senders,
+            receivers: receivers.into_iter().map(Some).collect(),
+            sources: Sources { received, inherited },
+            open: HashMap::new(),
+            shared: Shared::default(),
+        })
+    }
+
+    /// The queue of the worker with this number; there is one of each.
+    pub(super) fn changes(&mut self, worker: usize) -> mpsc::Receiver<EndpointChange> {
+        self.receivers.get_mut(worker).and_then(Option::take).unwrap_or_else(|| changes().1)
+    }
+
+    /// Binds everything before anything is served, so that a taken address is an
+    /// error at the start. One list for each worker.
+    pub(super) fn listen(&mut self, plan: &Plan) -> Result<Vec<Vec<Endpoint>>, Failed> {
+        let mut endpoints: Vec<Vec<Endpoint>> = (0..self.workers).map(|_| Vec::new()).collect();
+        for (key, listener) in keyed(&plan.listeners) {
+            let listening = self.sources.listen(listener.address, self.workers).map_err(Failed::system)?;
+            self.shared = listening.shared.clone();
+            for (worker, more) in endpoints.iter_mut().zip(self.endpoints(key, listener, listening)) {
+                worker.extend(more);
+            }
+        }
+        Ok(endpoints)
+    }
+
+    fn endpoints(&mut self, key: Key, listener: &Listener, listening: Listening) -> Vec<Vec<Endpoint>> {
+        let tls = listener.tls.is_some();
+        let scheme = if tls { "https" } else { "http" };
+        let Listening { address, sockets, shared } = listening;
+        tracing::info!(%address, scheme, workers = self.workers, "listening");
+        let name: Arc<str> = address.to_string().into();
+        self.open.insert(key, Open { name: Arc::clone(&name), tls });
+        let source = tls.then(|| self.tls_source(listener.address)).flatten();
+        let endpoint = |socket| Endpoint {
+            name: Arc::clone(&name),
+            socket,
+            tls: source.clone(),
+            shared: shared.clone(),
+        };
+        sockets.into_iter().map(|sockets| sockets.into_iter().map(endpoint).collect()).collect()
+    }
+
+    /// The TLS settings of the live generation at each handshake; the last known
+    /// ones for connections that were accepted just before a listener went.
+    fn tls_source(&self, address: SocketAddr) -> Option<TlsSource> {
+        let live = Arc::clone(&self.live);
+        let first = live.load().tls(&address)?;
+        Some(TlsSource::new(move || live.load().tls(&address).unwrap_or_else(|| Arc::clone(&first))))
+    }
+
+    /// Tells the process that is taken over, if there is one, that this one serves,
+    /// and offers the sockets to the next.
+    pub(super) fn take_over_and_offer(
+        &mut self,
+        plan: &Plan,
+        trigger: &Trigger,
+    ) -> Result<Option<handover::Offer>, Failed> {
+        if let Some(received) = self.sources.received.take() {
+            received.serving().map_err(|error| Failed::system(format!("the takeover failed: {error}")))?;
+            tracing::info!("took over from an earlier process");
+        }
+        let Some(path) = &plan.gateway.handover else { return Ok(None) };
+        let (senders, trigger) = (self.senders.clone(), trigger.clone());
+        let sockets = move || all_sockets(&senders);
+        let offer = handover::offer(path, self.shared.clone(), sockets, move || trigger.drain());
+        offer.map(Some).map_err(|error| Failed::system(format!("cannot offer the sockets: {error}")))
+    }
+
+    /// What a reload does with the listeners.
+    pub(super) fn into_prepare(mut self) -> Prepare {
+        Box::new(move |plan, diagnostics| self.prepare(plan, diagnostics))
+    }
+
+    fn prepare(&mut self, plan: &Plan, diagnostics: &mut Diagnostics) -> Option<Box<dyn FnOnce() + Send>> {
+        if plan.workers.get() != self.workers {
+            tracing::warn!(workers = self.workers, "another number of workers needs a restart");
+        }
+        let wanted: HashMap<Key, &Listener> = keyed(&plan.listeners).collect();
+        let mut new = Vec::new();
+        for (key, listener) in &wanted {
+            let same = self.open.get(key).is_some_and(|open| open.tls == listener.tls.is_some());
+            if same {
+                continue;
+            }
+            match self.sources.listen(listener.address, self.workers) {
+                Ok(listening) => new.push((*key, (*listener).clone(), listening)),
+                Err(error) => {
+                    diagnostics
+                        .error(listener.span, format!("cannot listen on {}", listener.address))
+                        .label(error.to_string())
+                        .help("choose another address, or stop what uses it");
+                }
+            }
+        }
+        if diagnostics.has_errors() {
+            return None;
+        }
+        let gone: Vec<Key> = self.open.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
+        let removed: Vec<_> = gone.iter().filter_map(|key| self.open.remove(key)).collect();
+        let added: Vec<Vec<Vec<Endpoint>>> = new
+            .into_iter()
+            .map(|(key, listener, listening)| self.endpoints(key, &listener, listening))
+            .collect();
+        let senders = self.senders.clone();
+        Some(Box::new(move || change(&senders, added, &removed)))
+    }
+}
+
+fn keyed(listeners: &[Listener]) -> impl Iterator<Item = (Key, &Listener)> {
+    listeners.iter().enumerate().map(|(at, listener)| {
+        let earlier = listeners[..at].iter().filter(|other| other.address == listener.address).count();
+        ((listener.address, earlier), listener)
+    })
+}
+
+/// Tells the workers, and waits until they have done it. What one can't do is
+/// logged: the generation is live already.
+fn change(senders: &[mpsc::Sender<EndpointChange>], added: Vec<Vec<Vec<Endpoint>>>, removed: &[Open]) {
+    let mut answers = Vec::new();
+    for listener in added {
+        for (sender, endpoints) in senders.iter().zip(listener) {
+            let (done, answer) = oneshot::channel();
+            // Replaces what listened under the name before, if anything did.
+            if sender.blocking_send(EndpointChange::Replace(endpoints, done)).is_ok() {
+                answers.push(answer);
+            }
+        }
+    }
+    for open in removed {
+        tracing::info!(address = &*open.name, "listening no more");
+        for sender in senders {
+            let (done, answer) = oneshot::channel();
+            if sender.blocking_send(EndpointChange::Remove(Arc::clone(&open.name), done)).is_ok() {
+                answers.push(answer);
+            }
+        }
+    }
+    for answer in answers {
+        if let Ok(Err(error)) = answer.blocking_recv() {
+            tracing::error!(%error, "a worker could not change its listeners");
+        }
+    }
+}
+
+/// Duplicates of the sockets of all workers.
+fn all_sockets(senders: &[mpsc::Sender<EndpointChange>]) -> io::Result<Vec<TcpListener>> {
+    let gone = || io::Error::other("a worker is gone");
+    let mut sockets = Vec::new();
+    for sender in senders {
+        let (done, answer) = oneshot::channel();
+        sender.blocking_send(EndpointChange::Sockets(done)).map_err(|_| gone())?;
+        sockets.extend(answer.blocking_recv().map_err(|_| gone())??);
+    }
+    Ok(sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_plan_and_net_agree() {
+        let (plan, net) = (net_limits(&GatewayLimits::default()), NetLimits::default());
+        assert_eq!(format!("{plan:?}"), format!("{net:?}"));
+    }
+}

@@ -1,0 +1,207 @@
+//! What an operator does with a gateway that serves: signals, changed files, the
+//! admin listener. All of them end in [`Control`], one after the other.
+
+use super::Failed;
+use crate::admin::{self, AdminConfig, AdminHandle, ReloadOutcome};
+use crate::gateway::Control;
+use crate::gateway::control::{Change, Outcome};
+use crate::gateway::watch::Watch;
+use crate::net::{Shutdown, Signals, Trigger, shutdown};
+use crate::telemetry::{AccessLog, Metrics, ReloadResult};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often replaced generations are looked after, and commands are looked for.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// What signals ask for; asked twice before it is done, it is done once.
+#[derive(Clone, Default)]
+pub(super) struct Commands(Arc<Asked>);
+
+#[derive(Default)]
+struct Asked {
+    reload: AtomicBool,
+    reopen: AtomicBool,
+}
+
+/// The threads that listen to the operator.
+pub(super) struct Operator {
+    progress: Receiver<()>,
+    thread: JoinHandle<std::io::Result<()>>,
+    commands: Commands,
+}
+
+impl Operator {
+    /// Takes over the signals: SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR1 opens
+    /// the access log anew.
+    pub(super) fn start(trigger: Trigger, drain_delay: Duration, commands: Commands) -> Result<Self, Failed> {
+        let (report, progress) = sync_channel(1);
+        let asked = Arc::clone(&commands.0);
+        let wait = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let signals = Signals::install()?;
+                let mut reload = signal(SignalKind::hangup())?;
+                let mut reopen = signal(SignalKind::user_defined1())?;
+                let _ = report.send(());
+                let stop = shutdown::signals(signals, trigger, drain_delay);
+                let ask = async {
+                    loop {
+                        tokio::select! {
+                            Some(()) = reload.recv() => asked.reload.store(true, Ordering::Relaxed),
+                            Some(()) = reopen.recv() => asked.reopen.store(true, Ordering::Relaxed),
+                            else => std::future::pending().await,
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = stop => {}
+                    () = ask => {}
+                }
+                Ok::<_, std::io::Error>(())
+            })
+        };
+        let thread = std::thread::Builder::new()
+            .name("linkspan-signals".to_owned())
+            .spawn(wait)
+            .map_err(|error| signal_error(&error))?;
+        let operator = Self { progress, thread, commands };
+        match operator.progress.recv() {
+            Ok(()) => Ok(operator),
+            // The thread ended without a word, so that it must have failed.
+            Err(_) => match operator.thread.join() {
+                Ok(Err(error)) => Err(signal_error(&error)),
+                _ => Err(Failed::system("cannot wait for signals")),
+            },
+        }
+    }
+
+    /// Does what is asked for, until the stop begins. The admin listener goes on for
+    /// as long as what is returned is kept.
+    pub(super) fn serve(
+        self,
+        control: Arc<Control>,
+        metrics: Arc<Metrics>,
+        access: Option<Arc<AccessLog>>,
+        stop: Shutdown,
+    ) -> Result<Option<AdminHandle>, Failed> {
+        let desk = Arc::new(Desk { control, metrics, stop });
+        let plan = desk.control.live().plan.clone();
+        let admin = match &plan.admin {
+            None => None,
+            Some(admin) => {
+                let config = AdminConfig::from(admin);
+                let control = Arc::clone(&desk) as Arc<dyn admin::Control>;
+                let handle = admin::start(config, control, Arc::clone(&desk.metrics))
+                    .map_err(|error| Failed::system(format!("cannot start the admin listener: {error}")))?;
+                tracing::info!(address = %handle.local_addr(), "admin listening");
+                Some(handle)
+            }
+        };
+        desk.run(&self.commands, access.as_deref());
+        Ok(admin)
+    }
+}
+
+fn signal_error(error: &std::io::Error) -> Failed {
+    Failed::system(format!("cannot wait for signals: {error}"))
+}
+
+/// Where all requests for a change arrive.
+struct Desk {
+    control: Arc<Control>,
+    metrics: Arc<Metrics>,
+    stop: Shutdown,
+}
+
+impl Desk {
+    fn run(&self, commands: &Commands, access: Option<&AccessLog>) {
+        let mut watch = Watch::default();
+        watch.loaded(&self.control.files());
+        let mut looked = Instant::now();
+        while !self.stop.is_draining() {
+            std::thread::sleep(ROUND);
+            if commands.0.reopen.swap(false, Ordering::Relaxed)
+                && let Some(access) = access
+            {
+                access.reopen();
+            }
+            let interval = self.control.live().plan.gateway.watch;
+            if commands.0.reload.swap(false, Ordering::Relaxed) {
+                self.change(|control| control.reload("signal"));
+                watch.loaded(&self.control.files());
+            } else if !interval.is_zero() && looked.elapsed() >= interval {
+                looked = Instant::now();
+                let files = self.control.files();
+                if watch.has_settled_change(&files) {
+                    // As they are now, whether they are good or not.
+                    watch.loaded(&files);
+                    self.change(|control| control.reload("file"));
+                    watch.loaded_others(&self.control.files());
+                }
+            }
+            let retiring = self.control.look_after_retired();
+            self.metrics.set_retiring(retiring);
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&Control) -> Outcome) -> Outcome {
+        let outcome = change(&self.control);
+        self.metrics.set_generation(outcome.generation);
+        let result = match &outcome.result {
+            Change::Swapped { .. } => ReloadResult::Applied,
+            Change::Unchanged => ReloadResult::Unchanged,
+            Change::NoHistory | Change::Refused(_) => ReloadResult::Rejected,
+        };
+        self.metrics.reload(result, outcome.duration);
+        outcome
+    }
+}
+
+impl admin::Control for Desk {
+    fn ready(&self) -> bool {
+        self.stop.is_ready()
+    }
+
+    fn reload(&self) -> ReloadOutcome {
+        report(&self.change(|control| control.reload("admin")))
+    }
+
+    fn rollback(&self) -> ReloadOutcome {
+        report(&self.change(Control::rollback))
+    }
+
+    fn generations(&self) -> serde_json::Value {
+        self.control.generations()
+    }
+
+    fn config(&self) -> serde_json::Value {
+        admin::redacted(self.control.live().plan.source.text())
+    }
+
+    fn version(&self) -> serde_json::Value {
+        serde_json::json!({ "name": "linkspan", "version": env!("CARGO_PKG_VERSION") })
+    }
+}
+
+fn report(outcome: &Outcome) -> ReloadOutcome {
+    let text = match &outcome.result {
+        Change::Swapped { compiled, reused } => {
+            format!("generation {}: {compiled} segments made, {reused} taken over", outcome.generation)
+        }
+        Change::Unchanged => "nothing changed".to_owned(),
+        Change::NoHistory => "there is nothing to go back to".to_owned(),
+        Change::Refused(diagnostics) => diagnostics.to_string(),
+    };
+    ReloadOutcome {
+        ok: matches!(outcome.result, Change::Swapped { .. } | Change::Unchanged),
+        unchanged: matches!(outcome.result, Change::Unchanged),
+        generation: outcome.generation,
+        report: outcome.to_json(),
+        text,
+    }
+}

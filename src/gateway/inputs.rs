@@ -1,0 +1,133 @@
+//! Everything that a generation is built from, read once.
+//!
+//! Files are read and hashed here and nowhere else, so that a file which changes in
+//! between can't give two halves of different versions; and so that a generation
+//! can be built again, for a rollback, when its files are long gone.
+
+use super::identity::Identity;
+use crate::component::inspect::InspectError;
+use crate::component::{Component, Digest, LoadError, Shape};
+use crate::config::Diagnostics;
+use crate::plan::{ComponentIndex, ComponentRef, Plan};
+use rustls::ServerConfig;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The components of a plan, by [`ComponentIndex`]; `None` for one that could not
+/// be loaded.
+#[derive(Clone, Default)]
+pub struct Components(Vec<Option<Component>>);
+
+impl Components {
+    /// The component at `index`, if it could be loaded.
+    pub fn get(&self, index: ComponentIndex) -> Option<&Component> {
+        self.0.get(index.0)?.as_ref()
+    }
+}
+
+/// The TLS settings of a listener, and the hash of the files that they come from.
+#[derive(Clone)]
+pub struct Tls {
+    /// For rustls.
+    pub config: Arc<ServerConfig>,
+    /// Of certificate and key.
+    pub digest: Digest,
+}
+
+/// A plan with all that it names.
+#[derive(Clone)]
+pub struct Inputs {
+    /// The plan.
+    pub plan: Plan,
+    /// Its components.
+    pub components: Components,
+    /// One for each of its listeners.
+    pub tls: Vec<Option<Tls>>,
+}
+
+impl Inputs {
+    /// What makes a configuration another one: the text, and what the files and
+    /// variables that it names contain.
+    pub fn identity(&self) -> Digest {
+        let start = Identity::of("configuration").text(self.plan.source.text());
+        let components = self.components.0.iter().flatten();
+        let read = components.fold(start, |it, component| it.bytes(&component.digest.0));
+        let read = self.tls.iter().flatten().fold(read, |it, tls| it.bytes(&tls.digest.0));
+        let values = self.plan.pipelines.iter().flat_map(|pipeline| pipeline.all_stages()).flat_map(
+            |stage| stage.config.iter().chain(stage.grants.env.iter().flatten()),
+        );
+        values.fold(read, |it, (_, value)| it.text(value.expose())).finish()
+    }
+
+    /// The files whose change can change the configuration.
+    pub fn files(&self) -> Vec<&Path> {
+        let tls = self.plan.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let mut files: Vec<&Path> = vec![&self.plan.file];
+        files.extend(self.plan.components.iter().map(|component| component.path.as_path()));
+        files.extend(tls.flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]));
+        files
+    }
+}
+
+/// Shapes of components that were inspected before, by digest: validating a large
+/// component takes longer than reading it.
+#[derive(Default)]
+pub struct Shapes(Mutex<HashMap<Digest, Shape>>);
+
+/// Components whose shapes are remembered; with more, all are forgotten.
+const MAX_SHAPES: usize = 4096;
+
+impl Shapes {
+    fn load(&self, path: &Path) -> Result<Component, LoadError> {
+        let known = |digest: &Digest| {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+        };
+        let component = Component::load_with(path, known)?;
+        let mut shapes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shapes.len() >= MAX_SHAPES {
+            shapes.clear();
+        }
+        shapes.insert(component.digest, component.shape.clone());
+        Ok(component)
+    }
+}
+
+/// Reads the component files that `plan` names, and adds what is wrong with them to
+/// `diagnostics`.
+pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnostics) -> Components {
+    let load = |reference: &ComponentRef| match shapes.load(&reference.path) {
+        Ok(component) => check_digest(reference, component, diagnostics),
+        Err(error) => {
+            let help = match &error {
+                LoadError::Inspect { source: InspectError::CoreModule, .. } => "make it a component, with `wasm-tools component new` or wit-component",
+                LoadError::Inspect { source: InspectError::Text, .. } => "assemble it, with `wasm-tools parse`",
+                LoadError::TooLarge { .. } => "strip its debug information",
+                _ => "build it again, or correct the path",
+            };
+            diagnostics
+                .error(reference.path_span, format!("component `{}` can't be used", reference.name))
+                .label(error.to_string())
+                .help(help);
+            None
+        }
+    };
+    Components(plan.components.iter().map(load).collect())
+}
+
+fn check_digest(
+    reference: &ComponentRef,
+    component: Component,
+    diagnostics: &mut Diagnostics,
+) -> Option<Component> {
+    if let (Some(expected), Some(span)) = (reference.sha256, reference.sha256_span)
+        && Digest(expected) != component.digest
+    {
+        diagnostics
+            .error(span, format!("component `{}` has another digest", reference.name))
+            .label("not the file that was meant")
+            .help(format!("if the file is right, its sha256 is \"{}\"", component.digest));
+        return None;
+    }
+    Some(component)
+}

@@ -1,0 +1,173 @@
+//! A copy of a request for a second pipeline, whose answer nobody gets.
+//!
+//! The copy must change nothing for the client: its body follows the original's
+//! frame by frame through a queue of [`QUEUE`] frames, and a mirror that does not
+//! keep up loses the rest, with an error, instead of slowing the original down. At
+//! most [`MIRRORS`] copies run at once on a worker; more are not made.
+
+use crate::engine::{ChainRequest, Hop, RequestBody, Worker};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::sync::mpsc;
+use wasmtime_wasi_http::Error;
+
+/// Frames of a body that a mirror may be behind.
+const QUEUE: usize = 16;
+
+/// Mirrored requests at once, on one worker.
+const MIRRORS: usize = 256;
+
+/// Sends a copy of `request` to `hop` in the background. Returns the original, whose
+/// body feeds the copy's.
+pub fn mirror(worker: &Rc<Worker>, hop: &Arc<Hop>, request: ChainRequest) -> ChainRequest {
+    thread_local! {
+        static RUNNING: Cell<usize> = const { Cell::new(0) };
+    }
+    if RUNNING.get() >= MIRRORS {
+        return request;
+    }
+    RUNNING.set(RUNNING.get() + 1);
+    let ChainRequest { head, body, deadline } = request;
+    let (body, copied) = tee(body);
+    let copy = ChainRequest { head: head.clone(), body: copied, deadline: None };
+    let (worker, hop) = (Rc::clone(worker), Arc::clone(hop));
+    tokio::task::spawn_local(async move {
+        match hop.handle(&worker, copy).await {
+            // Read to its end, as a client would.
+            Ok(response) => {
+                let mut body = response.into_body();
+                while let Some(Ok(_)) = body.frame().await {}
+            }
+            Err(failure) => {
+                tracing::debug!(pipeline = hop.segment.pipeline, reason = %failure, "a mirrored request failed");
+            }
+        }
+        RUNNING.set(RUNNING.get() - 1);
+    });
+    ChainRequest { head, body, deadline }
+}
+
+/// A body and its copy.
+fn tee(body: RequestBody) -> (RequestBody, RequestBody) {
+    if body.is_end_stream() {
+        return (body, RequestBody::empty());
+    }
+    let (copy, copied) = mpsc::channel(QUEUE);
+    let original = Original { body, copy: Some(copy) };
+    let copied = Copied { frames: copied, complete: false };
+    (RequestBody::passed_on(original.boxed_unsync()), RequestBody::passed_on(copied.boxed_unsync()))
+}
+
+/// What the copy learns of the original.
+enum Event {
+    Data(Bytes),
+    Trailers(http::HeaderMap),
+    End,
+}
+
+struct Original {
+    body: RequestBody,
+    copy: Option<mpsc::Sender<Event>>,
+}
+
+impl Original {
+    fn tell(&mut self, event: Event) {
+        if self.copy.as_ref().is_some_and(|copy| copy.try_send(event).is_err()) {
+            self.copy = None;
+        }
+    }
+}
+
+impl Body for Original {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.tell(Event::Data(data.clone()));
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.tell(Event::Trailers(trailers.clone()));
+                }
+                if self.body.is_end_stream() {
+                    self.tell(Event::End);
+                }
+            }
+            Some(Err(_)) => self.copy = None,
+            None => self.tell(Event::End),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+struct Copied {
+    frames: mpsc::Receiver<Event>,
+    complete: bool,
+}
+
+impl Body for Copied {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.complete {
+            return Poll::Ready(None);
+        }
+        let event = ready!(self.frames.poll_recv(cx));
+        self.complete = !matches!(event, Some(Event::Data(_)));
+        Poll::Ready(match event {
+            Some(Event::Data(data)) => Some(Ok(Frame::data(data))),
+            Some(Event::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Some(Event::End) => None,
+            // The original broke off, or left the copy behind.
+            None => Some(Err(Error::ConnectionTerminated)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+
+    fn body(text: &'static str) -> RequestBody {
+        let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {});
+        RequestBody::passed_on(body.boxed_unsync())
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_copy_is_the_same() {
+        let (original, copy) = tee(body("hello"));
+        assert_eq!(original.collect().await.expect("a body").to_bytes(), "hello");
+        assert_eq!(copy.collect().await.expect("a body").to_bytes(), "hello");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_copy_of_what_broke_off_is_no_whole() {
+        let (original, copy) = tee(body("hello"));
+        drop(original);
+        assert!(copy.collect().await.is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! Socket activation: listening sockets that whoever started us, usually systemd, has opened (`sd_listen_fds(3)`).
+//!
+//! `LISTEN_PID` says for whom they are, `LISTEN_FDS` how many there are, from descriptor 3 on, and `LISTEN_FDNAMES` how they
+//! are called. The environment is only read. Each must be a listening TCP socket, in any number up to [`MAX_SOCKETS`]; a
+//! descriptor that is something else is an error, since it says that the unit file and the configuration disagree.
+//!
+//! Whoever gave us a socket may hold it too, and the next process will get the same one: it outlives us, and connections in
+//! its queue wait there while we restart.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+use super::sockets::listening;
+
+/// Sockets that are taken at most; systemd gives no more than its own limit of descriptors anyway.
+pub const MAX_SOCKETS: usize = 256;
+
+/// The first descriptor that is passed (`SD_LISTEN_FDS_START`).
+const FIRST: RawFd = 3;
+
+/// Listening sockets that were open when the process started.
+#[derive(Debug, Default)]
+pub struct Inherited(Vec<Socket>);
+
+#[derive(Debug)]
+struct Socket {
+    name: String,
+    address: SocketAddr,
+    socket: TcpListener,
+}
+
+/// Takes the sockets that were passed to this process; later calls find none. To be called before sockets are opened.
+///
+/// # Errors
+/// When the variables are for this process and make no sense, or a descriptor is not a listening TCP socket.
+pub fn inherited() -> io::Result<Inherited> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let Some(names) = passed(|name| std::env::var_os(name), std::process::id())? else { return Ok(Inherited::default()) };
+    if TAKEN.swap(true, SeqCst) {
+        return Ok(Inherited::default());
+    }
+    let mut sockets = Vec::with_capacity(names.len());
+    for (number, name) in (FIRST..).zip(names) {
+        let bad = |error: io::Error| {
+            let text = format!("descriptor {number} ({name}) of LISTEN_FDS is {error}");
+            io::Error::new(error.kind(), text)
+        };
+        let (address, socket) = take(number).and_then(listening).map_err(bad)?;
+        sockets.push(Socket { name, address, socket });
+    }
+    Ok(Inherited(sockets))
+}
+
+impl Inherited {
+    #[cfg(test)]
+    pub(super) fn from_sockets(sockets: Vec<TcpListener>) -> io::Result<Self> {
+        let named = |socket: TcpListener| {
+            let name = "test".to_owned();
+            socket.local_addr().map(|address| Socket { name, address, socket })
+        };
+        sockets.into_iter().map(named).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// The sockets that listen on exactly this address: none, or one, or what systemd's `ReusePort=` made.
+    pub fn take(&mut self, address: SocketAddr) -> Vec<TcpListener> {
+        self.0.extract_if(.., |one| one.address == address).map(|one| one.socket).collect()
+    }
+
+    /// Name and address of what nobody has taken, to warn of: clients connect to it and nobody answers.
+    pub fn left(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.0.iter().map(|one| (one.name.as_str(), one.address))
+    }
+}
+
+/// The names of the descriptors that are for the process `pid`; `None` if there are none.
+fn passed(variable: impl Fn(&str) -> Option<OsString>, pid: u32) -> io::Result<Option<Vec<String>>> {
+    let bad = |what: &str, value: &OsString| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{what}={} makes no sense", value.display()))
+    };
+    let number = |what: &str| {
+        let Some(value) = variable(what) else { return Ok(None) };
+        let parsed = value.to_str().and_then(|text| text.parse::<u32>().ok());
+        parsed.map(Some).ok_or_else(|| bad(what, &value))
+    };
+    // Not for us: our parent was activated and has left the variables in place.
+    if number("LISTEN_PID")? != Some(pid) {
+        return Ok(None);
+    }
+    let Some(count) = number("LISTEN_FDS")? else { return Ok(None) };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    if count > MAX_SOCKETS {
+        let text = format!("LISTEN_FDS={count}: at most {MAX_SOCKETS} sockets are taken");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let names = variable("LISTEN_FDNAMES").unwrap_or_default();
+    let names = names.to_string_lossy();
+    let names = names.split(':').filter(|name| !name.is_empty()).chain(std::iter::repeat("unknown"));
+    Ok(Some(names.take(count).map(str::to_owned).collect()))
+}
+
+/// Makes an inherited descriptor ours, and keeps it from programs that we might start.
+#[expect(unsafe_code, reason = "a descriptor that is known by its number only has no owner in the type system")]
+fn take(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the number goes to fcntl(F_GETFD) and nowhere else; if no such descriptor is open, that is its answer.
+    let flags = fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) }).map_err(|_| {
+        let text = "not open";
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    })?;
+    // Whatever came through `exec` lacks the flag that would have closed it there; whatever this process has opened has it,
+    // as Rust's library opens everything with it. So a wrong LISTEN_FDS cannot make us take what has an owner.
+    if flags.contains(FdFlags::CLOEXEC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not inherited"));
+    }
+    // SAFETY: it is open, was not opened by this process, and is taken once: `inherited` sees to that.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    fcntl_setfd(descriptor.as_fd(), flags | FdFlags::CLOEXEC)?;
+    Ok(descriptor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(variables: &[(&str, &str)]) -> Result<Option<Vec<String>>, String> {
+        let find = |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| OsString::from(value));
+        passed(find, 7).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn sockets_for_others_are_not_taken() {
+        assert_eq!(check(&[]), Ok(None));
+        assert_eq!(check(&[("LISTEN_FDS", "2")]), Ok(None));
+        assert_eq!(check(&[("LISTEN_PID", "8"), ("LISTEN_FDS", "2")]), Ok(None));
+        assert_eq!(check(&[("LISTEN_PID", "8"), ("LISTEN_FDS", "rubbish")]), Ok(None));
+    }
+
+    #[test]
+    fn each_has_a_name() {
+        let names = |names: &[&str]| Ok(Some(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()));
+        let count = [("LISTEN_PID", "7"), ("LISTEN_FDS", "2")];
+        assert_eq!(check(&count), names(&["unknown", "unknown"]));
+        let named = [count[0], count[1], ("LISTEN_FDNAMES", "web:admin:more")];
+        assert_eq!(check(&named), names(&["web", "admin"]));
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        for (pid, count) in [("x", "1"), ("7", "-1"), ("7", "4000000000"), ("7", "257")] {
+            check(&[("LISTEN_PID", pid), ("LISTEN_FDS", count)]).unwrap_err();
+        }
+    }
+}

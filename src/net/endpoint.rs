@@ -1,0 +1,318 @@
+//! A worker's listeners: those it starts with, and those that come and go while it serves.
+//!
+//! Promised: a change touches only the listeners that it names. One that is added accepts before its change is answered; one
+//! that is removed ends as a stop does (`super::shutdown`), with its own `shutdown-timeout`, while the others go on. A change
+//! that cannot be made is answered with the reason, and has then changed nothing. At most [`CHANGES`] wait.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+use rustls::ServerConfig;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
+
+use super::listener::{self, Origin};
+use super::{BoxError, Capacity, ConnInfo, Cut, NetLimits, Shutdown, Trigger, Worker, shutdown};
+
+/// Changes that may wait for one worker, which makes each as soon as it looks.
+pub const CHANGES: usize = 16;
+
+/// A listening socket of one worker, and how it is spoken to.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The listener's name, as [`ConnInfo`] and the log give it. Several endpoints of a worker may have the same.
+    pub name: Arc<str>,
+    /// One of the sockets that [`super::Sources`] or [`super::bind`] gave.
+    pub socket: TcpListener,
+    /// TLS; plain HTTP/1.1 without.
+    pub tls: Option<TlsSource>,
+    /// Whether others hold this very socket too.
+    pub shared: Shared,
+}
+
+/// Where a listener's TLS settings come from: asked once for each connection, when its `ClientHello` is there. So a change
+/// of certificates holds for every handshake that begins after it; connections that are open go on.
+#[derive(Clone)]
+pub struct TlsSource(Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>);
+
+impl TlsSource {
+    /// `ask` runs on the workers' threads and must not block.
+    pub fn new(ask: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    pub(super) fn ask(&self) -> Arc<ServerConfig> {
+        (self.0)()
+    }
+}
+
+/// Settings that never change.
+impl From<Arc<ServerConfig>> for TlsSource {
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Self::new(move || Arc::clone(&config))
+    }
+}
+
+impl fmt::Debug for TlsSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsSource")
+    }
+}
+
+/// Whether another process (or another of our workers) holds the same listening socket, and so accepts what is left in its
+/// queue when we close it. Nothing may then be done to the socket itself, only to our hold on it. All clones tell the same.
+#[derive(Clone, Debug, Default)]
+pub struct Shared(Arc<AtomicBool>);
+
+impl Shared {
+    #[must_use]
+    pub fn new(shared: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(shared)))
+    }
+
+    pub fn set(&self, shared: bool) {
+        self.0.store(shared, SeqCst);
+    }
+
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.0.load(SeqCst)
+    }
+}
+
+/// How a change is answered.
+pub type Done = oneshot::Sender<Result<(), ChangeError>>;
+
+/// What a worker can be asked while it serves.
+#[derive(Debug)]
+pub enum EndpointChange {
+    /// Accepts from one more socket. Answered once it does.
+    Add(Endpoint, Done),
+    /// Stops accepting from the sockets of this name, and drains their connections. Answered when the sockets are closed,
+    /// which takes [`listener::LAST_CALL`]; connections may go on until `shutdown-timeout`.
+    Remove(Arc<str>, Done),
+    /// Adds all of these, then removes what had one of their names before: the address is accepted from at every moment.
+    /// Answered as soon as the new ones accept.
+    Replace(Vec<Endpoint>, Done),
+    /// Duplicates of all sockets that are accepted from, for another process to take over.
+    Sockets(oneshot::Sender<io::Result<Vec<TcpListener>>>),
+}
+
+/// Why a worker's listeners stay as they are.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("cannot serve listener {name}: {source}")]
+    Socket { name: Arc<str>, source: io::Error },
+    #[error("there is no listener {0}")]
+    Unknown(Arc<str>),
+    #[error("a stop has begun; no listener can be added")]
+    Stopping,
+}
+
+/// The queue of one worker's changes.
+#[must_use]
+pub fn changes() -> (mpsc::Sender<EndpointChange>, mpsc::Receiver<EndpointChange>) {
+    mpsc::channel(CHANGES)
+}
+
+/// Serves this worker's endpoints, and what `changes` makes of them, until `shutdown` says stop, then ends as
+/// `super::shutdown` describes and says what it cut, of removed listeners too. Without any endpoint it waits for one. If
+/// nobody holds the other end of `changes`, the endpoints stay as they are.
+///
+/// Must run inside a `LocalSet` on a `current_thread` runtime. `service` is called once per request, on this thread; its
+/// future is dropped when the client goes away, and the response's body too.
+///
+/// # Errors
+/// When one of `endpoints` cannot be registered with the runtime; nothing has been served then.
+pub async fn serve_worker<F, Fut, B>(
+    endpoints: Vec<Endpoint>,
+    mut changes: mpsc::Receiver<EndpointChange>,
+    limits: NetLimits,
+    capacity: Capacity,
+    service: F,
+    shutdown: Shutdown,
+) -> io::Result<Cut>
+where
+    F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = ::http::Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    let worker = Rc::new(Worker { limits, capacity, service });
+    let mut listeners = Listeners { worker, open: Vec::new(), loops: JoinSet::new(), stopping: false };
+    for ready in register(endpoints).map_err(|(_, source)| source)? {
+        listeners.start(ready);
+    }
+    let (mut draining, mut cutting) = (shutdown.clone(), shutdown);
+    let (mut cut, mut may_change, mut cut_all) = (Cut::default(), true, false);
+    while !(listeners.stopping && listeners.loops.is_empty()) {
+        tokio::select! {
+            biased;
+            () = draining.draining(), if !listeners.stopping => listeners.stop(),
+            () = cutting.cutting(), if !cut_all => {
+                cut_all = true;
+                listeners.open.iter().for_each(|one| one.trigger.cut());
+            }
+            Some(ended) = listeners.loops.join_next() => cut += listeners.ended(ended),
+            change = changes.recv(), if may_change => match change {
+                Some(change) => listeners.change(change),
+                None => may_change = false,
+            },
+        }
+    }
+    Ok(cut)
+}
+
+/// A listener that is being served, or that drains.
+struct Open {
+    name: Arc<str>,
+    /// Gone once the accept loop has closed it.
+    socket: Weak<tokio::net::TcpListener>,
+    /// Stops this listener only.
+    trigger: Trigger,
+    /// Ends when the socket is closed. `None` once it has been asked to stop.
+    closed: Option<oneshot::Receiver<()>>,
+    /// Gone once the loop has ended.
+    alive: Weak<()>,
+}
+
+/// An endpoint whose socket the runtime watches.
+type Ready = (Origin, tokio::net::TcpListener);
+
+fn register(endpoints: Vec<Endpoint>) -> Result<Vec<Ready>, (Arc<str>, io::Error)> {
+    endpoints
+        .into_iter()
+        .map(|Endpoint { name, socket, tls, shared }| {
+            let registered = socket.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(socket));
+            match registered {
+                Ok(socket) => Ok((Origin { name, tls, shared, in_flight: Rc::new(Cell::new(0)) }, socket)),
+                Err(source) => Err((name, source)),
+            }
+        })
+        .collect()
+}
+
+struct Listeners<F> {
+    worker: Rc<Worker<F>>,
+    open: Vec<Open>,
+    loops: JoinSet<Cut>,
+    /// All are to end, and none is to come.
+    stopping: bool,
+}
+
+impl<F, Fut, B> Listeners<F>
+where
+    F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = ::http::Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn start(&mut self, (origin, socket): Ready) {
+        let (trigger, shutdown) = shutdown::channel();
+        let (closing, closed) = oneshot::channel();
+        let (socket, alive) = (Rc::new(socket), Rc::new(()));
+        self.open.push(Open {
+            name: Arc::clone(&origin.name),
+            socket: Rc::downgrade(&socket),
+            trigger,
+            closed: Some(closed),
+            alive: Rc::downgrade(&alive),
+        });
+        let task = listener::serve(Rc::new(origin), socket, closing, Rc::clone(&self.worker), shutdown);
+        self.loops.spawn_local(async move {
+            let cut = task.await;
+            drop(alive);
+            cut
+        });
+    }
+
+    fn change(&mut self, change: EndpointChange) {
+        // Whoever asked may have gone; then nobody wants the answer.
+        match change {
+            EndpointChange::Add(endpoint, done) => drop(done.send(self.add(vec![endpoint]))),
+            EndpointChange::Replace(endpoints, done) => {
+                let names: Vec<_> = endpoints.iter().map(|one| Arc::clone(&one.name)).collect();
+                let before = self.open.len();
+                let added = self.add(endpoints);
+                if added.is_ok() {
+                    drop(self.drain_first(before, |name| names.contains(name)));
+                }
+                drop(done.send(added));
+            }
+            EndpointChange::Remove(name, done) => {
+                let closed = self.drain_first(self.open.len(), |other| *other == name);
+                if closed.is_empty() {
+                    drop(done.send(Err(ChangeError::Unknown(name))));
+                    return;
+                }
+                tokio::task::spawn_local(async move {
+                    for one in closed {
+                        // Also ends, as an error, if the loop has panicked: the socket is closed then too.
+                        let _ = one.await;
+                    }
+                    drop(done.send(Ok(())));
+                });
+            }
+            EndpointChange::Sockets(answer) => drop(answer.send(self.duplicates())),
+        }
+    }
+
+    fn add(&mut self, endpoints: Vec<Endpoint>) -> Result<(), ChangeError> {
+        if self.stopping {
+            return Err(ChangeError::Stopping);
+        }
+        let ready = register(endpoints).map_err(|(name, source)| ChangeError::Socket { name, source })?;
+        ready.into_iter().for_each(|one| self.start(one));
+        Ok(())
+    }
+
+    /// Drains those among the first `count` listeners that `wanted` names and that don't drain yet; their sockets are closed
+    /// when what is returned ends.
+    fn drain_first(&mut self, count: usize, wanted: impl Fn(&Arc<str>) -> bool) -> Vec<oneshot::Receiver<()>> {
+        let timeout = self.worker.limits.shutdown_timeout;
+        let mut closed = Vec::new();
+        for one in self.open.iter_mut().take(count).filter(|one| wanted(&one.name)) {
+            let Some(closing) = one.closed.take() else { continue };
+            closed.push(closing);
+            one.trigger.drain();
+            let trigger = one.trigger.clone();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(timeout).await;
+                trigger.cut();
+            });
+        }
+        closed
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.drain_first(self.open.len(), |_| true);
+    }
+
+    fn duplicates(&self) -> io::Result<Vec<TcpListener>> {
+        let accepting = self.open.iter().filter(|one| one.closed.is_some());
+        accepting
+            .filter_map(|one| one.socket.upgrade())
+            .map(|socket| socket.as_fd().try_clone_to_owned().map(TcpListener::from))
+            .collect()
+    }
+
+    fn ended(&mut self, ended: Result<Cut, JoinError>) -> Cut {
+        self.open.retain(|one| one.alive.strong_count() > 0);
+        ended.unwrap_or_else(|error| {
+            // Only a defect of this file's neighbours gets here; the other listeners go on.
+            tracing::error!(%error, "an accept loop ended by a panic");
+            Cut::default()
+        })
+    }
+}

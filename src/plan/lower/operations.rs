@@ -1,0 +1,115 @@
+//! The admin listener and the access log.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::{Lowering, describe, listeners::parse_address};
+use crate::config::{Fields, Text};
+use crate::plan::{AccessFormat, AccessLogPlan, Admin, ConfigValue, Listener};
+
+impl Lowering<'_> {
+    pub(super) fn admin(&mut self, root: &Fields, listeners: &[Listener]) -> Option<Admin> {
+        let fields = root.table("admin")?;
+        // The token is checked even if the address is wrong.
+        let token = self.token(fields);
+        let text = fields.text("address")?;
+        let address = match parse_address(text.text) {
+            Ok(address) => address,
+            Err(fault) => {
+                self.diagnostics.fault(text.span, fault);
+                return None;
+            }
+        };
+        if let Some(taken) = listeners.iter().find(|one| one.address == address && address.port() != 0) {
+            self.diagnostics
+                .error(text.span, format!("the admin listener has the address of a listener, {address}"))
+                .label("taken already")
+                .related(taken.span, "the listener")
+                .help("give one of them another port");
+        }
+        if !fields.has("token") && !fields.is_refused("token") && !is_loopback(address.ip()) {
+            self.diagnostics
+                .error(text.span, "the admin listener needs a token")
+                .label("others than this machine can reach it")
+                .help("add `token = { env = \"LINKSPAN_ADMIN_TOKEN\" }`, or use 127.0.0.1");
+        }
+        Some(Admin { address, token, span: text.span })
+    }
+
+    fn token(&mut self, fields: &Fields) -> Option<ConfigValue> {
+        let token = self.text_or_reference(fields.node("token")?, "`token`", "token")?;
+        let text = token.expose();
+        let label = if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            "has spaces or characters that are not visible ASCII"
+        } else if !(Admin::MIN_TOKEN..=Admin::MAX_TOKEN).contains(&text.len()) {
+            "not between 16 and 1024 characters"
+        } else {
+            return Some(token);
+        };
+        self.diagnostics
+            .error(token.span(), "invalid admin token")
+            .label(label)
+            .help("make one with `openssl rand -hex 32`");
+        None
+    }
+
+    pub(super) fn access_log(&mut self, root: &Fields) -> Option<AccessLogPlan> {
+        let fields = root.table("access-log")?;
+        let text = fields.text("path")?;
+        let format = match self.choice(fields, "format", &["json", "combined"]) {
+            Some(1) => AccessFormat::Combined,
+            _ => AccessFormat::Json,
+        };
+        let path = match text.text {
+            "-" => None,
+            _ => Some(self.appendable_file(text)?),
+        };
+        Some(AccessLogPlan {
+            path,
+            format,
+            queue: fields.count("queue"),
+            query: fields.boolean("query"),
+            span: text.span,
+        })
+    }
+
+    /// The path of a file that need not exist, in a folder that must.
+    fn appendable_file(&mut self, text: Text<'_>) -> Option<PathBuf> {
+        let path = self.source.folder().join(text.text);
+        let label = match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => "a folder".to_owned(),
+            Ok(_) => return Some(path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                match path.parent().map(std::fs::metadata) {
+                    Some(Ok(folder)) if folder.is_dir() => return Some(path),
+                    _ => "no such folder".to_owned(),
+                }
+            }
+            Err(error) => describe(&error),
+        };
+        self.diagnostics
+            .error(text.span, format!("cannot write the access log `{}`", text.text))
+            .label(label)
+            .help(format!("looked for {}; the gateway makes the file, not its folder", path.display()));
+        None
+    }
+}
+
+/// Whether only this machine can reach the address; an IPv4 address in IPv6's clothes counts as what it is.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn loopback() {
+        for (address, loopback) in
+            [("127.0.0.1", true), ("127.8.8.8", true), ("::1", true), ("::ffff:127.0.0.1", true), ("0.0.0.0", false)]
+        {
+            assert_eq!(is_loopback(address.parse().unwrap()), loopback, "{address}");
+        }
+    }
+}

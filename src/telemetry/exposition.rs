@@ -1,0 +1,314 @@
+//! Prometheus's text format, version 0.0.4.
+//!
+//! HTTP's metrics have the names and labels of OpenTelemetry's semantic conventions, as Prometheus spells them; the rest
+//! starts with `linkspan_`, or is what every process has. Each is described in docs/metrics.md.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::metrics::{Metrics, Pipelines, RELOAD_RESULTS, ReloadResult, since_epoch};
+use super::pipeline::{BUCKETS, Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
+
+/// The text being written.
+struct Text(String);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Text {
+    /// Begins a metric. `help` has neither line feeds nor backslashes.
+    fn family(&mut self, name: &str, kind: Kind, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        // Writing to a string cannot fail; so everywhere here.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (at, (label, value)) in labels.iter().enumerate() {
+            self.0.push(if at == 0 { '{' } else { ',' });
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            escape(&mut self.0, value);
+            self.0.push('"');
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+
+    /// A metric with one sample and no labels.
+    fn single(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+}
+
+/// A label's value as the format wants it.
+fn escape(out: &mut String, value: &str) {
+    for char in value.chars() {
+        match char {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            other => out.push(other),
+        }
+    }
+}
+
+/// Nanoseconds as seconds, in full and without an exponent.
+fn seconds(nanoseconds: u128) -> String {
+    format!("{}.{:09}", nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000)
+}
+
+pub(super) fn render(metrics: &Metrics, pipelines: &Pipelines) -> String {
+    let mut text = Text(String::with_capacity(4096 + pipelines.len() * 2048));
+    durations(&mut text, pipelines);
+    active(&mut text, pipelines);
+    events(&mut text, pipelines);
+    gateway(&mut text, metrics);
+    access_log(&mut text, metrics);
+    process(&mut text, metrics);
+    text.0
+}
+
+fn durations(text: &mut Text, pipelines: &Pipelines) {
+    const NAME: &str = "http_server_request_duration_seconds";
+    text.family(NAME, Kind::Histogram, "Time from a request's head to the end of its response's body.");
+    for (pipeline, workers) in pipelines {
+        let mut sums: BTreeMap<(usize, u16), Snapshot> = BTreeMap::new();
+        for (series, snapshot) in workers.values().flat_map(|worker| worker.durations()) {
+            *sums.entry(series).or_default() += snapshot;
+        }
+        for ((method, status), snapshot) in sums {
+            let status = if status == 0 { OTHER.to_owned() } else { status.to_string() };
+            let labels = [
+                ("http_request_method", METHODS[method]),
+                ("http_response_status_code", &status),
+                ("linkspan_pipeline", pipeline),
+            ];
+            let [method, status, pipeline] = labels;
+            let mut sum = 0;
+            for ((_, end), count) in BUCKETS.iter().zip(snapshot.buckets) {
+                sum += count;
+                text.sample(&format!("{NAME}_bucket"), &[method, status, pipeline, ("le", end)], sum);
+            }
+            let all = snapshot.count();
+            text.sample(&format!("{NAME}_bucket"), &[method, status, pipeline, ("le", "+Inf")], all);
+            text.sample(&format!("{NAME}_sum"), &labels, seconds(snapshot.nanoseconds));
+            text.sample(&format!("{NAME}_count"), &labels, all);
+        }
+    }
+}
+
+fn active(text: &mut Text, pipelines: &Pipelines) {
+    const NAME: &str = "http_server_active_requests";
+    text.family(NAME, Kind::Gauge, "Requests whose response has not ended.");
+    for (pipeline, workers) in pipelines {
+        let mut sums = [0_usize; METHODS.len()];
+        let mut used = [false; METHODS.len()];
+        for worker in workers.values() {
+            for (sum, more) in sums.iter_mut().zip(worker.active()) {
+                *sum += more;
+            }
+            for ((method, _), _) in worker.durations() {
+                used[method] = true;
+            }
+        }
+        for ((method, sum), used) in METHODS.iter().zip(sums).zip(used) {
+            // A method that was never used has no series; one that was goes back to 0.
+            if sum > 0 || used {
+                text.sample(NAME, &[("http_request_method", method), ("linkspan_pipeline", pipeline)], sum);
+            }
+        }
+    }
+}
+
+/// A counter of [`Events`]: its name, what it means, where it is.
+type Event = (&'static str, &'static str, fn(&Events) -> &AtomicU64);
+
+const EVENTS: [Event; 7] = [
+    ("linkspan_deadline_refusals_total", "Requests without a response head in time.", |events| &events.deadlines),
+    ("linkspan_capacity_refusals_total", "Requests for which no instance had room.", |events| &events.no_capacity),
+    ("linkspan_guest_errors_total", "Requests that the handler answered with an error.", |events| {
+        &events.guest_errors
+    }),
+    ("linkspan_invalid_responses_total", "Responses of the handler that could not be sent.", |events| {
+        &events.invalid_responses
+    }),
+    ("linkspan_responses_cut_short_total", "Responses that broke off after their head.", |events| &events.cut_short),
+    ("linkspan_requests_abandoned_total", "Requests whose client left before there was an answer.", |events| {
+        &events.abandoned
+    }),
+    ("linkspan_instances_made_total", "Instances made.", |events| &events.made),
+];
+
+fn events(text: &mut Text, pipelines: &Pipelines) {
+    let sum = |workers: &BTreeMap<usize, Arc<PipelineMetrics>>, of: &dyn Fn(&PipelineMetrics) -> u64| {
+        workers.values().map(|worker| of(worker)).sum::<u64>()
+    };
+    for (name, help, counter) in EVENTS {
+        text.family(name, Kind::Counter, help);
+        for (pipeline, workers) in pipelines {
+            let sum = sum(workers, &|worker| counter(&worker.events).load(Relaxed));
+            text.sample(name, &[("linkspan_pipeline", pipeline)], sum);
+        }
+    }
+    text.family("linkspan_traps_total", Kind::Counter, "Instances that died, by why.");
+    for (pipeline, workers) in pipelines {
+        for (at, kind) in TRAP_KINDS.iter().enumerate() {
+            let sum = sum(workers, &|worker| worker.traps[at].load(Relaxed));
+            text.sample("linkspan_traps_total", &[("kind", kind), ("linkspan_pipeline", pipeline)], sum);
+        }
+    }
+    text.family("linkspan_instances_warm", Kind::Gauge, "Instances that there are now.");
+    for (pipeline, workers) in pipelines {
+        let sum = sum(workers, &|worker| worker.warm.load(Relaxed) as u64);
+        text.sample("linkspan_instances_warm", &[("linkspan_pipeline", pipeline)], sum);
+    }
+}
+
+fn gateway(text: &mut Text, metrics: &Metrics) {
+    if let Some(open) = metrics.open_connections() {
+        text.single("linkspan_connections_open", Kind::Gauge, "Client connections that are open.", open);
+    }
+    let generation = metrics.generation.load(Relaxed);
+    text.single("linkspan_generation", Kind::Gauge, "Number of the live generation.", generation);
+    let retiring = metrics.retiring.load(Relaxed);
+    let help = "Replaced generations that still have requests.";
+    text.single("linkspan_generations_retiring", Kind::Gauge, help, retiring);
+    let cut = metrics.streams_cut.load(Relaxed);
+    let help = "Requests cut because their generation had to end.";
+    text.single("linkspan_retirement_streams_cut_total", Kind::Counter, help, cut);
+
+    text.family("linkspan_reloads_total", Kind::Counter, "Reloads and rollbacks, by what became of them.");
+    for (result, count) in RELOAD_RESULTS.iter().zip(&metrics.reloads) {
+        text.sample("linkspan_reloads_total", &[("result", result)], count.load(Relaxed));
+    }
+    if let Some(last) = metrics.last_reload() {
+        let good = u8::from(last.result != ReloadResult::Rejected);
+        let help = "Whether the last reload was not rejected.";
+        text.single("linkspan_last_reload_successful", Kind::Gauge, help, good);
+        let at = seconds(since_epoch(last.at).as_nanos());
+        let help = "When the last reload ended, since 1970.";
+        text.single("linkspan_last_reload_timestamp_seconds", Kind::Gauge, help, at);
+        let took = seconds(last.took.as_nanos());
+        text.single("linkspan_last_reload_duration_seconds", Kind::Gauge, "How long the last reload took.", took);
+    }
+}
+
+fn access_log(text: &mut Text, metrics: &Metrics) {
+    let access = metrics.access_log();
+    text.family("linkspan_access_log_lines_total", Kind::Counter, "Lines of the access log, by what became of them.");
+    for (result, count) in
+        [("dropped", access.dropped()), ("failed", access.failed()), ("written", access.written())]
+    {
+        text.sample("linkspan_access_log_lines_total", &[("result", result)], count);
+    }
+}
+
+fn process(text: &mut Text, metrics: &Metrics) {
+    let version = env!("CARGO_PKG_VERSION");
+    text.family("linkspan_build_info", Kind::Gauge, "Always 1; the labels say what is running.");
+    text.sample("linkspan_build_info", &[("version", version)], 1);
+    let started = seconds(metrics.started().as_nanos());
+    text.single("process_start_time_seconds", Kind::Gauge, "When the process started, since 1970.", started);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Method;
+
+    use super::*;
+    use crate::telemetry::TrapKind;
+
+    fn lines<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+        text.lines().filter(|line| line.starts_with(start)).collect()
+    }
+
+    #[test]
+    fn workers_are_added_up() {
+        let metrics = Metrics::new();
+        for (worker, millis) in [(0, 3), (1, 30), (1, 60_000)] {
+            let pipeline = metrics.pipeline("edge", worker);
+            pipeline.begin(&Method::GET).end(200, Duration::from_millis(millis));
+            pipeline.trap(TrapKind::Cpu);
+            pipeline.set_warm(4);
+        }
+        let waiting = metrics.pipeline("edge", 7).begin(&Method::POST);
+        let text = metrics.render();
+        let labels = "http_request_method=\"GET\",http_response_status_code=\"200\",linkspan_pipeline=\"edge\"";
+        let name = "http_server_request_duration_seconds";
+        let count = |le: &str| format!("{name}_bucket{{{labels},le=\"{le}\"}}");
+        for (le, expected) in [("0.005", 1), ("0.025", 1), ("0.05", 2), ("10", 2), ("+Inf", 3)] {
+            assert_eq!(lines(&text, &count(le)), [format!("{} {expected}", count(le))]);
+        }
+        let sum = format!("{name}_sum{{{labels}}} 60.033000000");
+        assert_eq!(lines(&text, &format!("{name}_sum")), [sum]);
+        assert_eq!(lines(&text, &format!("{name}_count")), [format!("{name}_count{{{labels}}} 3")]);
+        let traps = "linkspan_traps_total{kind=\"cpu\",linkspan_pipeline=\"edge\"} 3";
+        assert_eq!(lines(&text, "linkspan_traps_total{kind=\"cpu\""), [traps]);
+        assert_eq!(lines(&text, "linkspan_instances_warm{"), ["linkspan_instances_warm{linkspan_pipeline=\"edge\"} 8"]);
+        let active = lines(&text, "http_server_active_requests{");
+        assert_eq!(active, [
+            "http_server_active_requests{http_request_method=\"GET\",linkspan_pipeline=\"edge\"} 0",
+            "http_server_active_requests{http_request_method=\"POST\",linkspan_pipeline=\"edge\"} 1",
+        ]);
+        drop(waiting);
+    }
+
+    /// Every line is a comment or a sample, every metric is announced once, its samples stand together.
+    #[test]
+    fn the_text_is_what_a_scraper_expects() {
+        let metrics = Metrics::new();
+        metrics.set_connections(|| 5);
+        metrics.set_generation(3);
+        metrics.reload(ReloadResult::Rejected, Duration::from_millis(1500));
+        for name in ["b", "a"] {
+            metrics.pipeline(name, 0).begin(&Method::GET).end(204, Duration::from_micros(1));
+        }
+        let text = metrics.render();
+        assert!(text.ends_with('\n') && !text.contains("\n\n"));
+        let mut seen: Vec<&str> = Vec::new();
+        for line in text.lines() {
+            if let Some(announced) = line.strip_prefix("# TYPE ") {
+                let (name, _) = announced.split_once(' ').unwrap();
+                assert!(!seen.contains(&name), "{name} twice");
+                seen.push(name);
+            } else if !line.starts_with("# HELP ") {
+                let name = line.split(['{', ' ']).next().unwrap();
+                let current = *seen.last().unwrap();
+                let rest = name.strip_prefix(current).unwrap_or_else(|| panic!("{name} under {current}"));
+                assert!(matches!(rest, "" | "_bucket" | "_sum" | "_count"), "{name} under {current}");
+                assert!(line.rsplit_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
+            }
+        }
+        assert_eq!(text, metrics.render());
+        assert_eq!(lines(&text, "linkspan_connections_open"), ["linkspan_connections_open 5"]);
+        assert_eq!(lines(&text, "linkspan_generation "), ["linkspan_generation 3"]);
+        assert_eq!(lines(&text, "linkspan_last_reload_successful"), ["linkspan_last_reload_successful 0"]);
+        let took = "linkspan_last_reload_duration_seconds 1.500000000";
+        assert_eq!(lines(&text, "linkspan_last_reload_duration"), [took]);
+        assert!(text.find("pipeline=\"a\"").unwrap() < text.find("pipeline=\"b\"").unwrap());
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut text = Text(String::new());
+        text.sample("x", &[("a", "1\"\n\\"), ("b", "ü")], 7);
+        assert_eq!(text.0, "x{a=\"1\\\"\\n\\\\\",b=\"ü\"} 7\n");
+    }
+}

@@ -1,0 +1,20 @@
+//! What the gateway tells about its work: metrics and the access log.
+//!
+//! `http`, `engine` and `gateway` count into [`Metrics`] and write to [`AccessLog`]; `admin` shows the former. Promised:
+//! nothing here ever makes a request wait. Counting is one uncontended atomic; a line of the access log is put in a
+//! bounded queue, or dropped and counted. What a client sends is never the name of a series, and is escaped and cut where
+//! it stands in a line.
+//!
+//! This room takes numbers and text, and knows nothing of requests or generations beyond them. It never imports wasmtime.
+
+pub mod access;
+mod calendar;
+mod exposition;
+mod line;
+pub mod metrics;
+mod pipeline;
+
+pub use access::{AccessCounters, AccessLog};
+pub use line::Entry;
+pub use metrics::{Metrics, ReloadResult};
+pub use pipeline::{InFlight, PipelineMetrics, TrapKind};

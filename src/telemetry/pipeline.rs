@@ -1,0 +1,321 @@
+//! What one worker counts of one pipeline.
+//!
+//! Only that worker writes here, so that an atomic is never contended; a scrape reads it from another thread and may see
+//! a request in one series that is not in another yet. Orderings are relaxed throughout: no count guards anything.
+//!
+//! Bounds: durations are kept for each pair of method and status that occurred, in pages that are made when first needed
+//! (an ordinary pipeline takes some KiB); after [`MAX_PAIRS`] pairs, new ones go into one series, `_OTHER`. A guest that
+//! answers with every status there is costs no more than that.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::Method;
+
+/// Upper ends of the buckets, as OpenTelemetry advises for `http.server.request.duration`, in nanoseconds and as they are
+/// written, in seconds.
+pub(super) const BUCKETS: [(u64, &str); 14] = [
+    (5_000_000, "0.005"),
+    (10_000_000, "0.01"),
+    (25_000_000, "0.025"),
+    (50_000_000, "0.05"),
+    (75_000_000, "0.075"),
+    (100_000_000, "0.1"),
+    (250_000_000, "0.25"),
+    (500_000_000, "0.5"),
+    (750_000_000, "0.75"),
+    (1_000_000_000, "1"),
+    (2_500_000_000, "2.5"),
+    (5_000_000_000, "5"),
+    (7_500_000_000, "7.5"),
+    (10_000_000_000, "10"),
+];
+
+/// What a method or status is called that has no series of its own.
+pub(super) const OTHER: &str = "_OTHER";
+
+/// The methods that OpenTelemetry knows, then all others: a client may make up as many as it likes.
+pub(super) const METHODS: [&str; 11] =
+    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE", OTHER];
+
+/// Statuses with a series of their own: 100 to 599, a page for each hundred.
+const PAGES: usize = 5;
+const PAGE: usize = 100;
+
+/// Most pairs of method and status with a series of their own.
+const MAX_PAIRS: usize = 256;
+
+/// Why an instance died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrapKind {
+    /// The guest's own fault: unreachable code, a bad access, a panic.
+    Trap,
+    /// It computed beyond its budget.
+    Cpu,
+    /// It wanted more memory than it may have.
+    Memory,
+    /// Anything else, such as an instance that could not be made.
+    Other,
+}
+
+pub(super) const TRAP_KINDS: [&str; 4] = ["trap", "cpu", "memory", "other"];
+
+/// The counts of one pipeline on one worker.
+pub struct PipelineMetrics {
+    active: [AtomicUsize; METHODS.len()],
+    durations: [[OnceLock<Page>; PAGES]; METHODS.len()],
+    pairs: AtomicUsize,
+    other: Histogram,
+    pub(super) events: Events,
+    pub(super) traps: [AtomicU64; TRAP_KINDS.len()],
+    pub(super) warm: AtomicUsize,
+}
+
+type Page = Box<[OnceLock<Box<Histogram>>; PAGE]>;
+
+/// What is counted and has no label of its own.
+#[derive(Default)]
+pub(super) struct Events {
+    pub(super) deadlines: AtomicU64,
+    pub(super) no_capacity: AtomicU64,
+    pub(super) guest_errors: AtomicU64,
+    pub(super) invalid_responses: AtomicU64,
+    pub(super) cut_short: AtomicU64,
+    pub(super) abandoned: AtomicU64,
+    pub(super) made: AtomicU64,
+}
+
+impl PipelineMetrics {
+    pub(super) fn new() -> Self {
+        Self {
+            active: Default::default(),
+            durations: Default::default(),
+            pairs: AtomicUsize::new(0),
+            other: Histogram::default(),
+            events: Events::default(),
+            traps: Default::default(),
+            warm: AtomicUsize::new(0),
+        }
+    }
+
+    /// A request is here. What is returned belongs to it, to the end of its response's body.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, method: &Method) -> InFlight {
+        let method = method_index(method);
+        self.active[method].fetch_add(1, Relaxed);
+        InFlight { metrics: Arc::clone(self), method, ended: false }
+    }
+
+    /// An instance died.
+    pub fn trap(&self, kind: TrapKind) {
+        self.traps[kind as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A request was refused because there was no response head in time.
+    pub fn deadline(&self) {
+        self.events.deadlines.fetch_add(1, Relaxed);
+    }
+
+    /// A request was refused because no instance had room.
+    pub fn no_capacity(&self) {
+        self.events.no_capacity.fetch_add(1, Relaxed);
+    }
+
+    /// The handler answered with an error.
+    pub fn guest_error(&self) {
+        self.events.guest_errors.fetch_add(1, Relaxed);
+    }
+
+    /// The handler gave a response that can't be sent.
+    pub fn invalid_response(&self) {
+        self.events.invalid_responses.fetch_add(1, Relaxed);
+    }
+
+    /// A response broke off after its head.
+    pub fn cut_short(&self) {
+        self.events.cut_short.fetch_add(1, Relaxed);
+    }
+
+    /// An instance was made.
+    pub fn instance_made(&self) {
+        self.events.made.fetch_add(1, Relaxed);
+    }
+
+    /// How many instances there are now.
+    pub fn set_warm(&self, instances: usize) {
+        self.warm.store(instances, Relaxed);
+    }
+
+    fn histogram(&self, method: usize, status: u16) -> &Histogram {
+        let Some(at) = usize::from(status).checked_sub(PAGE).filter(|at| *at < PAGES * PAGE) else {
+            return &self.other;
+        };
+        let cell = self.durations[method][at / PAGE].get();
+        if let Some(histogram) = cell.and_then(|page| page[at % PAGE].get()) {
+            return histogram;
+        }
+        if self.pairs.fetch_add(1, Relaxed) >= MAX_PAIRS {
+            // Holds the count where it is, lest it come round.
+            self.pairs.store(MAX_PAIRS, Relaxed);
+            return &self.other;
+        }
+        let page = self.durations[method][at / PAGE].get_or_init(|| Box::new([const { OnceLock::new() }; PAGE]));
+        page[at % PAGE].get_or_init(Box::default)
+    }
+
+    /// Requests under way, by the index of their method.
+    pub(super) fn active(&self) -> impl Iterator<Item = usize> {
+        self.active.iter().map(|count| count.load(Relaxed))
+    }
+
+    /// What was measured, by method and status; status 0 with the last method is the series of all others.
+    pub(super) fn durations(&self) -> impl Iterator<Item = ((usize, u16), Snapshot)> {
+        let pages = self.durations.iter().enumerate().flat_map(|(method, pages)| {
+            let pages = pages.iter().enumerate().filter_map(|(hundred, page)| Some((hundred, page.get()?)));
+            pages.flat_map(move |(hundred, page)| {
+                let series = page.iter().enumerate().filter_map(|(at, cell)| Some((at, cell.get()?)));
+                series.map(move |(at, histogram)| {
+                    // At most 599.
+                    let status = ((hundred + 1) * PAGE + at) as u16;
+                    ((method, status), histogram.snapshot())
+                })
+            })
+        });
+        let other = ((METHODS.len() - 1, 0), self.other.snapshot());
+        pages.chain([other]).filter(|(_, snapshot)| snapshot.count() > 0)
+    }
+}
+
+/// A request under way. Dropped without [`InFlight::end`], it counts as abandoned: its client went away before there
+/// was an answer.
+#[must_use]
+pub struct InFlight {
+    metrics: Arc<PipelineMetrics>,
+    method: usize,
+    ended: bool,
+}
+
+impl InFlight {
+    /// The response's body has ended, well or not; `duration` is from the request's head to here. A status beyond 599
+    /// has no series of its own.
+    pub fn end(mut self, status: u16, duration: Duration) {
+        self.ended = true;
+        self.metrics.histogram(self.method, status).record(duration);
+    }
+
+    /// Where the request is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<PipelineMetrics> {
+        &self.metrics
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.metrics.active[self.method].fetch_sub(1, Relaxed);
+        if !self.ended {
+            self.metrics.events.abandoned.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+fn method_index(method: &Method) -> usize {
+    let last = METHODS.len() - 1;
+    METHODS[..last].iter().position(|name| *name == method.as_str()).unwrap_or(last)
+}
+
+#[derive(Default)]
+struct Histogram {
+    /// Not cumulative; the last is what is beyond all of [`BUCKETS`].
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+impl Histogram {
+    fn record(&self, duration: Duration) {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS.iter().position(|(end, _)| nanoseconds <= *end).unwrap_or(BUCKETS.len());
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let buckets = self.buckets.each_ref().map(|bucket| bucket.load(Relaxed));
+        Snapshot { buckets, nanoseconds: u128::from(self.nanoseconds.load(Relaxed)) }
+    }
+}
+
+/// A histogram at one time; of many workers, once they are added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    pub(super) buckets: [u64; BUCKETS.len() + 1],
+    pub(super) nanoseconds: u128,
+}
+
+impl Snapshot {
+    /// All that was measured: the sum of the buckets, so that the two never contradict each other.
+    pub(super) fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
+impl std::ops::AddAssign for Snapshot {
+    fn add_assign(&mut self, other: Self) {
+        for (sum, more) in self.buckets.iter_mut().zip(other.buckets) {
+            *sum += more;
+        }
+        self.nanoseconds += other.nanoseconds;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(metrics: &Arc<PipelineMetrics>, method: &Method, status: u16, millis: u64) {
+        metrics.begin(method).end(status, Duration::from_millis(millis));
+    }
+
+    #[test]
+    fn a_duration_falls_into_the_bucket_that_ends_with_it() {
+        let metrics = Arc::new(PipelineMetrics::new());
+        for millis in [0, 5, 6, 10_000, 10_001] {
+            end(&metrics, &Method::GET, 200, millis);
+        }
+        let (series, snapshot) = metrics.durations().next().unwrap();
+        assert_eq!(series, (2, 200));
+        assert_eq!((snapshot.buckets[0], snapshot.buckets[1]), (2, 1));
+        assert_eq!((snapshot.buckets[13], snapshot.buckets[14], snapshot.count()), (1, 1, 5));
+        assert_eq!(snapshot.nanoseconds, 20_012_000_000);
+        metrics.begin(&Method::GET).end(200, Duration::MAX);
+    }
+
+    #[test]
+    fn what_has_no_series_of_its_own_goes_into_one() {
+        let metrics = Arc::new(PipelineMetrics::new());
+        for method in [Method::GET, Method::PUT, Method::from_bytes(b"MADE-UP").unwrap()] {
+            for status in 0..1000 {
+                end(&metrics, &method, status, 1);
+            }
+        }
+        let all: Vec<_> = metrics.durations().collect();
+        assert_eq!(all.len(), MAX_PAIRS + 1);
+        let (other, snapshot) = all.last().unwrap();
+        assert_eq!((*other, snapshot.count()), ((METHODS.len() - 1, 0), 3000 - MAX_PAIRS as u64));
+        // Those that were there first go on.
+        end(&metrics, &Method::GET, 200, 1);
+        assert!(metrics.durations().any(|(series, snapshot)| series == (2, 200) && snapshot.count() == 2));
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_is_not_active_any_more() {
+        let metrics = Arc::new(PipelineMetrics::new());
+        let (one, two) = (metrics.begin(&Method::GET), metrics.begin(&Method::TRACE));
+        assert_eq!(metrics.active().sum::<usize>(), 2);
+        drop(one);
+        two.end(200, Duration::ZERO);
+        assert_eq!(metrics.active().sum::<usize>(), 0);
+        assert_eq!(metrics.events.abandoned.load(Relaxed), 1);
+    }
+}
