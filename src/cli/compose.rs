@@ -5,8 +5,8 @@ use super::Failed;
 use crate::chain::Naming;
 use crate::component::{Digest, Interface};
 use crate::config::Diagnostics;
-use crate::gateway::build::compose_stages;
-use crate::gateway::inputs::{Components, Shapes, load_components};
+use crate::gateway::build::{check_pipelines, compose_stages};
+use crate::gateway::inputs::{Components, Inputs, Shapes, load_components};
 use crate::host::{Offer, Reach};
 use crate::plan::Pipeline;
 use std::path::Path;
@@ -29,6 +29,10 @@ pub(super) fn run(file: &Path, name: &str, output: &Path, portable: bool) -> Res
         }
         false => Naming::PerStage,
     };
+    let inputs = Inputs { plan, components, tls: Vec::new() };
+    check_pipelines(&inputs, &mut diagnostics);
+    let Inputs { plan, components, .. } = inputs;
+    let pipeline = plan.pipeline(index);
     if diagnostics.has_errors() {
         return Err(Failed::wrong(diagnostics));
     }

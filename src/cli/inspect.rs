@@ -9,15 +9,22 @@ use std::path::Path;
 /// Runs the command.
 pub(super) fn run(path: &Path, json: bool) -> Result<(), Failed> {
     let component = Component::load(path).map_err(Failed::wrong)?;
-    match json {
-        true => println!("{:#}", to_json(&component)),
-        false => print_text(&component)?,
-    }
-    Ok(())
+    let text = match json {
+        true => format!("{:#}\n", to_json(&component)),
+        false => to_text(&component)?,
+    };
+    super::print(&text)
 }
 
-/// The world of `component` as WIT.
+/// The world of `component` as WIT. A composition with imports under plain names has
+/// none: WIT can't say that two imports have one interface.
 fn world(component: &Component) -> Result<String, Failed> {
+    let named = |import: &crate::component::inspect::Import| {
+        import.interface.is_some() && !import.name.contains('/')
+    };
+    if component.shape.imports.iter().any(named) {
+        return Ok("(not shown: it imports one interface under several names)".to_owned());
+    }
     let wrong = |error| Failed::wrong(format!("the component's world can't be read: {error:#}"));
     let decoded = wit_component::decode(&component.bytes).map_err(wrong)?;
     let mut printer = wit_component::WitPrinter::default();
@@ -62,34 +69,32 @@ fn grants(shape: &Shape) -> Vec<String> {
     grants
 }
 
-fn print_text(component: &Component) -> Result<(), Failed> {
+fn to_text(component: &Component) -> Result<String, Failed> {
     let shape = &component.shape;
-    println!("component  {}", component.path.display());
-    println!("size       {} bytes", component.bytes.len());
-    println!("sha256     {}", component.digest);
-    println!("role       {}", shape.role());
+    let mut lines = vec![
+        format!("component  {}", component.path.display()),
+        format!("size       {} bytes", component.bytes.len()),
+        format!("sha256     {}", component.digest),
+        format!("role       {}", shape.role()),
+    ];
     if shape.role() != Role::None {
-        println!("lift       {}", shape.lift());
+        lines.push(format!("lift       {}", shape.lift()));
     }
-    println!(
-        "needs      {} core instances, {} memories, {} tables",
+    lines.push(format!(
+        "needs      core instances {}, memories {}, tables {}",
         shape.core_instances, shape.memories, shape.tables,
-    );
-    println!("\nimports");
+    ));
+    lines.push("\nimports".to_owned());
     let width = shape.imports.iter().map(|import| import.name.len()).max().unwrap_or(0);
-    for (name, offer) in offers(shape) {
-        println!("  {name:width$}  {}", status(name, offer));
-    }
-    println!("\nexports");
-    for name in &shape.exports {
-        println!("  {name}");
-    }
+    lines.extend(offers(shape).map(|(name, offer)| format!("  {name:width$}  {}", status(name, offer))));
+    lines.push("\nexports".to_owned());
+    lines.extend(shape.exports.iter().map(|name| format!("  {name}")));
     let grants = grants(shape);
     if !grants.is_empty() {
-        println!("\nthe stage's grants\n  grant = {{ {} }}", grants.join(", "));
+        lines.push(format!("\nthe stage's grants\n  grant = {{ {} }}", grants.join(", ")));
     }
-    println!("\nworld\n{}", world(component)?.trim_end());
-    Ok(())
+    lines.push(format!("\nworld\n{}", world(component)?.trim_end()));
+    Ok(lines.join("\n") + "\n")
 }
 
 fn to_json(component: &Component) -> serde_json::Value {

@@ -107,6 +107,18 @@ impl Failed {
     }
 }
 
+/// Prints what a command was asked for. Whoever reads it may stop early, as `head`
+/// does.
+pub(crate) fn print(text: &str) -> Result<(), Failed> {
+    use std::io::Write as _;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failed::system(format!("cannot print: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -118,10 +130,7 @@ pub fn main() -> ExitCode {
         }
         Command::Inspect { component, json } => inspect::run(&component, json),
         Command::Bench { what } => bench::run(&what),
-        Command::Schema => {
-            println!("{:#}", crate::config::schema());
-            Ok(())
-        }
+        Command::Schema => print(&format!("{:#}\n", crate::config::schema())),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

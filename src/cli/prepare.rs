@@ -3,6 +3,7 @@
 
 use crate::component::Digest;
 use crate::config::Diagnostics;
+use crate::gateway::build::check_pipelines;
 use crate::gateway::inputs::{Inputs, Tls, load_components};
 use crate::gateway::{Generation, Workshop, build};
 use crate::net::TlsError;
@@ -55,13 +56,14 @@ pub(super) fn gather(
     workshop: &Workshop,
     settings: &TlsSettings,
 ) -> Result<(Inputs, Diagnostics), Diagnostics> {
-    let (plan, mut found) = crate::plan::load(file)?;
+    let (plan, mut found) = crate::plan::survey(file);
+    let Some(plan) = plan else { return Err(found) };
     let tls = load_tls(&plan, settings, &mut found);
     let components = load_components(&plan, &workshop.shapes, &mut found);
     let inputs = Inputs { plan, components, tls };
     if found.has_errors() {
         // One run shows all of it.
-        crate::gateway::build::check_pipelines(&inputs, &mut found);
+        check_pipelines(&inputs, &mut found);
         return Err(found);
     }
     Ok((inputs, found))

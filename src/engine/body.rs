@@ -105,6 +105,11 @@ impl RequestBody {
         Self::limited(Inner::Boxed(body), u64::MAX, |_| ()).0
     }
 
+    /// Tells how far the body was read.
+    pub(super) fn limit(&self) -> RequestLimit {
+        self.exceeded.clone()
+    }
+
     /// Lends the body out: as long as it stays untouched, it can be had back.
     pub fn lend(&mut self) -> Arc<Lent> {
         let body = std::mem::replace(self, Self::empty());

@@ -1,6 +1,6 @@
 //! One request inside of an instance.
 
-use super::body::ResponseBody;
+use super::body::{RequestLimit, ResponseBody};
 use super::outcome::Failure;
 use std::cell::{Cell, RefCell};
 use std::task::Waker;
@@ -26,8 +26,11 @@ pub struct Exchange {
     phase: Cell<Phase>,
     /// The tick at which a response's head must be there.
     deadline: Cell<u64>,
-    /// The tick at which the body last moved.
+    /// The tick at which a body last moved, in either direction.
     progress: Cell<u64>,
+    /// What came of the request's body, and how much of it had at the last look.
+    upload: RequestLimit,
+    uploaded: Cell<u64>,
     reply: RefCell<Option<oneshot::Sender<Reply>>>,
     /// Why the body must not end as if it were complete.
     aborted: Cell<Option<&'static str>>,
@@ -36,11 +39,13 @@ pub struct Exchange {
 
 impl Exchange {
     /// An exchange that answers to `reply`.
-    pub fn new(reply: oneshot::Sender<Reply>, deadline: u64) -> Self {
+    pub fn new(reply: oneshot::Sender<Reply>, deadline: u64, upload: RequestLimit) -> Self {
         Self {
             phase: Cell::new(Phase::Calling),
             deadline: Cell::new(deadline),
             progress: Cell::new(0),
+            upload,
+            uploaded: Cell::new(0),
             reply: RefCell::new(Some(reply)),
             aborted: Cell::new(None),
             body: RefCell::new(None),
@@ -55,7 +60,12 @@ impl Exchange {
         self.deadline.get()
     }
 
-    pub fn progress(&self) -> u64 {
+    /// The tick at which a body last moved, as far as is known at `tick`.
+    pub fn progress(&self, tick: u64) -> u64 {
+        let uploaded = self.upload.bytes();
+        if self.uploaded.replace(uploaded) != uploaded {
+            self.progress.set(tick);
+        }
         self.progress.get()
     }
 

@@ -91,7 +91,7 @@ impl Hop {
         let context = self.segment.links_on.then(|| CallContext::new(deadline));
         // Kept only where it may be needed a second time.
         let spare = (self.on_failure == OnFailure::Skip)
-            .then(|| (request.head.clone(), request.body.lend(), request.deadline));
+            .then(|| (request.head.clone(), request.body.lend()));
         let answer = pool.handle(request.head, request.body, deadline, context.clone()).await;
         let failure = match answer {
             Ok(response) => {
@@ -106,10 +106,11 @@ impl Hop {
             return Err(failure);
         }
         attempt.map(Attempt::fail);
-        let Some((head, lent, deadline)) = spare else { return Err(failure) };
+        let Some((head, lent)) = spare else { return Err(failure) };
         let Some(body) = lent.reclaim() else { return Err(failure) };
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
-        self.pass_over(worker, ChainRequest { head, body, deadline }).await
+        // What the stage used up is gone for the others.
+        self.pass_over(worker, ChainRequest { head, body, deadline: Some(deadline) }).await
     }
 
     /// The rest of the pipeline without this segment.

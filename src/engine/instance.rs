@@ -13,6 +13,8 @@ use super::outcome::{Failure, reason};
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::component::Lift;
+use crate::host::state::CpuBudgetExceeded;
+use crate::telemetry::TrapKind;
 use crate::host::{CallContext, InstanceState, Pulse, RequestHead};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -212,7 +214,7 @@ impl Instance {
                 }
                 Phase::Streaming => {
                     let patience = super::worker::ticks(limits.body_idle_timeout);
-                    if tick >= exchange.progress() + patience {
+                    if tick >= exchange.progress(tick) + patience {
                         exchange.abort("no byte moved within `limits.body-idle-timeout`");
                         self.on_end(exchange);
                         self.retire();
@@ -403,6 +405,12 @@ impl Instance {
         }))
     }
 
+    fn count_trap(&self, kind: TrapKind) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.metrics.trap(kind);
+        }
+    }
+
     /// Answers all that is still in the instance.
     fn on_death(&self, end: End) {
         let failure = match end {
@@ -412,10 +420,19 @@ impl Instance {
                 Failure::Trap { reason: why.to_owned(), stage: None }
             }
             End::Trapped(error) => {
-                let failure = Failure::Trap {
-                    reason: reason(&error),
-                    stage: self.segment.blame(&error),
+                let cpu = error.downcast_ref::<CpuBudgetExceeded>().is_some();
+                let memory = !cpu && self.pulse.was_refused_memory();
+                let mut reason = reason(&error);
+                if memory {
+                    reason += " (after it was refused more memory: the stages' `limits.memory` and `table-elements`)";
+                }
+                let kind = match (cpu, memory) {
+                    (true, _) => TrapKind::Cpu,
+                    (_, true) => TrapKind::Memory,
+                    _ => TrapKind::Trap,
                 };
+                self.count_trap(kind);
+                let failure = Failure::Trap { reason, stage: self.segment.blame(&error) };
                 tracing::warn!(
                     pipeline = %self.segment.pipeline,
                     stage = match &failure { Failure::Trap { stage, .. } => stage.as_deref(), _ => None },
@@ -433,6 +450,7 @@ impl Instance {
                     pool.on_exhausted(self.jobs.take());
                     return;
                 }
+                self.count_trap(TrapKind::Other);
                 let failure = Failure::Instantiate(reason(&error));
                 tracing::error!(pipeline = %self.segment.pipeline, "{failure}");
                 failure

@@ -106,7 +106,7 @@ impl Pool {
         context: Option<Arc<CallContext>>,
     ) -> Result<http::Response<ResponseBody>, Failure> {
         let (reply, answer) = oneshot::channel();
-        let exchange = Rc::new(Exchange::new(reply, deadline));
+        let exchange = Rc::new(Exchange::new(reply, deadline, body.limit()));
         self.dispatch(Job { head, body, exchange, context });
         // The sender is always used or its instance died without a word.
         answer.await.unwrap_or_else(|_| {

@@ -4,7 +4,7 @@
 use http::HeaderName;
 use std::sync::Arc;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use super::next::CallContext;
 use wasmtime::component::{GuestTaskId, ResourceTable};
@@ -49,9 +49,17 @@ pub struct Pulse {
     polled: AtomicU64,
     /// Guests that left their turn to others and were not resumed yet.
     yielding: AtomicU32,
+    /// A guest wanted more memory or a larger table than it may have.
+    refused: AtomicBool,
 }
 
 impl Pulse {
+    /// Whether a guest was refused memory or a larger table: what it does next is
+    /// most often to trap.
+    pub fn was_refused_memory(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// Says that the store's event loop gets a turn.
     pub fn on_poll(&self) {
         self.polled.store(now(), Ordering::Relaxed);
@@ -187,6 +195,8 @@ impl ResourceLimiter for InstanceState {
             && maximum.is_none_or(|maximum| desired <= maximum);
         if fits {
             self.memory_used = used;
+        } else {
+            self.pulse.refused.store(true, Ordering::Relaxed);
         }
         Ok(fits)
     }
@@ -197,7 +207,11 @@ impl ResourceLimiter for InstanceState {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= self.budget.table_elements)
+        let fits = desired <= self.budget.table_elements;
+        if !fits {
+            self.pulse.refused.store(true, Ordering::Relaxed);
+        }
+        Ok(fits)
     }
 }
 

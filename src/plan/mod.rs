@@ -294,6 +294,16 @@ pub fn load(path: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
     lower::lower(config::read(path)?, &|name| std::env::var(name).ok())
 }
 
+/// Like [`load`], but gives what there is of the plan even if something is wrong with it, so that what the plan knows
+/// nothing of (the components' contents) can be checked in the same run. What was wrong is left out or replaced; such a plan
+/// is for finding more mistakes and nothing else.
+pub fn survey(path: &Path) -> (Option<Plan>, Diagnostics) {
+    match config::read(path) {
+        Ok(source) => lower::survey(source, &|name| std::env::var(name).ok()),
+        Err(diagnostics) => (None, diagnostics),
+    }
+}
+
 /// Checks `text` as if it stood in the file `path`, taking environment variables from `env_lookup`.
 ///
 /// Files that the text names are looked up relative to the folder of `path`; `path` itself is not read.

@@ -16,6 +16,9 @@ use wit_parser::WorldItem;
 /// The folders of `components/` whose crates are guests.
 const KINDS: [&str; 3] = ["middleware", "service", "test"];
 
+/// Guests elsewhere: what a user would write.
+const EXAMPLES: [&str; 1] = ["hello-header"];
+
 /// Build all guests.
 pub fn build(project: &Project) -> Result<()> {
     let workspace = project.root.join("components");
@@ -42,7 +45,7 @@ pub fn build(project: &Project) -> Result<()> {
 
 /// The guests' names, sorted: what their folders are called.
 fn names(workspace: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+    let mut names = Vec::from(EXAMPLES.map(String::from));
     for kind in KINDS {
         let folder = workspace.join(kind);
         let entries = fs::read_dir(&folder).with_context(|| format!("can't read {}", folder.display()))?;

@@ -16,7 +16,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Gateway, GatewayLimits, Plan};
+use super::{ComponentIndex, Gateway, GatewayLimits, Plan};
 use crate::config::{self, Diagnostics, Fields, SourceFile, Text, suggest};
 
 /// What every part of the work needs: the file, the environment and the list of mistakes.
@@ -62,9 +62,20 @@ pub(super) fn lower(
     source: Arc<SourceFile>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
+    match survey(source, env) {
+        (Some(plan), diagnostics) => diagnostics.into_result(plan),
+        (None, diagnostics) => Err(diagnostics),
+    }
+}
+
+/// What there is of a plan, whatever is wrong with it: for who looks for more mistakes.
+pub(super) fn survey(
+    source: Arc<SourceFile>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> (Option<Plan>, Diagnostics) {
     let mut diagnostics = Diagnostics::new(source.clone());
     let Some(root) = config::decode(&mut diagnostics) else {
-        return Err(diagnostics);
+        return (None, diagnostics);
     };
     let mut lowering = Lowering {
         source,
@@ -75,7 +86,7 @@ pub(super) fn lower(
     let mut pipeline_names = Names::of(&root, "pipelines");
 
     let listeners = lowering.listeners(&root);
-    let plan = Plan {
+    let mut plan = Plan {
         file: lowering.source.path().to_path_buf(),
         source: lowering.source.clone(),
         workers: workers(&root),
@@ -93,7 +104,20 @@ pub(super) fn lower(
         lowering.report_unused(&root, &component_names, "no stage uses it");
         lowering.report_unused(&root, &pipeline_names, "no route leads to it");
     }
-    lowering.diagnostics.into_result(plan)
+    if lowering.diagnostics.has_errors() {
+        point_by_name(&mut plan);
+    }
+    (Some(plan), lowering.diagnostics)
+}
+
+/// Where components were left out, the others' places changed.
+fn point_by_name(plan: &mut Plan) {
+    let place = |name: &str| plan.components.iter().position(|component| &*component.name == name);
+    for pipeline in &mut plan.pipelines {
+        for stage in pipeline.stages.iter_mut().chain([&mut pipeline.service]) {
+            stage.component = ComponentIndex(place(&stage.id.component).unwrap_or(usize::MAX));
+        }
+    }
 }
 
 fn workers(root: &Fields) -> NonZeroUsize {
