@@ -104,7 +104,12 @@ impl Answers {
         })?;
         if !endpoint.allows(&head.method) {
             let detail = "This path has other methods.";
-            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail);
+            let problem = Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                detail,
+            );
             return Err(problem.header(ALLOW, endpoint.methods()));
         }
         read(body).await?;
@@ -126,12 +131,14 @@ impl Answers {
     async fn run(&self, errand: Errand) -> Result<Response<Full<Bytes>>, Problem> {
         tracing::info!(?errand, "asked for by the admin listener");
         let outcome = timeout(ERRAND_TIMEOUT, self.errands.run(errand)).await.map_err(|_| {
-            let detail = "It takes longer than two minutes, and goes on; /generations says what becomes of it.";
+            let detail =
+                "It takes longer than two minutes, and goes on; /generations says what becomes of it.";
             Problem::new(StatusCode::GATEWAY_TIMEOUT, "slow", "Not ended yet", detail)
         })?;
         let ReloadOutcome { ok, unchanged, generation, report, text } = outcome?;
         if ok {
-            let body = json!({ "unchanged": unchanged, "generation": generation, "report": report, "text": text });
+            let body =
+                json!({ "unchanged": unchanged, "generation": generation, "report": report, "text": text });
             return Ok(json_response(&body));
         }
         let mut problem = Problem::new(
@@ -158,7 +165,9 @@ where
             let detail = "A body has at most 64 KiB here.";
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "Payload too large", detail))
         }
-        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "The body broke off.")),
+        Ok(Err(_)) => {
+            Err(Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "The body broke off."))
+        }
         Err(_) => {
             let detail = "The body took too long.";
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail))
@@ -232,9 +241,9 @@ impl From<Denied> for Problem {
                 let detail = "There must be one `Host`, and it must be valid.";
                 Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
             }
-            Denied::ForeignHost => {
-                forbidden("Use an IP address or localhost: without a token, names are refused (DNS rebinding).")
-            }
+            Denied::ForeignHost => forbidden(
+                "Use an IP address or localhost: without a token, names are refused (DNS rebinding).",
+            ),
             Denied::CrossSite => forbidden("A page of another site sent this."),
         }
     }
@@ -260,7 +269,7 @@ impl From<Refused> for Problem {
 pub(super) mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     use super::*;
 
@@ -272,15 +281,21 @@ pub(super) mod tests {
     }
 
     impl Stub {
-        pub(in super::super) fn new() -> (Arc<Self>, Sender<Option<ReloadOutcome>>) {
-            let (end, outcomes) = channel();
+        pub(in super::super) fn new() -> (Arc<Self>, SyncSender<Option<ReloadOutcome>>) {
+            let (end, outcomes) = sync_channel(8);
             let (ready, begun) = (AtomicBool::new(true), AtomicUsize::new(0));
             (Arc::new(Self { ready, begun, outcomes: Mutex::new(outcomes) }), end)
         }
     }
 
     pub(in super::super) fn outcome(ok: bool) -> ReloadOutcome {
-        ReloadOutcome { ok, unchanged: false, generation: 7, report: json!(["why"]), text: "the text".to_owned() }
+        ReloadOutcome {
+            ok,
+            unchanged: false,
+            generation: 7,
+            report: json!(["why"]),
+            text: "the text".to_owned(),
+        }
     }
 
     impl Control for Stub {
@@ -311,7 +326,7 @@ pub(super) mod tests {
         }
     }
 
-    fn answers(token: Option<&str>) -> (Answers, Arc<Stub>, Sender<Option<ReloadOutcome>>) {
+    fn answers(token: Option<&str>) -> (Answers, Arc<Stub>, SyncSender<Option<ReloadOutcome>>) {
         let (stub, end) = Stub::new();
         let control: Arc<dyn Control> = Arc::clone(&stub) as _;
         let errands = Errands::start(Arc::clone(&control)).unwrap();
@@ -319,7 +334,12 @@ pub(super) mod tests {
     }
 
     fn request(method: &str, path: &str) -> Request<Full<Bytes>> {
-        Request::builder().method(method).uri(path).header("host", "127.0.0.1:9180").body(Full::default()).unwrap()
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "127.0.0.1:9180")
+            .body(Full::default())
+            .unwrap()
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -349,9 +369,13 @@ pub(super) mod tests {
                 let response = answers.answer(request(good, path)).await;
                 assert_eq!(response.status(), 200, "{path}");
                 assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
-                for bad in ["PUT", "DELETE", "OPTIONS", "TRACE", if good == "POST" { "GET" } else { "POST" }] {
+                for bad in ["PUT", "DELETE", "OPTIONS", "TRACE", if good == "POST" { "GET" } else { "POST" }]
+                {
                     let response = answers.answer(request(bad, path)).await;
-                    assert_eq!((response.status().as_u16(), &response.headers()[ALLOW]), (405, &allow.parse().unwrap()));
+                    assert_eq!(
+                        (response.status().as_u16(), &response.headers()[ALLOW]),
+                        (405, &allow.parse().unwrap())
+                    );
                     assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
                     assert_eq!(body(response).await["type"], "urn:linkspan:problem:method-not-allowed");
                 }
@@ -374,7 +398,9 @@ pub(super) mod tests {
             for path in ["/healthz", "/readyz"] {
                 assert_eq!(answers.answer(request("GET", path)).await.status(), 200, "{path}");
             }
-            for (method, path) in [("GET", "/metrics"), ("GET", "/config"), ("POST", "/-/reload"), ("GET", "/none")] {
+            for (method, path) in
+                [("GET", "/metrics"), ("GET", "/config"), ("POST", "/-/reload"), ("GET", "/none")]
+            {
                 let response = answers.answer(request(method, path)).await;
                 assert_eq!(response.status(), 401, "{path}");
                 assert!(response.headers().contains_key(WWW_AUTHENTICATE));
@@ -400,7 +426,10 @@ pub(super) mod tests {
             let response = answers.answer(request("POST", "/-/reload")).await;
             assert_eq!(response.status(), 422);
             let problem = body(response).await;
-            assert_eq!((&problem["type"], &problem["report"]), (&json!("urn:linkspan:problem:rejected"), &json!(["why"])));
+            assert_eq!(
+                (&problem["type"], &problem["report"]),
+                (&json!("urn:linkspan:problem:rejected"), &json!(["why"]))
+            );
 
             // One that panics is not the last.
             end.send(None).unwrap();
@@ -425,7 +454,10 @@ pub(super) mod tests {
                 assert!(timeout(Duration::from_millis(1), one).await.is_err());
             }
             let response = answers.answer(request("POST", "/-/reload")).await;
-            assert_eq!((response.status().as_u16(), &response.headers()[RETRY_AFTER]), (429, &HeaderValue::from(1)));
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
+                (429, &HeaderValue::from(1))
+            );
             assert_eq!(stub.begun.load(Ordering::Relaxed), 1);
             // The last one's caller goes: it is not begun.
             drop(waiting.pop());
@@ -441,7 +473,9 @@ pub(super) mod tests {
     #[test]
     fn a_large_body_is_refused() {
         let (answers, ..) = answers(None);
-        let send = |size: usize| run(answers.answer(request("GET", "/healthz").map(|_| Full::<Bytes>::from(vec![b'x'; size]))));
+        let send = |size: usize| {
+            run(answers.answer(request("GET", "/healthz").map(|_| Full::<Bytes>::from(vec![b'x'; size]))))
+        };
         assert_eq!((send(MAX_BODY).status().as_u16(), send(MAX_BODY + 1).status().as_u16()), (200, 413));
     }
 }

@@ -63,7 +63,9 @@ fn digest(text: &str) -> [u8; 32] {
 
 /// Whether the request has the token. Takes as long for a token that is nearly right as for one that is not.
 fn knows(headers: &HeaderMap, expected: &[u8; 32]) -> bool {
-    let Some(value) = single(headers, &AUTHORIZATION).and_then(|value| value.to_str().ok()) else { return false };
+    let Some(value) = single(headers, &AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
     let Some((scheme, token)) = value.split_once(' ') else { return false };
     if !scheme.eq_ignore_ascii_case("bearer") {
         return false;

@@ -16,13 +16,39 @@ use crate::config::keys::{self, Kind};
 const REDACTED: &str = "redacted";
 
 /// Parts of names that mean a secret wherever they stand.
-const PARTS: &[&str] =
-    &["secret", "token", "passw", "passphrase", "credential", "apikey", "accesskey", "privatekey", "authorization"];
+const PARTS: &[&str] = &[
+    "secret",
+    "token",
+    "passw",
+    "passphrase",
+    "credential",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "authorization",
+];
 
 /// Words of names that mean one by themselves; a part of another word may be harmless (`monkey`, `author`).
 const WORDS: &[&str] = &[
-    "auth", "bearer", "cookie", "cookies", "dsn", "hmac", "jwt", "key", "keys", "otp", "pass", "pin", "private", "pwd",
-    "salt", "seed", "session", "signature", "signing",
+    "auth",
+    "bearer",
+    "cookie",
+    "cookies",
+    "dsn",
+    "hmac",
+    "jwt",
+    "key",
+    "keys",
+    "otp",
+    "pass",
+    "pin",
+    "private",
+    "pwd",
+    "salt",
+    "seed",
+    "session",
+    "signature",
+    "signing",
 ];
 
 /// Keys that name what stands under another key of the same table: `{ name = "x-api-key", value = "…" }`.
@@ -49,13 +75,16 @@ fn shown(value: &Value, kind: &Kind) -> Json {
         (Kind::Named { table, .. }, Value::Table(entries)) => {
             map(entries, |_, value| shown(value, &Kind::Table(table)))
         }
-        (Kind::List { item, .. }, Value::Array(items)) => items.iter().map(|value| shown(value, item)).collect(),
+        (Kind::List { item, .. }, Value::Array(items)) => {
+            items.iter().map(|value| shown(value, item)).collect()
+        }
         // The table itself is no reference, whatever its keys are.
         (Kind::Settings | Kind::Variables, Value::Table(entries)) => settings(entries, false),
         (Kind::Secret, value) => setting(value, true),
-        (Kind::Boolean | Kind::Count { .. } | Kind::Size { .. } | Kind::Duration { .. } | Kind::Text(_), value) => {
-            scalar(value)
-        }
+        (
+            Kind::Boolean | Kind::Count { .. } | Kind::Size { .. } | Kind::Duration { .. } | Kind::Text(_),
+            value,
+        ) => scalar(value),
         _ => json!(REDACTED),
     }
 }
@@ -92,7 +121,9 @@ fn is_reference(entries: &Toml) -> bool {
 }
 
 fn map(entries: &Toml, shown: impl Fn(&str, &Value) -> Json) -> Json {
-    Json::Object(entries.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect::<Map<_, _>>())
+    Json::Object(
+        entries.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect::<Map<_, _>>(),
+    )
 }
 
 fn scalar(value: &Value) -> Json {
@@ -127,7 +158,8 @@ fn is_secret_name(name: &str) -> bool {
 /// Whether a text looks like a secret, or has one in it: PEM, an `Authorization` value, a URL with a user, a pair like
 /// `password=…` or `x-api-key: …`.
 fn is_secret_text(text: &str) -> bool {
-    let starts = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let starts =
+        |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     let has_user = |(at, _): (usize, &str)| {
         let rest = &text[at + "://".len()..];
         let end = rest.find(|char: char| matches!(char, '/' | '?' | '#') || char.is_whitespace());
@@ -191,12 +223,26 @@ mod tests {
     #[test]
     fn what_sounds_like_a_secret() {
         for name in [
-            "token", "api-key", "apiKey", "APIKEY", "dbPassword", "AWS_SECRET_ACCESS_KEY", "passwd", "key1.key", "pin",
-            "clientSecret", "session", "jwt", "Authorization", "private-key",
+            "token",
+            "api-key",
+            "apiKey",
+            "APIKEY",
+            "dbPassword",
+            "AWS_SECRET_ACCESS_KEY",
+            "passwd",
+            "key1.key",
+            "pin",
+            "clientSecret",
+            "session",
+            "jwt",
+            "Authorization",
+            "private-key",
         ] {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["header", "monkey", "author", "keyboard", "region", "pinned", "bypass-list", "timeout", ""] {
+        for name in
+            ["header", "monkey", "author", "keyboard", "region", "pinned", "bypass-list", "timeout", ""]
+        {
             assert!(!is_secret_name(name), "{name}");
         }
     }
@@ -216,9 +262,16 @@ mod tests {
         ] {
             assert!(is_secret_text(text), "{text}");
         }
-        for text in
-            ["https://example.com/a@b", "https://example.com:8080", "10:30", "region=eu", "password:", "", "é", "a=é"]
-        {
+        for text in [
+            "https://example.com/a@b",
+            "https://example.com:8080",
+            "10:30",
+            "region=eu",
+            "password:",
+            "",
+            "é",
+            "a=é",
+        ] {
             assert!(!is_secret_text(text), "{text}");
         }
     }

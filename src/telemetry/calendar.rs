@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use super::metrics::since_epoch;
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAY: u64 = 24 * 60 * 60;
 /// Four hundred years have the same number of days, wherever they start.
 const DAYS_OF_400_YEARS: u64 = 146_097;

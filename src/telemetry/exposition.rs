@@ -139,18 +139,26 @@ fn active(text: &mut Text, pipelines: &Pipelines) {
 type Event = (&'static str, &'static str, fn(&Events) -> &AtomicU64);
 
 const EVENTS: [Event; 7] = [
-    ("linkspan_deadline_refusals_total", "Requests without a response head in time.", |events| &events.deadlines),
-    ("linkspan_capacity_refusals_total", "Requests for which no instance had room.", |events| &events.no_capacity),
+    ("linkspan_deadline_refusals_total", "Requests without a response head in time.", |events| {
+        &events.deadlines
+    }),
+    ("linkspan_capacity_refusals_total", "Requests for which no instance had room.", |events| {
+        &events.no_capacity
+    }),
     ("linkspan_guest_errors_total", "Requests that the handler answered with an error.", |events| {
         &events.guest_errors
     }),
     ("linkspan_invalid_responses_total", "Responses of the handler that could not be sent.", |events| {
         &events.invalid_responses
     }),
-    ("linkspan_responses_cut_short_total", "Responses that broke off after their head.", |events| &events.cut_short),
-    ("linkspan_requests_abandoned_total", "Requests whose client left before there was an answer.", |events| {
-        &events.abandoned
+    ("linkspan_responses_cut_short_total", "Responses that broke off after their head.", |events| {
+        &events.cut_short
     }),
+    (
+        "linkspan_requests_abandoned_total",
+        "Requests whose client left before there was an answer.",
+        |events| &events.abandoned,
+    ),
     ("linkspan_instances_made_total", "Instances made.", |events| &events.made),
 ];
 
@@ -204,13 +212,22 @@ fn gateway(text: &mut Text, metrics: &Metrics) {
         let help = "When the last reload ended, since 1970.";
         text.single("linkspan_last_reload_timestamp_seconds", Kind::Gauge, help, at);
         let took = seconds(last.took.as_nanos());
-        text.single("linkspan_last_reload_duration_seconds", Kind::Gauge, "How long the last reload took.", took);
+        text.single(
+            "linkspan_last_reload_duration_seconds",
+            Kind::Gauge,
+            "How long the last reload took.",
+            took,
+        );
     }
 }
 
 fn access_log(text: &mut Text, metrics: &Metrics) {
     let access = metrics.access_log();
-    text.family("linkspan_access_log_lines_total", Kind::Counter, "Lines of the access log, by what became of them.");
+    text.family(
+        "linkspan_access_log_lines_total",
+        Kind::Counter,
+        "Lines of the access log, by what became of them.",
+    );
     for (result, count) in
         [("dropped", access.dropped()), ("failed", access.failed()), ("written", access.written())]
     {
@@ -250,7 +267,8 @@ mod tests {
         }
         let waiting = metrics.pipeline("edge", 7).begin(&Method::POST);
         let text = metrics.render();
-        let labels = "http_request_method=\"GET\",http_response_status_code=\"200\",linkspan_pipeline=\"edge\"";
+        let labels =
+            "http_request_method=\"GET\",http_response_status_code=\"200\",linkspan_pipeline=\"edge\"";
         let name = "http_server_request_duration_seconds";
         let count = |le: &str| format!("{name}_bucket{{{labels},le=\"{le}\"}}");
         for (le, expected) in [("0.005", 1), ("0.025", 1), ("0.05", 2), ("10", 2), ("+Inf", 3)] {
@@ -261,12 +279,18 @@ mod tests {
         assert_eq!(lines(&text, &format!("{name}_count")), [format!("{name}_count{{{labels}}} 3")]);
         let traps = "linkspan_traps_total{kind=\"cpu\",linkspan_pipeline=\"edge\"} 3";
         assert_eq!(lines(&text, "linkspan_traps_total{kind=\"cpu\""), [traps]);
-        assert_eq!(lines(&text, "linkspan_instances_warm{"), ["linkspan_instances_warm{linkspan_pipeline=\"edge\"} 8"]);
+        assert_eq!(
+            lines(&text, "linkspan_instances_warm{"),
+            ["linkspan_instances_warm{linkspan_pipeline=\"edge\"} 8"]
+        );
         let active = lines(&text, "http_server_active_requests{");
-        assert_eq!(active, [
-            "http_server_active_requests{http_request_method=\"GET\",linkspan_pipeline=\"edge\"} 0",
-            "http_server_active_requests{http_request_method=\"POST\",linkspan_pipeline=\"edge\"} 1",
-        ]);
+        assert_eq!(
+            active,
+            [
+                "http_server_active_requests{http_request_method=\"GET\",linkspan_pipeline=\"edge\"} 0",
+                "http_server_active_requests{http_request_method=\"POST\",linkspan_pipeline=\"edge\"} 1",
+            ]
+        );
         drop(waiting);
     }
 

@@ -281,7 +281,10 @@ pub(super) mod tests {
         assert!(!json.trim_end_matches('\n').chars().any(is_hostile), "{json}");
 
         let combined = entry.line(AccessFormat::Combined, true);
-        assert!(combined.trim_end_matches('\n').bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{combined}");
+        assert!(
+            combined.trim_end_matches('\n').bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+            "{combined}"
+        );
         // Quotes of our own: three fields, two each.
         let own = combined.replace("\\\\", "").replace("\\\"", "");
         assert_eq!(own.matches('"').count(), 6, "{combined}");

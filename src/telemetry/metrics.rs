@@ -2,7 +2,7 @@
 //!
 //! Every worker has its own [`PipelineMetrics`] for each pipeline and keeps it; they are added up when a scrape asks.
 //! A pipeline that vanished from the configuration keeps its series to the end of the process, because a counter that
-//! goes backwards looks like a restart; so the names are bounded: from [`MAX_PIPELINES`] on, new ones share `_other`.
+//! goes backwards looks like a restart; so the names are bounded: after 10,000, new ones share `_other`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};

@@ -100,7 +100,6 @@ impl PipelineMetrics {
     }
 
     /// A request is here. What is returned belongs to it, to the end of its response's body.
-    #[must_use]
     pub fn begin(self: &Arc<Self>, method: &Method) -> InFlight {
         let method = method_index(method);
         self.active[method].fetch_add(1, Relaxed);
@@ -160,7 +159,8 @@ impl PipelineMetrics {
             self.pairs.store(MAX_PAIRS, Relaxed);
             return &self.other;
         }
-        let page = self.durations[method][at / PAGE].get_or_init(|| Box::new([const { OnceLock::new() }; PAGE]));
+        let page =
+            self.durations[method][at / PAGE].get_or_init(|| Box::new([const { OnceLock::new() }; PAGE]));
         page[at % PAGE].get_or_init(Box::default)
     }
 

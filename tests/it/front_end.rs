@@ -1,7 +1,9 @@
 //! The front end over real sockets: what is promised to well-behaved clients, and what silent, slow, greedy and vanished
 //! ones get. Below it is a service of `support`, so that nothing here depends on WebAssembly.
 
+mod listeners;
 mod support;
+mod takeover;
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -16,8 +18,8 @@ use hyper_util::rt::TokioIo;
 use linkspan::net::{Cut, NetLimits, tls};
 
 use support::{
-    MS, SOON, Server, certificate, client_config, connect_h2, connect_tls, directory, exchange, get, in_time, limits,
-    read_all, read_response, run,
+    MS, SOON, Server, certificate, client_config, connect_h2, connect_tls, directory, exchange, get, in_time,
+    limits, read_all, read_response, run,
 };
 
 // ---- Answers ------------------------------------------------------------------------------------------------------------
@@ -202,7 +204,8 @@ fn heads_beyond_the_bounds_are_431() {
         ("no end in sight", format!("x-large: {}", "v".repeat(100 * 1024)), 431),
     ];
     for (what, fields, status) in cases {
-        let (text, _) = exchange(&server, &format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{fields}\r\n"));
+        let (text, _) =
+            exchange(&server, &format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{fields}\r\n"));
         assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {text}");
     }
 }
@@ -235,7 +238,10 @@ fn closed_after(server: &Server, first: impl FnOnce(&mut TcpStream)) -> Duration
 }
 
 fn assert_about(elapsed: Duration, wanted: Duration) {
-    assert!(elapsed + 20 * MS >= wanted && elapsed < wanted + 2 * SOON / 10, "{elapsed:?} instead of {wanted:?}");
+    assert!(
+        elapsed + 20 * MS >= wanted && elapsed < wanted + 2 * SOON / 10,
+        "{elapsed:?} instead of {wanted:?}"
+    );
 }
 
 #[test]
@@ -446,8 +452,10 @@ fn what_is_wrong_with_a_certificate_or_key_is_said_with_its_file() {
         file
     };
     let empty = write("empty.pem", "nothing here\n");
-    let encrypted =
-        write("encrypted.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let encrypted = write(
+        "encrypted.pem",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
     let broken = write("broken.pem", "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n");
     let garbage = write("garbage.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let bad_key = write("bad-key.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");

@@ -48,7 +48,16 @@ pub static ACCESS_LOG: Table = Table {
             "json",
             "\"json\": one object a line, with everything. \"combined\": the format of other web servers.",
         ),
-        count("queue", "8192", 16, 1_000_000, "Lines waiting to be written; beyond, lines are dropped and counted."),
-        permission("query", "Whether the queries of targets and referrers are logged. They may hold secrets."),
+        count(
+            "queue",
+            "8192",
+            16,
+            1_000_000,
+            "Lines waiting to be written; beyond, lines are dropped and counted.",
+        ),
+        permission(
+            "query",
+            "Whether the queries of targets and referrers are logged. They may hold secrets.",
+        ),
     ],
 };

@@ -106,9 +106,13 @@ mod tests {
 
     #[test]
     fn loopback() {
-        for (address, loopback) in
-            [("127.0.0.1", true), ("127.8.8.8", true), ("::1", true), ("::ffff:127.0.0.1", true), ("0.0.0.0", false)]
-        {
+        for (address, loopback) in [
+            ("127.0.0.1", true),
+            ("127.8.8.8", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("0.0.0.0", false),
+        ] {
             assert_eq!(is_loopback(address.parse().unwrap()), loopback, "{address}");
         }
     }

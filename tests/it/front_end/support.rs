@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
@@ -18,8 +18,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use linkspan::net::{
-    Capacity, ChangeError, ConnInfo, Cut, Endpoint, EndpointChange, NetLimits, Protocol, Shared, TlsSource, Trigger, bind, changes, endpoint,
-    serve_worker, shutdown, tls,
+    Capacity, ChangeError, ConnInfo, Cut, Endpoint, EndpointChange, NetLimits, Protocol, Shared, TlsSource,
+    Trigger, bind, changes, endpoint, serve_worker, shutdown, tls,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -78,7 +78,8 @@ impl Body for Script {
                 }
                 Some(Step::Data(data)) => Some(Ok(Frame::data(Bytes::from_static(data.as_bytes())))),
                 Some(Step::Trailers) => {
-                    let trailers = HeaderMap::from_iter([(http::header::ETAG, HeaderValue::from_static("last"))]);
+                    let trailers =
+                        HeaderMap::from_iter([(http::header::ETAG, HeaderValue::from_static("last"))]);
                     Some(Ok(Frame::trailers(trailers)))
                 }
                 Some(Step::Fail) => Some(Err(io::Error::other("the stage trapped"))),
@@ -120,7 +121,10 @@ async fn answer(request: Request<Incoming>, conn: Rc<ConnInfo>, alive: Arc<Atomi
     }
     let mut response = Response::new(Script { steps: steps.into_iter(), wait: None, _alive: here });
     let headers = response.headers_mut();
-    headers.insert("x-protocol", HeaderValue::from_static(if conn.protocol == Protocol::Http2 { "h2" } else { "h1" }));
+    headers.insert(
+        "x-protocol",
+        HeaderValue::from_static(if conn.protocol == Protocol::Http2 { "h2" } else { "h1" }),
+    );
     if let Some(tls) = &conn.tls {
         headers.insert("x-sni", HeaderValue::from_str(tls.server_name.as_deref().unwrap_or("none")).unwrap());
     }
@@ -164,7 +168,12 @@ impl Server {
     pub fn start(limits: &NetLimits, tls: Option<&Arc<rustls::ServerConfig>>, workers: usize) -> Self {
         let sockets = bind("127.0.0.1:0".parse().unwrap(), workers).unwrap();
         let tls = tls.map(|config| TlsSource::from(Arc::clone(config)));
-        Self::on(limits, sockets.into_iter().map(|socket| vec![socket]).collect(), &Shared::default(), tls.as_ref())
+        Self::on(
+            limits,
+            sockets.into_iter().map(|socket| vec![socket]).collect(),
+            &Shared::default(),
+            tls.as_ref(),
+        )
     }
 
     /// A worker for each list of sockets.
@@ -184,7 +193,8 @@ impl Server {
             let (limits, capacity, shutdown) = (limits.clone(), capacity.clone(), shutdown.clone());
             let (alive, (sender, receiver)) = (Arc::clone(&alive), changes());
             let thread = std::thread::spawn(move || {
-                let service = move |request, conn: &Rc<ConnInfo>| answer(request, Rc::clone(conn), alive.clone());
+                let service =
+                    move |request, conn: &Rc<ConnInfo>| answer(request, Rc::clone(conn), alive.clone());
                 run(serve_worker(endpoints, receiver, limits, capacity, service, shutdown)).unwrap()
             });
             (sender, thread)
@@ -223,10 +233,13 @@ impl Server {
         cut
     }
 
+    pub fn ended_by_drain(self) -> Cut {
+        self.trigger.drain();
+        self.ended()
+    }
+
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream
+        connect_to(self.address).unwrap()
     }
 
     pub fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
@@ -248,7 +261,12 @@ impl Drop for Server {
     }
 }
 
-pub fn endpoint(name: &str, socket: std::net::TcpListener, tls: Option<TlsSource>, shared: &Shared) -> Endpoint {
+pub fn endpoint(
+    name: &str,
+    socket: std::net::TcpListener,
+    tls: Option<TlsSource>,
+    shared: &Shared,
+) -> Endpoint {
     Endpoint { name: name.into(), socket, tls, shared: shared.clone() }
 }
 
@@ -286,6 +304,63 @@ pub fn read_all(stream: &mut impl Read) -> (String, io::Result<()>) {
     let mut bytes = Vec::new();
     let result = stream.read_to_end(&mut bytes).map(drop);
     (String::from_utf8_lossy(&bytes).into_owned(), result)
+}
+
+/// Asks for `path` on a connection that stays open, and says what comes.
+pub fn ask(stream: &mut TcpStream, path: &str) -> io::Result<String> {
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")?;
+    let mut text = String::new();
+    let mut bytes = [0; 4096];
+    while !text.ends_with("0\r\n\r\n") {
+        let count = stream.read(&mut bytes)?;
+        if count == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("closed after {text:?}")));
+        }
+        text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    Ok(text)
+}
+
+pub fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(SOON))?;
+    Ok(stream)
+}
+
+/// Clients that come and ask until it is dropped; [`Load::done`] says how many answers there were, and fails on any failure.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<io::Result<usize>>>,
+}
+
+impl Load {
+    /// Each of `fresh` clients takes a new connection for each request; each of `kept` stays on one until it is told
+    /// `Connection: close`. They pause a little, so that the machine is not what fails.
+    pub fn on(address: SocketAddr, fresh: usize, kept: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let client = |keep: bool| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let (mut kept, mut count) = (None, 0);
+                while !stop.load(SeqCst) {
+                    let mut stream = kept.take().map_or_else(|| connect_to(address), Ok)?;
+                    let text = ask(&mut stream, "/")?;
+                    assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+                    kept = (keep && !text.contains("connection: close")).then_some(stream);
+                    count += 1;
+                    std::thread::sleep(MS);
+                }
+                Ok(count)
+            })
+        };
+        let clients = (0..fresh).map(|_| client(false)).chain((0..kept).map(|_| client(true))).collect();
+        Self { stop, clients }
+    }
+
+    pub fn done(self) -> usize {
+        self.stop.store(true, SeqCst);
+        self.clients.into_iter().map(|client| client.join().unwrap().expect("no request fails")).sum()
+    }
 }
 
 /// One chunked response, from a connection that stays open.
@@ -347,7 +422,10 @@ impl rustls::client::danger::ServerCertVerifier for AnyCertificate {
 
 type TlsClient = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;
 
-pub fn client_config(alpn: &[&str], version: &'static rustls::SupportedProtocolVersion) -> rustls::ClientConfig {
+pub fn client_config(
+    alpn: &[&str],
+    version: &'static rustls::SupportedProtocolVersion,
+) -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[version])
@@ -360,8 +438,12 @@ pub fn client_config(alpn: &[&str], version: &'static rustls::SupportedProtocolV
 }
 
 pub async fn connect_tls(server: &Server, alpn: &[&str]) -> io::Result<TlsClient> {
+    connect_tls_to(server.address, alpn).await
+}
+
+pub async fn connect_tls_to(address: SocketAddr, alpn: &[&str]) -> io::Result<TlsClient> {
     let config = Arc::new(client_config(alpn, &rustls::version::TLS13));
-    let tcp = tokio::net::TcpStream::connect(server.address).await?;
+    let tcp = tokio::net::TcpStream::connect(address).await?;
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     tokio_rustls::TlsConnector::from(config).connect(name, tcp).await
 }
@@ -383,7 +465,8 @@ where
     B: Body<Data = Bytes, Error = std::convert::Infallible> + Unpin + 'static,
 {
     let tls = connect_tls(server, &["h2"]).await.unwrap();
-    let (sender, conn) = hyper::client::conn::http2::Builder::new(Local).handshake(TokioIo::new(tls)).await.unwrap();
+    let (sender, conn) =
+        hyper::client::conn::http2::Builder::new(Local).handshake(TokioIo::new(tls)).await.unwrap();
     (sender, tokio::task::spawn_local(conn))
 }
 
