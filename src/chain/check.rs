@@ -20,12 +20,7 @@ pub enum Position {
 
 /// Checks that `component` can stand where `stage` does, with the grants that the
 /// stage has, and adds what is wrong to `diagnostics`.
-pub fn check_stage(
-    stage: &Stage,
-    position: Position,
-    component: &Component,
-    diagnostics: &mut Diagnostics,
-) {
+pub fn check_stage(stage: &Stage, position: Position, component: &Component, diagnostics: &mut Diagnostics) {
     check_role(stage, position, component, diagnostics);
     let mut missing: Vec<(Grant, &str)> = Vec::new();
     for import in &component.shape.imports {
@@ -47,12 +42,7 @@ pub fn check_stage(
     missing_grants(stage, &missing, diagnostics);
 }
 
-fn check_role(
-    stage: &Stage,
-    position: Position,
-    component: &Component,
-    diagnostics: &mut Diagnostics,
-) {
+fn check_role(stage: &Stage, position: Position, component: &Component, diagnostics: &mut Diagnostics) {
     let name = &stage.id.component;
     let shape = &component.shape;
     if let Some(export) = shape.handler_export()
@@ -69,16 +59,15 @@ fn check_role(
         (_, Role::None) => {
             let old = shape.exports.iter().find(|name| name.starts_with("wasi:http/incoming-handler@"));
             let help = match old {
-                Some(export) => format!("it exports `{export}` of WASI 0.2, which linkspan does not run yet: build it for WASI 0.3"),
+                Some(export) => format!(
+                    "it exports `{export}` of WASI 0.2, which linkspan does not run yet: build it for WASI 0.3"
+                ),
                 None => "a stage has the world `wasi:http/middleware` or `wasi:http/service`; \
                          `linkspan inspect` shows what a component exports"
                     .to_owned(),
             };
             diagnostics
-                .error(
-                    stage.component_span,
-                    format!("component `{name}` exports no `wasi:http/handler`"),
-                )
+                .error(stage.component_span, format!("component `{name}` exports no `wasi:http/handler`"))
                 .label("not a stage")
                 .help(help);
         }
@@ -97,15 +86,9 @@ fn check_role(
     }
 }
 
-fn unknown_import(
-    stage: &Stage,
-    name: &str,
-    interface: Option<&Interface>,
-    diagnostics: &mut Diagnostics,
-) {
-    let other_version = interface.and_then(|interface| {
-        OFFERS.iter().find(|offer| interface.is(offer.package, offer.name))
-    });
+fn unknown_import(stage: &Stage, name: &str, interface: Option<&Interface>, diagnostics: &mut Diagnostics) {
+    let other_version =
+        interface.and_then(|interface| OFFERS.iter().find(|offer| interface.is(offer.package, offer.name)));
     let help = match (interface, other_version) {
         (None, _) => "a stage imports interfaces, under their own names".to_owned(),
         (Some(_), Some(offer)) => {

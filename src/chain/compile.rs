@@ -47,11 +47,7 @@ pub struct PoolSize {
 
 impl PoolSize {
     /// What `instances` instances of a chain of `shapes` need.
-    pub fn of<'a>(
-        shapes: impl IntoIterator<Item = &'a Shape>,
-        instances: u32,
-        budget: &Budget,
-    ) -> Self {
+    pub fn of<'a>(shapes: impl IntoIterator<Item = &'a Shape>, instances: u32, budget: &Budget) -> Self {
         let mut size = Self {
             instances,
             memory_bytes: budget.one_memory,

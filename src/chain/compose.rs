@@ -151,9 +151,11 @@ fn join(
             .set_instantiation_argument(instance, &import.name, argument)
             .map_err(|error| at(&format!("{:#}", anyhow::Error::from(error))))?;
     }
-    let export = member.component.shape.handler_export().ok_or_else(|| {
-        at(&"the component exports no `wasi:http/handler`")
-    })?;
+    let export = member
+        .component
+        .shape
+        .handler_export()
+        .ok_or_else(|| at(&"the component exports no `wasi:http/handler`"))?;
     graph.alias_instance_export(instance, export).map_err(|error| at(&error))
 }
 
@@ -161,9 +163,8 @@ fn join(
 fn places(bytes: &[u8], members: &[Member<'_>]) -> Vec<(Range<usize>, Vec<usize>)> {
     let mut stages: BTreeMap<Digest, (&[u8], Vec<usize>)> = BTreeMap::new();
     for member in members {
-        let entry = stages
-            .entry(member.component.digest)
-            .or_insert_with(|| (&member.component.bytes, Vec::new()));
+        let entry =
+            stages.entry(member.component.digest).or_insert_with(|| (&member.component.bytes, Vec::new()));
         entry.1.push(member.index);
     }
     let mut places: Vec<_> = wasmparser::Parser::new(0)

@@ -176,7 +176,9 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             fresh: false,
             next: next.as_ref().map(Hop::as_next),
         };
-        let segment = Arc::new(Segment::compile(runtime, composed, blueprint, &Cache::default()).map_err(Failed::wrong)?);
+        let segment = Arc::new(
+            Segment::compile(runtime, composed, blueprint, &Cache::default()).map_err(Failed::wrong)?,
+        );
         next = Some(Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,
@@ -222,7 +224,12 @@ fn print_table(hops: &Hops, rows: &[Row]) {
         let per_hop = row.per_hop(hops, rows).map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}"));
         println!("{:6}  {:>10}  {:>12.0}  {per_hop:>8}", row.guests, row.depth, row.nanoseconds(hops));
     }
-    println!("\n{} links, one request at a time; best of {} rounds of {}", hops.link.as_str(), hops.rounds, hops.requests);
+    println!(
+        "\n{} links, one request at a time; best of {} rounds of {}",
+        hops.link.as_str(),
+        hops.rounds,
+        hops.requests
+    );
 }
 
 fn print_json(hops: &Hops, rows: &[Row]) {

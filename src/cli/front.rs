@@ -6,8 +6,8 @@ use crate::config::Diagnostics;
 use crate::gateway::Live;
 use crate::gateway::control::Prepare;
 use crate::net::{
-    Endpoint, EndpointChange, Listening, NetLimits, Shared, Sources, TlsSource, Trigger, activation,
-    changes, handover,
+    Endpoint, EndpointChange, Listening, NetLimits, Shared, Sources, TlsSource, Trigger, activation, changes,
+    handover,
 };
 use crate::plan::{GatewayLimits, Listener, Plan};
 use std::collections::HashMap;

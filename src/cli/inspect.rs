@@ -19,9 +19,8 @@ pub(super) fn run(path: &Path, json: bool) -> Result<(), Failed> {
 /// The world of `component` as WIT. A composition with imports under plain names has
 /// none: WIT can't say that two imports have one interface.
 fn world(component: &Component) -> Result<String, Failed> {
-    let named = |import: &crate::component::inspect::Import| {
-        import.interface.is_some() && !import.name.contains('/')
-    };
+    let named =
+        |import: &crate::component::inspect::Import| import.interface.is_some() && !import.name.contains('/');
     if component.shape.imports.iter().any(named) {
         return Ok("(not shown: it imports one interface under several names)".to_owned());
     }

@@ -98,7 +98,9 @@ fn load_tls(plan: &Plan, settings: &TlsSettings, found: &mut Diagnostics) -> Vec
                 found
                     .error(span, "the listener's certificate and key can't be used")
                     .label(error.to_string())
-                    .help("both are PEM files: the certificate chain, and the private key that belongs to it");
+                    .help(
+                        "both are PEM files: the certificate chain, and the private key that belongs to it",
+                    );
             })
             .ok()
     };

@@ -90,7 +90,9 @@ pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
             tracing::info!("stopped");
             Ok(())
         }
-        requests => Err(Failed::cut(format!("stopped; {requests} requests did not finish in time and were cut off"))),
+        requests => {
+            Err(Failed::cut(format!("stopped; {requests} requests did not finish in time and were cut off")))
+        }
     }
 }
 

@@ -6,8 +6,8 @@
 use super::Interface;
 use std::fmt;
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, Chunk, ComponentExternalKind, Encoding, Parser, Payload,
-    Validator, WasmFeatures,
+    CanonicalFunction, CanonicalOption, Chunk, ComponentExternalKind, Encoding, Parser, Payload, Validator,
+    WasmFeatures,
 };
 
 /// Why bytes are not a component that can be inspected.
@@ -113,9 +113,7 @@ impl Shape {
 
     /// The `wasi:http/handler` that is imported, if there is one.
     pub fn handler_import(&self) -> Option<&Import> {
-        self.imports
-            .iter()
-            .find(|i| i.interface.as_ref().is_some_and(|i| i.is("wasi:http", "handler")))
+        self.imports.iter().find(|i| i.interface.as_ref().is_some_and(|i| i.is("wasi:http", "handler")))
     }
 
     /// What the component can be in a pipeline.
@@ -238,8 +236,7 @@ fn read_module(
                 for import in section.into_imports() {
                     let import = import?;
                     shape.calls_handler |= import.name.ends_with("handle")
-                        && Interface::parse(import.module)
-                            .is_some_and(|i| i.is("wasi:http", "handler"));
+                        && Interface::parse(import.module).is_some_and(|i| i.is("wasi:http", "handler"));
                 }
             }
             Payload::MemorySection(section) => shape.memories += section.count(),

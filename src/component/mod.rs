@@ -102,10 +102,7 @@ impl Component {
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn load_with(
-        path: &Path,
-        known: impl FnOnce(&Digest) -> Option<Shape>,
-    ) -> Result<Self, LoadError> {
+    pub fn load_with(path: &Path, known: impl FnOnce(&Digest) -> Option<Shape>) -> Result<Self, LoadError> {
         let read = |source| LoadError::Read { path: path.to_owned(), source };
         let size = std::fs::metadata(path).map_err(read)?.len();
         if size > MAX_COMPONENT_BYTES {

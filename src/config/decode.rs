@@ -17,33 +17,18 @@ struct Subject<'a> {
 }
 
 /// Checks a table and everything in it. `None` if `node` is no table.
-pub(super) fn table(
-    node: &Node,
-    table: &'static Table,
-    diagnostics: &mut Diagnostics,
-) -> Option<Fields> {
+pub(super) fn table(node: &Node, table: &'static Table, diagnostics: &mut Diagnostics) -> Option<Fields> {
     let Value::Table(entries) = &node.value else {
         if node.value == Value::Refused {
             return None;
         }
         diagnostics
-            .error(
-                node.span,
-                format!(
-                    "{} must be a table, found {}",
-                    table.title,
-                    node.value.type_name()
-                ),
-            )
+            .error(node.span, format!("{} must be a table, found {}", table.title, node.value.type_name()))
             .label("expected a table")
             .help(format!("keys are: {}", key_list(table)));
         return None;
     };
-    let mut fields = Fields {
-        table,
-        span: node.span,
-        ..Fields::defaults(table)
-    };
+    let mut fields = Fields { table, span: node.span, ..Fields::defaults(table) };
     for entry in entries {
         match table.key(&entry.key) {
             None => unknown_key(entry, table, diagnostics),
@@ -53,17 +38,10 @@ pub(super) fn table(
             },
         }
     }
-    for key in table
-        .keys
-        .iter()
-        .filter(|key| key.presence == Presence::Required)
-    {
+    for key in table.keys.iter().filter(|key| key.presence == Presence::Required) {
         if !entries.iter().any(|entry| entry.key == key.name) {
             diagnostics
-                .error(
-                    node.span,
-                    format!("`{}` is missing from {}", key.name, table.title),
-                )
+                .error(node.span, format!("`{}` is missing from {}", key.name, table.title))
                 .label(format!("`{}` is required", key.name))
                 .help(format!("add `{} = {}`", key.name, key.example));
         }
@@ -72,21 +50,14 @@ pub(super) fn table(
 }
 
 fn key_list(table: &Table) -> String {
-    let names: Vec<String> = table
-        .keys
-        .iter()
-        .map(|key| format!("`{}`", key.name))
-        .collect();
+    let names: Vec<String> = table.keys.iter().map(|key| format!("`{}`", key.name)).collect();
     names.join(", ")
 }
 
 fn unknown_key(entry: &Entry, table: &Table, diagnostics: &mut Diagnostics) {
     let names: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
     diagnostics
-        .error(
-            entry.key_span,
-            format!("unknown key `{}` in {}", entry.key, table.title),
-        )
+        .error(entry.key_span, format!("unknown key `{}` in {}", entry.key, table.title))
         .label("unknown key")
         .help(suggest(&entry.key, &names, "keys are", "remove it"));
 }
@@ -99,16 +70,9 @@ fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Opt
         }
         _ => key.example.to_owned(),
     };
-    let subject = Subject {
-        name: key.name,
-        example: &example,
-    };
+    let subject = Subject { name: key.name, example: &example };
     let checked = value(&entry.node, &key.kind, &subject, diagnostics)?;
-    Some(Field {
-        key,
-        span: entry.node.span,
-        checked,
-    })
+    Some(Field { key, span: entry.node.span, checked })
 }
 
 fn value(
@@ -133,16 +97,13 @@ fn value(
         (Kind::List { item, min, max }, Value::Array(items)) => {
             list(items, item, (*min, *max), node.span, subject, diagnostics)
         }
-        (Kind::Table(inner), Value::Table(_)) => {
-            table(node, inner, diagnostics).map(Checked::Table)
-        }
+        (Kind::Table(inner), Value::Table(_)) => table(node, inner, diagnostics).map(Checked::Table),
         (Kind::Named { table, max }, Value::Table(entries)) => {
             too_many(entries.len(), *max, node.span, subject, diagnostics);
             Some(Checked::Named(named(entries, table, diagnostics)))
         }
-        (Kind::Settings | Kind::Variables | Kind::Secret, Value::Table(_)) | (Kind::Secret, Value::String(_)) => {
-            Some(Checked::Node(node.clone()))
-        }
+        (Kind::Settings | Kind::Variables | Kind::Secret, Value::Table(_))
+        | (Kind::Secret, Value::String(_)) => Some(Checked::Node(node.clone())),
         (_, Value::Refused) => None,
         _ => {
             wrong_type(node, kind, subject, diagnostics);
@@ -154,19 +115,9 @@ fn value(
 fn wrong_type(node: &Node, kind: &Kind, subject: &Subject<'_>, diagnostics: &mut Diagnostics) {
     let expected = expected(kind);
     diagnostics
-        .error(
-            node.span,
-            format!(
-                "`{}` must be {expected}, found {}",
-                subject.name,
-                node.value.type_name()
-            ),
-        )
+        .error(node.span, format!("`{}` must be {expected}, found {}", subject.name, node.value.type_name()))
         .label(format!("expected {expected}"))
-        .help(format!(
-            "for example `{} = {}`",
-            subject.name, subject.example
-        ));
+        .help(format!("for example `{} = {}`", subject.name, subject.example));
 }
 
 fn expected(kind: &Kind) -> &'static str {
@@ -178,10 +129,7 @@ fn expected(kind: &Kind) -> &'static str {
         Kind::Text(TextForm::Address) => "an IP address and port in quotes",
         Kind::Text(TextForm::Path) => "a path in quotes",
         Kind::Text(_) => "a string",
-        Kind::List {
-            item: Kind::Table(_),
-            ..
-        } => "an array of tables",
+        Kind::List { item: Kind::Table(_), .. } => "an array of tables",
         Kind::List { .. } => "an array of strings",
         Kind::Table(_) | Kind::Settings | Kind::Variables => "a table",
         Kind::Named { .. } => "a table of tables",
@@ -197,18 +145,9 @@ fn count(
     subject: &Subject<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Checked> {
-    let number = u64::try_from(value)
-        .ok()
-        .filter(|number| (min..=max).contains(number));
+    let number = u64::try_from(value).ok().filter(|number| (min..=max).contains(number));
     if number.is_none() {
-        out_of_range(
-            &value.to_string(),
-            &min.to_string(),
-            &max.to_string(),
-            span,
-            subject,
-            diagnostics,
-        );
+        out_of_range(&value.to_string(), &min.to_string(), &max.to_string(), span, subject, diagnostics);
     }
     number.map(Checked::Number)
 }
@@ -222,27 +161,13 @@ fn quantity(
 ) -> Option<Checked> {
     let (checked, in_range, min, max) = match kind {
         Kind::Size { min, max } => {
-            let size = parse_size(text)
-                .map_err(|fault| diagnostics.fault(span, fault))
-                .ok()?;
-            (
-                Checked::Number(size),
-                (min..=max).contains(&&size),
-                format_size(*min),
-                format_size(*max),
-            )
+            let size = parse_size(text).map_err(|fault| diagnostics.fault(span, fault)).ok()?;
+            (Checked::Number(size), (min..=max).contains(&&size), format_size(*min), format_size(*max))
         }
         Kind::Duration { min, max } => {
-            let duration = parse_duration(text)
-                .map_err(|fault| diagnostics.fault(span, fault))
-                .ok()?;
+            let duration = parse_duration(text).map_err(|fault| diagnostics.fault(span, fault)).ok()?;
             let in_range = (min..=max).contains(&&duration);
-            (
-                Checked::Duration(duration),
-                in_range,
-                format_duration(*min),
-                format_duration(*max),
-            )
+            (Checked::Duration(duration), in_range, format_duration(*min), format_duration(*max))
         }
         _ => return None,
     };
@@ -253,19 +178,12 @@ fn quantity(
     Some(checked)
 }
 
-fn missing_unit(
-    number: i64,
-    kind: &Kind,
-    span: Span,
-    subject: &Subject<'_>,
-    diagnostics: &mut Diagnostics,
-) {
+fn missing_unit(number: i64, kind: &Kind, span: Span, subject: &Subject<'_>, diagnostics: &mut Diagnostics) {
     let (noun, proposal) = match (kind, u64::try_from(number)) {
         (Kind::Size { .. }, Ok(bytes)) => ("size", format!("\"{}\"", format_size(bytes))),
-        (Kind::Duration { .. }, Ok(seconds)) => (
-            "duration",
-            format!("\"{}\"", format_duration(Duration::from_secs(seconds))),
-        ),
+        (Kind::Duration { .. }, Ok(seconds)) => {
+            ("duration", format!("\"{}\"", format_duration(Duration::from_secs(seconds))))
+        }
         (Kind::Size { .. }, Err(_)) => ("size", subject.example.to_owned()),
         _ => ("duration", subject.example.to_owned()),
     };
@@ -286,10 +204,7 @@ fn out_of_range(
     diagnostics
         .error(span, format!("`{}` is out of range: {value}", subject.name))
         .label(format!("not between {min} and {max}"))
-        .help(format!(
-            "for example `{} = {}`",
-            subject.name, subject.example
-        ));
+        .help(format!("for example `{} = {}`", subject.name, subject.example));
 }
 
 fn list(
@@ -304,10 +219,7 @@ fn list(
         diagnostics
             .error(span, format!("`{}` is empty", subject.name))
             .label(format!("expected at least {min}"))
-            .help(format!(
-                "for example `{} = {}`, or leave it out",
-                subject.name, subject.example
-            ));
+            .help(format!("for example `{} = {}`, or leave it out", subject.name, subject.example));
         return None;
     }
     let beyond = items.get(max).map_or(span, |item| item.span);
@@ -323,23 +235,14 @@ fn list(
                 diagnostics
                     .error(
                         node.span,
-                        format!(
-                            "an item of `{}` must be {expected}, found {found}",
-                            subject.name
-                        ),
+                        format!("an item of `{}` must be {expected}, found {found}", subject.name),
                     )
                     .label(format!("expected {expected}"))
-                    .help(format!(
-                        "for example `{} = {}`",
-                        subject.name, subject.example
-                    ));
+                    .help(format!("for example `{} = {}`", subject.name, subject.example));
                 None
             }
         };
-        good.extend(checked.map(|checked| Item {
-            span: node.span,
-            checked,
-        }));
+        good.extend(checked.map(|checked| Item { span: node.span, checked }));
     }
     // A list of nothing but mistakes is refused, lest it be called empty.
     if good.is_empty() && !items.is_empty() {
@@ -350,22 +253,10 @@ fn list(
     Some(Checked::List(good))
 }
 
-fn too_many(
-    count: usize,
-    max: usize,
-    span: Span,
-    subject: &Subject<'_>,
-    diagnostics: &mut Diagnostics,
-) {
+fn too_many(count: usize, max: usize, span: Span, subject: &Subject<'_>, diagnostics: &mut Diagnostics) {
     if count > max {
         diagnostics
-            .error(
-                span,
-                format!(
-                    "`{}` has {count} items, at most {max} are allowed",
-                    subject.name
-                ),
-            )
+            .error(span, format!("`{}` has {count} items, at most {max} are allowed", subject.name))
             .label(format!("more than {max}"))
             .help(format!("remove {} of them", count - max));
     }
@@ -374,13 +265,8 @@ fn too_many(
 fn named(entries: &[Entry], kind: &'static Table, diagnostics: &mut Diagnostics) -> Vec<Named> {
     let tables = entries.iter().map(|entry| {
         // The name counts as defined even if its table is wrong, so that what refers to it is not called wrong too.
-        let fields =
-            table(&entry.node, kind, diagnostics).unwrap_or_else(|| Fields::defaults(kind));
-        Named {
-            name: entry.key.clone(),
-            name_span: entry.key_span,
-            fields,
-        }
+        let fields = table(&entry.node, kind, diagnostics).unwrap_or_else(|| Fields::defaults(kind));
+        Named { name: entry.key.clone(), name_span: entry.key_span, fields }
     });
     tables.collect()
 }

@@ -89,16 +89,8 @@ pub struct Fault {
 
 impl Fault {
     /// A fault of its three texts.
-    pub fn new(
-        message: impl Into<String>,
-        label: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Fault {
-        Fault {
-            message: message.into(),
-            label: label.into(),
-            help: help.into(),
-        }
+    pub fn new(message: impl Into<String>, label: impl Into<String>, help: impl Into<String>) -> Fault {
+        Fault { message: message.into(), label: label.into(), help: help.into() }
     }
 }
 
@@ -114,46 +106,26 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// No mistakes yet in `source`.
     pub fn new(source: Arc<SourceFile>) -> Diagnostics {
-        Diagnostics {
-            source,
-            items: Vec::new(),
-        }
+        Diagnostics { source, items: Vec::new() }
     }
 
     /// Adds an error at `span`, or about the file as a whole with `None`.
-    pub fn error(
-        &mut self,
-        span: impl Into<Option<Span>>,
-        message: impl Into<String>,
-    ) -> &mut Diagnostic {
+    pub fn error(&mut self, span: impl Into<Option<Span>>, message: impl Into<String>) -> &mut Diagnostic {
         self.add(Severity::Error, span.into(), message.into())
     }
 
     /// Adds a warning at `span`, or about the file as a whole with `None`.
-    pub fn warning(
-        &mut self,
-        span: impl Into<Option<Span>>,
-        message: impl Into<String>,
-    ) -> &mut Diagnostic {
+    pub fn warning(&mut self, span: impl Into<Option<Span>>, message: impl Into<String>) -> &mut Diagnostic {
         self.add(Severity::Warning, span.into(), message.into())
     }
 
     /// Adds the error of a value that stands at `span`.
     pub fn fault(&mut self, span: Span, fault: Fault) -> &mut Diagnostic {
-        self.error(span, fault.message)
-            .label(fault.label)
-            .help(fault.help)
+        self.error(span, fault.message).label(fault.label).help(fault.help)
     }
 
     fn add(&mut self, severity: Severity, span: Option<Span>, message: String) -> &mut Diagnostic {
-        let item = Diagnostic {
-            severity,
-            message,
-            span,
-            label: None,
-            help: None,
-            related: Vec::new(),
-        };
+        let item = Diagnostic { severity, message, span, label: None, help: None, related: Vec::new() };
         self.items.push_mut(item)
     }
 
@@ -174,10 +146,7 @@ impl Diagnostics {
 
     /// Number of errors.
     pub fn errors(&self) -> usize {
-        self.items
-            .iter()
-            .filter(|item| item.severity == Severity::Error)
-            .count()
+        self.items.iter().filter(|item| item.severity == Severity::Error).count()
     }
 
     /// Number of warnings.
@@ -199,11 +168,7 @@ impl Diagnostics {
 
     /// `value` with the warnings, unless there is an error.
     pub fn into_result<T>(self, value: T) -> Result<(T, Diagnostics), Diagnostics> {
-        if self.has_errors() {
-            Err(self)
-        } else {
-            Ok((value, self))
-        }
+        if self.has_errors() { Err(self) } else { Ok((value, self)) }
     }
 }
 

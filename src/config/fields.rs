@@ -80,12 +80,7 @@ pub struct Fields {
 impl Fields {
     /// The table as if it stood in the file without any key.
     pub fn defaults(table: &'static Table) -> Fields {
-        Fields {
-            table,
-            span: Span::default(),
-            fields: Vec::new(),
-            refused: Vec::new(),
-        }
+        Fields { table, span: Span::default(), fields: Vec::new(), refused: Vec::new() }
     }
 
     /// The table's place: its header, or the braces.
@@ -118,8 +113,7 @@ impl Fields {
 
     /// A count that has a default.
     pub fn count(&self, name: &str) -> usize {
-        self.optional_count(name)
-            .unwrap_or_else(|| unexpected(name, None))
+        self.optional_count(name).unwrap_or_else(|| unexpected(name, None))
     }
 
     /// A count that has none.
@@ -155,18 +149,11 @@ impl Fields {
     /// Text, or its default.
     pub fn text(&self, name: &str) -> Option<Text<'_>> {
         match self.find(name) {
-            Some(Field {
-                checked: Checked::Text(text),
-                span,
-                ..
-            }) => Some(Text { text, span: *span }),
+            Some(Field { checked: Checked::Text(text), span, .. }) => Some(Text { text, span: *span }),
             Some(other) => unexpected(name, Some(other.checked.clone())),
             None => {
                 let key = self.key(name);
-                (key.presence == Presence::Default).then_some(Text {
-                    text: key.example,
-                    span: self.span,
-                })
+                (key.presence == Presence::Default).then_some(Text { text: key.example, span: self.span })
             }
         }
     }
@@ -182,25 +169,18 @@ impl Fields {
 
     /// The tables of a list; none where the key is left out.
     pub fn tables(&self, name: &str) -> impl Iterator<Item = &Fields> {
-        self.list(name)
-            .iter()
-            .filter_map(|item| match &item.checked {
-                Checked::Table(fields) => Some(fields),
-                _ => None,
-            })
+        self.list(name).iter().filter_map(|item| match &item.checked {
+            Checked::Table(fields) => Some(fields),
+            _ => None,
+        })
     }
 
     /// The texts of a list; none where the key is left out.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = Text<'_>> {
-        self.list(name)
-            .iter()
-            .filter_map(|item| match &item.checked {
-                Checked::Text(text) => Some(Text {
-                    text,
-                    span: item.span,
-                }),
-                _ => None,
-            })
+        self.list(name).iter().filter_map(|item| match &item.checked {
+            Checked::Text(text) => Some(Text { text, span: item.span }),
+            _ => None,
+        })
     }
 
     /// A table.
@@ -213,12 +193,10 @@ impl Fields {
 
     /// A table, or what an empty one gives.
     pub fn table_or_default(&self, name: &str) -> Fields {
-        self.table(name)
-            .cloned()
-            .unwrap_or_else(|| match self.key(name).kind {
-                Kind::Table(table) => Fields::defaults(table),
-                _ => unexpected(name, None),
-            })
+        self.table(name).cloned().unwrap_or_else(|| match self.key(name).kind {
+            Kind::Table(table) => Fields::defaults(table),
+            _ => unexpected(name, None),
+        })
     }
 
     /// Tables by name; none where the key is left out.
@@ -239,18 +217,12 @@ impl Fields {
     }
 
     fn find(&self, name: &str) -> Option<&Field> {
-        debug_assert!(
-            self.table.key(name).is_some(),
-            "{} has no key `{name}`",
-            self.table.id
-        );
+        debug_assert!(self.table.key(name).is_some(), "{} has no key `{name}`", self.table.id);
         self.fields.iter().find(|field| field.key.name == name)
     }
 
     fn key(&self, name: &str) -> &'static Key {
-        self.table
-            .key(name)
-            .unwrap_or_else(|| panic!("{} has no key `{name}`", self.table.id))
+        self.table.key(name).unwrap_or_else(|| panic!("{} has no key `{name}`", self.table.id))
     }
 
     fn value(&self, name: &str) -> Option<Checked> {

@@ -46,36 +46,23 @@ pub fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostics> {
         .and_then(|file| file.take(MAX_FILE_SIZE as u64 + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         let message = format!("cannot read the configuration file: {error}");
-        return Err(refuse(
-            String::new(),
-            message,
-            "give the path of a TOML file",
-        ));
+        return Err(refuse(String::new(), message, "give the path of a TOML file"));
     }
     if bytes.len() > MAX_FILE_SIZE {
-        let message = format!(
-            "the file is larger than {}",
-            format_size(MAX_FILE_SIZE as u64)
-        );
-        return Err(refuse(
-            String::new(),
-            message,
-            "give the path of a TOML file",
-        ));
+        let message = format!("the file is larger than {}", format_size(MAX_FILE_SIZE as u64));
+        return Err(refuse(String::new(), message, "give the path of a TOML file"));
     }
-    String::from_utf8(bytes)
-        .map(|text| Arc::new(SourceFile::new(path, text)))
-        .map_err(|error| {
-            // Up to the first bad byte the text is what the file has, so the place is right.
-            let at = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new(path, text)));
-            diagnostics
-                .error(Span::new(at..at + 1), "the file is not UTF-8")
-                .label("an invalid byte")
-                .help("save the file as UTF-8");
-            diagnostics
-        })
+    String::from_utf8(bytes).map(|text| Arc::new(SourceFile::new(path, text))).map_err(|error| {
+        // Up to the first bad byte the text is what the file has, so the place is right.
+        let at = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new(path, text)));
+        diagnostics
+            .error(Span::new(at..at + 1), "the file is not UTF-8")
+            .label("an invalid byte")
+            .help("save the file as UTF-8");
+        diagnostics
+    })
 }
 
 /// Decodes the file that `diagnostics` is about, adding every mistake to it; `None` if the text is no TOML at all.

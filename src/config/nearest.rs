@@ -11,18 +11,14 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         return None;
     }
     let word = fold(word);
-    let distances = candidates
-        .into_iter()
-        .filter(|candidate| candidate.len() <= MAX_COMPARED)
-        .filter_map(|candidate| {
+    let distances =
+        candidates.into_iter().filter(|candidate| candidate.len() <= MAX_COMPARED).filter_map(|candidate| {
             let folded = fold(candidate);
             let distance = strsim::damerau_levenshtein(&word, &folded);
             let allowed = (word.chars().count().max(folded.chars().count()) / 3).max(1);
             (distance <= allowed).then_some((distance, candidate))
         });
-    distances
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    distances.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 
 /// The help for an unknown name: the nearest one, else all of them, else `none`.
@@ -34,16 +30,8 @@ pub(crate) fn suggest(word: &str, candidates: &[&str], noun: &str, none: &str) -
     if candidates.is_empty() {
         return none.to_owned();
     }
-    let listed: Vec<String> = candidates
-        .iter()
-        .take(MAX_LISTED)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    let more = if candidates.len() > MAX_LISTED {
-        ", …"
-    } else {
-        ""
-    };
+    let listed: Vec<String> = candidates.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect();
+    let more = if candidates.len() > MAX_LISTED { ", …" } else { "" };
     format!("{noun}: {}{more}", listed.join(", "))
 }
 

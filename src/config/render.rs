@@ -14,11 +14,7 @@ const MAX_SHOWN: usize = 160;
 const LEAD: usize = 60;
 
 /// Writes one diagnostic, ending in a line feed.
-pub(super) fn write_text(
-    f: &mut fmt::Formatter<'_>,
-    source: &SourceFile,
-    item: &Diagnostic,
-) -> fmt::Result {
+pub(super) fn write_text(f: &mut fmt::Formatter<'_>, source: &SourceFile, item: &Diagnostic) -> fmt::Result {
     let file = source.path().display();
     writeln!(f, "{}: {}", item.severity.as_str(), one_line(&item.message))?;
     let Some(span) = item.span else {
@@ -27,14 +23,7 @@ pub(super) fn write_text(
     };
     let width = line_number_width(source, item, span);
     write_place(f, source, width, "-->", span)?;
-    write_snippet(
-        f,
-        source,
-        width,
-        span,
-        '^',
-        item.label.as_deref().unwrap_or(""),
-    )?;
+    write_snippet(f, source, width, span, '^', item.label.as_deref().unwrap_or(""))?;
     for (span, label) in &item.related {
         write_place(f, source, width, ":::", *span)?;
         write_snippet(f, source, width, *span, '-', label)?;
@@ -44,10 +33,7 @@ pub(super) fn write_text(
 
 fn line_number_width(source: &SourceFile, item: &Diagnostic, span: Span) -> usize {
     let spans = item.related.iter().map(|(span, _)| *span).chain([span]);
-    let last_line = spans
-        .map(|span| source.position(span.start()).line)
-        .max()
-        .unwrap_or(1);
+    let last_line = spans.map(|span| source.position(span.start()).line).max().unwrap_or(1);
     last_line.to_string().len()
 }
 
@@ -60,11 +46,7 @@ fn write_place(
 ) -> fmt::Result {
     let position = source.position(span.start());
     let file = source.path().display();
-    writeln!(
-        f,
-        "{:width$}{arrow} {file}:{}:{}",
-        "", position.line, position.column
-    )
+    writeln!(f, "{:width$}{arrow} {file}:{}:{}", "", position.line, position.column)
 }
 
 fn write_snippet(
@@ -80,16 +62,8 @@ fn write_snippet(
     let line = source.line(start.line);
     let line_length = line.chars().count();
     // A mark over several lines shows its first; an empty one (the end of the file) still gets one caret.
-    let end_column = if end.line == start.line {
-        end.column
-    } else {
-        line_length + 1
-    };
-    let cut = if line_length > MAX_SHOWN {
-        (start.column - 1).saturating_sub(LEAD)
-    } else {
-        0
-    };
+    let end_column = if end.line == start.line { end.column } else { line_length + 1 };
+    let cut = if line_length > MAX_SHOWN { (start.column - 1).saturating_sub(LEAD) } else { 0 };
 
     let mut shown = String::from(if cut > 0 { "…" } else { "" });
     let mut before = shown.chars().count();
@@ -108,18 +82,10 @@ fn write_snippet(
         shown.push('…');
     }
     writeln!(f, "{:width$} |", "")?;
-    writeln!(
-        f,
-        "{}",
-        format!("{:>width$} | {shown}", start.line).trim_end()
-    )?;
+    writeln!(f, "{}", format!("{:>width$} | {shown}", start.line).trim_end())?;
     let marks = mark.to_string().repeat(marked.max(1));
     let label = one_line(label);
-    writeln!(
-        f,
-        "{}",
-        format!("{:width$} | {:before$}{marks} {label}", "", "").trim_end()
-    )?;
+    writeln!(f, "{}", format!("{:width$} | {:before$}{marks} {label}", "", "").trim_end())?;
     writeln!(f, "{:width$} |", "")
 }
 
@@ -155,12 +121,7 @@ impl Diagnostics {
     /// `column`, `end_line` and `end_column` (from 1, in characters, the end exclusive) where there is a place; with
     /// `label`, `help` and `related` (objects with the four of a place and `label`) where there are any.
     pub fn to_json(&self) -> Value {
-        Value::Array(
-            self.sorted()
-                .into_iter()
-                .map(|item| self.item_json(item))
-                .collect(),
-        )
+        Value::Array(self.sorted().into_iter().map(|item| self.item_json(item)).collect())
     }
 
     fn item_json(&self, item: &Diagnostic) -> Value {
@@ -209,10 +170,7 @@ mod tests {
     fn rendered(text: &str, marked: &str) -> String {
         let at = text.find(marked).unwrap();
         let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new("a.toml", text)));
-        diagnostics
-            .error(Span::new(at..at + marked.len()), "wrong")
-            .label("here")
-            .help("do it");
+        diagnostics.error(Span::new(at..at + marked.len()), "wrong").label("here").help("do it");
         diagnostics.to_string()
     }
 
@@ -233,36 +191,23 @@ mod tests {
         assert!(!rendered("a = \"\u{1b}[2J\"", "a").contains('\u{1b}'));
         let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new("a.toml", "")));
         diagnostics.error(None, "a\u{1b}b\nc");
-        assert_eq!(
-            diagnostics.to_string(),
-            "error: a\u{fffd}b\u{fffd}c\n --> a.toml\n"
-        );
+        assert_eq!(diagnostics.to_string(), "error: a\u{fffd}b\u{fffd}c\n --> a.toml\n");
     }
 
     #[test]
     fn odd_marks() {
         let over_lines = rendered("a = [\n1,\n]\n", "[\n1,\n]");
-        assert!(
-            over_lines.contains("1 | a = [\n  |     ^ here\n"),
-            "{over_lines}"
-        );
+        assert!(over_lines.contains("1 | a = [\n  |     ^ here\n"), "{over_lines}");
         let at_the_end = rendered("a = ", "");
         assert!(at_the_end.contains("1 | a =\n  | ^ here\n"), "{at_the_end}");
         let long = format!("{} = 1", "a".repeat(5000));
-        assert!(
-            rendered(&long, "= 1")
-                .lines()
-                .all(|line| line.chars().count() < 200)
-        );
+        assert!(rendered(&long, "= 1").lines().all(|line| line.chars().count() < 200));
     }
 
     #[test]
     fn json() {
-        let mut diagnostics =
-            Diagnostics::new(Arc::new(SourceFile::new("a.toml", "a = 1\nb = 2\n")));
-        diagnostics
-            .warning(Span::new(10..11), "second")
-            .related(Span::new(4..5), "first value");
+        let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new("a.toml", "a = 1\nb = 2\n")));
+        diagnostics.warning(Span::new(10..11), "second").related(Span::new(4..5), "first value");
         diagnostics.error(None, "whole").help("do it");
         let expected = json!([
             { "severity": "error", "message": "whole", "file": "a.toml", "help": "do it" },

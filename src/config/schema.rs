@@ -36,12 +36,8 @@ fn table_schema(table: &Table, definitions: &mut Map<String, Value>) -> Value {
     for key in table.keys {
         properties.insert(key.name.to_owned(), key_schema(key, definitions));
     }
-    let required: Vec<&str> = table
-        .keys
-        .iter()
-        .filter(|key| key.presence == Presence::Required)
-        .map(|key| key.name)
-        .collect();
+    let required: Vec<&str> =
+        table.keys.iter().filter(|key| key.presence == Presence::Required).map(|key| key.name).collect();
     let mut schema = json!({
         "type": "object",
         "description": table.doc,

@@ -22,10 +22,7 @@ impl Span {
     /// The span of `range`; offsets beyond 4 GiB saturate, which [`MAX_FILE_SIZE`] rules out.
     pub fn new(range: Range<usize>) -> Span {
         let offset = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        Span {
-            start: offset(range.start),
-            end: offset(range.end.max(range.start)),
-        }
+        Span { start: offset(range.start), end: offset(range.end.max(range.start)) }
     }
 
     /// Offset of the first byte.
@@ -62,14 +59,8 @@ impl SourceFile {
     /// A file called `path` with the content `text`. Nothing is read.
     pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> SourceFile {
         let text = text.into();
-        let line_starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        SourceFile {
-            path: path.into(),
-            text,
-            line_starts,
-        }
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        SourceFile { path: path.into(), text, line_starts }
     }
 
     /// The path as it was given, which is how diagnostics name the file.
@@ -92,33 +83,21 @@ impl SourceFile {
         let offset = self.text.floor_char_boundary(offset);
         let line = self.line_starts.partition_point(|start| *start <= offset);
         let start = self.line_starts[line - 1];
-        Position {
-            line,
-            column: self.text[start..offset].chars().count() + 1,
-        }
+        Position { line, column: self.text[start..offset].chars().count() + 1 }
     }
 
     /// The text of a line, counted from 1, without its line ending; empty for a line that does not exist.
     pub fn line(&self, line: usize) -> &str {
-        let Some(start) = line
-            .checked_sub(1)
-            .and_then(|index| self.line_starts.get(index))
-        else {
+        let Some(start) = line.checked_sub(1).and_then(|index| self.line_starts.get(index)) else {
             return "";
         };
-        let end = self
-            .line_starts
-            .get(line)
-            .copied()
-            .unwrap_or(self.text.len());
+        let end = self.line_starts.get(line).copied().unwrap_or(self.text.len());
         self.text[*start..end].trim_end_matches(['\n', '\r'])
     }
 }
 
 impl fmt::Debug for SourceFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceFile")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("SourceFile").field("path", &self.path).finish_non_exhaustive()
     }
 }

@@ -75,10 +75,7 @@ pub(super) fn parse(diagnostics: &mut Diagnostics) -> Option<Node> {
     match DeTable::parse(source.text()) {
         Ok(table) => {
             let span = Span::new(table.span());
-            Some(Node {
-                span,
-                value: convert_table(table.into_inner(), diagnostics),
-            })
+            Some(Node { span, value: convert_table(table.into_inner(), diagnostics) })
         }
         Err(error) => {
             let end = source.text().len();
@@ -109,12 +106,9 @@ fn convert(value: Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Node {
         DeValue::Float(float) => Value::Float(float.as_str().to_owned()),
         DeValue::Boolean(boolean) => Value::Boolean(boolean),
         DeValue::Datetime(datetime) => Value::Datetime(datetime.to_string()),
-        DeValue::Array(array) => Value::Array(
-            array
-                .into_iter()
-                .map(|item| convert(item, diagnostics))
-                .collect(),
-        ),
+        DeValue::Array(array) => {
+            Value::Array(array.into_iter().map(|item| convert(item, diagnostics)).collect())
+        }
         DeValue::Table(table) => convert_table(table, diagnostics),
     };
     Node { span, value }

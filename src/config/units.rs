@@ -11,21 +11,11 @@ use super::diagnostic::Fault;
 type Unit = (&'static str, u64);
 
 /// Units of a size with their bytes, largest first.
-const SIZES: [Unit; 4] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const SIZES: [Unit; 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Units of a duration with their microseconds, largest first.
-const DURATIONS: [Unit; 5] = [
-    ("h", 3_600_000_000),
-    ("m", 60_000_000),
-    ("s", 1_000_000),
-    ("ms", 1_000),
-    ("us", 1),
-];
+const DURATIONS: [Unit; 5] =
+    [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
 
 /// The pattern of a size, for the JSON Schema.
 pub(super) const SIZE_PATTERN: &str = "^[0-9]+(B|KiB|MiB|GiB)$";
@@ -52,17 +42,11 @@ pub fn format_size(bytes: u64) -> String {
 
 /// A duration in its largest whole unit, as [`parse_duration`] reads it; parts below a microsecond are dropped.
 pub fn format_duration(duration: Duration) -> String {
-    format(
-        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-        &DURATIONS,
-        "0s",
-    )
+    format(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), &DURATIONS, "0s")
 }
 
 fn format(value: u64, units: &[Unit], zero: &str) -> String {
-    let unit = units
-        .iter()
-        .find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
+    let unit = units.iter().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
     match unit {
         Some((name, factor)) => format!("{}{name}", value / factor),
         None => zero.to_owned(),
@@ -71,55 +55,27 @@ fn format(value: u64, units: &[Unit], zero: &str) -> String {
 
 fn parse(text: &str, noun: &str, list: &str, units: &[Unit], example: &str) -> Result<u64, Fault> {
     let shape = format!("write a whole number and a unit, such as \"{example}\"; units are {list}");
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
-        return Err(Fault::new(
-            format!("`{text}` is not a {noun}"),
-            format!("expected a {noun}"),
-            shape,
-        ));
+        return Err(Fault::new(format!("`{text}` is not a {noun}"), format!("expected a {noun}"), shape));
     }
     if unit.is_empty() {
-        return Err(Fault::new(
-            format!("the {noun} `{text}` has no unit"),
-            "the unit is missing",
-            shape,
-        ));
+        return Err(Fault::new(format!("the {noun} `{text}` has no unit"), "the unit is missing", shape));
     }
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
         return Err(unknown_unit(text, noun, number, unit, units, shape));
     };
-    let value = number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(*factor));
+    let value = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
     value.ok_or_else(|| {
-        Fault::new(
-            format!("the {noun} `{text}` is too large"),
-            "does not fit in 64 bits",
-            shape,
-        )
+        Fault::new(format!("the {noun} `{text}` is too large"), "does not fit in 64 bits", shape)
     })
 }
 
-fn unknown_unit(
-    text: &str,
-    noun: &str,
-    number: &str,
-    unit: &str,
-    units: &[Unit],
-    shape: String,
-) -> Fault {
+fn unknown_unit(text: &str, noun: &str, number: &str, unit: &str, units: &[Unit], shape: String) -> Fault {
     if unit.starts_with('.') {
         let message = format!("`{text}` is not a whole number");
-        return Fault::new(
-            message,
-            "fractions are not allowed",
-            format!("use a smaller unit; {shape}"),
-        );
+        return Fault::new(message, "fractions are not allowed", format!("use a smaller unit; {shape}"));
     }
     let meant = meant_unit(unit.trim(), units);
     let help = match meant {
@@ -127,17 +83,9 @@ fn unknown_unit(
         None => shape,
     };
     if unit.trim() != unit {
-        return Fault::new(
-            format!("the {noun} `{text}` contains a space"),
-            "no space before the unit",
-            help,
-        );
+        return Fault::new(format!("the {noun} `{text}` contains a space"), "no space before the unit", help);
     }
-    Fault::new(
-        format!("unknown unit `{unit}` in the {noun} `{text}`"),
-        "unknown unit",
-        help,
-    )
+    Fault::new(format!("unknown unit `{unit}` in the {noun} `{text}`"), "unknown unit", help)
 }
 
 /// The unit that was probably meant: other case (`mib`), a decimal one (`MB`), a short one (`M`), a word (`sec`).
@@ -160,20 +108,10 @@ fn meant_unit(unit: &str, units: &[Unit]) -> Option<&'static str> {
         ("hour", "h"),
     ];
     let lower = unit.to_lowercase();
-    let singular = lower
-        .strip_suffix('s')
-        .filter(|rest| rest.len() > 1)
-        .unwrap_or(&lower);
-    let known = |name: &str| {
-        units
-            .iter()
-            .map(|(unit, _)| *unit)
-            .find(|unit| unit.eq_ignore_ascii_case(name))
-    };
+    let singular = lower.strip_suffix('s').filter(|rest| rest.len() > 1).unwrap_or(&lower);
+    let known = |name: &str| units.iter().map(|(unit, _)| *unit).find(|unit| unit.eq_ignore_ascii_case(name));
     known(&lower).or_else(|| {
-        let word = WORDS
-            .iter()
-            .find(|(word, _)| *word == lower || *word == singular)?;
+        let word = WORDS.iter().find(|(word, _)| *word == lower || *word == singular)?;
         known(word.1)
     })
 }
@@ -184,13 +122,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [
-            ("0B", 0),
-            ("512B", 512),
-            ("10KiB", 10 << 10),
-            ("64MiB", 64 << 20),
-            ("1GiB", 1 << 30),
-        ] {
+        for (text, bytes) in
+            [("0B", 0), ("512B", 512), ("10KiB", 10 << 10), ("64MiB", 64 << 20), ("1GiB", 1 << 30)]
+        {
             assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
             assert_eq!(format_size(bytes), text);
         }
@@ -218,23 +152,15 @@ mod tests {
     #[test]
     fn mistakes_say_what_to_write() {
         let help = |text: &str| parse_size(text).unwrap_err().help;
-        for (text, meant) in [
-            ("64MB", "64MiB"),
-            ("64mib", "64MiB"),
-            ("1gb", "1GiB"),
-            ("5 KiB", "5KiB"),
-            ("9 bytes", "9B"),
-        ] {
+        for (text, meant) in
+            [("64MB", "64MiB"), ("64mib", "64MiB"), ("1gb", "1GiB"), ("5 KiB", "5KiB"), ("9 bytes", "9B")]
+        {
             assert_eq!(help(text), format!("did you mean \"{meant}\"?"), "{text}");
         }
         let help = |text: &str| parse_duration(text).unwrap_err().help;
-        for (text, meant) in [
-            ("5sec", "5s"),
-            ("5 minutes", "5m"),
-            ("10S", "10s"),
-            ("3µs", "3us"),
-            ("2hours", "2h"),
-        ] {
+        for (text, meant) in
+            [("5sec", "5s"), ("5 minutes", "5m"), ("10S", "10s"), ("3µs", "3us"), ("2hours", "2h")]
+        {
             assert_eq!(help(text), format!("did you mean \"{meant}\"?"), "{text}");
         }
     }
@@ -254,16 +180,7 @@ mod tests {
         ] {
             assert!(parse_size(text).is_err(), "{text}");
         }
-        for text in [
-            "",
-            "s",
-            "10",
-            "1.5s",
-            "-1s",
-            "1d",
-            "1h30m",
-            "99999999999999999999s",
-        ] {
+        for text in ["", "s", "10", "1.5s", "-1s", "1d", "1h30m", "99999999999999999999s"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

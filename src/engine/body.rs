@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error, WasiBody};
@@ -119,11 +119,7 @@ impl RequestBody {
         lent
     }
 
-    fn limited(
-        inner: Inner,
-        limit: u64,
-        clean_trailers: fn(&mut http::HeaderMap),
-    ) -> (Self, RequestLimit) {
+    fn limited(inner: Inner, limit: u64, clean_trailers: fn(&mut http::HeaderMap)) -> (Self, RequestLimit) {
         let exceeded = RequestLimit::default();
         (Self { inner, left: limit, exceeded: exceeded.clone(), clean_trailers }, exceeded)
     }

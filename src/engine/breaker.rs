@@ -14,9 +14,13 @@ use std::time::Instant;
 enum State {
     /// The times of recent failures, at most as many as open it.
     Closed(VecDeque<Instant>),
-    Open { since: Instant },
+    Open {
+        since: Instant,
+    },
     /// A probe is under way.
-    Probing { since: Instant },
+    Probing {
+        since: Instant,
+    },
 }
 
 /// A stage's breaker.
@@ -77,8 +81,7 @@ impl Breaker {
         match &mut *state {
             State::Closed(failures) => {
                 failures.push_back(now);
-                while failures.front().is_some_and(|at| now.duration_since(*at) > self.spec.window)
-                {
+                while failures.front().is_some_and(|at| now.duration_since(*at) > self.spec.window) {
                     failures.pop_front();
                 }
                 if failures.len() >= self.spec.failures {
@@ -130,8 +133,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn breaker() -> Breaker {
-        let spec =
-            Spec { failures: 3, window: 10 * SECOND, open: 5 * SECOND, then: BreakerThen::Skip };
+        let spec = Spec { failures: 3, window: 10 * SECOND, open: 5 * SECOND, then: BreakerThen::Skip };
         Breaker::new(spec, "edge/1:x".to_owned())
     }
 

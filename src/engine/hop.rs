@@ -90,8 +90,7 @@ impl Hop {
         let deadline = request.deadline.map_or(own, |outer| outer.min(own));
         let context = self.segment.links_on.then(|| CallContext::new(deadline));
         // Kept only where it may be needed a second time.
-        let spare = (self.on_failure == OnFailure::Skip)
-            .then(|| (request.head.clone(), request.body.lend()));
+        let spare = (self.on_failure == OnFailure::Skip).then(|| (request.head.clone(), request.body.lend()));
         let answer = pool.handle(request.head, request.body, deadline, context.clone()).await;
         let failure = match answer {
             Ok(response) => {

@@ -14,8 +14,8 @@ use super::pool::Pool;
 use crate::chain::Segment;
 use crate::component::Lift;
 use crate::host::state::CpuBudgetExceeded;
-use crate::telemetry::TrapKind;
 use crate::host::{CallContext, InstanceState, Pulse, RequestHead};
+use crate::telemetry::TrapKind;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use std::cell::{Cell, RefCell};
@@ -27,9 +27,9 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
 use wasmtime::component::Accessor;
 use wasmtime::{PoolConcurrencyLimitError, Store};
-use wasmtime_wasi_http::{Error, FieldMap};
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{Error, FieldMap};
 
 /// A request on its way into an instance.
 pub struct Job {
@@ -396,13 +396,10 @@ impl Instance {
     ) -> super::exchange::Reply {
         let (sent, was_sent) = oneshot::channel();
         let result = async { was_sent.await.unwrap_or(Err(Error::ConnectionTerminated)) };
-        let response = response
-            .into_http(store, result)
-            .map_err(|error| Failure::InvalidResponse(reason(&error)))?;
+        let response =
+            response.into_http(store, result).map_err(|error| Failure::InvalidResponse(reason(&error)))?;
         let trailers = response.headers().contains_key(http::header::TRAILER);
-        Ok(response.map(|body| {
-            ResponseBody::new(body, trailers, Rc::clone(self), Rc::clone(exchange), sent)
-        }))
+        Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(self), Rc::clone(exchange), sent)))
     }
 
     fn count_trap(&self, kind: TrapKind) {

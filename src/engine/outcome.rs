@@ -50,7 +50,9 @@ impl fmt::Display for Failure {
             Self::Guest(code) => write!(f, "the handler answered {}", error_text(code)),
             Self::InvalidResponse(reason) => write!(f, "the response can't be sent: {reason}"),
             Self::Deadline => f.write_str("no response head within `limits.deadline`"),
-            Self::Capacity => f.write_str("no instance had room: `limits.queue` is full, or `limits.queue-timeout` passed"),
+            Self::Capacity => {
+                f.write_str("no instance had room: `limits.queue` is full, or `limits.queue-timeout` passed")
+            }
             Self::Instantiate(reason) => write!(f, "no instance could be made: {reason}"),
             Self::BreakerOpen => f.write_str("the stage's breaker is open"),
         }

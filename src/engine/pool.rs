@@ -10,8 +10,8 @@ use super::instance::{Instance, Job};
 use super::outcome::Failure;
 use super::worker::{Clock, ticks};
 use crate::chain::Segment;
-use crate::telemetry::PipelineMetrics;
 use crate::host::{CallContext, RequestHead};
+use crate::telemetry::PipelineMetrics;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -109,9 +109,9 @@ impl Pool {
         let exchange = Rc::new(Exchange::new(reply, deadline, body.limit()));
         self.dispatch(Job { head, body, exchange, context });
         // The sender is always used or its instance died without a word.
-        answer.await.unwrap_or_else(|_| {
-            Err(Failure::Trap { reason: "the instance is gone".to_owned(), stage: None })
-        })
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure::Trap { reason: "the instance is gone".to_owned(), stage: None }))
     }
 
     fn dispatch(self: &Rc<Self>, job: Job) {
@@ -260,9 +260,7 @@ impl Pool {
             }
             instance.on_tick(tick);
         }
-        let late = |waiter: &Waiter| {
-            tick >= waiter.until || tick >= waiter.job.exchange.deadline()
-        };
+        let late = |waiter: &Waiter| tick >= waiter.until || tick >= waiter.job.exchange.deadline();
         loop {
             let mut waiting = self.waiting.borrow_mut();
             let Some(waiter) = waiting.pop_front_if(|waiter| late(waiter)) else { break };

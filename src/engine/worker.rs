@@ -83,12 +83,10 @@ impl Worker {
     /// The pool of `segment` on this worker.
     pub(super) fn pool(&self, segment: &Arc<Segment>, in_use: &Arc<()>) -> Rc<Pool> {
         let mut pools = self.pools.borrow_mut();
-        let pool = pools
-            .entry(segment.id)
-            .or_insert_with(|| {
-                let metrics = self.metrics.pipeline(&segment.pipeline, self.number);
-                Pool::new(Arc::clone(segment), Arc::downgrade(in_use), self.clock.clone(), metrics)
-            });
+        let pool = pools.entry(segment.id).or_insert_with(|| {
+            let metrics = self.metrics.pipeline(&segment.pipeline, self.number);
+            Pool::new(Arc::clone(segment), Arc::downgrade(in_use), self.clock.clone(), metrics)
+        });
         Rc::clone(pool)
     }
 }

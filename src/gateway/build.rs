@@ -63,14 +63,8 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    let mut maker = Maker {
-        plan,
-        components,
-        workshop,
-        runtime: None,
-        compiled: Cell::new(0),
-        reused: Cell::new(0),
-    };
+    let mut maker =
+        Maker { plan, components, workshop, runtime: None, compiled: Cell::new(0), reused: Cell::new(0) };
     let wanted = maker.missing();
     if !wanted.is_empty() {
         match Runtime::new(&wanted, u32::try_from(plan.limits.instances).unwrap_or(u32::MAX)) {
@@ -83,11 +77,8 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
             }
         }
     }
-    let pipelines: Vec<_> = plan
-        .pipelines
-        .iter()
-        .filter_map(|pipeline| maker.pipeline(pipeline, &mut diagnostics))
-        .collect();
+    let pipelines: Vec<_> =
+        plan.pipelines.iter().filter_map(|pipeline| maker.pipeline(pipeline, &mut diagnostics)).collect();
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
@@ -268,17 +259,15 @@ impl Maker<'_> {
         next: Option<Arc<Hop>>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Hop>> {
-        let composed =
-            compose_stages(pipeline, stages, self.components, Naming::PerStage, diagnostics)?;
+        let composed = compose_stages(pipeline, stages, self.components, Naming::PerStage, diagnostics)?;
         let blueprint = self.blueprint(pipeline, stages, next.as_ref());
         let compiled = match &self.runtime {
             Some(runtime) => Segment::compile(runtime, composed, blueprint, &self.workshop.cache),
             // It ran when `missing` looked, and ended since.
             None => {
                 let size = PoolSize::default();
-                Runtime::new(&[size], 1).and_then(|runtime| {
-                    Segment::compile(&runtime, composed, blueprint, &self.workshop.cache)
-                })
+                Runtime::new(&[size], 1)
+                    .and_then(|runtime| Segment::compile(&runtime, composed, blueprint, &self.workshop.cache))
             }
         };
         let segment = compiled
@@ -309,12 +298,7 @@ impl Maker<'_> {
         budget(pipeline, stages, self.components, &self.plan.limits)
     }
 
-    fn blueprint(
-        &self,
-        pipeline: &Pipeline,
-        stages: &[&Stage],
-        next: Option<&Arc<Hop>>,
-    ) -> Blueprint {
+    fn blueprint(&self, pipeline: &Pipeline, stages: &[&Stage], next: Option<&Arc<Hop>>) -> Blueprint {
         // One stage that blocks blocks the instance.
         let all_async = stages
             .iter()

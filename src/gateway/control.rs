@@ -60,13 +60,11 @@ pub enum Change {
 }
 
 /// Reads a configuration and all that it names, with warnings.
-pub type Gather =
-    Box<dyn Fn(&Path, &Workshop) -> Result<(Inputs, Diagnostics), Diagnostics> + Send + Sync>;
+pub type Gather = Box<dyn Fn(&Path, &Workshop) -> Result<(Inputs, Diagnostics), Diagnostics> + Send + Sync>;
 
 /// Makes the front end ready for a plan's listeners, and returns what puts them in
 /// its place; what can't be had is added to the diagnostics.
-pub type Prepare =
-    Box<dyn FnMut(&Plan, &mut Diagnostics) -> Option<Box<dyn FnOnce() + Send>> + Send>;
+pub type Prepare = Box<dyn FnMut(&Plan, &mut Diagnostics) -> Option<Box<dyn FnOnce() + Send>> + Send>;
 
 /// A generation that was replaced and may still have requests.
 struct Retired {
@@ -206,24 +204,24 @@ impl Control {
         Change::Swapped { compiled, reused }
     }
 
-    fn record(
-        &self,
-        state: &mut State,
-        trigger: &'static str,
-        start: Instant,
-        result: Change,
-    ) -> Outcome {
+    fn record(&self, state: &mut State, trigger: &'static str, start: Instant, result: Change) -> Outcome {
         let generation = self.live.load().number;
         let duration = start.elapsed();
         match &result {
             Change::Swapped { compiled, reused } => tracing::info!(
-                trigger, generation, compiled, reused, milliseconds = duration.as_millis(),
+                trigger,
+                generation,
+                compiled,
+                reused,
+                milliseconds = duration.as_millis(),
                 "a new generation is live",
             ),
             Change::Unchanged => tracing::debug!(trigger, generation, "nothing changed"),
             Change::NoHistory => tracing::warn!(trigger, generation, "nothing to go back to"),
             Change::Refused(diagnostics) => tracing::error!(
-                trigger, generation, errors = diagnostics.errors(),
+                trigger,
+                generation,
+                errors = diagnostics.errors(),
                 "the configuration was refused; the live one goes on\n{diagnostics}",
             ),
         }

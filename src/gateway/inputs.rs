@@ -54,9 +54,12 @@ impl Inputs {
         let components = self.components.0.iter().flatten();
         let read = components.fold(start, |it, component| it.bytes(&component.digest.0));
         let read = self.tls.iter().flatten().fold(read, |it, tls| it.bytes(&tls.digest.0));
-        let values = self.plan.pipelines.iter().flat_map(|pipeline| pipeline.all_stages()).flat_map(
-            |stage| stage.config.iter().chain(stage.grants.env.iter().flatten()),
-        );
+        let values = self
+            .plan
+            .pipelines
+            .iter()
+            .flat_map(|pipeline| pipeline.all_stages())
+            .flat_map(|stage| stage.config.iter().chain(stage.grants.env.iter().flatten()));
         values.fold(read, |it, (_, value)| it.text(value.expose())).finish()
     }
 
@@ -80,9 +83,8 @@ const MAX_SHAPES: usize = 4096;
 
 impl Shapes {
     fn load(&self, path: &Path) -> Result<Component, LoadError> {
-        let known = |digest: &Digest| {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
-        };
+        let known =
+            |digest: &Digest| self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
         let component = Component::load_with(path, known)?;
         let mut shapes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if shapes.len() >= MAX_SHAPES {
@@ -100,8 +102,12 @@ pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnosti
         Ok(component) => check_digest(reference, component, diagnostics),
         Err(error) => {
             let help = match &error {
-                LoadError::Inspect { source: InspectError::CoreModule, .. } => "make it a component, with `wasm-tools component new` or wit-component",
-                LoadError::Inspect { source: InspectError::Text, .. } => "assemble it, with `wasm-tools parse`",
+                LoadError::Inspect { source: InspectError::CoreModule, .. } => {
+                    "make it a component, with `wasm-tools component new` or wit-component"
+                }
+                LoadError::Inspect { source: InspectError::Text, .. } => {
+                    "assemble it, with `wasm-tools parse`"
+                }
                 LoadError::TooLarge { .. } => "strip its debug information",
                 _ => "build it again, or correct the path",
             };

@@ -84,9 +84,8 @@ pub async fn send(
         scope.log(tracing::Level::WARN, "egress", &message);
         return Err(ErrorCode::HttpRequestDenied);
     }
-    let permit = Arc::clone(&scope.connections)
-        .try_acquire_owned()
-        .map_err(|_| ErrorCode::ConnectionLimitReached)?;
+    let permit =
+        Arc::clone(&scope.connections).try_acquire_owned().map_err(|_| ErrorCode::ConnectionLimitReached)?;
     let patience = options
         .and_then(|options| options.connect_timeout)
         .map_or(CONNECT_TIMEOUT, |own| own.min(CONNECT_TIMEOUT));
@@ -116,7 +115,6 @@ async fn connect(target: &Target) -> Result<TcpStream, ErrorCode> {
         Some(address) => vec![SocketAddr::new(address, target.port)],
         None => tokio::net::lookup_host((target.host.as_str(), target.port))
             .await
-            
             .map_err(|_| ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None }))?
             .collect(),
     };
@@ -245,11 +243,31 @@ mod tests {
     #[test]
     fn inside_addresses_are_not_public() {
         for address in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0",
-            "100.64.0.1", "192.0.0.8", "198.18.0.1", "224.0.0.1", "255.255.255.255", "203.0.113.1",
-            "::", "::1", "fe80::1", "fc00::1", "ff02::1", "2001:db8::1", "2001::1",
-            "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::10.0.0.1", "64:ff9b::7f00:1",
-            "2002:7f00:1::", "3fff::1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "203.0.113.1",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::10.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "3fff::1",
         ] {
             assert!(!is_public(address.parse().expect(address)), "{address}");
         }

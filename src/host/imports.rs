@@ -9,9 +9,9 @@ use super::stdio::LineLog;
 use crate::host::bindings::linkspan::gateway::rate_limiter;
 use crate::host::bindings::wasi::config::store;
 use crate::host::bindings::wasi::logging::logging;
+use tokio::sync::oneshot;
 use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
 use wasmtime_wasi::p3::bindings::cli::types::ErrorCode as CliError;
-use tokio::sync::oneshot;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
@@ -21,18 +21,11 @@ type Own = HasSelf<InstanceState>;
 impl wasmtime_wasi::p3::bindings::cli::types::Host for InstanceState {}
 
 impl own::wasi::config::store::Host for InstanceState {
-    fn get(
-        &mut self,
-        scope: Scope,
-        key: String,
-    ) -> wasmtime::Result<Result<Option<String>, store::Error>> {
+    fn get(&mut self, scope: Scope, key: String) -> wasmtime::Result<Result<Option<String>, store::Error>> {
         Ok(Ok(scope.config.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())))
     }
 
-    fn get_all(
-        &mut self,
-        scope: Scope,
-    ) -> wasmtime::Result<Result<Vec<(String, String)>, store::Error>> {
+    fn get_all(&mut self, scope: Scope) -> wasmtime::Result<Result<Vec<(String, String)>, store::Error>> {
         Ok(Ok(scope.config.clone()))
     }
 }
@@ -131,9 +124,7 @@ impl<T: 'static> own::wasi::cli::stderr::HostWithStore<T> for Own {
 }
 
 /// A future that is already there: writing to the log can't fail.
-fn done<T: 'static>(
-    store: &mut Access<'_, T, Own>,
-) -> wasmtime::Result<FutureReader<Result<(), CliError>>> {
+fn done<T: 'static>(store: &mut Access<'_, T, Own>) -> wasmtime::Result<FutureReader<Result<(), CliError>>> {
     FutureReader::new(store, async { wasmtime::error::Ok(Ok(())) })
 }
 
@@ -157,16 +148,14 @@ impl own::wasi::http::client::HostWithStore<InstanceState> for Own {
             Err(error) => return error.downcast().map(Err),
         };
         let outcome = egress::send(&scope, request, options.as_deref().copied()).await;
-        store.with(|mut store| {
-            match outcome {
-                Ok(response) => {
-                    let _ = sent.send(Ok(()));
-                    let http = store.get().http();
-                    let (response, _) = Response::from_http(http.hooks, response);
-                    Ok(Ok(http.table.push(response)?))
-                }
-                Err(code) => Ok(Err(code)),
+        store.with(|mut store| match outcome {
+            Ok(response) => {
+                let _ = sent.send(Ok(()));
+                let http = store.get().http();
+                let (response, _) = Response::from_http(http.hooks, response);
+                Ok(Ok(http.table.push(response)?))
             }
+            Err(code) => Ok(Err(code)),
         })
     }
 }

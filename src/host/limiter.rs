@@ -33,8 +33,7 @@ pub struct Quota {
 
 impl Quota {
     fn is_valid(self) -> bool {
-        (1..=1_000_000_000).contains(&self.burst)
-            && (1..=1_000_000_000_000_000_000).contains(&self.interval)
+        (1..=1_000_000_000).contains(&self.burst) && (1..=1_000_000_000_000_000_000).contains(&self.interval)
     }
 
     /// Decides on a request at `now` for a key whose theoretical arrival time is
@@ -57,8 +56,7 @@ impl Quota {
         }
         // At most `burst`, which has 32 bits.
         let remaining = ((tolerance - (after - now)) / interval) as u32;
-        let decision =
-            Decision { allowed: true, remaining, retry_after: 0, reset_after: clamp(after - now) };
+        let decision = Decision { allowed: true, remaining, retry_after: 0, reset_after: clamp(after - now) };
         (decision, Some(clamp(after)))
     }
 }
@@ -105,8 +103,7 @@ impl Cell {
             let (decision, Some(after)) = quota.decide(arrival, now) else {
                 return quota.decide(arrival, now).0;
             };
-            match self.0.compare_exchange_weak(arrival, after, Ordering::Relaxed, Ordering::Relaxed)
-            {
+            match self.0.compare_exchange_weak(arrival, after, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return decision,
                 Err(current) => arrival = current,
             }
@@ -232,9 +229,8 @@ mod tests {
     fn keys_are_bounded_and_come_back() {
         let limiter = Limiter::new(SHARDS * 4);
         let one = Quota { burst: 1, interval: SECOND };
-        let outcome = |at: u64| {
-            (0..1000).filter(|n| limiter.take_at(&format!("{at}-{n}"), one, at).is_ok()).count()
-        };
+        let outcome =
+            |at: u64| (0..1000).filter(|n| limiter.take_at(&format!("{at}-{n}"), one, at).is_ok()).count();
         assert_eq!(outcome(0), SHARDS * 4);
         assert_eq!(outcome(SECOND / 2), 0);
         assert_eq!(outcome(2 * SECOND), SHARDS * 4);

@@ -47,18 +47,12 @@ pub fn add_to_linker(
     http::types::add_to_linker::<_, wasmtime_wasi_http::WasiHttp>(linker, InstanceState::http)?;
     let clocks = InstanceState::clocks;
     wasi::clocks::types::add_to_linker::<_, wasmtime_wasi::clocks::WasiClocks>(linker, clocks)?;
-    wasi::clocks::monotonic_clock::add_to_linker::<_, wasmtime_wasi::clocks::WasiClocks>(
-        linker, clocks,
-    )?;
-    wasi::clocks::system_clock::add_to_linker::<_, wasmtime_wasi::clocks::WasiClocks>(
-        linker, clocks,
-    )?;
+    wasi::clocks::monotonic_clock::add_to_linker::<_, wasmtime_wasi::clocks::WasiClocks>(linker, clocks)?;
+    wasi::clocks::system_clock::add_to_linker::<_, wasmtime_wasi::clocks::WasiClocks>(linker, clocks)?;
     let random = InstanceState::random;
     wasi::random::random::add_to_linker::<_, wasmtime_wasi::random::WasiRandom>(linker, random)?;
     wasi::random::insecure::add_to_linker::<_, wasmtime_wasi::random::WasiRandom>(linker, random)?;
-    wasi::random::insecure_seed::add_to_linker::<_, wasmtime_wasi::random::WasiRandom>(
-        linker, random,
-    )?;
+    wasi::random::insecure_seed::add_to_linker::<_, wasmtime_wasi::random::WasiRandom>(linker, random)?;
     wasi::cli::types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
 
     next::add_to_linker(linker, next)?;

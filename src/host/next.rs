@@ -57,22 +57,17 @@ impl CallContext {
 }
 
 /// The answer of the next stage.
-pub type NextFuture =
-    Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, ErrorCode>> + Send>>;
+pub type NextFuture = Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, ErrorCode>> + Send>>;
 
 /// Calls the next stage, in whatever store it is. The context is the call's from
 /// which this one comes, unless the guest calls from work that it left behind.
-pub type Next =
-    Arc<dyn Fn(RequestHead, WasiBody, Option<Arc<CallContext>>) -> NextFuture + Send + Sync>;
+pub type Next = Arc<dyn Fn(RequestHead, WasiBody, Option<Arc<CallContext>>) -> NextFuture + Send + Sync>;
 
 /// Makes `next` what a component's import of `wasi:http/handler` reaches.
 ///
 /// Without one, the import exists and must not be called: a service may name the
 /// interface for its types.
-pub fn add_to_linker(
-    linker: &mut Linker<InstanceState>,
-    next: Option<Next>,
-) -> wasmtime::Result<()> {
+pub fn add_to_linker(linker: &mut Linker<InstanceState>, next: Option<Next>) -> wasmtime::Result<()> {
     let mut instance = linker.instance("wasi:http/handler@0.3.0")?;
     instance.func_wrap_concurrent(
         "handle",

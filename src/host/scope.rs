@@ -38,9 +38,8 @@ pub struct StageScope {
 impl StageScope {
     /// The world of `stage`, which keeps its counters in `limiter`.
     pub fn new(stage: &Stage, limiter: Arc<Limiter>) -> Self {
-        let text = |(name, value): &(String, crate::plan::ConfigValue)| {
-            (name.clone(), value.expose().to_owned())
-        };
+        let text =
+            |(name, value): &(String, crate::plan::ConfigValue)| (name.clone(), value.expose().to_owned());
         Self {
             id: stage.id.clone(),
             config: stage.config.iter().map(text).collect(),

@@ -1,19 +1,19 @@
 //! What a store holds beside the guests: resources, budgets, and the shared
 //! halves of WASI.
 
+use super::next::CallContext;
 use http::HeaderName;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use super::next::CallContext;
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
-    WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+    DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
+    WasiHttpHooks, WasiHttpView,
 };
 
 /// The gateway's clock for guests' running time: the epoch advances once a tick.
@@ -139,11 +139,14 @@ impl InstanceState {
         let pulse = Arc::clone(&self.pulse);
         // Not `Yield`, which wakes its task at once: tokio would come back to it
         // dozens of times before it looks at a socket again.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(async move {
-            pulse.yielding.fetch_add(1, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-            pulse.yielding.fetch_sub(1, Ordering::Relaxed);
-        })))
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(async move {
+                pulse.yielding.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                pulse.yielding.fetch_sub(1, Ordering::Relaxed);
+            }),
+        ))
     }
 
     /// Notes that the host started `task`.

@@ -126,7 +126,8 @@ fn authority(parts: &Parts, scheme: &Scheme) -> Result<Authority, Refusal> {
         return bad("The request's target must be a path or an absolute URI.");
     }
     let of_host = host.map(|host| normal_authority(host.as_bytes(), scheme)).transpose()?;
-    let of_target = parts.uri.authority().map(|it| normal_authority(it.as_str().as_bytes(), scheme)).transpose()?;
+    let of_target =
+        parts.uri.authority().map(|it| normal_authority(it.as_str().as_bytes(), scheme)).transpose()?;
     let normal = match (of_target, of_host) {
         (Some(target), Some(host)) if target != host => {
             return bad("Host and the request's target name different hosts.");
@@ -149,7 +150,9 @@ fn normal_authority(raw: &[u8], scheme: &Scheme) -> Result<String, Refusal> {
     }
     let (mut normal, port) = if let Some(rest) = raw.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return bad("The host is not valid.") };
-        let Ok(address) = address.parse::<Ipv6Addr>() else { return bad("The host is not a valid IPv6 address.") };
+        let Ok(address) = address.parse::<Ipv6Addr>() else {
+            return bad("The host is not a valid IPv6 address.");
+        };
         if !port.is_empty() && !port.starts_with(':') {
             return bad("The host is not valid.");
         }
@@ -221,7 +224,10 @@ fn normal_path(path: &str) -> Result<Cow<'_, str>, Refusal> {
 /// RFC 3986's `pchar`, `/`, and `%`.
 fn is_path_byte(byte: u8) -> bool {
     is_unreserved(byte)
-        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@')
+        || matches!(
+            byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
+        )
         || matches!(byte, b'/' | b'%')
 }
 
@@ -415,7 +421,8 @@ mod tests {
         const PIECES: [&str; 9] = ["/", ".", "..", "%2e", "%2E.", "a", "%61", "%2f", ";"];
         let mut paths = vec![String::new()];
         for _ in 0..5 {
-            let longer: Vec<_> = paths.iter().flat_map(|path| PIECES.map(|piece| format!("{path}{piece}"))).collect();
+            let longer: Vec<_> =
+                paths.iter().flat_map(|path| PIECES.map(|piece| format!("{path}{piece}"))).collect();
             for path in &longer {
                 let path = format!("/{path}");
                 let Ok(normal) = normal_path(&path) else { continue };

@@ -67,7 +67,9 @@ impl Refusal {
     fn row(&self) -> Row {
         let (status, kind, title, detail) = match self {
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request", *reason),
-            Self::NoRoute => (StatusCode::NOT_FOUND, "no-route", "Not found", "No route matches this host and path."),
+            Self::NoRoute => {
+                (StatusCode::NOT_FOUND, "no-route", "Not found", "No route matches this host and path.")
+            }
             Self::MethodNotAllowed { .. } => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
@@ -101,9 +103,12 @@ impl Refusal {
                 "Internal error",
                 "The request could not be served.",
             ),
-            Self::NotImplemented => {
-                (StatusCode::NOT_IMPLEMENTED, "not-implemented", "Not implemented", "This method is not supported.")
-            }
+            Self::NotImplemented => (
+                StatusCode::NOT_IMPLEMENTED,
+                "not-implemented",
+                "Not implemented",
+                "This method is not supported.",
+            ),
             Self::BadGateway => (
                 StatusCode::BAD_GATEWAY,
                 "bad-gateway",
@@ -122,9 +127,12 @@ impl Refusal {
                 "Service unavailable",
                 "The server is stopping; try again.",
             ),
-            Self::Deadline => {
-                (StatusCode::GATEWAY_TIMEOUT, "deadline", "Gateway timeout", "The request was not answered in time.")
-            }
+            Self::Deadline => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "deadline",
+                "Gateway timeout",
+                "The request was not answered in time.",
+            ),
         };
         Row { status, kind, title, detail }
     }
@@ -158,8 +166,13 @@ struct Problem<'a> {
 #[must_use]
 pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
     let Row { status, kind, title, detail } = refusal.row();
-    let problem =
-        Problem { kind: format!("urn:linkspan:problem:{kind}"), title, status: status.as_u16(), detail, request_id };
+    let problem = Problem {
+        kind: format!("urn:linkspan:problem:{kind}"),
+        title,
+        status: status.as_u16(),
+        detail,
+        request_id,
+    };
     // Strings and a number always serialise.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = Response::new(Bytes::from(body));

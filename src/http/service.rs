@@ -174,9 +174,7 @@ fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head
         Failure::Guest(ErrorCode::HttpRequestBodySize(_)) => Refusal::PayloadTooLarge,
         Failure::Trap { .. } | Failure::Instantiate(_) => Refusal::GuestTrap,
         Failure::Guest(ErrorCode::HttpResponseTimeout) => Refusal::Deadline,
-        Failure::Guest(ErrorCode::ConnectionLimitReached) => {
-            Refusal::NoCapacity { retry_after: RETRY_AFTER }
-        }
+        Failure::Guest(ErrorCode::ConnectionLimitReached) => Refusal::NoCapacity { retry_after: RETRY_AFTER },
         Failure::Guest(_) => Refusal::GuestError,
         Failure::InvalidResponse(_) => Refusal::BadGateway,
         Failure::Deadline => Refusal::Deadline,

@@ -61,9 +61,8 @@ pub struct EgressRule {
 impl EgressRule {
     /// Reads `scheme://host[:port]`.
     pub fn parse(text: &str) -> Result<EgressRule, Fault> {
-        let fault = |label: &str, help: &str| {
-            Fault::new(format!("invalid egress rule `{text}`"), label, help)
-        };
+        let fault =
+            |label: &str, help: &str| Fault::new(format!("invalid egress rule `{text}`"), label, help);
         let shape = "write scheme://host[:port], such as \"https://api.example.com\"";
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(fault("the scheme is missing", shape));
@@ -79,8 +78,7 @@ impl EgressRule {
                 "a rule is scheme://host[:port]: no user, path or query",
             ));
         }
-        let (host, port) =
-            split_port(rest).ok_or_else(|| fault("invalid port", "a port is 1 to 65535"))?;
+        let (host, port) = split_port(rest).ok_or_else(|| fault("invalid port", "a port is 1 to 65535"))?;
         if host == "*" {
             return Err(fault(
                 "matches every host",
@@ -99,11 +97,7 @@ impl EgressRule {
                 Err((label, help)) => return Err(fault(label, help)),
             },
         };
-        Ok(EgressRule {
-            scheme,
-            host,
-            port: port.unwrap_or(scheme.default_port()),
-        })
+        Ok(EgressRule { scheme, host, port: port.unwrap_or(scheme.default_port()) })
     }
 
     /// Whether a request to `scheme://host:port` is allowed by this rule. Scheme and host in any case; an IPv6 host
@@ -113,10 +107,7 @@ impl EgressRule {
             EgressHost::Name(name) => name.eq_ignore_ascii_case(host),
             EgressHost::Suffix(suffix) => is_below(host, suffix),
             EgressHost::Address(address) => {
-                let bare = host
-                    .strip_prefix('[')
-                    .and_then(|rest| rest.strip_suffix(']'))
-                    .unwrap_or(host);
+                let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
                 bare.parse::<IpAddr>().is_ok_and(|host| host == *address)
             }
         };
@@ -133,10 +124,7 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
         Some(at) => {
             let (host, port) = text.split_at(after_address + at);
             let digits = &port[1..];
-            let port = digits
-                .parse::<u16>()
-                .ok()
-                .filter(|port| *port > 0 && !digits.starts_with('+'))?;
+            let port = digits.parse::<u16>().ok().filter(|port| *port > 0 && !digits.starts_with('+'))?;
             Some((host, Some(port)))
         }
     }
@@ -150,11 +138,7 @@ impl fmt::Display for EgressRule {
             EgressHost::Address(address) => write!(f, "{}", Host::Address(*address))?,
             EgressHost::Suffix(suffix) => write!(f, "*{suffix}")?,
         }
-        if self.port == self.scheme.default_port() {
-            Ok(())
-        } else {
-            write!(f, ":{}", self.port)
-        }
+        if self.port == self.scheme.default_port() { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
 
@@ -182,23 +166,15 @@ mod tests {
         assert!(!allows(below, "https", "evil.test:443@a.example.com", 443));
         assert!(allows("http://10.0.0.1:8080", "http", "10.0.0.1", 8080));
         assert!(!allows("http://10.0.0.1:8080", "http", "10.0.0.1", 80));
-        assert!(allows(
-            "http://[::1]:8080",
-            "http",
-            "[0:0:0:0:0:0:0:1]",
-            8080
-        ));
+        assert!(allows("http://[::1]:8080", "http", "[0:0:0:0:0:0:0:1]", 8080));
         assert!(allows("http://[::1]:8080", "http", "::1", 8080));
     }
 
     #[test]
     fn text() {
-        for rule in [
-            "https://api.example.com",
-            "http://10.0.0.1:8080",
-            "https://*.example.com",
-            "http://[::1]:81",
-        ] {
+        for rule in
+            ["https://api.example.com", "http://10.0.0.1:8080", "https://*.example.com", "http://[::1]:81"]
+        {
             assert_eq!(EgressRule::parse(rule).unwrap().to_string(), rule);
         }
         for rule in [

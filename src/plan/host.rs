@@ -23,29 +23,20 @@ pub enum HostPattern {
 impl HostPattern {
     /// Reads `api.example.com` or `*.example.com`.
     pub fn parse(text: &str) -> Result<HostPattern, Fault> {
-        let fault = |label: &str, help: &str| {
-            Err(Fault::new(
-                format!("invalid host pattern `{text}`"),
-                label,
-                help,
-            ))
-        };
+        let fault =
+            |label: &str, help: &str| Err(Fault::new(format!("invalid host pattern `{text}`"), label, help));
         if text == "*" {
             return fault("not a pattern", "leave `host` out to match every host");
         }
         if text.contains("://") || text.contains('/') {
-            return fault(
-                "a host only",
-                "write the host alone, such as \"api.example.com\"",
-            );
+            return fault("a host only", "write the host alone, such as \"api.example.com\"");
         }
         if let Some(domain) = text.strip_prefix("*.") {
             return match check_host(domain) {
                 Ok(Host::Name(domain)) => Ok(HostPattern::Suffix(format!(".{domain}"))),
-                Ok(Host::Address(_)) => fault(
-                    "an address has no subdomains",
-                    "write \"*.\" before a domain name",
-                ),
+                Ok(Host::Address(_)) => {
+                    fault("an address has no subdomains", "write \"*.\" before a domain name")
+                }
                 Err((label, help)) => fault(label, help),
             };
         }
@@ -89,9 +80,7 @@ pub(super) fn is_below(host: &str, suffix: &str) -> bool {
 
 fn is_label(label: &[u8]) -> bool {
     (1..=63).contains(&label.len())
-        && label
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// A checked host: a lower-case name, or an address.
@@ -113,44 +102,26 @@ impl std::fmt::Display for Host {
 
 /// Checks a host without port; the error is a label and a help.
 pub(super) fn check_host(text: &str) -> Result<Host, (&'static str, &'static str)> {
-    if let Some(inner) = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return match inner.parse() {
             Ok(address) => Ok(Host::Address(IpAddr::V6(address))),
-            Err(_) => Err((
-                "not an IPv6 address",
-                "write an IPv6 address as \"[2001:db8::1]\"",
-            )),
+            Err(_) => Err(("not an IPv6 address", "write an IPv6 address as \"[2001:db8::1]\"")),
         };
     }
     if let Ok(address) = text.parse() {
         return match address {
             IpAddr::V4(_) => Ok(Host::Address(address)),
-            IpAddr::V6(_) => Err((
-                "an IPv6 address needs brackets",
-                "write it as \"[2001:db8::1]\"",
-            )),
+            IpAddr::V6(_) => Err(("an IPv6 address needs brackets", "write it as \"[2001:db8::1]\"")),
         };
     }
     if text.is_empty() {
-        return Err((
-            "the host is empty",
-            "name a host, such as \"api.example.com\"",
-        ));
+        return Err(("the host is empty", "name a host, such as \"api.example.com\""));
     }
     if !text.is_ascii() {
-        return Err((
-            "only ASCII is allowed",
-            "write an international name in its `xn--` form",
-        ));
+        return Err(("only ASCII is allowed", "write an international name in its `xn--` form"));
     }
     if text.contains('*') {
-        return Err((
-            "`*` stands only for whole labels at the start",
-            "write \"*.example.com\"",
-        ));
+        return Err(("`*` stands only for whole labels at the start", "write \"*.example.com\""));
     }
     if text.contains(':') {
         return Err(("a port is not part of it", "leave the port out"));
@@ -164,12 +135,8 @@ pub(super) fn check_host(text: &str) -> Result<Host, (&'static str, &'static str
     }
     let last = text.rsplit('.').next().unwrap_or(text);
     // Resolvers read such names as addresses in shorthand (`10.1`, `0x7f.1`), so they are never names.
-    if last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X")
-    {
-        return Err((
-            "not an IPv4 address",
-            "write all four decimal numbers, such as \"10.0.0.1\"",
-        ));
+    if last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X") {
+        return Err(("not an IPv4 address", "write all four decimal numbers, such as \"10.0.0.1\""));
     }
     Ok(Host::Name(text.to_ascii_lowercase()))
 }
@@ -186,10 +153,7 @@ mod tests {
             ("localhost", exact("localhost")),
             ("127.0.0.1", exact("127.0.0.1")),
             ("[2001:DB8:0::1]", exact("[2001:db8::1]")),
-            (
-                "*.Example.com",
-                HostPattern::Suffix(".example.com".to_owned()),
-            ),
+            ("*.Example.com", HostPattern::Suffix(".example.com".to_owned())),
         ] {
             assert_eq!(HostPattern::parse(text).unwrap(), pattern, "{text}");
         }

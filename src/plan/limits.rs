@@ -121,10 +121,7 @@ pub struct StageLimits {
 
 impl StageLimits {
     pub(super) fn lower(fields: &Fields) -> StageLimits {
-        StageLimits {
-            memory: fields.memory_size("memory"),
-            table_elements: fields.count("table-elements"),
-        }
+        StageLimits { memory: fields.memory_size("memory"), table_elements: fields.count("table-elements") }
     }
 }
 

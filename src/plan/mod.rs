@@ -256,9 +256,7 @@ pub struct Grants {
 impl Grants {
     /// Whether any egress rule allows a request to `scheme://host:port`; see [`EgressRule::allows`].
     pub fn allows_egress(&self, scheme: &str, host: &str, port: u16) -> bool {
-        self.egress
-            .iter()
-            .any(|rule| rule.allows(scheme, host, port))
+        self.egress.iter().any(|rule| rule.allows(scheme, host, port))
     }
 }
 
@@ -275,10 +273,7 @@ impl Plan {
 
     /// The pipeline called `name`.
     pub fn find_pipeline(&self, name: &str) -> Option<PipelineIndex> {
-        self.pipelines
-            .iter()
-            .position(|pipeline| &*pipeline.name == name)
-            .map(PipelineIndex)
+        self.pipelines.iter().position(|pipeline| &*pipeline.name == name).map(PipelineIndex)
     }
 
     /// An empty list of diagnostics about this plan's file, for what is found later.

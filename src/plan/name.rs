@@ -20,27 +20,17 @@ impl Name {
     /// Checks a name.
     pub fn parse(text: &str) -> Result<Name, Fault> {
         let words_are_good = text.split('-').all(|word| {
-            !word.is_empty()
-                && word
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         });
         if words_are_good && text.len() <= Name::MAX_LENGTH {
             return Ok(Name(text.into()));
         }
         let (label, help) = if words_are_good {
-            (
-                "longer than 64 characters",
-                "choose a shorter name".to_owned(),
-            )
+            ("longer than 64 characters", "choose a shorter name".to_owned())
         } else {
             let proposal = kebab(text);
             let rule = "names are lower-case letters and digits, in words joined by single `-`";
-            let proposal = if proposal.is_empty() {
-                "edge-1".to_owned()
-            } else {
-                proposal
-            };
+            let proposal = if proposal.is_empty() { "edge-1".to_owned() } else { proposal };
             ("not in kebab case", format!("{rule}: `{proposal}`"))
         };
         Err(Fault::new(format!("invalid name `{text}`"), label, help))
@@ -119,37 +109,16 @@ mod tests {
         for good in ["a", "edge", "key-auth", "v2-2024", "1", &"x".repeat(64)] {
             assert_eq!(&*Name::parse(good).unwrap(), good);
         }
-        for bad in [
-            "",
-            "-",
-            "a-",
-            "-a",
-            "a--b",
-            "Edge",
-            "a_b",
-            "a.b",
-            "ä",
-            "a b",
-            &"x".repeat(65),
-        ] {
+        for bad in ["", "-", "a-", "-a", "a--b", "Edge", "a_b", "a.b", "ä", "a b", &"x".repeat(65)] {
             assert!(Name::parse(bad).is_err(), "{bad}");
         }
-        assert!(
-            Name::parse("Key_Auth")
-                .unwrap_err()
-                .help
-                .ends_with("`key-auth`")
-        );
+        assert!(Name::parse("Key_Auth").unwrap_err().help.ends_with("`key-auth`"));
     }
 
     #[test]
     fn stage_id_text() {
         let name = |text| Name::parse(text).unwrap();
-        let id = StageId {
-            pipeline: name("edge"),
-            index: 2,
-            component: name("key-auth"),
-        };
+        let id = StageId { pipeline: name("edge"), index: 2, component: name("key-auth") };
         assert_eq!(id.to_string(), "edge/2:key-auth");
     }
 }

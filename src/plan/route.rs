@@ -6,9 +6,8 @@ use super::{HostPattern, PipelineIndex};
 use crate::config::{Fault, Span};
 
 /// Methods registered by RFC 9110 §9 and RFC 5789.
-pub(super) const STANDARD_METHODS: [&str; 9] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
-];
+pub(super) const STANDARD_METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Longest method, in bytes.
 const MAX_METHOD: usize = 32;
@@ -68,9 +67,7 @@ impl Route {
 
     /// Whether a request with `method` is meant.
     pub fn matches_method(&self, method: &Method) -> bool {
-        self.methods
-            .as_ref()
-            .is_none_or(|methods| methods.contains(method))
+        self.methods.as_ref().is_none_or(|methods| methods.contains(method))
     }
 }
 
@@ -79,8 +76,7 @@ impl Route {
 /// Requests are compared in their normal form, in which nothing is escaped that need not be and dot segments are gone
 /// (RFC 3986 §6.2.2), so a prefix with either could never match.
 pub(super) fn parse_path(text: &str) -> Result<String, Fault> {
-    let fault =
-        |label: &str, help: String| Err(Fault::new(format!("invalid path `{text}`"), label, help));
+    let fault = |label: &str, help: String| Err(Fault::new(format!("invalid path `{text}`"), label, help));
     let shape = || "write a prefix such as \"/v1\"".to_owned();
     if text == "/" {
         return Ok(text.to_owned());
@@ -92,10 +88,7 @@ pub(super) fn parse_path(text: &str) -> Result<String, Fault> {
         return fault("does not start with `/`", format!("write \"/{text}\""));
     };
     if text.contains(['?', '#']) {
-        return fault(
-            "more than a path",
-            "routes do not look at the query".to_owned(),
-        );
+        return fault("more than a path", "routes do not look at the query".to_owned());
     }
     if text.contains('*') {
         return fault(
@@ -104,10 +97,7 @@ pub(super) fn parse_path(text: &str) -> Result<String, Fault> {
         );
     }
     if text.contains('%') {
-        return fault(
-            "`%` is not allowed",
-            "use letters that need no escape".to_owned(),
-        );
+        return fault("`%` is not allowed", "use letters that need no escape".to_owned());
     }
     if let Some(other) = rest.chars().find(|c| !is_path_character(*c)) {
         let label = format!("`{}` cannot stand in a path", other.escape_debug());
@@ -116,10 +106,7 @@ pub(super) fn parse_path(text: &str) -> Result<String, Fault> {
     if let Some(path) = text.strip_suffix('/') {
         let path = path.trim_end_matches('/');
         let path = if path.is_empty() { "/" } else { path };
-        return fault(
-            "ends in `/`",
-            format!("write \"{path}\": it includes everything below it"),
-        );
+        return fault("ends in `/`", format!("write \"{path}\": it includes everything below it"));
     }
     if rest.split('/').any(|segment| matches!(segment, "." | "..")) {
         return fault(
@@ -128,10 +115,7 @@ pub(super) fn parse_path(text: &str) -> Result<String, Fault> {
         );
     }
     if rest.split('/').any(str::is_empty) {
-        return fault(
-            "has an empty segment",
-            "write one `/` between segments".to_owned(),
-        );
+        return fault("has an empty segment", "write one `/` between segments".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -144,26 +128,15 @@ fn is_path_character(character: char) -> bool {
 /// Checks a method: a token (RFC 9110 §5.6.2), in capitals where it is a standard method in small letters, since
 /// methods are compared exactly (§9.1).
 pub(super) fn parse_method(text: &str) -> Result<Method, Fault> {
-    let fault = |label: &str, help: String| {
-        Err(Fault::new(format!("invalid method `{text}`"), label, help))
-    };
+    let fault = |label: &str, help: String| Err(Fault::new(format!("invalid method `{text}`"), label, help));
     let capitals = text.to_ascii_uppercase();
     if text != capitals && STANDARD_METHODS.contains(&capitals.as_str()) {
-        return fault(
-            "methods are case-sensitive",
-            format!("write \"{capitals}\""),
-        );
+        return fault("methods are case-sensitive", format!("write \"{capitals}\""));
     }
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if text.len() <= MAX_METHOD => Ok(method),
-        Ok(_) => fault(
-            "longer than 32 characters",
-            "write a method such as \"GET\"".to_owned(),
-        ),
-        Err(_) => fault(
-            "not a token",
-            "write one method such as \"GET\" in each item".to_owned(),
-        ),
+        Ok(_) => fault("longer than 32 characters", "write a method such as \"GET\"".to_owned()),
+        Err(_) => fault("not a token", "write one method such as \"GET\" in each item".to_owned()),
     }
 }
 
@@ -217,15 +190,9 @@ mod tests {
             ("/v1", "/v10", false),
             ("/v1", "/", false),
         ] {
-            assert_eq!(
-                route(prefix).matches_path(path),
-                expected,
-                "{prefix} {path}"
-            );
+            assert_eq!(route(prefix).matches_path(path), expected, "{prefix} {path}");
         }
-        assert!(
-            route("/").matches_method(&Method::GET) && !route("/").matches_method(&Method::POST)
-        );
+        assert!(route("/").matches_method(&Method::GET) && !route("/").matches_method(&Method::POST));
     }
 
     #[test]

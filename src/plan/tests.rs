@@ -118,8 +118,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(test: &str) -> Folder {
-        let path =
-            std::env::temp_dir().join(format!("linkspan-plan-{}-{test}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("linkspan-plan-{}-{test}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         let folder = Folder(path);
         for name in ["hello.wasm", "cert.pem", "key.pem"] {
@@ -161,9 +160,7 @@ impl Folder {
     fn settings(&self, config: &str) -> Vec<(String, String)> {
         let (plan, _) = self.with_service(&format!("config = {config}")).unwrap();
         let pairs = plan.pipelines[0].service.config.iter();
-        pairs
-            .map(|(key, value)| (key.clone(), value.expose().to_owned()))
-            .collect()
+        pairs.map(|(key, value)| (key.clone(), value.expose().to_owned())).collect()
     }
 }
 
@@ -180,10 +177,7 @@ fn every_key() {
     assert!(warnings.is_empty(), "{warnings}");
     assert_eq!(plan.workers.get(), 3);
     assert_eq!(plan.limits.header_size, 16 << 10);
-    assert_eq!(
-        plan.listeners[0].tls.as_ref().unwrap().certificate,
-        folder.0.join("cert.pem")
-    );
+    assert_eq!(plan.listeners[0].tls.as_ref().unwrap().certificate, folder.0.join("cert.pem"));
     assert_eq!(plan.listeners[1].address.to_string(), "[::1]:0");
     let admin = plan.admin.as_ref().unwrap();
     assert_eq!(admin.address.to_string(), "127.0.0.1:9180");
@@ -196,22 +190,13 @@ fn every_key() {
 
     let pipeline = &plan.pipelines[0];
     assert_eq!(pipeline.limits.request_body, 5 << 20);
-    let ids: Vec<String> = pipeline
-        .all_stages()
-        .map(|stage| stage.id.to_string())
-        .collect();
+    let ids: Vec<String> = pipeline.all_stages().map(|stage| stage.id.to_string()).collect();
     assert_eq!(ids, ["edge/0:key-auth", "edge/1:hello"]);
     assert_eq!(pipeline.service.component, ComponentIndex(0));
     assert_eq!(pipeline.service.grants, Grants::default());
     let stage = &pipeline.stages[0];
     assert_eq!(stage.component, ComponentIndex(1));
-    assert_eq!(
-        stage.limits,
-        StageLimits {
-            memory: 1 << 20,
-            table_elements: 5
-        }
-    );
+    assert_eq!(stage.limits, StageLimits { memory: 1 << 20, table_elements: 5 });
     assert_eq!(stage.config[1].1.expose(), "hunter2");
     assert!(stage.grants.random && stage.grants.clocks && stage.grants.stdio);
     assert_eq!(stage.grants.env.as_ref().unwrap()[1].1.expose(), "hunter3");
@@ -221,10 +206,7 @@ fn every_key() {
     let route = &plan.routes[0];
     assert_eq!(route.host, HostPattern::Suffix(".example.com".to_owned()));
     assert_eq!(route.methods.as_ref().unwrap()[0], Method::GET);
-    assert_eq!(
-        (plan.routes[1].path.as_str(), &plan.routes[1].host),
-        ("/", &HostPattern::Any)
-    );
+    assert_eq!((plan.routes[1].path.as_str(), &plan.routes[1].host), ("/", &HostPattern::Any));
 }
 
 #[test]
@@ -247,19 +229,13 @@ fn spans_point_at_what_they_blame() {
     let text = |span: Span| &FULL[span.start()..span.end()];
     let stage = &plan.pipelines[0].stages[0];
     assert_eq!(text(plan.listeners[0].span), "\"127.0.0.1:8443\"");
-    assert_eq!(
-        text(plan.listeners[0].tls.as_ref().unwrap().key_span),
-        "\"key.pem\""
-    );
+    assert_eq!(text(plan.listeners[0].tls.as_ref().unwrap().key_span), "\"key.pem\"");
     assert_eq!(text(plan.components[0].path_span), "\"hello.wasm\"");
     assert!(text(plan.components[0].sha256_span.unwrap()).starts_with("\"0101"));
     assert_eq!(text(plan.pipelines[0].span), "edge");
     assert_eq!(text(stage.component_span), "\"key-auth\"");
     assert_eq!(text(stage.span), "[[pipelines.edge.stages]]");
-    assert_eq!(
-        text(stage.grants.span.unwrap()),
-        "[pipelines.edge.stages.grant]"
-    );
+    assert_eq!(text(stage.grants.span.unwrap()), "[pipelines.edge.stages.grant]");
     assert_eq!(text(stage.config[1].1.span()), "{ env = \"KEYS\" }");
     assert_eq!(text(plan.routes[1].span), "[[routes]]");
 }
@@ -269,10 +245,7 @@ fn debug_shows_no_secret() {
     let folder = Folder::new("debug");
     let (plan, _) = folder.parse(FULL).unwrap();
     let shown = format!("{plan:?} {plan:#?}");
-    assert!(
-        shown.contains("x-api-key") && !shown.contains("hunter"),
-        "{shown}"
-    );
+    assert!(shown.contains("x-api-key") && !shown.contains("hunter"), "{shown}");
 
     let with_error = FULL.replace("pipeline = \"edge\"", "pipeline = \"other\"");
     let diagnostics = folder.parse(&with_error).unwrap_err();
@@ -305,35 +278,19 @@ fn settings_are_flattened_in_order() {
         ("number.env", "5"),
         ("secret", "hunter2"),
     ];
-    assert_eq!(
-        pairs,
-        expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
-    );
+    assert_eq!(pairs, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
     // The table itself is no reference.
-    assert_eq!(
-        folder.settings("{ env = 'KEYS' }"),
-        [("env".to_owned(), "KEYS".to_owned())]
-    );
+    assert_eq!(folder.settings("{ env = 'KEYS' }"), [("env".to_owned(), "KEYS".to_owned())]);
 }
 
 #[test]
 fn a_file_loses_one_line_feed() {
     let folder = Folder::new("files");
-    for (content, expected) in [
-        ("a", "a"),
-        ("a\n", "a"),
-        ("a\r\n", "a"),
-        ("a\n\n", "a\n"),
-        ("\n", ""),
-        ("", ""),
-        ("a\r", "a\r"),
-    ] {
+    for (content, expected) in
+        [("a", "a"), ("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("\n", ""), ("", ""), ("a\r", "a\r")]
+    {
         folder.write("value", content.as_bytes());
-        assert_eq!(
-            folder.settings("{ key = { file = 'value' } }")[0].1,
-            expected,
-            "{content:?}"
-        );
+        assert_eq!(folder.settings("{ key = { file = 'value' } }")[0].1, expected, "{content:?}");
     }
 }
 
@@ -343,9 +300,7 @@ fn values_are_bounded() {
     let most = "x".repeat(ConfigValue::MAX_SIZE);
     folder.write("most", format!("{most}\r\n").as_bytes());
     assert_eq!(folder.settings("{ key = { file = 'most' } }")[0].1, most);
-    let too_many: Vec<String> = (0..=Stage::MAX_VALUES)
-        .map(|index| format!("k{index} = 1"))
-        .collect();
+    let too_many: Vec<String> = (0..=Stage::MAX_VALUES).map(|index| format!("k{index} = 1")).collect();
     for config in [
         "{ key = { env = 'LONG' } }".to_owned(),
         format!("{{ key = '{most}x' }}"),
@@ -355,23 +310,14 @@ fn values_are_bounded() {
         let result = folder.with_service(&format!("config = {config}"));
         let diagnostics = result.unwrap_err();
         assert_eq!(diagnostics.errors(), 1);
-        assert!(
-            diagnostics.to_string().len() < 3000,
-            "long values are not repeated"
-        );
+        assert!(diagnostics.to_string().len() < 3000, "long values are not repeated");
     }
 }
 
 #[test]
 fn an_empty_environment_is_a_grant() {
     let folder = Folder::new("empty-environment");
-    let env = |keys: &str| {
-        folder.with_service(keys).unwrap().0.pipelines[0]
-            .service
-            .grants
-            .env
-            .clone()
-    };
+    let env = |keys: &str| folder.with_service(keys).unwrap().0.pipelines[0].service.grants.env.clone();
     assert_eq!(env("grant = { env = {} }"), Some(Vec::new()));
     assert_eq!(env("grant = {}"), None);
 }
@@ -379,21 +325,12 @@ fn an_empty_environment_is_a_grant() {
 #[test]
 fn defaults_are_the_documented_ones() {
     let gateway = GatewayLimits::default();
-    assert_eq!(
-        (gateway.connections, gateway.header_size),
-        (10_000, 64 << 10)
-    );
+    assert_eq!((gateway.connections, gateway.header_size), (10_000, 64 << 10));
     assert_eq!(gateway.idle_timeout, Duration::from_secs(75));
     let pipeline = PipelineLimits::default();
     assert_eq!((pipeline.instances, pipeline.request_body), (64, 64 << 20));
     assert_eq!(pipeline.deadline, Duration::from_secs(30));
-    assert_eq!(
-        StageLimits::default(),
-        StageLimits {
-            memory: 64 << 20,
-            table_elements: 20_000
-        }
-    );
+    assert_eq!(StageLimits::default(), StageLimits { memory: 64 << 20, table_elements: 20_000 });
 }
 
 /// Each limit is read into the field that is called like its key: a value for one key changes that line of the
@@ -408,23 +345,15 @@ fn limits_go_into_their_own_fields() {
     let tables: [(&Table, &str, Shown<'_>); 3] = [
         (&keys::LIMITS, "[limits]", &base),
         (&keys::PIPELINE_LIMITS, "[pipelines.edge.limits]", &pipeline),
-        (
-            &keys::STAGE_LIMITS,
-            "[pipelines.edge.service.limits]",
-            &stage,
-        ),
+        (&keys::STAGE_LIMITS, "[pipelines.edge.service.limits]", &stage),
     ];
     for (table, header, shown) in tables {
         let before = shown(&folder.with_service("").unwrap().0);
         for key in table.keys {
             let text = format!("{header}\n{} = {}", key.name, least(key));
             let after = shown(&folder.with_service(&text).unwrap().0);
-            let changed: Vec<&str> = after
-                .lines()
-                .zip(before.lines())
-                .filter(|(a, b)| a != b)
-                .map(|(a, _)| a.trim())
-                .collect();
+            let changed: Vec<&str> =
+                after.lines().zip(before.lines()).filter(|(a, b)| a != b).map(|(a, _)| a.trim()).collect();
             assert_eq!(changed.len(), 1, "{}: {changed:?}", key.name);
             assert!(
                 changed[0].starts_with(&format!("{}:", key.name.replace('-', "_"))),
@@ -478,10 +407,7 @@ fn known_keys(root: &Json, schema: &Json, at: &str, known: &mut Vec<String>) {
     let at = schema["$ref"].as_str().unwrap_or(at);
     let schema = target(root, schema);
     for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
-        assert!(
-            inner["description"].is_string(),
-            "{at}.{key} has no description"
-        );
+        assert!(inner["description"].is_string(), "{at}.{key} has no description");
         known.push(format!("{at}.{key}"));
         known_keys(root, inner, &format!("{at}.{key}"), known);
     }
@@ -531,18 +457,11 @@ fn examples_and_defaults_are_good_values() {
                 key.kind,
                 keys::Kind::Size { .. } | keys::Kind::Duration { .. } | keys::Kind::Text(_)
             ) && key.presence == Presence::Default;
-            let value = if quoted {
-                format!("\"{}\"", key.example)
-            } else {
-                key.example.to_owned()
-            };
+            let value = if quoted { format!("\"{}\"", key.example) } else { key.example.to_owned() };
             config::check_example(table, &format!("{} = {value}", key.name));
             match &key.kind {
                 keys::Kind::Table(inner) | keys::Kind::Named { table: inner, .. } => check(inner),
-                keys::Kind::List {
-                    item: keys::Kind::Table(inner),
-                    ..
-                } => check(inner),
+                keys::Kind::List { item: keys::Kind::Table(inner), .. } => check(inner),
                 _ => {}
             }
         }
@@ -553,7 +472,8 @@ fn examples_and_defaults_are_good_values() {
 #[test]
 fn references_to_refused_tables_are_not_called_unknown() {
     let folder = Folder::new("cascades");
-    let diagnostics = folder.parse("listeners = [{ address = '127.0.0.1:0' }]\nroutes = [{ pipeline = 'edge' }]\npipelines = 1");
+    let diagnostics = folder
+        .parse("listeners = [{ address = '127.0.0.1:0' }]\nroutes = [{ pipeline = 'edge' }]\npipelines = 1");
     assert_eq!(diagnostics.unwrap_err().errors(), 1);
 }
 
@@ -566,8 +486,6 @@ fn any_text_gives_a_plan_or_diagnostics() {
             assert!(diagnostics.has_errors() && diagnostics.to_string().starts_with("error: "));
         }
         let without = format!("{half}{}", FULL.get(end + 3..).unwrap_or_default());
-        let _ = folder
-            .parse(&without)
-            .map_err(|diagnostics| diagnostics.to_string());
+        let _ = folder.parse(&without).map_err(|diagnostics| diagnostics.to_string());
     }
 }

@@ -33,11 +33,7 @@ impl ConfigValue {
 
     /// A value with its origin and its place in the configuration file.
     pub fn new(text: impl Into<String>, origin: ValueOrigin, span: Span) -> ConfigValue {
-        ConfigValue {
-            text: text.into(),
-            origin,
-            span,
-        }
+        ConfigValue { text: text.into(), origin, span }
     }
 
     /// The text itself, to hand to the stage. Not for logs.
@@ -79,13 +75,7 @@ mod tests {
     fn debug_hides_secrets() {
         let value = |origin| format!("{:?}", ConfigValue::new("hunter2", origin, Span::default()));
         assert_eq!(value(ValueOrigin::Inline), "\"hunter2\"");
-        assert_eq!(
-            value(ValueOrigin::Environment("KEY".into())),
-            "<secret: environment variable KEY>"
-        );
-        assert_eq!(
-            value(ValueOrigin::File("key.txt".into())),
-            "<secret: file key.txt>"
-        );
+        assert_eq!(value(ValueOrigin::Environment("KEY".into())), "<secret: environment variable KEY>");
+        assert_eq!(value(ValueOrigin::File("key.txt".into())), "<secret: file key.txt>");
     }
 }

@@ -2,8 +2,8 @@
 //! nothing of the inside.
 
 use crate::harness::{
-    Answer, Client, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, SOON, Setup, body, get, in_time, request,
-    run, soon,
+    Answer, Client, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, SOON, Setup, body, get, in_time,
+    request, run, soon,
 };
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};

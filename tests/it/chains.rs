@@ -1,7 +1,9 @@
 //! Requests through chains of every length and form: what goes in comes out, whatever HTTP lets a message look like.
 
 use crate::chain_test;
-use crate::harness::{Client, ENCRYPTED, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, body, in_time, request, run};
+use crate::harness::{
+    Client, ENCRYPTED, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, body, in_time, request, run,
+};
 use http::Method;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
@@ -32,8 +34,13 @@ fn depths() {
             for name in &names {
                 for size in [0, 1, 100_000] {
                     let (_, body) = body::stream(size);
-                    let answer = client.ask(request(Method::POST, &format!("/{name}/x?y"), &[], body)).await.ok();
-                    assert_eq!(body::digest_of(&answer.body), body::digest(size), "{protocol:?} {name}, {size} bytes");
+                    let answer =
+                        client.ask(request(Method::POST, &format!("/{name}/x?y"), &[], body)).await.ok();
+                    assert_eq!(
+                        body::digest_of(&answer.body),
+                        body::digest(size),
+                        "{protocol:?} {name}, {size} bytes"
+                    );
                 }
             }
         }

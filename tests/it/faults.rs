@@ -3,7 +3,8 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Answer, Chain, Client, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time, request, run, soon,
+    Answer, Chain, Client, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time,
+    request, run, soon,
 };
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
@@ -19,7 +20,13 @@ struct Case {
     stage: bool,
 }
 
-const fn case(fault: &'static str, status: u16, kind: &'static str, reason: &'static str, stage: bool) -> Case {
+const fn case(
+    fault: &'static str,
+    status: u16,
+    kind: &'static str,
+    reason: &'static str,
+    stage: bool,
+) -> Case {
     Case { fault, status, kind, reason, stage }
 }
 
@@ -76,7 +83,10 @@ async fn run_case(gateway: &Gateway, client: &mut Client, pipeline: &str, field:
     match case.stage {
         true => {
             let stage = line["stage"].as_str().unwrap_or_else(|| panic!("no stage: {line}"));
-            assert!(stage.starts_with(&format!("{pipeline}/")) && stage.ends_with(&format!(":{pipeline}")), "{line}");
+            assert!(
+                stage.starts_with(&format!("{pipeline}/")) && stage.ends_with(&format!(":{pipeline}")),
+                "{line}"
+            );
         }
         false => assert!(line.get("stage").is_none_or(Line::is_null), "{line}"),
     }

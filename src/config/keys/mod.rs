@@ -10,8 +10,8 @@ use std::time::Duration;
 
 pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
-    COMPONENT, GATEWAY, GRANT, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE,
-    STAGE_LIMITS, TLS,
+    COMPONENT, GATEWAY, GRANT, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS,
+    TLS,
 };
 
 /// A kind of table: the keys it may have.

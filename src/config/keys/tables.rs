@@ -23,11 +23,21 @@ pub(super) const fn key(
     Key { name, kind, presence, example, doc }
 }
 
-pub(super) const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn required(
+    name: &'static str,
+    kind: Kind,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
     key(name, kind, Presence::Required, example, doc)
 }
 
-pub(super) const fn optional(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn optional(
+    name: &'static str,
+    kind: Kind,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
     key(name, kind, Presence::Optional, example, doc)
 }
 
@@ -38,13 +48,7 @@ pub(super) const fn count(
     max: u64,
     doc: &'static str,
 ) -> Key {
-    key(
-        name,
-        Kind::Count { min, max },
-        Presence::Default,
-        default,
-        doc,
-    )
+    key(name, Kind::Count { min, max }, Presence::Default, default, doc)
 }
 
 const fn size(name: &'static str, default: &'static str, min: u64, max: u64, doc: &'static str) -> Key {
@@ -79,7 +83,12 @@ pub static ROOT: Table = Table {
             "{ address = \"127.0.0.1:9180\" }",
             "The admin listener. Default: none.",
         ),
-        optional("access-log", Kind::Table(&ACCESS_LOG), "{ path = \"-\" }", "The access log. Default: none."),
+        optional(
+            "access-log",
+            Kind::Table(&ACCESS_LOG),
+            "{ path = \"-\" }",
+            "The access log. Default: none.",
+        ),
         optional(
             "listeners",
             Kind::List { item: &Kind::Table(&LISTENER), min: 0, max: 64 },
@@ -507,12 +516,7 @@ pub static SPLIT: Table = Table {
     title: "one of `split`",
     doc: "A pipeline and its share of a route's requests.",
     keys: &[
-        required(
-            "pipeline",
-            Kind::Text(TextForm::Pipeline),
-            "\"edge\"",
-            "A name under `pipelines`.",
-        ),
+        required("pipeline", Kind::Text(TextForm::Pipeline), "\"edge\"", "A name under `pipelines`."),
         count("weight", "1", 0, 1_000_000, "Its share, relative to the sum of all weights."),
     ],
 };
@@ -524,6 +528,11 @@ pub static PIN: Table = Table {
     doc: "Requests with the same value go to the same pipeline; one with a pipeline's name as its value goes there.",
     keys: &[
         optional("header", Kind::Text(TextForm::FieldName), "\"x-user\"", "A request header."),
-        optional("cookie", Kind::Text(TextForm::FieldName), "\"session\"", "A cookie. Either this or `header`."),
+        optional(
+            "cookie",
+            Kind::Text(TextForm::FieldName),
+            "\"session\"",
+            "A cookie. Either this or `header`.",
+        ),
     ],
 };

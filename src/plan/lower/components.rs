@@ -6,10 +6,7 @@ use crate::plan::{ComponentRef, Name};
 
 impl Lowering<'_> {
     pub(super) fn components(&mut self, root: &Fields) -> Vec<ComponentRef> {
-        root.named("components")
-            .iter()
-            .filter_map(|named| self.component(named))
-            .collect()
+        root.named("components").iter().filter_map(|named| self.component(named)).collect()
     }
 
     fn component(&mut self, named: &Named) -> Option<ComponentRef> {
@@ -36,9 +33,7 @@ impl Lowering<'_> {
     }
 
     fn digest(&mut self, text: Text<'_>) -> Option<[u8; 32]> {
-        parse_digest(text.text)
-            .map_err(|fault| self.diagnostics.fault(text.span, fault))
-            .ok()
+        parse_digest(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 }
 
@@ -48,10 +43,7 @@ fn parse_digest(text: &str) -> Result<[u8; 32], Fault> {
         Err(Fault::new("invalid SHA-256 digest", label, help))
     };
     if let Some(other) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
-        return fault(format!(
-            "`{}` is no hexadecimal digit",
-            other.escape_debug()
-        ));
+        return fault(format!("`{}` is no hexadecimal digit", other.escape_debug()));
     }
     if text.len() != 64 {
         return fault(format!("{} digits instead of 64", text.len()));
@@ -59,10 +51,7 @@ fn parse_digest(text: &str) -> Result<[u8; 32], Fault> {
     let mut digest = [0; 32];
     for (byte, start) in digest.iter_mut().zip((0..).step_by(2)) {
         // Every digit was seen to be hexadecimal above.
-        *byte = text
-            .get(start..start + 2)
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-            .unwrap_or(0);
+        *byte = text.get(start..start + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
     }
     Ok(digest)
 }
@@ -75,14 +64,7 @@ mod tests {
     fn digests() {
         let digest = parse_digest(&format!("00ff{}", "aB".repeat(30))).unwrap();
         assert_eq!(&digest[..3], [0x00, 0xff, 0xab]);
-        for bad in [
-            "",
-            "ab",
-            &"g".repeat(64),
-            &"a".repeat(63),
-            &"a".repeat(65),
-            &"ä".repeat(32),
-        ] {
+        for bad in ["", "ab", &"g".repeat(64), &"a".repeat(63), &"a".repeat(65), &"ä".repeat(32)] {
             assert!(parse_digest(bad).is_err(), "{bad}");
         }
     }

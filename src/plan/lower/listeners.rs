@@ -17,15 +17,11 @@ impl Lowering<'_> {
             let Some(listener) = self.listener(fields) else {
                 continue;
             };
-            let same = |earlier: &&Listener| {
-                earlier.address == listener.address && listener.address.port() != 0
-            };
+            let same =
+                |earlier: &&Listener| earlier.address == listener.address && listener.address.port() != 0;
             if let Some(earlier) = listeners.iter().find(same) {
                 self.diagnostics
-                    .error(
-                        listener.span,
-                        format!("two listeners have the address {}", listener.address),
-                    )
+                    .error(listener.span, format!("two listeners have the address {}", listener.address))
                     .label("taken already")
                     .related(earlier.span, "the first listener")
                     .help("give one of them another port, or remove it");
@@ -40,11 +36,7 @@ impl Lowering<'_> {
         let tls = fields.table("tls").map(|tls| self.tls_files(tls));
         let text = fields.text("address")?;
         match parse_address(text.text) {
-            Ok(address) => Some(Listener {
-                address,
-                tls: tls.flatten(),
-                span: text.span,
-            }),
+            Ok(address) => Some(Listener { address, tls: tls.flatten(), span: text.span }),
             Err(fault) => {
                 self.diagnostics.fault(text.span, fault);
                 None
@@ -87,15 +79,10 @@ pub(super) fn parse_address(text: &str) -> Result<SocketAddr, Fault> {
         Some((host, port))
             if host.parse::<IpAddr>().is_ok_and(|host| host.is_ipv4()) && !valid_port(port) =>
         {
-            Err(Fault::new(
-                message,
-                "invalid port",
-                "a port is 0 to 65535; 0 takes a free one",
-            ))
+            Err(Fault::new(message, "invalid port", "a port is 0 to 65535; 0 takes a free one"))
         }
         _ => {
-            let help =
-                "write an IP address and a port, such as \"127.0.0.1:8443\" or \"[::1]:8443\"";
+            let help = "write an IP address and a port, such as \"127.0.0.1:8443\" or \"[::1]:8443\"";
             Err(Fault::new(message, "not an IP address with a port", help))
         }
     }

@@ -38,23 +38,9 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn of(root: &'a Fields, table: &'static str) -> Names<'a> {
-        let names: Vec<&str> = root
-            .named(table)
-            .iter()
-            .map(|named| named.name.as_str())
-            .collect();
-        let places = names
-            .iter()
-            .enumerate()
-            .map(|(index, name)| (*name, index))
-            .collect();
-        Names {
-            used: vec![false; names.len()],
-            names,
-            places,
-            table,
-            refused: root.is_refused(table),
-        }
+        let names: Vec<&str> = root.named(table).iter().map(|named| named.name.as_str()).collect();
+        let places = names.iter().enumerate().map(|(index, name)| (*name, index)).collect();
+        Names { used: vec![false; names.len()], names, places, table, refused: root.is_refused(table) }
     }
 }
 
@@ -77,11 +63,7 @@ pub(super) fn survey(
     let Some(root) = config::decode(&mut diagnostics) else {
         return (None, diagnostics);
     };
-    let mut lowering = Lowering {
-        source,
-        env,
-        diagnostics,
-    };
+    let mut lowering = Lowering { source, env, diagnostics };
     let mut component_names = Names::of(&root, "components");
     let mut pipeline_names = Names::of(&root, "pipelines");
 
@@ -121,16 +103,9 @@ fn point_by_name(plan: &mut Plan) {
 }
 
 fn workers(root: &Fields) -> NonZeroUsize {
-    let configured = root
-        .table_or_default("gateway")
-        .optional_count("workers")
-        .and_then(NonZeroUsize::new);
+    let configured = root.table_or_default("gateway").optional_count("workers").and_then(NonZeroUsize::new);
     let most = NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN);
-    let available = || {
-        std::thread::available_parallelism()
-            .unwrap_or(NonZeroUsize::MIN)
-            .min(most)
-    };
+    let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most);
     configured.unwrap_or_else(available)
 }
 
@@ -157,13 +132,8 @@ impl Lowering<'_> {
         if limits.uri_size > limits.header_size {
             let header_size = config::format_size(limits.header_size as u64);
             self.diagnostics
-                .error(
-                    fields.span_of("uri-size"),
-                    "`uri-size` is larger than `header-size`",
-                )
-                .label(format!(
-                    "can never be reached: a head is at most {header_size}"
-                ))
+                .error(fields.span_of("uri-size"), "`uri-size` is larger than `header-size`")
+                .label(format!("can never be reached: a head is at most {header_size}"))
                 .help("the target is a part of the head: lower `uri-size` or raise `header-size`");
         }
         limits
@@ -177,10 +147,7 @@ impl Lowering<'_> {
             return;
         }
         let span = root.has(key).then(|| root.span_of(key));
-        let error = self
-            .diagnostics
-            .error(span, format!("there is no {noun}"))
-            .help(example);
+        let error = self.diagnostics.error(span, format!("there is no {noun}")).help(example);
         if span.is_some() {
             error.label("empty");
         }
@@ -208,10 +175,7 @@ impl Lowering<'_> {
             if !used {
                 let noun = names.table.trim_end_matches('s');
                 self.diagnostics
-                    .warning(
-                        named.name_span,
-                        format!("the {noun} `{}` is not used", named.name),
-                    )
+                    .warning(named.name_span, format!("the {noun} `{}` is not used", named.name))
                     .label(label)
                     .help("remove it, or use it");
             }
@@ -236,10 +200,7 @@ impl Lowering<'_> {
         self.diagnostics
             .error(text.span, format!("cannot read the {noun} `{}`", text.text))
             .label(label)
-            .help(format!(
-                "looked for {}; paths start from the configuration file's folder",
-                path.display()
-            ));
+            .help(format!("looked for {}; paths start from the configuration file's folder", path.display()));
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{Lowering, Names};
 use crate::config::{Fields, Named, Text, suggest};
 use crate::plan::{
-    Breaker, BreakerThen, ComponentIndex, EgressRule, Grants, Isolation, Link, Name, OnFailure,
-    Pipeline, PipelineLimits, Stage, StageId, StageLimits,
+    Breaker, BreakerThen, ComponentIndex, EgressRule, Grants, Isolation, Link, Name, OnFailure, Pipeline,
+    PipelineLimits, Stage, StageId, StageLimits,
 };
 
 /// What a stage takes from its pipeline where it says nothing itself.
@@ -20,10 +20,7 @@ impl Lowering<'_> {
             let help = "add `[pipelines.edge]` with `service = { component = \"…\" }`";
             self.require_some(root, "pipelines", "pipeline", help);
         }
-        root.named("pipelines")
-            .iter()
-            .filter_map(|named| self.pipeline(named, components))
-            .collect()
+        root.named("pipelines").iter().filter_map(|named| self.pipeline(named, components)).collect()
     }
 
     fn pipeline(&mut self, named: &Named, components: &mut Names<'_>) -> Option<Pipeline> {
@@ -40,14 +37,7 @@ impl Lowering<'_> {
         let table = fields.table("service")?;
         let service = self.stage(table, &defaults, stages.len(), components)?;
         self.check_service(table, &service);
-        Some(Pipeline {
-            isolation,
-            name: name.clone(),
-            stages,
-            service,
-            limits,
-            span: named.name_span,
-        })
+        Some(Pipeline { isolation, name: name.clone(), stages, service, limits, span: named.name_span })
     }
 
     fn stage(
@@ -59,25 +49,15 @@ impl Lowering<'_> {
     ) -> Option<Stage> {
         let link = self.link(fields).unwrap_or(defaults.link);
         self.check_link(fields, link);
-        let config = fields
-            .node("config")
-            .map(|node| self.settings(node))
-            .unwrap_or_default();
-        let grants = fields
-            .table("grant")
-            .map(|grant| self.grants(grant))
-            .unwrap_or_default();
+        let config = fields.node("config").map(|node| self.settings(node)).unwrap_or_default();
+        let grants = fields.table("grant").map(|grant| self.grants(grant)).unwrap_or_default();
         let limits = StageLimits::lower(&fields.table_or_default("limits"));
         let text = fields.text("component")?;
         let component = self.resolve(text, "component", components)?;
         // A name that is defined and bad was reported at its definition.
         let name = Name::refused(text.text);
         Some(Stage {
-            id: StageId {
-                pipeline: defaults.pipeline.clone(),
-                index,
-                component: name,
-            },
+            id: StageId { pipeline: defaults.pipeline.clone(), index, component: name },
             component: ComponentIndex(component),
             config,
             grants,
@@ -168,17 +148,12 @@ impl Lowering<'_> {
             clocks: fields.boolean("clocks"),
             stdio: fields.boolean("stdio"),
             env: fields.node("env").map(|node| self.variables(node)),
-            egress: fields
-                .texts("egress")
-                .filter_map(|text| self.egress_rule(text))
-                .collect(),
+            egress: fields.texts("egress").filter_map(|text| self.egress_rule(text)).collect(),
             span: Some(fields.span()),
         }
     }
 
     fn egress_rule(&mut self, text: Text<'_>) -> Option<EgressRule> {
-        EgressRule::parse(text.text)
-            .map_err(|fault| self.diagnostics.fault(text.span, fault))
-            .ok()
+        EgressRule::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 }

@@ -24,9 +24,7 @@ impl Lowering<'_> {
     }
 
     fn route(&mut self, fields: &Fields, pipelines: &mut Names<'_>) -> Option<Route> {
-        let host = fields
-            .text("host")
-            .map_or(Some(HostPattern::Any), |text| self.host(text));
+        let host = fields.text("host").map_or(Some(HostPattern::Any), |text| self.host(text));
         let path = fields.text("path").and_then(|text| self.path(text));
         let methods = fields.has("methods").then(|| self.methods(fields));
         let split = self.split(fields, pipelines);
@@ -37,21 +35,10 @@ impl Lowering<'_> {
             .and_then(|text| self.resolve(text, "pipeline", pipelines))
             .map(PipelineIndex);
         // With a default in the place of what was refused, the route would look like another one.
-        if ["host", "path", "methods"]
-            .iter()
-            .any(|key| fields.is_refused(key))
-        {
+        if ["host", "path", "methods"].iter().any(|key| fields.is_refused(key)) {
             return None;
         }
-        Some(Route {
-            host: host?,
-            path: path?,
-            methods,
-            split: split?,
-            pin,
-            mirror,
-            span: fields.span(),
-        })
+        Some(Route { host: host?, path: path?, methods, split: split?, pin, mirror, span: fields.span() })
     }
 
     /// The pipelines of a route: one under `pipeline`, or several under `split`.
@@ -69,9 +56,8 @@ impl Lowering<'_> {
                 let mut split = Vec::new();
                 let mut complete = true;
                 for part in fields.tables("split") {
-                    let index = part
-                        .text("pipeline")
-                        .and_then(|text| self.resolve(text, "pipeline", pipelines));
+                    let index =
+                        part.text("pipeline").and_then(|text| self.resolve(text, "pipeline", pipelines));
                     let weight = u32::try_from(part.count("weight")).unwrap_or(u32::MAX);
                     match index {
                         Some(index) => split.push(Split { pipeline: PipelineIndex(index), weight }),
@@ -92,10 +78,9 @@ impl Lowering<'_> {
                     true => "a route has both `pipeline` and `split`",
                     false => "a route leads nowhere",
                 };
-                self.diagnostics
-                    .error(fields.span(), message)
-                    .label("one of the two is needed")
-                    .help("write `pipeline = \"edge\"`, or `split = [{ pipeline = \"edge\", weight = 99 }, …]`");
+                self.diagnostics.error(fields.span(), message).label("one of the two is needed").help(
+                    "write `pipeline = \"edge\"`, or `split = [{ pipeline = \"edge\", weight = 99 }, …]`",
+                );
                 None
             }
         }
@@ -137,15 +122,11 @@ impl Lowering<'_> {
     }
 
     fn host(&mut self, text: Text<'_>) -> Option<HostPattern> {
-        HostPattern::parse(text.text)
-            .map_err(|fault| self.diagnostics.fault(text.span, fault))
-            .ok()
+        HostPattern::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 
     fn path(&mut self, text: Text<'_>) -> Option<String> {
-        parse_path(text.text)
-            .map_err(|fault| self.diagnostics.fault(text.span, fault))
-            .ok()
+        parse_path(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 
     fn methods(&mut self, fields: &Fields) -> Vec<Method> {
@@ -194,21 +175,15 @@ impl Lowering<'_> {
             };
             let mut reported = false;
             for method in claims {
-                let Some(earlier) = claimed.insert((&route.host, &route.path, method), route)
-                else {
+                let Some(earlier) = claimed.insert((&route.host, &route.path, method), route) else {
                     continue;
                 };
                 if !std::mem::replace(&mut reported, true) {
-                    let claim = method.map_or("the same requests".to_owned(), |method| {
-                        format!("`{method}`")
-                    });
+                    let claim = method.map_or("the same requests".to_owned(), |method| format!("`{method}`"));
                     self.diagnostics
                         .error(
                             route.span,
-                            format!(
-                                "two routes claim {claim} for `{}{}`",
-                                route.host, route.path
-                            ),
+                            format!("two routes claim {claim} for `{}{}`", route.host, route.path),
                         )
                         .label("the second route")
                         .related(earlier.span, "the first route")

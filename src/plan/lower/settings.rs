@@ -23,30 +23,13 @@ enum Reference<'a> {
 /// Whether a table is a reference: exactly one of the keys, or exactly the two, with text.
 fn reference(entries: &[Entry]) -> Option<Reference<'_>> {
     let is_text = |entry: &Entry| matches!(entry.node.value, Value::String(_));
-    if !entries
-        .iter()
-        .all(|entry| matches!(entry.key.as_str(), "env" | "file") && is_text(entry))
-    {
+    if !entries.iter().all(|entry| matches!(entry.key.as_str(), "env" | "file") && is_text(entry)) {
         return None;
     }
     match entries {
-        [
-            Entry {
-                key,
-                node:
-                    Node {
-                        span,
-                        value: Value::String(text),
-                    },
-                ..
-            },
-        ] => {
+        [Entry { key, node: Node { span, value: Value::String(text) }, .. }] => {
             let text = Text { text, span: *span };
-            Some(if key == "env" {
-                Reference::Environment(text)
-            } else {
-                Reference::File(text)
-            })
+            Some(if key == "env" { Reference::Environment(text) } else { Reference::File(text) })
         }
         [_, _] => Some(Reference::Both),
         _ => None,
@@ -65,10 +48,7 @@ impl Lowering<'_> {
         for (key, value) in &pairs {
             if let Some(earlier) = seen.insert(key, value.span()) {
                 self.diagnostics
-                    .error(
-                        value.span(),
-                        format!("the configuration key `{key}` is given twice"),
-                    )
+                    .error(value.span(), format!("the configuration key `{key}` is given twice"))
                     .label("the same key, once nested keys are joined by dots")
                     .related(earlier, "the first value")
                     .help("rename one of them");
@@ -86,7 +66,8 @@ impl Lowering<'_> {
         let mut pairs = Vec::new();
         for entry in entries {
             self.check_variable_name(entry);
-            let value = self.text_or_reference(&entry.node, &format!("the variable `{}`", entry.key), &entry.key);
+            let value =
+                self.text_or_reference(&entry.node, &format!("the variable `{}`", entry.key), &entry.key);
             pairs.extend(value.map(|value| (entry.key.clone(), value)));
         }
         pairs
@@ -110,8 +91,7 @@ impl Lowering<'_> {
     fn check_variable_name(&mut self, entry: &Entry) {
         let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
         let mut bytes = entry.key.bytes();
-        let good =
-            bytes.next().is_some_and(letter) && bytes.all(|b| letter(b) || b.is_ascii_digit());
+        let good = bytes.next().is_some_and(letter) && bytes.all(|b| letter(b) || b.is_ascii_digit());
         if !good || entry.key.len() > MAX_KEY {
             self.diagnostics
                 .error(entry.key_span, format!("invalid name of an environment variable: `{}`", entry.key))
@@ -125,10 +105,7 @@ impl Lowering<'_> {
             self.diagnostics
                 .error(
                     span,
-                    format!(
-                        "`{key}` has {number} values, at most {} are allowed",
-                        Stage::MAX_VALUES
-                    ),
+                    format!("`{key}` has {number} values, at most {} are allowed", Stage::MAX_VALUES),
                 )
                 .label("too many values")
                 .help("move them into one value that the component parses");
@@ -165,11 +142,7 @@ impl Lowering<'_> {
 
     /// The key of an entry below `prefix`.
     fn join(&mut self, prefix: &str, entry: &Entry) -> Option<String> {
-        let key = if prefix.is_empty() {
-            entry.key.clone()
-        } else {
-            format!("{prefix}.{}", entry.key)
-        };
+        let key = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
         let label = if entry.key.is_empty() {
             "empty"
         } else if key.len() > MAX_KEY {
@@ -206,10 +179,7 @@ impl Lowering<'_> {
             Reference::File(path) => self.read_value_file(path, span),
             Reference::Both => {
                 self.diagnostics
-                    .error(
-                        span,
-                        "a value comes from an environment variable or from a file, not from both",
-                    )
+                    .error(span, "a value comes from an environment variable or from a file, not from both")
                     .label("both `env` and `file`")
                     .help("remove one of the two keys");
                 None
@@ -220,32 +190,22 @@ impl Lowering<'_> {
     fn read_variable(&mut self, name: Text<'_>, span: Span) -> Option<ConfigValue> {
         let Some(value) = (self.env)(name.text) else {
             self.diagnostics
-                .error(
-                    name.span,
-                    format!("the environment variable `{}` is not set", name.text),
-                )
+                .error(name.span, format!("the environment variable `{}` is not set", name.text))
                 .label("not set")
                 .help("set it, to UTF-8 text, in the environment in which linkspan runs");
             return None;
         };
         if value.len() > ConfigValue::MAX_SIZE {
-            self.too_long(
-                &format!("the environment variable `{}`", name.text),
-                name.span,
-            );
+            self.too_long(&format!("the environment variable `{}`", name.text), name.span);
             return None;
         }
-        Some(ConfigValue::new(
-            value,
-            ValueOrigin::Environment(name.text.to_owned()),
-            span,
-        ))
+        Some(ConfigValue::new(value, ValueOrigin::Environment(name.text.to_owned()), span))
     }
 
     fn read_value_file(&mut self, text: Text<'_>, span: Span) -> Option<ConfigValue> {
         let path = self.existing_file(text, "file")?;
-        let read = read_bounded(&path)
-            .map_err(|error| self.missing_file(text, "file", &path, describe(&error)));
+        let read =
+            read_bounded(&path).map_err(|error| self.missing_file(text, "file", &path, describe(&error)));
         let mut bytes = read.ok()?;
         if bytes.ends_with(b"\n") {
             bytes.pop();
@@ -254,10 +214,7 @@ impl Lowering<'_> {
             }
         }
         if bytes.len() > ConfigValue::MAX_SIZE {
-            self.too_long(
-                &format!("the content of the file `{}`", text.text),
-                text.span,
-            );
+            self.too_long(&format!("the content of the file `{}`", text.text), text.span);
             return None;
         }
         match String::from_utf8(bytes) {
@@ -277,7 +234,6 @@ impl Lowering<'_> {
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
-    file.take(ConfigValue::MAX_SIZE as u64 + 3)
-        .read_to_end(&mut bytes)?;
+    file.take(ConfigValue::MAX_SIZE as u64 + 3).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

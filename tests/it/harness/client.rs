@@ -125,7 +125,8 @@ impl Client {
     pub async fn ask(&mut self, request: Request<TestBody>) -> Answer {
         let what = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
         let answer = async {
-            let response = self.send(request).await.unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"));
+            let response =
+                self.send(request).await.unwrap_or_else(|error| panic!("no answer to {what}: {error:?}"));
             Answer::read(response).await
         };
         match tokio::time::timeout(SOON, answer).await {

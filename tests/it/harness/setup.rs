@@ -54,7 +54,9 @@ impl Drop for Folder {
 /// What a stage's component needs to be granted, for those of `components/`.
 fn grants(component: &str) -> &'static str {
     match component {
-        "fault-middleware" | "fault-middleware-sync" | "fault-service" | "fault-service-sync" => "clocks = true",
+        "fault-middleware" | "fault-middleware-sync" | "fault-service" | "fault-service-sync" => {
+            "clocks = true"
+        }
         "request-id" => "random = true",
         "print" => "stdio = true",
         "probe" | "probe-middleware" => "env = {}",
@@ -126,7 +128,11 @@ impl Pipeline {
 
     fn write(&self, toml: &mut String) -> std::fmt::Result {
         let Self { name, link, stages, service, limits, routes } = self;
-        writeln!(toml, "\n[pipelines.{name}]\nlink = \"{link}\"\n\n[pipelines.{name}.limits]\n{}", limits.join("\n"))?;
+        writeln!(
+            toml,
+            "\n[pipelines.{name}]\nlink = \"{link}\"\n\n[pipelines.{name}.limits]\n{}",
+            limits.join("\n")
+        )?;
         let stages = stages.iter().map(|stage| (format!("[[pipelines.{name}.stages]]"), stage));
         for (title, (component, keys)) in stages.chain([(format!("[pipelines.{name}.service]"), service)]) {
             writeln!(toml, "\n{title}\ncomponent = \"{component}\"\n{keys}")?;
