@@ -61,6 +61,7 @@ impl Front {
             Some(path) => handover::receive(path).map_err(refused)?,
             None => None,
         };
+        let shared = received.as_ref().map(handover::Received::shared).unwrap_or_default();
         let inherited = activation::inherited().map_err(refused)?;
         let workers = plan.workers.get();
         let (senders, receivers) = (0..workers).map(|_| changes()).unzip();
@@ -72,7 +73,7 @@ impl Front {
             receivers: receivers.into_iter().map(Some).collect(),
             sources: Sources { received, inherited },
             open: HashMap::new(),
-            shared: Shared::default(),
+            shared,
         })
     }
 
@@ -87,7 +88,6 @@ impl Front {
         let mut endpoints: Vec<Vec<Endpoint>> = (0..self.workers).map(|_| Vec::new()).collect();
         for (key, listener) in keyed(&plan.listeners) {
             let listening = self.sources.listen(listener.address, self.workers).map_err(Failed::system)?;
-            self.shared = listening.shared.clone();
             for (worker, more) in endpoints.iter_mut().zip(self.endpoints(key, listener, listening)) {
                 worker.extend(more);
             }
@@ -99,6 +99,9 @@ impl Front {
         let tls = listener.tls.is_some();
         let scheme = if tls { "https" } else { "http" };
         let Listening { address, sockets, shared } = listening;
+        // Whoever started this process holds its sockets for good; all others are
+        // shared with a process that takes over, together.
+        let shared = if shared.get() { shared } else { self.shared.clone() };
         tracing::info!(%address, scheme, workers = self.workers, "listening");
         let name: Arc<str> = address.to_string().into();
         self.open.insert(key, Open { name: Arc::clone(&name), tls });
@@ -134,7 +137,10 @@ impl Front {
         let Some(path) = &plan.gateway.handover else { return Ok(None) };
         let (senders, trigger) = (self.senders.clone(), trigger.clone());
         let sockets = move || all_sockets(&senders);
-        let offer = handover::offer(path, self.shared.clone(), sockets, move || trigger.drain());
+        let offer = handover::offer(path, self.shared.clone(), sockets, move || {
+            trigger.not_ready();
+            trigger.drain();
+        });
         offer.map(Some).map_err(|error| Failed::system(format!("cannot offer the sockets: {error}")))
     }
 

@@ -78,8 +78,10 @@ pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
         Box::new(move |file, workshop| gather(file, workshop, &settings));
     let control = Control::new(live, workshop, inputs, gather, front.into_prepare());
     let admin = operator.serve(Arc::new(control), metrics, access.clone(), stop)?;
+    // What closes now must not be taken over any more.
+    drop(offer);
     let cut = wait_for_workers(threads)?;
-    drop((admin, offer));
+    drop(admin);
     if let Some(access) = access
         && !access.close(Duration::from_secs(5))
     {

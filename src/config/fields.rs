@@ -221,6 +221,7 @@ impl Fields {
         self.fields.iter().find(|field| field.key.name == name)
     }
 
+    #[expect(clippy::panic, reason = "a name in linkspan's own code that its own table does not have")]
     fn key(&self, name: &str) -> &'static Key {
         self.table.key(name).unwrap_or_else(|| panic!("{} has no key `{name}`", self.table.id))
     }
@@ -249,6 +250,7 @@ pub(super) fn default_of(key: &Key) -> Option<Checked> {
     }
 }
 
+#[expect(clippy::panic, reason = "linkspan's own code and its own table disagree")]
 fn unexpected(name: &str, found: Option<Checked>) -> ! {
     panic!("the key table gives `{name}` another type than its reader expects: {found:?}")
 }

@@ -94,7 +94,9 @@ impl Hop {
         let answer = pool.handle(request.head, request.body, deadline, context.clone()).await;
         let failure = match answer {
             Ok(response) => {
-                attempt.map(Attempt::succeed);
+                if let Some(attempt) = attempt {
+                    attempt.succeed();
+                }
                 return Ok(response);
             }
             Err(failure) => failure,
@@ -104,7 +106,9 @@ impl Hop {
         if context.is_some_and(|context| context.was_passed_on()) {
             return Err(failure);
         }
-        attempt.map(Attempt::fail);
+        if let Some(attempt) = attempt {
+            attempt.fail();
+        }
         let Some((head, lent)) = spare else { return Err(failure) };
         let Some(body) = lent.reclaim() else { return Err(failure) };
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");

@@ -1,5 +1,7 @@
 //! The generation that serves: the only file that knows that it can change.
 
+#![expect(clippy::disallowed_types, reason = "this is the one file that swaps")]
+
 use super::generation::Generation;
 use arc_swap::ArcSwap;
 use std::sync::Arc;

@@ -13,7 +13,7 @@
 //! | [`Refusal::GuestTrap`], [`Refusal::GuestError`] | 500 | |
 //! | [`Refusal::NotImplemented`] | 501 | |
 //! | [`Refusal::BadGateway`] | 502 | |
-//! | [`Refusal::NoCapacity`], [`Refusal::ShuttingDown`] | 503 | `Retry-After` |
+//! | [`Refusal::NoCapacity`] | 503 | `Retry-After` |
 //! | [`Refusal::Deadline`] | 504 | |
 
 use std::time::Duration;
@@ -28,15 +28,20 @@ use serde::Serialize;
 pub enum Refusal {
     /// The request breaks HTTP's rules or ours; the text says which, and is shown to the client.
     BadRequest(&'static str),
+    /// No route has the request's host and path.
     NoRoute,
     /// The path has a route, but not for this method.
     MethodNotAllowed {
+        /// The methods that it has a route for.
         allow: Vec<Method>,
     },
+    /// The body is longer than the pipeline takes.
     PayloadTooLarge,
+    /// The target is longer than `limits.uri-size`.
     UriTooLong,
     /// The request is for a scheme or host that this connection does not serve (RFC 9110 §15.5.20).
     Misdirected,
+    /// The head is beyond `limits.header-size` or `header-count`.
     HeadersTooLarge,
     /// A stage trapped, ran out of its budget of time or memory.
     GuestTrap,
@@ -48,9 +53,10 @@ pub enum Refusal {
     BadGateway,
     /// No instance became free within the bound on waiting.
     NoCapacity {
+        /// How long the client is told to wait.
         retry_after: Duration,
     },
-    ShuttingDown,
+    /// No answer within the pipeline's deadline.
     Deadline,
 }
 
@@ -65,6 +71,11 @@ struct Row {
 
 impl Refusal {
     fn row(&self) -> Row {
+        let internal = |kind| {
+            (StatusCode::INTERNAL_SERVER_ERROR, kind, "Internal error", "The request could not be served.")
+        };
+        let unavailable =
+            |kind, detail| (StatusCode::SERVICE_UNAVAILABLE, kind, "Service unavailable", detail);
         let (status, kind, title, detail) = match self {
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request", *reason),
             Self::NoRoute => {
@@ -97,12 +108,8 @@ impl Refusal {
                 "Header fields too large",
                 "The request has too many header fields, or too large ones.",
             ),
-            Self::GuestTrap | Self::GuestError => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                if *self == Self::GuestTrap { "guest-trap" } else { "guest-error" },
-                "Internal error",
-                "The request could not be served.",
-            ),
+            Self::GuestTrap => internal("guest-trap"),
+            Self::GuestError => internal("guest-error"),
             Self::NotImplemented => (
                 StatusCode::NOT_IMPLEMENTED,
                 "not-implemented",
@@ -115,18 +122,9 @@ impl Refusal {
                 "Bad gateway",
                 "The answer to this request was not valid HTTP.",
             ),
-            Self::NoCapacity { .. } => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "no-capacity",
-                "Service unavailable",
-                "The service is at capacity; try again later.",
-            ),
-            Self::ShuttingDown => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "shutting-down",
-                "Service unavailable",
-                "The server is stopping; try again.",
-            ),
+            Self::NoCapacity { .. } => {
+                unavailable("no-capacity", "The service is at capacity; try again later.")
+            }
             Self::Deadline => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "deadline",
@@ -184,9 +182,6 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
         Refusal::NoCapacity { retry_after } => {
             headers.insert(RETRY_AFTER, whole_seconds(*retry_after).into());
         }
-        Refusal::ShuttingDown => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
         Refusal::MethodNotAllowed { allow } => {
             headers.insert(ALLOW, allow_value(allow));
         }
@@ -229,7 +224,6 @@ mod tests {
             (Refusal::NotImplemented, 501, "not-implemented"),
             (Refusal::BadGateway, 502, "bad-gateway"),
             (Refusal::NoCapacity { retry_after: Duration::ZERO }, 503, "no-capacity"),
-            (Refusal::ShuttingDown, 503, "shutting-down"),
             (Refusal::Deadline, 504, "deadline"),
         ];
         for (refusal, status, kind) in all {

@@ -72,7 +72,9 @@ pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
+    /// HTTP/1.1 or HTTP/1.0.
     Http1,
+    /// HTTP/2.
     Http2,
 }
 
@@ -81,8 +83,11 @@ pub enum Protocol {
 pub struct ConnInfo {
     /// The listener's name.
     pub listener: Arc<str>,
+    /// The client's address.
     pub peer: SocketAddr,
+    /// Ours.
     pub local: SocketAddr,
+    /// What it speaks.
     pub protocol: Protocol,
     /// `None`: plain HTTP.
     pub tls: Option<TlsInfo>,
@@ -93,6 +98,7 @@ pub struct ConnInfo {
 pub struct TlsInfo {
     /// The name that the client asked for (SNI), if it did.
     pub server_name: Option<Box<str>>,
+    /// The version of TLS.
     pub version: Option<rustls::ProtocolVersion>,
     /// `h2`, `http/1.1`, or none.
     pub alpn: Option<Box<[u8]>>,

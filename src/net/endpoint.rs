@@ -75,15 +75,18 @@ impl fmt::Debug for TlsSource {
 pub struct Shared(Arc<AtomicBool>);
 
 impl Shared {
+    /// A new state, for one or more sockets.
     #[must_use]
     pub fn new(shared: bool) -> Self {
         Self(Arc::new(AtomicBool::new(shared)))
     }
 
+    /// Says it to all clones.
     pub fn set(&self, shared: bool) {
         self.0.store(shared, SeqCst);
     }
 
+    /// What was last said.
     #[must_use]
     pub fn get(&self) -> bool {
         self.0.load(SeqCst)
@@ -110,6 +113,7 @@ pub enum EndpointChange {
 
 /// Why a worker's listeners stay as they are.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each message says what its variant means")]
 pub enum ChangeError {
     #[error("cannot serve listener {name}: {source}")]
     Socket { name: Arc<str>, source: io::Error },

@@ -109,6 +109,7 @@ impl Capacity {
 /// What a stop had to cut because it did not end in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
+    /// Connections that were still open.
     pub connections: usize,
     /// Requests among them that had no complete answer yet.
     pub requests: usize,

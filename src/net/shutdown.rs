@@ -179,7 +179,7 @@ mod tests {
         drop(trigger);
         run(async {
             let waited =
-                tokio::time::timeout(std::time::Duration::from_millis(20), shutdown.draining()).await;
+                tokio::time::timeout(Duration::from_millis(20), shutdown.draining()).await;
             assert!(waited.is_err());
         });
     }

@@ -20,7 +20,9 @@ const BACKLOG: i32 = 4096;
 /// What there is beside binding: looked at in this order.
 #[derive(Debug, Default)]
 pub struct Sources {
+    /// From the process that is taken over.
     pub received: Option<Received>,
+    /// From whoever started us.
     pub inherited: Inherited,
 }
 
@@ -78,7 +80,9 @@ fn spread(sockets: Vec<TcpListener>, workers: usize) -> io::Result<Vec<Vec<TcpLi
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct BindError {
+    /// The address.
     pub address: SocketAddr,
+    /// Why.
     pub source: io::Error,
 }
 

@@ -23,6 +23,7 @@ const MAX_PEM: u64 = 1024 * 1024;
 
 /// Why a listener cannot have its TLS.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each message says what its variant means")]
 pub enum TlsError {
     #[error("cannot read {}: {source}", file.display())]
     Unreadable { file: PathBuf, source: io::Error },

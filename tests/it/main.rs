@@ -3,6 +3,8 @@
 //! Every test starts the gateways that it needs, on ports that the system chooses, and waits for nothing longer than
 //! `harness::SOON` without a reason. `LINKSPAN_TEST_FULL=1` runs the long forms: more bytes, requests and seconds.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails there says where")]
+
 mod front_end;
 mod harness;
 

@@ -24,15 +24,15 @@ const EDGES: [(&str, &[&str]); 12] = [
             "telemetry",
         ],
     ),
-    ("admin", &["telemetry"]),
+    ("admin", &["config", "plan", "telemetry"]),
     ("net", &[]),
     ("http", &["engine", "gateway", "host", "net", "plan", "telemetry"]),
     ("gateway", &["chain", "component", "config", "engine", "host", "plan"]),
-    ("engine", &["chain", "component", "host", "plan"]),
+    ("engine", &["chain", "component", "host", "plan", "telemetry"]),
     ("chain", &["component", "config", "host", "plan"]),
     ("host", &["component", "plan"]),
     ("component", &[]),
-    ("telemetry", &["config", "plan"]),
+    ("telemetry", &["plan"]),
     ("plan", &["config"]),
     ("config", &[]),
 ];
@@ -309,13 +309,27 @@ fn the_configuration_knows_nothing_of_wasmtime() {
     none(&absent(&in_rooms(&["config", "plan"]), &["wasmtime"]), "`config` and `plan` never name wasmtime");
 }
 
-/// What serves has read everything before the first address was bound.
+/// What serves has read everything before the first address was bound. In `net`, two files have files in them by their
+/// nature: certificates are read in one, and the other one's socket between processes has a path.
 #[test]
 fn what_serves_opens_no_files() {
     let mut sources = in_rooms(&["engine", "host", "http", "net"]);
-    sources.retain(|source| source.path != "src/net/tls.rs");
+    sources.retain(|source| !["src/net/tls.rs", "src/net/handover.rs"].contains(&source.path.as_str()));
+    sources.retain(|source| !source.path.ends_with("/tests.rs"));
+    for source in &mut sources {
+        blank_tests(&mut source.code);
+    }
     let words = ["std::fs", "tokio::fs", "fs::", "File::", "OpenOptions", "env::var"];
     none(&absent(&sources, &words), "a request makes nobody read a file or the environment");
+}
+
+/// Takes modules of tests out of `code`, line for line.
+fn blank_tests(code: &mut String) {
+    while let Some(at) = code.find("#[cfg(test)]") {
+        let length = body_end(&code[at..]).unwrap_or("#[cfg(test)]".len());
+        let blank = "\n".repeat(code[at..at + length].matches('\n').count());
+        code.replace_range(at..at + length, &blank);
+    }
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! Thousands of failing requests leave the gateway as it was: memory, files, and a pipeline that answers.
+
+use crate::harness::{
+    Answer, Client, Gateway, Load, Pipeline, Protocol, Setup, drive, eventually, get, run, scaled,
+};
+use std::time::Instant;
+
+/// Bounds so tight that each fault is over soon.
+const LIMITS: &str = "deadline = \"20ms\"\ncpu = \"10ms\"\nlinger = \"20ms\"";
+
+/// How a fault shows.
+#[derive(Clone, Copy)]
+enum Expected {
+    /// The gateway's own answer.
+    Problem(u16, &'static str),
+    /// A body that is cut short.
+    Cut,
+    /// A whole answer; what is wrong comes after it, and may end another answer in the same instance.
+    WholeOrCaught,
+}
+
+fn check(fault: &str, expected: Expected, answer: &Answer) {
+    match expected {
+        Expected::Problem(status, kind) => drop(answer.problem(status, kind)),
+        Expected::Cut => assert!(answer.status == 200 && answer.cut.is_some(), "{fault}: {answer:?}"),
+        Expected::WholeOrCaught if answer.status == 200 => {}
+        Expected::WholeOrCaught => drop(answer.problem(500, "guest-trap")),
+    }
+}
+
+/// Sends `count` requests with a fault, half of them over each protocol.
+fn send(gateway: &Gateway, field: &'static str, fault: &'static str, expected: Expected, count: u64) {
+    run(async {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let make = move |_| get("/", &[(field, fault)]);
+            let look = move |_, answer: Answer| check(fault, expected, &answer);
+            drive(gateway, protocol, Load::requests(32, count / 2), make, look).await;
+        }
+    });
+}
+
+fn mass(name: &str, pipeline: Pipeline, field: &'static str, faults: &[(&'static str, Expected)]) {
+    let pipeline = pipeline.limit(LIMITS);
+    let gateway = Gateway::start(&Setup::of([pipeline]).workers(2).log("error"));
+    let files = gateway.open_files();
+    let (few, many) = (scaled(400, 4_000), scaled(2_000, 100_000));
+    for (fault, expected) in faults {
+        // What grows once, to as many instances as are needed at once, is there after the first ones.
+        send(&gateway, field, fault, *expected, few);
+        gateway.closes_down_to(files);
+        let (before, start) = (gateway.resident(), Instant::now());
+        send(&gateway, field, fault, *expected, many);
+        let seconds = start.elapsed().as_secs_f64();
+        gateway.closes_down_to(files);
+        eventually("memory is back", || gateway.resident() < before + (16 << 20));
+        let (before, after) = (before >> 10, gateway.resident() >> 10);
+        println!("{name}: {many} × {fault} in {seconds:.1} s: resident {before} → {after} KiB, {files} files");
+        eventually("the pipeline answers", || {
+            run(async { Client::connect(&gateway, Protocol::Http1).await.get("/", &[]).await.status == 200 })
+        });
+    }
+    gateway.stop();
+}
+
+const TRAP: Expected = Expected::Problem(500, "guest-trap");
+const ERROR: Expected = Expected::Problem(500, "guest-error");
+const DEADLINE: Expected = Expected::Problem(504, "deadline");
+const COMMON: [(&str, Expected); 5] =
+    [("trap", TRAP), ("loop", TRAP), ("allocate", TRAP), ("error", ERROR), ("hang", DEADLINE)];
+const MEMORY: &str = "limits = { memory = \"4MiB\" }";
+
+/// One request at a time in an instance, so that no fault has another's answer.
+fn alone(pipeline: Pipeline) -> Pipeline {
+    pipeline.limit("concurrency = 1").limit("instances = 200").limit("queue-timeout = \"10s\"")
+}
+
+#[test]
+fn sync_services() {
+    let pipeline = alone(Pipeline::new("main", "fault-service-sync").service_with(MEMORY));
+    mass("sync service", pipeline, "x-fault", &COMMON);
+}
+
+#[test]
+fn async_services() {
+    let pipeline = alone(Pipeline::new("main", "fault-service").service_with(MEMORY));
+    mass("async service", pipeline, "x-fault", &COMMON);
+}
+
+#[test]
+fn sync_middleware() {
+    let pipeline = alone(Pipeline::new("main", "hello").stage_with("fault-middleware-sync", MEMORY));
+    let faults = [("trap", TRAP), ("allocate", TRAP), ("trap-after", TRAP), ("hang", DEADLINE)];
+    mass("sync middleware", pipeline, "x-middleware-fault", &faults);
+}
+
+#[test]
+fn async_middleware() {
+    let pipeline = alone(Pipeline::new("main", "hello").stage_with("fault-middleware", MEMORY));
+    let faults = [("trap", TRAP), ("allocate", TRAP), ("trap-after", TRAP), ("hang", DEADLINE)];
+    mass("async middleware", pipeline, "x-middleware-fault", &faults);
+}
+
+#[test]
+fn bodies_and_leftovers() {
+    let pipeline = alone(Pipeline::new("main", "fault-service").service_with(MEMORY).stage("pass-through-async"));
+    let faults = [
+        ("half-body", Expected::Cut),
+        ("half-body-chunked", Expected::Cut),
+        ("body-error", Expected::Cut),
+        ("leftover", Expected::WholeOrCaught),
+        ("trap-after", Expected::WholeOrCaught),
+        ("spin-after", Expected::WholeOrCaught),
+    ];
+    mass("bodies", pipeline, "x-fault", &faults);
+}
+
+#[test]
+fn shared_instances() {
+    // Many requests in one instance: a trap ends them all, and none of them looks complete.
+    let pipeline = Pipeline::new("main", "fault-service").service_with(MEMORY).limit("instances = 4");
+    let faults = [("half-body", Expected::Cut), ("leftover", Expected::WholeOrCaught)];
+    mass("shared", pipeline, "x-fault", &faults);
+}
