@@ -74,8 +74,6 @@ impl Refusal {
         let internal = |kind| {
             (StatusCode::INTERNAL_SERVER_ERROR, kind, "Internal error", "The request could not be served.")
         };
-        let unavailable =
-            |kind, detail| (StatusCode::SERVICE_UNAVAILABLE, kind, "Service unavailable", detail);
         let (status, kind, title, detail) = match self {
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request", *reason),
             Self::NoRoute => {
@@ -122,9 +120,12 @@ impl Refusal {
                 "Bad gateway",
                 "The answer to this request was not valid HTTP.",
             ),
-            Self::NoCapacity { .. } => {
-                unavailable("no-capacity", "The service is at capacity; try again later.")
-            }
+            Self::NoCapacity { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no-capacity",
+                "Service unavailable",
+                "The service is at capacity; try again later.",
+            ),
             Self::Deadline => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "deadline",

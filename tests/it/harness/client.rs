@@ -109,16 +109,16 @@ impl Client {
                 sender.send_request(request).await
             }
             Sender::Http2(sender) => {
-                let mut uri = std::mem::take(request.uri_mut()).into_parts();
-                uri.scheme = Some(http::uri::Scheme::HTTPS);
-                let host = request.headers_mut().remove(HOST);
-                let host = host.as_ref().map_or("localhost", |host| host.to_str().unwrap());
-                uri.authority = Some(host.parse().unwrap());
-                *request.uri_mut() = Uri::from_parts(uri).unwrap();
                 sender.ready().await?;
-                sender.send_request(request).await
+                sender.send_request(absolute(request)).await
             }
         }
+    }
+
+    /// Starts a request over HTTP/2, while others are under way.
+    pub fn start(&mut self, request: Request<TestBody>) -> impl Future<Output = hyper::Result<Response<Incoming>>> {
+        let Sender::Http2(sender) = &mut self.sender else { panic!("HTTP/1.1 has one request at a time") };
+        sender.send_request(absolute(request))
     }
 
     /// Sends a request and reads all of its answer, in time.
@@ -145,6 +145,17 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.connection.abort();
     }
+}
+
+/// HTTP/2's form of a request: the host is a part of the target.
+fn absolute(mut request: Request<TestBody>) -> Request<TestBody> {
+    let mut uri = std::mem::take(request.uri_mut()).into_parts();
+    uri.scheme = Some(http::uri::Scheme::HTTPS);
+    let host = request.headers_mut().remove(HOST);
+    let host = host.as_ref().map_or("localhost", |host| host.to_str().unwrap());
+    uri.authority = Some(host.parse().unwrap());
+    *request.uri_mut() = Uri::from_parts(uri).unwrap();
+    request
 }
 
 async fn encrypt(
