@@ -95,7 +95,8 @@ impl Load {
             connections.push(tokio::task::spawn_local(Rc::clone(&run).connection(http2, due)));
         }
         let (stop, start) = (Rc::new(Cell::new(false)), Instant::now());
-        let clock = tokio::task::spawn_local(clock(start, rate, queues, Rc::clone(&stop), Rc::clone(&counts)));
+        let clock =
+            tokio::task::spawn_local(clock(start, rate, queues, Rc::clone(&stop), Rc::clone(&counts)));
         Self { stop, clock, connections, counts, start }
     }
 
@@ -266,9 +267,8 @@ fn fill(number: u64) -> u8 {
 fn request(origin: &str, number: u64) -> Result<Request<Payload>> {
     let echo = is_echo(number);
     let path = if echo { "/echo" } else { "/" };
-    let mut request = Request::builder()
-        .method(if echo { "POST" } else { "GET" })
-        .uri(format!("{origin}{path}"));
+    let mut request =
+        Request::builder().method(if echo { "POST" } else { "GET" }).uri(format!("{origin}{path}"));
     if origin.is_empty() {
         request = request.header("host", "localhost");
     }

@@ -26,7 +26,8 @@ pub async fn run(options: &Options) -> Result<bool> {
 
     // First answers, and every shape once, are not measured.
     let load = Load::start(network()?, options.rate, Rc::clone(&span));
-    let mut swapper = Swapper { gateway: &gateway, folder: &folder, span: &span, next: 1, swaps: Swaps::default() };
+    let mut swapper =
+        Swapper { gateway: &gateway, folder: &folder, span: &span, next: 1, swaps: Swaps::default() };
     for _ in 0..WARM.min(options.swaps) {
         swapper.swap().await?;
     }

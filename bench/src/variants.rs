@@ -76,7 +76,9 @@ impl Folder {
             toml.push_str("\n[[listeners]]\naddress = \"127.0.0.1:0\"\n");
         }
         writeln!(toml, "\n[components]\nhello.path = \"{file}.wasm\"")?;
-        for name in ["probe-middleware", "pass-through-sync", "pass-through-async", "security-headers", "echo"] {
+        for name in
+            ["probe-middleware", "pass-through-sync", "pass-through-async", "security-headers", "echo"]
+        {
             writeln!(toml, "{name}.path = {:?}", self.components.join(format!("{name}.wasm")))?;
         }
         let stamp = |name: &str, value: u64, more: &str| {
@@ -100,9 +102,14 @@ impl Folder {
             stamp("inner", number, link),
             stamp("outer", shared(number), ""),
         )?;
-        toml.push_str("\n[[routes]]\npath = \"/echo\"\npipeline = \"echo\"\n\n[[routes]]\npipeline = \"main\"\n");
+        toml.push_str(
+            "\n[[routes]]\npath = \"/echo\"\npipeline = \"echo\"\n\n[[routes]]\npipeline = \"main\"\n",
+        );
         if shape == 3 {
-            writeln!(toml, "\n[[routes]]\npath = \"/only/{number}\"\nhost = \"*.example.com\"\npipeline = \"echo\"")?;
+            writeln!(
+                toml,
+                "\n[[routes]]\npath = \"/only/{number}\"\nhost = \"*.example.com\"\npipeline = \"echo\""
+            )?;
         }
         Ok(toml)
     }

@@ -6,13 +6,13 @@ use crate::config::Diagnostics;
 use crate::gateway::Live;
 use crate::gateway::control::Prepare;
 use crate::net::{
-    Endpoint, EndpointChange, Listening, NetLimits, Shared, Sources, TlsSource, Trigger, activation, changes,
-    handover,
+    Duplicate, Endpoint, EndpointChange, Listening, NetLimits, Sources, TlsSource, Trigger, activation,
+    changes, handover,
 };
 use crate::plan::{GatewayLimits, Listener, Plan};
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -49,8 +49,6 @@ pub(super) struct Front {
     receivers: Vec<Option<mpsc::Receiver<EndpointChange>>>,
     sources: Sources,
     open: HashMap<Key, Open>,
-    /// The same for all endpoints: a takeover takes all of them.
-    shared: Shared,
 }
 
 impl Front {
@@ -61,7 +59,6 @@ impl Front {
             Some(path) => handover::receive(path).map_err(refused)?,
             None => None,
         };
-        let shared = received.as_ref().map(handover::Received::shared).unwrap_or_default();
         let inherited = activation::inherited().map_err(refused)?;
         let workers = plan.workers.get();
         let (senders, receivers) = (0..workers).map(|_| changes()).unzip();
@@ -73,7 +70,6 @@ impl Front {
             receivers: receivers.into_iter().map(Some).collect(),
             sources: Sources { received, inherited },
             open: HashMap::new(),
-            shared,
         })
     }
 
@@ -92,6 +88,9 @@ impl Front {
                 worker.extend(more);
             }
         }
+        for (name, address) in self.sources.inherited.left() {
+            tracing::warn!(name, %address, "an inherited listening socket is not used");
+        }
         Ok(endpoints)
     }
 
@@ -99,9 +98,6 @@ impl Front {
         let tls = listener.tls.is_some();
         let scheme = if tls { "https" } else { "http" };
         let Listening { address, sockets, shared } = listening;
-        // Whoever started this process holds its sockets for good; all others are
-        // shared with a process that takes over, together.
-        let shared = if shared.get() { shared } else { self.shared.clone() };
         tracing::info!(%address, scheme, workers = self.workers, "listening");
         let name: Arc<str> = address.to_string().into();
         self.open.insert(key, Open { name: Arc::clone(&name), tls });
@@ -131,13 +127,20 @@ impl Front {
         trigger: &Trigger,
     ) -> Result<Option<handover::Offer>, Failed> {
         if let Some(received) = self.sources.received.take() {
-            received.serving().map_err(|error| Failed::system(format!("the takeover failed: {error}")))?;
-            tracing::info!("took over from an earlier process");
+            let unused: Vec<_> = received.left().collect();
+            if !unused.is_empty() {
+                tracing::warn!(?unused, "listening sockets of the earlier process are not used any more");
+            }
+            match received.serving() {
+                Ok(()) => tracing::info!("took over from an earlier process"),
+                // This one serves already, and that one will notice in time.
+                Err(error) => tracing::warn!(%error, "the earlier process did not confirm the takeover"),
+            }
         }
         let Some(path) = &plan.gateway.handover else { return Ok(None) };
         let (senders, trigger) = (self.senders.clone(), trigger.clone());
         let sockets = move || all_sockets(&senders);
-        let offer = handover::offer(path, self.shared.clone(), sockets, move || {
+        let offer = handover::offer(path, sockets, move || {
             trigger.not_ready();
             trigger.drain();
         });
@@ -221,7 +224,7 @@ fn change(senders: &[mpsc::Sender<EndpointChange>], added: Vec<Vec<Vec<Endpoint>
 }
 
 /// Duplicates of the sockets of all workers.
-fn all_sockets(senders: &[mpsc::Sender<EndpointChange>]) -> io::Result<Vec<TcpListener>> {
+fn all_sockets(senders: &[mpsc::Sender<EndpointChange>]) -> io::Result<Vec<Duplicate>> {
     let gone = || io::Error::other("a worker is gone");
     let mut sockets = Vec::new();
     for sender in senders {

@@ -31,7 +31,7 @@ pub struct Inherited(Vec<Socket>);
 struct Socket {
     name: String,
     address: SocketAddr,
-    socket: TcpListener,
+    listener: TcpListener,
 }
 
 /// Takes the sockets that were passed to this process; later calls find none. To be called before sockets are opened.
@@ -52,8 +52,8 @@ pub fn inherited() -> io::Result<Inherited> {
             let text = format!("descriptor {number} ({name}) of LISTEN_FDS is {error}");
             io::Error::new(error.kind(), text)
         };
-        let (address, socket) = take(number).and_then(listening).map_err(bad)?;
-        sockets.push(Socket { name, address, socket });
+        let (address, listener) = take(number).and_then(listening).map_err(bad)?;
+        sockets.push(Socket { name, address, listener });
     }
     Ok(Inherited(sockets))
 }
@@ -61,16 +61,16 @@ pub fn inherited() -> io::Result<Inherited> {
 impl Inherited {
     #[cfg(test)]
     pub(super) fn from_sockets(sockets: Vec<TcpListener>) -> io::Result<Self> {
-        let named = |socket: TcpListener| {
+        let named = |listener: TcpListener| {
             let name = "test".to_owned();
-            socket.local_addr().map(|address| Socket { name, address, socket })
+            listener.local_addr().map(|address| Socket { name, address, listener })
         };
         sockets.into_iter().map(named).collect::<io::Result<_>>().map(Self)
     }
 
     /// The sockets that listen on exactly this address: none, or one, or what systemd's `ReusePort=` made.
     pub fn take(&mut self, address: SocketAddr) -> Vec<TcpListener> {
-        self.0.extract_if(.., |one| one.address == address).map(|one| one.socket).collect()
+        self.0.extract_if(.., |one| one.address == address).map(|one| one.listener).collect()
     }
 
     /// Name and address of what nobody has taken, to warn of: clients connect to it and nobody answers.
@@ -151,8 +151,8 @@ mod tests {
         let names = |names: &[&str]| Ok(Some(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()));
         let count = [("LISTEN_PID", "7"), ("LISTEN_FDS", "2")];
         assert_eq!(check(&count), names(&["unknown", "unknown"]));
-        let named = [count[0], count[1], ("LISTEN_FDNAMES", "web:admin:more")];
-        assert_eq!(check(&named), names(&["web", "admin"]));
+        let with_names = [count[0], count[1], ("LISTEN_FDNAMES", "web:admin:more")];
+        assert_eq!(check(&with_names), names(&["web", "admin"]));
     }
 
     #[test]

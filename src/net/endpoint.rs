@@ -33,6 +33,7 @@ pub struct Endpoint {
     /// The listener's name, as [`ConnInfo`] and the log give it. Several endpoints of a worker may have the same.
     pub name: Arc<str>,
     /// One of the sockets that [`super::Sources`] or [`super::bind`] gave.
+    /// The socket, once more.
     pub socket: TcpListener,
     /// TLS; plain HTTP/1.1 without.
     pub tls: Option<TlsSource>,
@@ -72,25 +73,42 @@ impl fmt::Debug for TlsSource {
 /// Whether another process (or another of our workers) holds the same listening socket, and so accepts what is left in its
 /// queue when we close it. Nothing may then be done to the socket itself, only to our hold on it. All clones tell the same.
 #[derive(Clone, Debug, Default)]
-pub struct Shared(Arc<AtomicBool>);
+pub struct Shared {
+    always: bool,
+    now: Arc<AtomicBool>,
+}
 
 impl Shared {
-    /// A new state, for one or more sockets.
+    /// For sockets that outlive this process: whoever started it holds them.
     #[must_use]
-    pub fn new(shared: bool) -> Self {
-        Self(Arc::new(AtomicBool::new(shared)))
+    pub fn always() -> Self {
+        Self { always: true, now: Arc::default() }
     }
 
-    /// Says it to all clones.
+    /// Says that another process has come to hold it, or does no more.
     pub fn set(&self, shared: bool) {
-        self.0.store(shared, SeqCst);
+        self.now.store(shared, SeqCst);
     }
 
-    /// What was last said.
     #[must_use]
+    /// What was last said.
     pub fn get(&self) -> bool {
-        self.0.load(SeqCst)
+        self.always || self.now.load(SeqCst)
     }
+
+    pub(super) fn is_always(&self) -> bool {
+        self.always
+    }
+}
+
+/// A duplicate of a socket that is being served, for another process. Whoever has it sets `shared` back if no other process
+/// gets it; it has been set when this was made.
+#[derive(Debug)]
+pub struct Duplicate {
+    /// The socket, once more.
+    pub socket: TcpListener,
+    /// Its endpoint's.
+    pub shared: Shared,
 }
 
 /// How a change is answered.
@@ -107,8 +125,8 @@ pub enum EndpointChange {
     /// Adds all of these, then removes what had one of their names before: the address is accepted from at every moment.
     /// Answered as soon as the new ones accept.
     Replace(Vec<Endpoint>, Done),
-    /// Duplicates of all sockets that are accepted from, for another process to take over.
-    Sockets(oneshot::Sender<io::Result<Vec<TcpListener>>>),
+    /// Duplicates of all sockets that are accepted from, for another process to take over: for [`super::handover::offer`].
+    Sockets(oneshot::Sender<io::Result<Vec<Duplicate>>>),
 }
 
 /// Why a worker's listeners stay as they are.
@@ -184,6 +202,7 @@ struct Open {
     socket: Weak<tokio::net::TcpListener>,
     /// Stops this listener only.
     trigger: Trigger,
+    shared: Shared,
     /// Ends when the socket is closed. `None` once it has been asked to stop.
     closed: Option<oneshot::Receiver<()>>,
     /// Gone once the loop has ended.
@@ -230,6 +249,7 @@ where
             name: Arc::clone(&origin.name),
             socket: Rc::downgrade(&socket),
             trigger,
+            shared: origin.shared.clone(),
             closed: Some(closed),
             alive: Rc::downgrade(&alive),
         });
@@ -277,7 +297,9 @@ where
             return Err(ChangeError::Stopping);
         }
         let ready = register(endpoints).map_err(|(name, source)| ChangeError::Socket { name, source })?;
-        ready.into_iter().for_each(|one| self.start(one));
+        for one in ready {
+            self.start(one);
+        }
         Ok(())
     }
 
@@ -308,11 +330,16 @@ where
         self.drain_first(self.open.len(), |_| true);
     }
 
-    fn duplicates(&self) -> io::Result<Vec<TcpListener>> {
+    fn duplicates(&self) -> io::Result<Vec<Duplicate>> {
         let accepting = self.open.iter().filter(|one| one.closed.is_some());
         accepting
-            .filter_map(|one| one.socket.upgrade())
-            .map(|socket| socket.as_fd().try_clone_to_owned().map(TcpListener::from))
+            .filter_map(|one| one.socket.upgrade().map(|socket| (socket, one.shared.clone())))
+            .map(|(socket, shared)| {
+                // On the thread that would close it: there is no moment at which it closes as if it were ours alone.
+                shared.set(true);
+                let socket = socket.as_fd().try_clone_to_owned()?.into();
+                Ok(Duplicate { socket, shared })
+            })
             .collect()
     }
 

@@ -17,7 +17,8 @@
 //! and both sides ask the kernel who the other is.
 //!
 //! The protocol: the old side sends [`MAGIC`], one byte of version, two bytes (big-endian) for the number of sockets; then for
-//! each [`CHUNK`] of them one byte with their number, and with it their descriptors. The new side sends one byte when it
+//! each [`CHUNK`] of them one byte with their number, and with it their descriptors, and a byte for each that is 1 if
+//! whoever started the old process holds that socket too ([`Shared::always`]). The new side sends one byte when it
 //! serves; the old side answers with one byte.
 
 use std::fs;
@@ -38,8 +39,8 @@ use rustix::net::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::Shared;
 use super::sockets::listening;
+use super::{Duplicate, Shared};
 
 /// Sockets of one takeover.
 pub const MAX_SOCKETS: usize = 1024;
@@ -70,8 +71,17 @@ const BACKLOG: i32 = 4;
 #[derive(Debug)]
 pub struct Received {
     old: UnixStream,
-    sockets: Vec<(SocketAddr, TcpListener)>,
+    sockets: Vec<OldSocket>,
+    /// Of all sockets that nobody else holds: true until the old process has let go.
     shared: Shared,
+}
+
+#[derive(Debug)]
+struct OldSocket {
+    address: SocketAddr,
+    listener: TcpListener,
+    /// Whoever started the old process holds it too.
+    always_shared: bool,
 }
 
 /// Asks the process that offers at `path` for its sockets; `None` if there is none.
@@ -105,11 +115,18 @@ pub fn receive(path: &Path) -> io::Result<Option<Received>> {
     }
     let mut sockets = Vec::with_capacity(count);
     while sockets.len() < count {
-        for descriptor in receive_chunk(&old)? {
-            sockets.push(listening(descriptor)?);
+        let descriptors = receive_chunk(&old)?;
+        let mut always_shared = [0; CHUNK];
+        let always_shared = &mut always_shared[..descriptors.len()];
+        old.read_exact(always_shared)?;
+        for (descriptor, flag) in descriptors.into_iter().zip(always_shared) {
+            let (address, listener) = listening(descriptor)?;
+            sockets.push(OldSocket { address, listener, always_shared: *flag != 0 });
         }
     }
-    Ok(Some(Received { old, sockets, shared: Shared::new(true) }))
+    let shared = Shared::default();
+    shared.set(true);
+    Ok(Some(Received { old, sockets, shared }))
 }
 
 fn receive_chunk(old: &UnixStream) -> io::Result<Vec<OwnedFd>> {
@@ -125,7 +142,7 @@ fn receive_chunk(old: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     }
     // The kernel leaves descriptors out when this process may not open as many.
     let complete = !got.flags.contains(ReturnFlags::CTRUNC) && descriptors.len() == usize::from(number[0]);
-    if got.bytes == 1 && complete && !descriptors.is_empty() {
+    if got.bytes == 1 && complete && (1..=CHUNK).contains(&descriptors.len()) {
         Ok(descriptors)
     } else {
         Err(invalid("the old process's sockets did not all come through"))
@@ -133,20 +150,17 @@ fn receive_chunk(old: &UnixStream) -> io::Result<Vec<OwnedFd>> {
 }
 
 impl Received {
-    /// The sockets that listen on exactly this address.
-    pub fn take(&mut self, address: SocketAddr) -> Vec<TcpListener> {
-        self.sockets.extract_if(.., |one| one.0 == address).map(|one| one.1).collect()
+    /// The sockets that listen on exactly this address, and what their endpoints are to say of them.
+    pub fn take(&mut self, address: SocketAddr) -> (Vec<TcpListener>, Shared) {
+        let taken: Vec<_> = self.sockets.extract_if(.., |one| one.address == address).collect();
+        let always = taken.iter().any(|one| one.always_shared);
+        let shared = if always { Shared::always() } else { self.shared.clone() };
+        (taken.into_iter().map(|one| one.listener).collect(), shared)
     }
 
     /// The addresses that nobody has taken, so which are not to be served any more.
     pub fn left(&self) -> impl Iterator<Item = SocketAddr> {
-        self.sockets.iter().map(|one| one.0)
-    }
-
-    /// For the endpoints that these sockets become: true until the old process has let go.
-    #[must_use]
-    pub fn shared(&self) -> Shared {
-        self.shared.clone()
+        self.sockets.iter().map(|one| one.address)
     }
 
     /// Says that all sockets that were taken are accepted from. Afterwards the old process drains, and its path is free.
@@ -175,9 +189,9 @@ pub struct Offer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Offers at `path` what `sockets` gives at the moment of a takeover (the duplicates that all workers answer
-/// [`super::EndpointChange::Sockets`] with). `shared` is that of these sockets' endpoints: true while a new process has them
-/// too. `on_taken` is called once the new process serves, on a thread of its own, and is to begin the stop.
+/// Offers at `path` what `sockets` gives at the moment of a takeover: what all workers answer
+/// [`super::EndpointChange::Sockets`] with. It may block. `on_taken` is called once the new process serves, and is to begin
+/// the stop. Both run on a thread of the offer's.
 ///
 /// What is at `path` already is replaced: an earlier process has either let go of it, or is gone.
 ///
@@ -185,14 +199,13 @@ pub struct Offer {
 /// When the path cannot be listened on, or there can be no thread.
 pub fn offer(
     path: &Path,
-    shared: Shared,
-    sockets: impl Fn() -> io::Result<Vec<TcpListener>> + Send + 'static,
+    sockets: impl Fn() -> io::Result<Vec<Duplicate>> + Send + 'static,
     on_taken: impl FnOnce() + Send + 'static,
 ) -> io::Result<Offer> {
     let place = Place::bind(path)?;
     let (stop, stopped) = UnixStream::pair()?;
     let serve = move || {
-        let offering = Offering { place, stopped, shared, sockets };
+        let offering = Offering { place, stopped, sockets };
         match offering.until_taken() {
             Ok(Some(mut new)) => {
                 drop(offering);
@@ -224,11 +237,10 @@ impl Drop for Offer {
 struct Offering<S> {
     place: Place,
     stopped: UnixStream,
-    shared: Shared,
     sockets: S,
 }
 
-impl<S: Fn() -> io::Result<Vec<TcpListener>>> Offering<S> {
+impl<S: Fn() -> io::Result<Vec<Duplicate>>> Offering<S> {
     /// The connection to the process that has taken over; `None` if there is to be none any more.
     fn until_taken(&self) -> io::Result<Option<UnixStream>> {
         while self.wait_for(&self.place.socket, None)? == Event::Input {
@@ -245,14 +257,9 @@ impl<S: Fn() -> io::Result<Vec<TcpListener>>> Offering<S> {
                 Ok(Event::Input) => return Ok(Some(new)),
                 Ok(Event::Stopped) => return Ok(None),
                 Ok(Event::Timeout) => {
-                    // It may still have them: `shared` stays.
                     tracing::warn!(limit = ?SERVING_TIMEOUT, "a new process took too long to serve: going on");
                 }
-                Err(error) => {
-                    // Its end has closed what it had.
-                    self.shared.set(false);
-                    tracing::warn!(%error, "a new process did not take over: going on");
-                }
+                Err(error) => tracing::warn!(%error, "a new process did not take over: going on"),
             }
         }
         Ok(None)
@@ -263,8 +270,23 @@ impl<S: Fn() -> io::Result<Vec<TcpListener>>> Offering<S> {
         new.set_write_timeout(Some(STEP_TIMEOUT))?;
         new.set_read_timeout(Some(STEP_TIMEOUT))?;
         check_peer(new)?;
-        self.shared.set(true);
-        let sockets = (self.sockets)()?;
+        let sockets = (self.sockets)().unwrap_or_else(|error| {
+            // A stop has begun, most likely. The new process then binds the addresses beside this one.
+            tracing::warn!(%error, "no socket can be handed over");
+            Vec::new()
+        });
+        let shared: Vec<_> = sockets.iter().map(|one| one.shared.clone()).collect();
+        let outcome = self.hand_over(sockets, new);
+        if outcome.is_err() {
+            // The other process is gone, or has heard nothing that it can use. One that is only late may have them still.
+            for one in &shared {
+                one.set(false);
+            }
+        }
+        outcome
+    }
+
+    fn hand_over(&self, sockets: Vec<Duplicate>, new: &UnixStream) -> io::Result<Event> {
         tracing::info!(sockets = sockets.len(), "a new process takes over");
         send(new, &sockets)?;
         // Ours are duplicates: kept any longer, they would keep sockets open that are to close.
@@ -305,7 +327,7 @@ enum Event {
     Timeout,
 }
 
-fn send(mut new: &UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
+fn send(mut new: &UnixStream, sockets: &[Duplicate]) -> io::Result<()> {
     let count = u16::try_from(sockets.len()).ok().filter(|count| usize::from(*count) <= MAX_SOCKETS);
     let Some(count) = count else { return Err(invalid("there are more sockets than can be taken over")) };
     let [high, low] = count.to_be_bytes();
@@ -313,7 +335,7 @@ fn send(mut new: &UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
     header.extend([VERSION, high, low]);
     new.write_all(&header)?;
     for chunk in sockets.chunks(CHUNK) {
-        let descriptors: Vec<_> = chunk.iter().map(AsFd::as_fd).collect();
+        let descriptors: Vec<_> = chunk.iter().map(|one| one.socket.as_fd()).collect();
         let number = [u8::try_from(chunk.len()).unwrap_or(u8::MAX)];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(CHUNK))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -322,6 +344,8 @@ fn send(mut new: &UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
         }
         // `NOSIGNAL`: the other side's end is an error here, not the end of this process.
         sendmsg(new, &[IoSlice::new(&number)], &mut control, SendFlags::NOSIGNAL)?;
+        let always_shared: Vec<_> = chunk.iter().map(|one| u8::from(one.shared.is_always())).collect();
+        new.write_all(&always_shared)?;
     }
     Ok(())
 }

@@ -27,7 +27,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use conn::{ConnInfo, Protocol, TlsInfo};
-pub use endpoint::{ChangeError, Endpoint, EndpointChange, Shared, TlsSource, changes, serve_worker};
+pub use endpoint::{
+    ChangeError, Duplicate, Endpoint, EndpointChange, Shared, TlsSource, changes, serve_worker,
+};
 pub use shutdown::{Shutdown, Signals, Trigger};
 pub use sockets::{BindError, Listening, Sources, bind};
 pub use tls::TlsError;

@@ -178,8 +178,7 @@ mod tests {
         let (trigger, mut shutdown) = channel();
         drop(trigger);
         run(async {
-            let waited =
-                tokio::time::timeout(Duration::from_millis(20), shutdown.draining()).await;
+            let waited = tokio::time::timeout(Duration::from_millis(20), shutdown.draining()).await;
             assert!(waited.is_err());
         });
     }

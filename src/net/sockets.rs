@@ -47,12 +47,11 @@ impl Sources {
         let mut shared = Shared::default();
         let mut sockets = Vec::new();
         if let Some(received) = &mut self.received {
-            sockets = received.take(address);
-            shared = received.shared();
+            (sockets, shared) = received.take(address);
         }
         if sockets.is_empty() {
             sockets = self.inherited.take(address);
-            shared = Shared::new(!sockets.is_empty());
+            shared = if sockets.is_empty() { Shared::default() } else { Shared::always() };
         }
         if sockets.is_empty() {
             sockets = bind(address, workers)?;
@@ -130,6 +129,8 @@ pub(super) fn listening(descriptor: OwnedFd) -> io::Result<(SocketAddr, TcpListe
     if !socket.is_listener()? {
         return Err(not("a listening socket"));
     }
+    // If a process was killed during its last call (`super::listener`), the socket has been deaf since. Fails if not.
+    let _ = socket.detach_filter();
     Ok((address, TcpListener::from(descriptor)))
 }
 

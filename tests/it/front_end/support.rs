@@ -18,8 +18,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use linkspan::net::{
-    Capacity, ChangeError, ConnInfo, Cut, Endpoint, EndpointChange, NetLimits, Protocol, Shared, TlsSource,
-    Trigger, bind, changes, endpoint, serve_worker, shutdown, tls,
+    Capacity, ChangeError, ConnInfo, Cut, Duplicate, Endpoint, EndpointChange, NetLimits, Protocol, Shared,
+    TlsSource, Trigger, bind, changes, endpoint, serve_worker, shutdown, tls,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -211,7 +211,7 @@ impl Server {
     }
 
     /// What another process would get: all sockets of all workers, asked for whenever it is called.
-    pub fn sockets(&self) -> impl Fn() -> io::Result<Vec<std::net::TcpListener>> + Send + use<> {
+    pub fn sockets(&self) -> impl Fn() -> io::Result<Vec<Duplicate>> + Send + use<> {
         let changes = self.changes.clone();
         move || {
             let mut sockets = Vec::new();

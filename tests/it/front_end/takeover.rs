@@ -11,7 +11,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use linkspan::net::handover::{Offer, offer, receive};
-use linkspan::net::{Cut, Shared, Signals, Sources, activation, bind, shutdown};
+use linkspan::net::{Cut, Duplicate, Shared, Signals, Sources, activation, bind, shutdown};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::support::{Load, MS, SOON, Server, ask, connect_to, directory, limits, read_all, run};
@@ -29,7 +29,7 @@ fn path() -> PathBuf {
 /// The server offers its sockets, and stops once they are taken.
 fn offering(server: &Server, path: &Path) -> Offer {
     let trigger = server.trigger.clone();
-    offer(path, server.shared.clone(), server.sockets(), move || trigger.drain()).unwrap()
+    offer(path, server.sockets(), move || trigger.drain()).unwrap()
 }
 
 /// What a new process does, but in this one.
@@ -48,14 +48,16 @@ fn take_over(path: &Path, address: SocketAddr, workers: usize) -> Server {
 }
 
 #[test]
-fn twenty_takeovers_under_load_lose_no_request() {
+fn takeovers_under_load_lose_no_request() {
+    let rounds =
+        if std::env::var_os("LINKSPAN_TEST_FULL").is_some_and(|value| value == "1") { 100 } else { 20 };
     let path = path();
     let mut server = Server::start(&limits(), None, 2);
     let address = server.address;
     let mut offered = offering(&server, &path);
     let load = Load::on(address, 4, 2);
     let mut old = Vec::new();
-    for round in 0..20 {
+    for round in 0..rounds {
         std::thread::sleep(20 * MS);
         // Worker counts differ, so that sockets are shared by workers, and workers have several sockets.
         let new = take_over(&path, address, 1 + round % 3);
@@ -139,9 +141,10 @@ fn another_version_and_other_descriptors_are_errors() {
     let path = path();
     let not_listening = || {
         let udp = std::net::UdpSocket::bind("127.0.0.1:0")?;
-        Ok(vec![TcpListener::from(OwnedFd::from(udp))])
+        let socket = TcpListener::from(OwnedFd::from(udp));
+        Ok(vec![Duplicate { socket, shared: Shared::default() }])
     };
-    let _offer = offer(&path, Shared::default(), not_listening, || panic!("not taken")).unwrap();
+    let _offer = offer(&path, not_listening, || panic!("not taken")).unwrap();
     assert_eq!(receive(&path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
 }
 

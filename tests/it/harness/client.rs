@@ -116,7 +116,10 @@ impl Client {
     }
 
     /// Starts a request over HTTP/2, while others are under way.
-    pub fn start(&mut self, request: Request<TestBody>) -> impl Future<Output = hyper::Result<Response<Incoming>>> {
+    pub fn start(
+        &mut self,
+        request: Request<TestBody>,
+    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> {
         let Sender::Http2(sender) = &mut self.sender else { panic!("HTTP/1.1 has one request at a time") };
         sender.send_request(absolute(request))
     }
