@@ -53,11 +53,6 @@ impl Counts {
     fn fail(&self, why: String) {
         *self.failures.borrow_mut().entry(why).or_default() += 1;
     }
-
-    /// All failures.
-    pub fn failed(&self) -> u64 {
-        self.failures.borrow().values().sum()
-    }
 }
 
 /// A request that is due.

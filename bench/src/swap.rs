@@ -36,12 +36,13 @@ pub async fn run(options: &Options) -> Result<bool> {
 
     let load = Load::start(network()?, options.rate, Rc::clone(&span));
     tokio::time::sleep(BASELINE.min(options.time)).await;
-    let still = Phase::of(load.start, &load.stop().await?);
+    let start = load.start;
+    let still = Phase::of(start, &*load.stop().await?);
     gateway.settle().await?;
     let before = gateway.usage()?;
 
     let load = Load::start(network()?, options.rate, Rc::clone(&span));
-    let (start, mut wanted) = (Instant::now(), options.swaps);
+    let (start, mut wanted) = (load.start, options.swaps);
     while wanted > 0 && start.elapsed() < options.time {
         swapper.swap().await?;
         wanted -= 1;
@@ -51,7 +52,7 @@ pub async fn run(options: &Options) -> Result<bool> {
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    let mut swapping = Phase::of(load.start, &load.stop().await?);
+    let mut swapping = Phase::of(start, &*load.stop().await?);
     // Failures count, whenever they were.
     swapping.add_failures(&warming);
     let retiring = gateway.settle().await?;

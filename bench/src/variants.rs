@@ -87,12 +87,6 @@ impl Folder {
                  config = {{ name = \"{name}\", value = \"{value}\" }}{more} }}"
             )
         };
-        let between = match shape {
-            0 | 4 => "",
-            1 | 5 => "{ component = \"security-headers\" },",
-            2 | 6 => "{ component = \"pass-through-sync\" },",
-            _ => "{ component = \"pass-through-async\" }, { component = \"security-headers\" },",
-        };
         let link = if shape == 6 { ", link = \"dynamic\"" } else { "" };
         writeln!(
             toml,

@@ -16,7 +16,7 @@ use crate::plan::{OnFailure, PipelineLimits};
 use crate::telemetry::Metrics;
 use clap::{Args, Subcommand};
 use http_body_util::BodyExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +33,9 @@ pub(super) struct Hops {
     /// Middleware in the chains, 0 to 16 each
     #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 2, 4, 8, 16], value_parser = clap::value_parser!(u64).range(0..=16))]
     depths: Vec<u64>,
+    /// Only the chains with these guests
+    #[arg(long, value_enum)]
+    guests: Option<Guests>,
     /// How the middleware are linked
     #[arg(long, value_enum, default_value_t = Link::Static)]
     link: Link,
@@ -48,6 +51,15 @@ pub(super) struct Hops {
     /// The folder that `cargo xtask components` fills
     #[arg(long, default_value = "components/dist")]
     components: PathBuf,
+}
+
+/// How the middleware of a chain are lifted and lowered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Guests {
+    /// Synchronously
+    Sync,
+    /// Asynchronously, as wit-bindgen does by default
+    Async,
 }
 
 /// How the middleware of a chain are linked.
@@ -86,7 +98,7 @@ async fn measure(hops: &Hops) -> Result<Vec<Row>, Failed> {
     depths.sort_unstable();
     depths.dedup();
     let worker = Worker::start(0, Metrics::new());
-    let chains = chains(&hops.components, &depths, hops.link)?;
+    let chains = chains(hops, &depths)?;
     let mut rows: Vec<_> = chains
         .into_iter()
         .map(|(guests, depth, chain)| Row { guests, depth, chain, best: Duration::MAX })
@@ -125,16 +137,23 @@ impl Link {
 type Chains = Vec<(&'static str, u64, Arc<Hop>)>;
 
 /// Compiles a chain of each depth for each kind of guest, all in one engine.
-fn chains(folder: &Path, depths: &[u64], link: Link) -> Result<Chains, Failed> {
+fn chains(hops: &Hops, depths: &[u64]) -> Result<Chains, Failed> {
+    let (folder, link) = (&hops.components, hops.link);
     let load = |name: &str| {
         Component::load(&folder.join(name)).map_err(|error| {
             Failed::wrong(format!("{error}\n`cargo xtask components` makes the components of the benchmark"))
         })
     };
     let service = load("empty.wasm")?;
-    let kinds = [("sync", load("pass-through-sync.wasm")?), ("async", load("pass-through-async.wasm")?)];
+    let kinds = [
+        (Guests::Sync, "sync", load("pass-through-sync.wasm")?),
+        (Guests::Async, "async", load("pass-through-async.wasm")?),
+    ];
     let mut chains = Vec::new();
-    for (guests, middleware) in &kinds {
+    for (kind, guests, middleware) in &kinds {
+        if hops.guests.is_some_and(|wanted| wanted != *kind) {
+            continue;
+        }
         for depth in depths {
             let middleware = (0..*depth as usize).map(|index| Member { index, component: middleware });
             let service = Member { index: *depth as usize, component: &service };

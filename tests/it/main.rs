@@ -8,9 +8,17 @@
 mod front_end;
 mod harness;
 
+mod aborts;
 mod answers;
 mod chains;
 mod cli;
+mod counting;
 mod faults;
+mod framing;
+mod isolation;
+mod large;
+mod limits;
+mod masses;
 mod structure;
+mod traffic;
 mod ui;

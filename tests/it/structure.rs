@@ -32,7 +32,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("chain", &["component", "config", "host", "plan"]),
     ("host", &["component", "plan"]),
     ("component", &[]),
-    ("telemetry", &["plan"]),
+    ("telemetry", &["config", "plan"]),
     ("plan", &["config"]),
     ("config", &[]),
 ];

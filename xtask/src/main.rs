@@ -18,7 +18,8 @@ cargo xtask <task>
   components    build the guest components into components/dist
   demo          build everything and serve pipelines/edge.toml, with requests to try
   test [...]    run all tests; arguments go to the gateway's `cargo test`
-  bench [...]   measure hops: arguments go to `linkspan bench hops`
+  bench [hops]  measure hops: arguments go to `linkspan bench hops`
+  bench swap    swap configurations under load: arguments go to `linkspan-bench swap`
 ";
 
 fn main() -> ExitCode {
@@ -43,11 +44,7 @@ fn run() -> Result<()> {
             demo::run(&project)
         }
         Some("test") => test(&project, &rest),
-        Some("bench") => {
-            guests::build(&project)?;
-            let binary = project.build_gateway()?;
-            execute(Command::new(binary).args(["bench", "hops"]).args(&rest))
-        }
+        Some("bench") => bench(&project, &rest),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
@@ -55,6 +52,27 @@ fn run() -> Result<()> {
         Some(other) => bail!("there is no task `{other}`\n\n{HELP}"),
         None => bail!("which task?\n\n{HELP}"),
     }
+}
+
+fn bench(project: &Project, rest: &[String]) -> Result<()> {
+    guests::build(project)?;
+    let gateway = project.build_gateway()?;
+    let (name, rest) = match rest.split_first() {
+        Some((name, rest)) if name == "swap" || name == "hops" => (name.as_str(), rest),
+        _ => ("hops", rest),
+    };
+    // `cargo xtask bench swap -- --swaps 500` reads as other tasks of cargo do.
+    let rest = rest.strip_prefix(&["--".to_owned()]).unwrap_or(rest);
+    if name == "hops" {
+        return execute(Command::new(gateway).args(["bench", "hops"]).args(rest));
+    }
+    step("building the load generator");
+    let mut command = cargo();
+    command.args(["build", "--release", "--package", "linkspan-bench"]).current_dir(&project.root);
+    execute(&mut command)?;
+    let mut command = Command::new(project.target.join("release/linkspan-bench"));
+    command.arg(name).arg("--binary").arg(gateway).arg("--components");
+    execute(command.arg(project.root.join("components/dist")).args(rest))
 }
 
 fn test(project: &Project, rest: &[String]) -> Result<()> {

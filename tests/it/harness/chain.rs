@@ -41,6 +41,9 @@ macro_rules! chain_test {
             $crate::chain_test!(@case static_alone, "static", None);
             $crate::chain_test!(@case static_behind_sync, "static", Some("pass-through-sync"));
             $crate::chain_test!(@case static_behind_async, "static", Some("pass-through-async"));
+            $crate::chain_test!(@case dynamic_alone, "dynamic", None);
+            $crate::chain_test!(@case dynamic_behind_sync, "dynamic", Some("pass-through-sync"));
+            $crate::chain_test!(@case dynamic_behind_async, "dynamic", Some("pass-through-async"));
         }
     };
     (@case $name:ident, $link:literal, $front:expr) => {

@@ -119,7 +119,7 @@ impl Client {
     pub fn start(
         &mut self,
         request: Request<TestBody>,
-    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> {
+    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
         let Sender::Http2(sender) = &mut self.sender else { panic!("HTTP/1.1 has one request at a time") };
         sender.send_request(absolute(request))
     }

@@ -1,0 +1,97 @@
+//! Guests that change bodies, and guests whose framing is wrong: what a client gets is right, or seen to be wrong.
+
+use crate::chain_test;
+use crate::harness::{Chain, Client, Gateway, PROTOCOLS, Protocol, Setup, body, request, run};
+use http::Method;
+
+fn behind(chain: Chain, service: &str) -> Setup {
+    let pipeline = chain.pipeline(service).stage("fault-middleware");
+    Setup::of([pipeline.limit("body-idle-timeout = \"1s\"")])
+}
+
+chain_test! {
+    /// A middleware that changes a body in front of a service which hands that body back.
+    fn transformed_bodies(chain) {
+        let gateway = Gateway::start(&behind(chain, "echo"));
+        run(async {
+            for protocol in PROTOCOLS {
+                for fault in ["transform-request", "transform-response"] {
+                    for size in [0_usize, 1, 100_000] {
+                        let mut client = Client::connect(&gateway, protocol).await;
+                        let fields = [("x-middleware-fault", fault)];
+                        let body = body::whole("abc".repeat(size));
+                        let answer = client.ask(request(Method::POST, "/", &fields, body)).await.ok();
+                        assert_eq!(answer.text(), "ABC".repeat(size), "{protocol:?} {fault} {size}");
+                        client.get("/", &[]).await.ok();
+                    }
+                }
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
+    /// Trailers come through a middleware that changes the body before them.
+    fn trailers_of_transformed_bodies(chain) {
+        let gateway = Gateway::start(&behind(chain, "echo"));
+        run(async {
+            for fault in ["transform-request", "transform-response"] {
+                let mut client = Client::connect(&gateway, Protocol::Http2).await;
+                let fields = [("x-middleware-fault", fault)];
+                let body = body::with_trailers("abc", &[("x-checksum", "1")]);
+                let answer = client.ask(request(Method::POST, "/", &fields, body)).await.ok();
+                assert_eq!(answer.text(), "ABC", "{fault}");
+                assert_eq!(answer.trailers.unwrap()["x-checksum"], "1", "{fault}");
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
+    /// A `content-length` that a changed body does not have: the answer is never longer, and never looks complete.
+    fn stale_lengths(chain) {
+        let gateway = Gateway::start(&behind(chain, "fault-service"));
+        run(async {
+            for protocol in PROTOCOLS {
+                for (field, fault) in [("x-middleware-fault", "transform-stale"), ("x-fault", "stale-length")] {
+                    let mut client = Client::connect(&gateway, protocol).await;
+                    let fields = [(field, fault), ("x-length", "3")];
+                    let answer = client.get("/", &fields).await;
+                    let complete = answer.cut.is_none() && answer.status == 200;
+                    let length = answer.header("content-length").map(|length| length.parse::<usize>().unwrap());
+                    if complete {
+                        // Too much was cut to what was announced, or nothing was announced.
+                        assert_eq!(length.unwrap_or(answer.body.len()), answer.body.len(), "{answer:?}");
+                    }
+                    let mut client = Client::connect(&gateway, protocol).await;
+                    let answer = client.get("/", &[("x-fault", "stale-length"), ("x-length", "100")]).await;
+                    assert!(answer.cut.is_some() && answer.text().len() <= 5, "too little looks complete: {answer:?}");
+                    let mut client = Client::connect(&gateway, protocol).await;
+                    client.get("/", &[]).await.ok();
+                }
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
+    /// Heads that a guest makes: large ones arrive, impossible ones are an error.
+    fn heads_of_guests(chain) {
+        let gateway = Gateway::start(&behind(chain, "fault-service"));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                let answer = client.get("/", &[("x-fault", "big-headers"), ("x-size", "10000")]).await.ok();
+                assert_eq!(answer.header("x-big").map(str::len), Some(10_000));
+                let answer = client.get("/", &[("x-fault", "many-headers"), ("x-count", "50")]).await.ok();
+                assert_eq!(answer.headers.keys().filter(|name| name.as_str().starts_with("x-")).count(), 50);
+                client.get("/", &[("x-fault", "bad-status")]).await.problem(500, "guest-error");
+                client.get("/", &[]).await.ok();
+            }
+        });
+        gateway.stop();
+    }
+}
