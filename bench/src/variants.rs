@@ -76,9 +76,16 @@ impl Folder {
             toml.push_str("\n[[listeners]]\naddress = \"127.0.0.1:0\"\n");
         }
         writeln!(toml, "\n[components]\nhello.path = \"{file}.wasm\"")?;
-        for name in
-            ["probe-middleware", "pass-through-sync", "pass-through-async", "security-headers", "echo"]
-        {
+        let (between, used): (_, &[&str]) = match shape {
+            0 | 4 => ("", &[]),
+            1 | 5 => ("{ component = \"security-headers\" },", &["security-headers"]),
+            2 | 6 => ("{ component = \"pass-through-sync\" },", &["pass-through-sync"]),
+            _ => (
+                "{ component = \"pass-through-async\" }, { component = \"security-headers\" },",
+                &["pass-through-async", "security-headers"],
+            ),
+        };
+        for name in ["probe-middleware", "echo"].iter().chain(used) {
             writeln!(toml, "{name}.path = {:?}", self.components.join(format!("{name}.wasm")))?;
         }
         let stamp = |name: &str, value: u64, more: &str| {

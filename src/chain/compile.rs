@@ -13,8 +13,8 @@ use crate::host::state::EPOCH_TICK;
 use crate::host::{self, Budget, InstanceState, Next, Scope};
 use crate::plan::PipelineLimits;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
@@ -71,6 +71,24 @@ impl PoolSize {
 #[derive(Clone)]
 pub struct Runtime {
     engine: wasmtime::Engine,
+    shortage: Arc<Shortage>,
+}
+
+/// Instances that are waited for although the process has no slot for them: so many
+/// idle ones, of whichever pipeline and worker, make room.
+#[derive(Debug, Default)]
+pub struct Shortage(AtomicUsize);
+
+impl Shortage {
+    /// At least so many are wanted.
+    pub fn want(&self, instances: usize) {
+        self.0.fetch_max(instances, Ordering::Relaxed);
+    }
+
+    /// Whether one is wanted, which the caller then makes room for.
+    pub fn relieve(&self) -> bool {
+        self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, |wanted| wanted.checked_sub(1)).is_ok()
+    }
 }
 
 /// Why there is no engine or no segment.
@@ -105,7 +123,7 @@ impl Runtime {
             .allocation_strategy(pool(segments, instances));
         let engine = wasmtime::Engine::new(&config)?;
         advance_epoch_of(&engine)?;
-        Ok(Self { engine })
+        Ok(Self { engine, shortage: Arc::default() })
     }
 
     /// Wasmtime's engine.
@@ -195,6 +213,8 @@ pub struct Segment {
     pub links_on: bool,
     /// What is still in it is cut off: its generation was replaced too long ago.
     cut: AtomicBool,
+    /// Of the process, shared by all segments of a runtime.
+    pub shortage: Arc<Shortage>,
     pre: ServicePre<InstanceState>,
     places: Vec<(Range<usize>, Vec<usize>)>,
 }
@@ -257,6 +277,7 @@ impl Segment {
             fresh,
             links_on,
             cut: AtomicBool::new(false),
+            shortage: Arc::clone(&runtime.shortage),
             pre,
             places: composed.places,
         })
@@ -270,6 +291,21 @@ impl Segment {
     /// Whether [`Segment::cut`] was called.
     pub fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Relaxed)
+    }
+
+    /// Makes one instance and drops it: whether the component has the functions and
+    /// types that it should, and can start within its budgets.
+    ///
+    /// # Errors
+    /// What the first request would have met.
+    pub fn try_instantiate(&self) -> Result<(), RuntimeError> {
+        let state = InstanceState::new(self.budget, Arc::default());
+        let mut store = wasmtime::Store::new(self.pre.engine(), state);
+        store.limiter(|state| state);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| store.data().on_epoch());
+        futures::executor::block_on(self.pre.instantiate_async(&mut store))?;
+        Ok(())
     }
 
     /// Ready to be instantiated.

@@ -146,6 +146,7 @@ impl Desk {
             }
             let retiring = self.control.look_after_retired();
             self.metrics.set_retiring(retiring);
+            self.metrics.streams_cut(self.control.take_cuts());
         }
     }
 

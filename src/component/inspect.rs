@@ -6,8 +6,8 @@
 use super::Interface;
 use std::fmt;
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, Chunk, ComponentExternalKind, Encoding, Parser, Payload, Validator,
-    WasmFeatures,
+    CanonicalFunction, CanonicalOption, Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance,
+    ComponentOuterAliasKind, Instance, Parser, Payload, Validator, WasmFeatures,
 };
 
 /// Why bytes are not a component that can be inspected.
@@ -139,6 +139,45 @@ impl Shape {
     }
 }
 
+/// What one instance of a component, or of a module, brings along.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    core_instances: u32,
+    memories: u32,
+    tables: u32,
+}
+
+impl Cost {
+    fn add(&mut self, other: Self) {
+        self.core_instances = self.core_instances.saturating_add(other.core_instances);
+        self.memories = self.memories.saturating_add(other.memories);
+        self.tables = self.tables.saturating_add(other.tables);
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            core_instances: self.core_instances.max(other.core_instances),
+            memories: self.memories.max(other.memories),
+            tables: self.tables.max(other.tables),
+        }
+    }
+}
+
+/// The modules, or components, that can be instantiated at a place, by index. What
+/// came by an import or alias counts as the largest that is known: the pool may be
+/// too large, not too small.
+#[derive(Debug, Default)]
+struct Definitions(Vec<Option<Cost>>);
+
+impl Definitions {
+    fn cost_of(&self, index: u32) -> Cost {
+        match self.0.get(index as usize) {
+            Some(Some(cost)) => *cost,
+            _ => self.0.iter().flatten().fold(Cost::default(), |most, cost| most.max(*cost)),
+        }
+    }
+}
+
 /// Validates `bytes` and reads the outline of the component in them.
 ///
 /// # Errors
@@ -155,40 +194,95 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, InspectError> {
     }
     Validator::new_with_features(WasmFeatures::all()).validate_all(bytes)?;
     let mut shape = Shape::default();
-    read_component(Parser::new(0), bytes, 0, &mut shape)?;
+    let cost = read_component(Parser::new(0), bytes, 0, &mut shape)?;
+    (shape.core_instances, shape.memories, shape.tables) = (cost.core_instances, cost.memories, cost.tables);
     Ok(shape)
 }
 
-/// Adds the component at the start of `bytes`, and all that is nested in it, to
-/// `shape`. Imports and exports count at `depth` 0 only.
+/// Reads the component at the start of `bytes`, and all that is nested in it, into
+/// `shape`, and says what an instance of it costs. Imports and exports count at
+/// `depth` 0 only.
 fn read_component(
     mut parser: Parser,
     mut bytes: &[u8],
     depth: u32,
     shape: &mut Shape,
-) -> Result<(), wasmparser::BinaryReaderError> {
+) -> Result<Cost, wasmparser::BinaryReaderError> {
+    let mut cost = Cost::default();
+    let (mut modules, mut components) = (Definitions::default(), Definitions::default());
     loop {
         let (payload, consumed) = match parser.parse(bytes, true)? {
             Chunk::Parsed { payload, consumed } => (payload, consumed),
             // `eof` is true, so that the parser never asks for more.
-            Chunk::NeedMoreData(_) => return Ok(()),
+            Chunk::NeedMoreData(_) => return Ok(cost),
         };
-        let mut rest = &bytes[consumed..];
+        bytes = &bytes[consumed..];
         match payload {
             Payload::ModuleSection { parser, unchecked_range } => {
-                let nested = &bytes[consumed..];
-                read_module(parser, nested, shape)?;
-                rest = &nested[(unchecked_range.end - unchecked_range.start) as usize..];
+                modules.0.push(Some(read_module(parser, bytes, shape)?));
+                bytes = &bytes[(unchecked_range.end - unchecked_range.start) as usize..];
             }
             Payload::ComponentSection { parser, unchecked_range } => {
-                let nested = &bytes[consumed..];
-                read_component(parser, nested, depth + 1, shape)?;
-                rest = &nested[(unchecked_range.end - unchecked_range.start) as usize..];
+                components.0.push(Some(read_component(parser, bytes, depth + 1, shape)?));
+                bytes = &bytes[(unchecked_range.end - unchecked_range.start) as usize..];
             }
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    let import = import?;
-                    let named = import.name.implements.unwrap_or(import.name.name);
+            Payload::ComponentAliasSection(section) => {
+                for alias in section {
+                    read_alias(&alias?, &mut modules, &mut components);
+                }
+            }
+            Payload::InstanceSection(section) => {
+                for instance in section {
+                    if let Instance::Instantiate { module_index, .. } = instance? {
+                        cost.add(modules.cost_of(module_index));
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section {
+                    if let ComponentInstance::Instantiate { component_index, .. } = instance? {
+                        cost.add(components.cost_of(component_index));
+                    }
+                }
+            }
+            Payload::End(_) => return Ok(cost),
+            payload => read_outline(payload, depth, shape, &mut modules, &mut components)?,
+        }
+    }
+}
+
+/// A module or component of another place gets an index here, too.
+fn read_alias(alias: &ComponentAlias<'_>, modules: &mut Definitions, components: &mut Definitions) {
+    match alias {
+        ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. }
+        | ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => modules.0.push(None),
+        ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, .. }
+        | ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => {
+            components.0.push(None);
+        }
+        _ => {}
+    }
+}
+
+/// Reads imports, exports and how functions are lifted.
+fn read_outline(
+    payload: Payload<'_>,
+    depth: u32,
+    shape: &mut Shape,
+    modules: &mut Definitions,
+    components: &mut Definitions,
+) -> Result<(), wasmparser::BinaryReaderError> {
+    match payload {
+        Payload::ComponentImportSection(section) => {
+            for import in section {
+                let import = import?;
+                match import.ty.kind() {
+                    ComponentExternalKind::Module => modules.0.push(None),
+                    ComponentExternalKind::Component => components.0.push(None),
+                    _ => {}
+                }
+                let named = import.name.implements.unwrap_or(import.name.name);
+                if depth == 0 {
                     shape.imports.push(Import {
                         name: import.name.name.to_owned(),
                         interface: Interface::parse(named),
@@ -196,40 +290,48 @@ fn read_component(
                     });
                 }
             }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    shape.exports.push(export?.name.name.to_owned());
+        }
+        Payload::ComponentExportSection(section) => {
+            for export in section {
+                let export = export?;
+                // An export is a definition of its own, with an index.
+                match export.kind {
+                    ComponentExternalKind::Module => modules.0.push(None),
+                    ComponentExternalKind::Component => components.0.push(None),
+                    _ => {}
+                }
+                if depth == 0 {
+                    shape.exports.push(export.name.name.to_owned());
                 }
             }
-            Payload::InstanceSection(section) => shape.core_instances += section.count(),
-            Payload::ComponentCanonicalSection(section) => {
-                for function in section {
-                    if let CanonicalFunction::Lift { options, .. } = function? {
-                        match options.contains(&CanonicalOption::Async) {
-                            true => shape.async_lifts += 1,
-                            false => shape.sync_lifts += 1,
-                        }
+        }
+        Payload::ComponentCanonicalSection(section) => {
+            for function in section {
+                if let CanonicalFunction::Lift { options, .. } = function? {
+                    match options.contains(&CanonicalOption::Async) {
+                        true => shape.async_lifts += 1,
+                        false => shape.sync_lifts += 1,
                     }
                 }
             }
-            Payload::Version { encoding, .. } => debug_assert_eq!(encoding, Encoding::Component),
-            Payload::End(_) => return Ok(()),
-            _ => {}
         }
-        bytes = rest;
+        _ => {}
     }
+    Ok(())
 }
 
-/// Adds what a core module defines, and whether it calls the next handler.
+/// Reads a core module: what it defines, and, into `shape`, whether it calls the next
+/// handler.
 fn read_module(
     mut parser: Parser,
     mut bytes: &[u8],
     shape: &mut Shape,
-) -> Result<(), wasmparser::BinaryReaderError> {
+) -> Result<Cost, wasmparser::BinaryReaderError> {
+    let mut cost = Cost { core_instances: 1, ..Cost::default() };
     loop {
         let (payload, consumed) = match parser.parse(bytes, true)? {
             Chunk::Parsed { payload, consumed } => (payload, consumed),
-            Chunk::NeedMoreData(_) => return Ok(()),
+            Chunk::NeedMoreData(_) => return Ok(cost),
         };
         match payload {
             Payload::ImportSection(section) => {
@@ -239,15 +341,15 @@ fn read_module(
                         && Interface::parse(import.module).is_some_and(|i| i.is("wasi:http", "handler"));
                 }
             }
-            Payload::MemorySection(section) => shape.memories += section.count(),
-            Payload::TableSection(section) => shape.tables += section.count(),
+            Payload::MemorySection(section) => cost.memories += section.count(),
+            Payload::TableSection(section) => cost.tables += section.count(),
             Payload::CodeSectionStart { size, .. } => {
                 // The code itself says nothing about the outline.
                 parser.skip_section();
                 bytes = &bytes[consumed + size as usize..];
                 continue;
             }
-            Payload::End(_) => return Ok(()),
+            Payload::End(_) => return Ok(cost),
             _ => {}
         }
         bytes = &bytes[consumed..];

@@ -36,6 +36,8 @@ pub struct Job {
     pub head: RequestHead,
     pub body: RequestBody,
     pub exchange: Rc<Exchange>,
+    /// The tick until which it may wait for an instance.
+    pub patience: u64,
     /// For the calls that come out of this one.
     pub context: Option<Arc<CallContext>>,
 }
@@ -243,10 +245,19 @@ impl Instance {
                 self.kill("it still worked `limits.linger` after its last response");
             }
             Some(false) if idle >= super::worker::ticks(limits.instance_idle_timeout) => {
-                self.retire();
+                self.give_way("it had no request for `limits.instance-idle-timeout`");
+            }
+            Some(false) if idle > 0 && self.life.get() == Life::Open && self.segment.shortage.relieve() => {
+                self.give_way("it was idle, and its place was needed");
             }
             Some(_) => {}
         }
+    }
+
+    /// Ends for want of work.
+    fn give_way(&self, why: &'static str) {
+        tracing::debug!(pipeline = %self.segment.pipeline, reason = why, "instance ended");
+        self.retire();
     }
 
     async fn run(self: Rc<Self>) {
@@ -345,7 +356,7 @@ impl Instance {
         service: &Service,
         job: Job,
     ) -> wasmtime::Result<()> {
-        let Job { head, body, exchange, context } = job;
+        let Job { head, body, exchange, context, .. } = job;
         let handle = service.wasi_http_handler().func_handle();
         let (call, task) = store.with(|mut store| {
             let http = store.get().http();

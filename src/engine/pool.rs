@@ -18,13 +18,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 
-/// A request that waits for an instance.
-struct Waiter {
-    job: Job,
-    /// The tick at which it is told that there is no room.
-    until: u64,
-}
-
 /// What a pool holds and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolCounts {
@@ -46,7 +39,10 @@ pub struct Pool {
     live: RefCell<Vec<Rc<Instance>>>,
     /// Instances that may have room, the most recently used last.
     ready: RefCell<Vec<Rc<Instance>>>,
-    waiting: RefCell<VecDeque<Waiter>>,
+    /// Those who have waited longest first.
+    waiting: RefCell<VecDeque<Job>>,
+    /// The tick at which those who gave up were last looked for.
+    swept: Cell<u64>,
     made: Cell<u64>,
     /// No instance is made before this tick, since the process's slots are used up.
     exhausted_until: Cell<u64>,
@@ -72,6 +68,7 @@ impl Pool {
             live: RefCell::default(),
             ready: RefCell::default(),
             waiting: RefCell::default(),
+            swept: Cell::new(0),
             made: Cell::new(0),
             exhausted_until: Cell::new(0),
             replace_after: Cell::new(0),
@@ -107,7 +104,8 @@ impl Pool {
     ) -> Result<http::Response<ResponseBody>, Failure> {
         let (reply, answer) = oneshot::channel();
         let exchange = Rc::new(Exchange::new(reply, deadline, body.limit()));
-        self.dispatch(Job { head, body, exchange, context });
+        let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
+        self.dispatch(Job { head, body, exchange, patience, context });
         // The sender is always used or its instance died without a word.
         answer
             .await
@@ -122,14 +120,21 @@ impl Pool {
             self.enter(&instance, job);
             return;
         }
-        let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= self.segment.limits.queue {
-            drop(waiting);
+        if self.waiting.borrow().len() >= self.segment.limits.queue && !self.sweep() {
             job.exchange.fail(Failure::Capacity);
             return;
         }
-        let until = self.tick() + ticks(self.segment.limits.queue_timeout);
-        waiting.push_back(Waiter { job, until });
+        self.waiting.borrow_mut().push_back(job);
+    }
+
+    /// Takes those who gave up out of the queue, at most once a tick, and says
+    /// whether there is room in it.
+    fn sweep(&self) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        if self.swept.replace(self.tick()) != self.tick() {
+            waiting.retain(|job| !job.exchange.is_abandoned());
+        }
+        waiting.len() < self.segment.limits.queue
     }
 
     /// Puts a request into an instance that has room for it.
@@ -207,9 +212,9 @@ impl Pool {
     fn next_waiting(&self) -> Option<Job> {
         let mut waiting = self.waiting.borrow_mut();
         loop {
-            let waiter = waiting.pop_front()?;
-            if !waiter.job.exchange.is_abandoned() {
-                return Some(waiter.job);
+            let job = waiting.pop_front()?;
+            if !job.exchange.is_abandoned() {
+                return Some(job);
             }
         }
     }
@@ -230,10 +235,10 @@ impl Pool {
     /// in front of all others.
     pub(super) fn on_exhausted(&self, jobs: VecDeque<Job>) {
         self.exhausted_until.set(self.tick() + 1);
-        let until = self.tick() + ticks(self.segment.limits.queue_timeout);
+        self.segment.shortage.want(jobs.len());
         let mut waiting = self.waiting.borrow_mut();
         for job in jobs.into_iter().rev() {
-            waiting.push_front(Waiter { job, until });
+            waiting.push_front(job);
         }
     }
 
@@ -260,12 +265,12 @@ impl Pool {
             }
             instance.on_tick(tick);
         }
-        let late = |waiter: &Waiter| tick >= waiter.until || tick >= waiter.job.exchange.deadline();
+        let late = |job: &Job| tick >= job.patience || tick >= job.exchange.deadline();
         loop {
             let mut waiting = self.waiting.borrow_mut();
-            let Some(waiter) = waiting.pop_front_if(|waiter| late(waiter)) else { break };
+            let Some(job) = waiting.pop_front_if(|job| late(job)) else { break };
             drop(waiting);
-            waiter.job.exchange.fail(Failure::Capacity);
+            job.exchange.fail(Failure::Capacity);
         }
         self.serve_waiting();
         self.metrics.set_warm(self.live.borrow().len());

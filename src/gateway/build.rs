@@ -35,6 +35,8 @@ pub struct Workshop {
     /// Hops that run, by identity.
     hops: Mutex<HashMap<Digest, Weak<Hop>>>,
     generations: AtomicU64,
+    /// Requests that were cut because their generation had to end.
+    pub cuts: Arc<AtomicU64>,
 }
 
 impl Workshop {
@@ -94,6 +96,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         plan: plan.clone(),
         pipelines,
         cut: AtomicBool::new(false),
+        cuts: Arc::clone(&workshop.cuts),
     })
 }
 
@@ -270,7 +273,8 @@ impl Maker<'_> {
                     .and_then(|runtime| Segment::compile(&runtime, composed, blueprint, &self.workshop.cache))
             }
         };
-        let segment = compiled
+        let tried = compiled.and_then(|segment| segment.try_instantiate().map(|()| segment));
+        let segment = tried
             .map_err(|error| {
                 diagnostics
                     .error(pipeline.span, format!("pipeline `{}` can't be compiled", pipeline.name))

@@ -20,6 +20,7 @@ use crate::config::Diagnostics;
 use crate::plan::Plan;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -262,6 +263,11 @@ impl Control {
             true
         });
         state.retired.len()
+    }
+
+    /// Requests that were cut because their generation had to end, since the last call.
+    pub fn take_cuts(&self) -> u64 {
+        self.workshop.cuts.swap(0, Ordering::Relaxed)
     }
 
     /// What is live, what still retires, and what was tried, for the admin listener.

@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// An immutable state of the whole configuration.
@@ -32,6 +32,8 @@ pub struct Generation {
     pub(super) pipelines: Vec<Arc<Hop>>,
     /// Its requests were given enough time since it was replaced.
     pub(super) cut: AtomicBool,
+    /// Requests that were cut for that, of all generations.
+    pub(super) cuts: Arc<AtomicU64>,
     pub(super) tls: HashMap<SocketAddr, Option<Tls>>,
 }
 
@@ -54,6 +56,13 @@ impl Generation {
     /// Whether what is left of its requests is to be cut.
     pub fn is_cut_off(&self) -> bool {
         self.cut.load(Ordering::Relaxed)
+    }
+
+    /// A request of this generation broke off: counts it, if the generation is why.
+    pub fn broke_off(&self) {
+        if self.is_cut_off() {
+            self.cuts.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The first hop of each pipeline, in the plan's order.

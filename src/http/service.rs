@@ -114,6 +114,7 @@ impl Service {
             }
             Err(failure) => {
                 record.failed(&failure);
+                here.generation.broke_off();
                 Err(explain(&failure, &limit, plan, head, &here.id))
             }
         }
@@ -268,6 +269,7 @@ fn poll_chain(
     };
     if let Poll::Ready(Some(Err(error))) = &frame {
         record.cut_short();
+        here.generation.broke_off();
         tracing::warn!(
             request_id = here.id.as_str(),
             pipeline = %here.generation.plan.pipeline(here.pipeline).name,

@@ -2,7 +2,8 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Chain, Client, Gateway, MS, PROTOCOLS, Protocol, Setup, body, eventually, get, in_time, request, run, scaled,
+    Chain, Client, Gateway, MS, PROTOCOLS, Protocol, Setup, body, eventually, get, in_time, request, run,
+    scaled,
 };
 use http::Method;
 use http_body::Frame;
@@ -118,7 +119,8 @@ fn the_queue_is_free_again() {
 #[test]
 fn nothing_piles_up() {
     let chain = Chain { link: "static", front: Some("pass-through-async") };
-    let setup = Setup::of([chain.pipeline("fault-service").limit("linger = \"50ms\"")]).workers(2).log("error");
+    let setup =
+        Setup::of([chain.pipeline("fault-service").limit("linger = \"50ms\"")]).workers(2).log("error");
     let gateway = Gateway::start(&setup);
     let files = gateway.open_files();
     let (few, many) = (scaled(200, 2_000), scaled(1_000, 20_000));

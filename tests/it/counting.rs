@@ -3,7 +3,8 @@
 use crate::harness::{Client, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, get, in_time, run};
 
 fn setup(config: &str) -> Setup {
-    let pipeline = Pipeline::new("main", "hello").stage_with("rate-limit", &format!("config = {{ {config} }}"));
+    let pipeline =
+        Pipeline::new("main", "hello").stage_with("rate-limit", &format!("config = {{ {config} }}"));
     // One request at a time in an instance, so that many instances count.
     Setup::of([pipeline.limit("concurrency = 1").limit("instances = 200")]).workers(2)
 }
@@ -51,7 +52,10 @@ fn what_is_left_is_told() {
             let mut client = Client::connect(&gateway, Protocol::Http1).await;
             let answer = client.get("/", &[]).await.ok();
             assert_eq!(answer.header("ratelimit-policy"), Some("\"default\";q=5;w=18000"));
-            assert!(answer.header("ratelimit").unwrap().starts_with(&format!("\"default\";r={left};t=")), "{answer:?}");
+            assert!(
+                answer.header("ratelimit").unwrap().starts_with(&format!("\"default\";r={left};t=")),
+                "{answer:?}"
+            );
         }
         let mut client = Client::connect(&gateway, Protocol::Http2).await;
         assert_eq!(client.get("/", &[]).await.status, 429);
@@ -71,7 +75,8 @@ fn refusals_over_both_protocols() {
                 let answer = client.ask(get("/", &[])).await;
                 assert!(answer.status == 429 && answer.cut.is_none(), "{answer:?}");
                 assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
-                let head = crate::harness::request(http::Method::HEAD, "/", &[], crate::harness::body::empty());
+                let head =
+                    crate::harness::request(http::Method::HEAD, "/", &[], crate::harness::body::empty());
                 let answer = client.ask(head).await;
                 assert!(answer.status == 429 && answer.body.is_empty(), "{answer:?}");
             }

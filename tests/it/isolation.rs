@@ -94,12 +94,13 @@ chain_test! {
 /// A stage that floods the log is cut off, which is told; a neighbour's lines still come.
 #[test]
 fn a_flooded_log() {
-    let pipelines = ["loud", "quiet"].map(|name| {
-        Pipeline::new(name, "hello").stage("print").route(&format!("path = \"/{name}\""))
-    });
+    let pipelines = ["loud", "quiet"]
+        .map(|name| Pipeline::new(name, "hello").stage("print").route(&format!("path = \"/{name}\"")));
     let gateway = Gateway::start(&Setup::of(pipelines));
     let requests = 3_000;
-    let of = |pipeline: &'static str| move |line: &Line| line["target"] == "linkspan::stage" && line["pipeline"] == pipeline;
+    let of = |pipeline: &'static str| {
+        move |line: &Line| line["target"] == "linkspan::stage" && line["pipeline"] == pipeline
+    };
     run(async {
         let mut client = Client::connect(&gateway, Protocol::Http1).await;
         let start = std::time::Instant::now();
@@ -115,7 +116,12 @@ fn a_flooded_log() {
         assert!(lines < 2 * requests, "more was printed than may be logged");
         loop {
             client.get("/loud", &[]).await.ok();
-            let told = gateway.log().iter().filter(|line| of("loud")(line)).filter_map(|line| line["dropped"].as_u64()).sum::<u64>();
+            let told = gateway
+                .log()
+                .iter()
+                .filter(|line| of("loud")(line))
+                .filter_map(|line| line["dropped"].as_u64())
+                .sum::<u64>();
             if told > 0 {
                 assert!(told <= 2 * requests as u64 + 1_000);
                 break;

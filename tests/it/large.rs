@@ -2,13 +2,14 @@
 //! them.
 
 use crate::harness::{
-    Client, ENCRYPTED, Gateway, MS, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time, request, run, scaled,
+    Client, ENCRYPTED, Gateway, MS, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time, request, run,
+    scaled,
 };
 use http::Method;
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 const MIB: u64 = 1 << 20;
@@ -115,7 +116,8 @@ fn a_stalled_stream_stalls_no_other() {
 /// A guest that does not read stalls the sender as well.
 #[test]
 fn an_unread_upload_is_not_buffered() {
-    let gateway = Gateway::start(&Setup::of([Pipeline::new("main", "fault-service").limit("request-body = \"2GiB\"")]));
+    let gateway =
+        Gateway::start(&Setup::of([Pipeline::new("main", "fault-service").limit("request-body = \"2GiB\"")]));
     run(async {
         for protocol in PROTOCOLS {
             let mut client = Client::connect(&gateway, protocol).await;

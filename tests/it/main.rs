@@ -20,5 +20,6 @@ mod large;
 mod limits;
 mod masses;
 mod structure;
+mod swap;
 mod traffic;
 mod ui;

@@ -57,7 +57,9 @@ fn mass(name: &str, pipeline: Pipeline, field: &'static str, faults: &[(&'static
         gateway.closes_down_to(files);
         eventually("memory is back", || gateway.resident() < before + (16 << 20));
         let (before, after) = (before >> 10, gateway.resident() >> 10);
-        println!("{name}: {many} × {fault} in {seconds:.1} s: resident {before} → {after} KiB, {files} files");
+        println!(
+            "{name}: {many} × {fault} in {seconds:.1} s: resident {before} → {after} KiB, {files} files"
+        );
         eventually("the pipeline answers", || {
             run(async { Client::connect(&gateway, Protocol::Http1).await.get("/", &[]).await.status == 200 })
         });
@@ -105,7 +107,8 @@ fn async_middleware() {
 
 #[test]
 fn bodies_and_leftovers() {
-    let pipeline = alone(Pipeline::new("main", "fault-service").service_with(MEMORY).stage("pass-through-async"));
+    let pipeline =
+        alone(Pipeline::new("main", "fault-service").service_with(MEMORY).stage("pass-through-async"));
     let faults = [
         ("half-body", Expected::Cut),
         ("half-body-chunked", Expected::Cut),

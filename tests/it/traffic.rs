@@ -27,7 +27,9 @@ fn full_speed_through_five_middleware() {
                 let answer = answer.ok();
                 assert_eq!(answer.text(), "Hello!\n");
                 assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example.com"));
-                assert!(answer.headers.contains_key("x-request-id") && answer.headers.contains_key("ratelimit"));
+                assert!(
+                    answer.headers.contains_key("x-request-id") && answer.headers.contains_key("ratelimit")
+                );
             };
             run(drive(&gateway, protocol, load, make, check))
         };

@@ -41,8 +41,17 @@ impl Gateway {
     pub fn start(setup: &Setup) -> Self {
         let folder = Folder::new();
         let file = setup.write(&folder);
+        Self::serve(folder, &file, setup.environment())
+    }
+
+    /// Serves a file of `folder`, which must have a listener of each kind, and waits until it listens.
+    pub fn serve<'a>(
+        folder: Folder,
+        file: &Path,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let mut child = binary(&["serve", file.to_str().unwrap(), "--log-format", "json"])
-            .envs(setup.environment())
+            .envs(environment)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
