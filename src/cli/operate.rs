@@ -7,6 +7,7 @@ use crate::gateway::Control;
 use crate::gateway::control::{Change, Outcome};
 use crate::gateway::watch::Watch;
 use crate::net::{Shutdown, Signals, Trigger, shutdown};
+use crate::plan::{Admin, Plan};
 use crate::telemetry::{AccessLog, Metrics, ReloadResult};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,16 +95,39 @@ impl Operator {
         let admin = match &plan.admin {
             None => None,
             Some(admin) => {
-                let config = AdminConfig::from(admin);
-                let control = Arc::clone(&desk) as Arc<dyn admin::Control>;
-                let handle = admin::start(config, control, Arc::clone(&desk.metrics))
-                    .map_err(|error| Failed::system(format!("cannot start the admin listener: {error}")))?;
+                let handle = start_admin(&desk, &plan, admin)?;
                 tracing::info!(address = %handle.local_addr(), "admin listening");
                 Some(handle)
             }
         };
         desk.run(&self.commands, access.as_deref());
         Ok(admin)
+    }
+}
+
+/// Starts the admin listener. An earlier process that was taken over holds its address
+/// until it has drained: that is waited for.
+fn start_admin(desk: &Arc<Desk>, plan: &Plan, admin: &Admin) -> Result<AdminHandle, Failed> {
+    let patience = match plan.gateway.handover {
+        Some(_) => plan.limits.shutdown_timeout + Duration::from_secs(5),
+        None => Duration::ZERO,
+    };
+    let since = Instant::now();
+    loop {
+        let control = Arc::clone(desk) as Arc<dyn admin::Control>;
+        match admin::start(AdminConfig::from(admin), control, Arc::clone(&desk.metrics)) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::AddrInUse
+                    && since.elapsed() < patience
+                    && !desk.stop.is_draining() =>
+            {
+                std::thread::sleep(ROUND);
+            }
+            started => {
+                return started
+                    .map_err(|error| Failed::system(format!("cannot start the admin listener: {error}")));
+            }
+        }
     }
 }
 

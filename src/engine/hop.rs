@@ -103,8 +103,12 @@ impl Hop {
         };
         // Once the next stage was called, an error may be that one's, and calling
         // it again could do its work twice.
-        if context.is_some_and(|context| context.was_passed_on()) {
-            return Err(failure);
+        if let Some(context) = context.filter(|context| context.was_passed_on()) {
+            // A stage that hands on the next one's error did not fail itself.
+            return Err(match failure {
+                Failure::Guest(_) => context.take_failure().unwrap_or(failure),
+                own => own,
+            });
         }
         if let Some(attempt) = attempt {
             attempt.fail();
@@ -147,11 +151,14 @@ impl Hop {
         let hop = Arc::clone(self);
         Box::pin(SendWrapper::new(async move {
             let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
-            let deadline = context.map(|context| context.deadline);
+            let deadline = context.as_ref().map(|context| context.deadline);
             let body = RequestBody::passed_on(body);
             let answer = hop.handle(&worker, ChainRequest { head, body, deadline }).await;
             let response = answer.map_err(|failure| {
                 tracing::warn!(stage = hop.name(), reason = %failure, "a stage gave no response");
+                if let Some(context) = context {
+                    context.note_failure(failure.clone());
+                }
                 failure.into_code()
             })?;
             Ok(response.map(|body| Crossing(SendWrapper::new(body)).boxed_unsync()))

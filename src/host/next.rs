@@ -8,9 +8,10 @@
 use super::state::InstanceState;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method};
+use std::any::Any;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -42,12 +43,26 @@ pub struct CallContext {
     pub deadline: u64,
     /// Whether the stage called the next one.
     passed_on: AtomicBool,
+    /// Why the next stage gave no response, as the engine knows it; the stage itself
+    /// learns an error code.
+    failure: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl CallContext {
     /// A call that must be answered by `deadline`.
     pub fn new(deadline: u64) -> Arc<Self> {
-        Arc::new(Self { deadline, passed_on: AtomicBool::new(false) })
+        Arc::new(Self { deadline, passed_on: AtomicBool::new(false), failure: Mutex::default() })
+    }
+
+    /// Notes why the next stage gave no response.
+    pub fn note_failure(&self, failure: impl Any + Send) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(failure));
+    }
+
+    /// Why the next stage gave no response, if that was noted.
+    pub fn take_failure<T: Any>(&self) -> Option<T> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        failure.downcast().ok().map(|failure| *failure)
     }
 
     /// Whether the stage called the next one.

@@ -334,7 +334,13 @@ where
     fn call(&self, request: ::http::Request<Incoming>) -> Counted<Fut> {
         let in_flight = InFlight::begin(&self.activity, &self.total, !request.body().is_end_stream());
         let head_only = request.method() == Method::HEAD;
-        Counted { future: (self.worker.service)(request, &self.info), in_flight: Some(in_flight), head_only }
+        let old = request.version() < ::http::Version::HTTP_11;
+        Counted {
+            future: (self.worker.service)(request, &self.info),
+            in_flight: Some(in_flight),
+            head_only,
+            old,
+        }
     }
 }
 
@@ -344,6 +350,8 @@ pin_project! {
         future: Fut,
         in_flight: Option<InFlight>,
         head_only: bool,
+        // HTTP/1.0: the end of the connection can be the end of a body.
+        old: bool,
     }
 }
 
@@ -363,7 +371,10 @@ where
             response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
         }
         let bodiless = via_h2 && drop_body(&mut response, *this.head_only);
-        Poll::Ready(Ok(response.map(|body| CountedBody { body: (!bodiless).then_some(body), in_flight })))
+        Poll::Ready(Ok(response.map(|body| {
+            let body = (!bodiless).then_some(body);
+            CountedBody { body, in_flight, old: *this.old, broken: None }
+        })))
     }
 }
 
@@ -378,10 +389,15 @@ fn drop_body<B: Body>(response: &mut ::http::Response<B>, head_only: bool) -> bo
 
 pin_project! {
     /// A response body that holds its request's count, and tells the transport if it breaks off.
-    struct CountedBody<B> {
+    ///
+    /// What breaks off in HTTP/1.1 has a length or chunks that say so; the end of an HTTP/1.0 body may be told by a reset
+    /// only. The error waits for a turn, in which hyper writes out what it has: the head, and the bytes before the break.
+    struct CountedBody<B: Body> {
         #[pin]
         body: Option<B>,
         in_flight: Option<InFlight>,
+        old: bool,
+        broken: Option<B::Error>,
     }
 }
 
@@ -394,14 +410,24 @@ impl<B: Body> Body for CountedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
-        let frame = ready!(body.poll_frame(cx));
-        if let (Some(Err(_)), Some(in_flight)) = (&frame, this.in_flight.as_ref())
-            && in_flight.protocol() == Protocol::Http1
-        {
-            in_flight.break_off();
+        if let Some(error) = this.broken.take() {
+            match this.in_flight {
+                Some(in_flight) if *this.old => in_flight.break_off(),
+                in_flight => *in_flight = None,
+            }
+            return Poll::Ready(Some(Err(error)));
         }
-        Poll::Ready(frame)
+        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
+        match ready!(body.poll_frame(cx)) {
+            Some(Err(error))
+                if this.in_flight.as_ref().is_some_and(|it| it.protocol() == Protocol::Http1) =>
+            {
+                *this.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => Poll::Ready(frame),
+        }
     }
 
     fn is_end_stream(&self) -> bool {

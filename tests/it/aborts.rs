@@ -96,10 +96,11 @@ fn the_queue_is_free_again() {
             tokio::time::sleep(50 * MS).await;
             // The one that waits takes the queue's only place, and leaves it.
             let mut waiting = Client::connect(&gateway, protocol).await;
-            assert!(tokio::time::timeout(50 * MS, waiting.send(get("/", &[]))).await.is_err(), "it waits");
+            let waiting = tokio::task::spawn_local(async move { waiting.get("/", &[]).await });
+            tokio::time::sleep(50 * MS).await;
             let mut refused = Client::connect(&gateway, protocol).await;
             refused.get("/", &[]).await.problem(503, "no-capacity");
-            drop(waiting);
+            waiting.abort();
             // Once the gateway has seen that, another one may wait, and is answered in the end.
             loop {
                 let answer = refused.get("/", &[]).await;
@@ -122,7 +123,7 @@ fn nothing_piles_up() {
     let setup =
         Setup::of([chain.pipeline("fault-service").limit("linger = \"50ms\"")]).workers(2).log("error");
     let gateway = Gateway::start(&setup);
-    let files = gateway.open_files();
+    let files = gateway.files_at_rest();
     let (few, many) = (scaled(200, 2_000), scaled(1_000, 20_000));
     abort_many(&gateway, few);
     gateway.closes_down_to(files);

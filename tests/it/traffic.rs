@@ -17,7 +17,7 @@ fn setup() -> Setup {
 #[test]
 fn full_speed_through_five_middleware() {
     let gateway = Gateway::start(&setup());
-    let files = gateway.open_files();
+    let files = gateway.files_at_rest();
     let seconds = scaled(5, 60);
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let time = |seconds| Load::time(64, Duration::from_secs(seconds));

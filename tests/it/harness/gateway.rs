@@ -134,6 +134,18 @@ impl Gateway {
         std::fs::read_dir(self.proc("fd")).unwrap().count()
     }
 
+    /// The files that are open when nothing happens: waits until the workers have opened theirs.
+    pub fn files_at_rest(&self) -> usize {
+        let (mut files, mut since) = (self.open_files(), Instant::now());
+        while since.elapsed() < 300 * super::MS {
+            std::thread::sleep(10 * super::MS);
+            if self.open_files() != files {
+                (files, since) = (self.open_files(), Instant::now());
+            }
+        }
+        files
+    }
+
     /// Waits until no more files are open than `before`: connections that have ended are gone.
     pub fn closes_down_to(&self, before: usize) {
         eventually("all connections are closed", || self.open_files() <= before);
