@@ -301,7 +301,6 @@ impl Segment {
     pub fn try_instantiate(&self) -> Result<(), RuntimeError> {
         let pulse = Arc::<host::Pulse>::default();
         // Its computation counts from here, not from the start of the process.
-        pulse.on_poll();
         let state = InstanceState::new(self.budget, pulse);
         let mut store = wasmtime::Store::new(self.pre.engine(), state);
         store.limiter(|state| state);

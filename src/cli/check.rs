@@ -1,6 +1,7 @@
 //! `linkspan check`: everything that `serve` would refuse, and all of it at once.
 
 use super::Failed;
+use super::against::compare;
 use super::prepare::{TlsSettings, prepare};
 use crate::gateway::Workshop;
 use std::path::Path;
@@ -20,10 +21,10 @@ fn counted(count: usize, noun: &str) -> String {
 }
 
 /// Runs the command.
-pub(super) fn run(file: &Path, format: Format) -> Result<(), Failed> {
+pub(super) fn run(file: &Path, format: Format, against: Option<&str>) -> Result<(), Failed> {
     let prepared = prepare(file, &Workshop::default(), &TlsSettings::default());
     let (found, summary) = match prepared {
-        Ok((inputs, _, warnings)) => {
+        Ok((inputs, generation, warnings)) => {
             let plan = &inputs.plan;
             let summary = format!(
                 "{}: {}, {}, {}",
@@ -32,16 +33,18 @@ pub(super) fn run(file: &Path, format: Format) -> Result<(), Failed> {
                 counted(plan.routes.len(), "route"),
                 counted(plan.listeners.len(), "listener"),
             );
-            (warnings, Some(summary))
+            let token = std::env::var("LINKSPAN_ADMIN_TOKEN").ok();
+            let changes = against.map(|url| compare(&generation, url, token.as_deref())).transpose()?;
+            (warnings, Some(summary + "\n" + &changes.unwrap_or_default()))
         }
         Err(found) => (found, None),
     };
     match format {
-        Format::Json => println!("{:#}", found.to_json()),
+        Format::Json => super::print(&format!("{:#}\n", found.to_json()))?,
         Format::Text => {
             eprint!("{found}");
             if let Some(summary) = &summary {
-                println!("{summary}");
+                super::print(summary)?;
             }
         }
     }

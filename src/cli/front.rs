@@ -48,6 +48,8 @@ pub(super) struct Front {
     senders: Vec<mpsc::Sender<EndpointChange>>,
     receivers: Vec<Option<mpsc::Receiver<EndpointChange>>>,
     sources: Sources,
+    /// The limits that it started with, as text.
+    limits: String,
     open: HashMap<Key, Open>,
 }
 
@@ -69,6 +71,7 @@ impl Front {
             senders,
             receivers: receivers.into_iter().map(Some).collect(),
             sources: Sources { received, inherited },
+            limits: format!("{:?}", net_limits(&plan.limits)),
             open: HashMap::new(),
         })
     }
@@ -155,6 +158,9 @@ impl Front {
     fn prepare(&mut self, plan: &Plan, diagnostics: &mut Diagnostics) -> Option<Box<dyn FnOnce() + Send>> {
         if plan.workers.get() != self.workers {
             tracing::warn!(workers = self.workers, "another number of workers needs a restart");
+        }
+        if format!("{:?}", net_limits(&plan.limits)) != self.limits {
+            tracing::warn!("changed limits of the front end need a restart; those of pipelines do not");
         }
         let wanted: HashMap<Key, &Listener> = keyed(&plan.listeners).collect();
         let mut new = Vec::new();

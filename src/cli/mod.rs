@@ -9,6 +9,7 @@
 //! | 3 | the system refused something: an address is taken, a file can't be written |
 //! | 4 | `serve` stopped, and had to cut requests that did not finish in time |
 
+mod against;
 mod bench;
 mod check;
 mod compose;
@@ -51,6 +52,10 @@ enum Command {
         /// How findings look
         #[arg(long, value_enum, default_value_t = check::Format::Text)]
         format: check::Format,
+        /// The admin listener of a running gateway (`http://HOST:PORT`): tell what a reload would change there.
+        /// Its token, if it has one, is taken from the variable LINKSPAN_ADMIN_TOKEN
+        #[arg(long)]
+        against: Option<String>,
     },
     /// Write a pipeline as one component
     Compose {
@@ -124,7 +129,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Serve { file, log_format } => serve::run(&file, log_format),
-        Command::Check { file, format } => check::run(&file, format),
+        Command::Check { file, format, against } => check::run(&file, format, against.as_deref()),
         Command::Compose { file, pipeline, output, portable } => {
             compose::run(&file, &pipeline, &output, portable)
         }

@@ -296,7 +296,6 @@ impl Instance {
             return Poll::Ready(End::Killed(why));
         }
         let was_busy = self.pulse.is_busy();
-        self.pulse.on_poll();
         let poll = life.poll(cx);
         if poll.is_pending() {
             self.pulse.on_pending();

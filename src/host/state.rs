@@ -6,7 +6,7 @@ use http::HeaderName;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
@@ -39,14 +39,15 @@ pub struct Budget {
     pub cpu: Duration,
 }
 
-/// How long a store's guests have computed since all of them last waited, seen from
-/// outside of the store. Their neighbours' time on the worker is not theirs.
+/// How long a store's guests have computed since all of them last waited, in CPU time
+/// of their thread: neither their neighbours' turns nor other processes' count. Up to
+/// one tick is not seen.
 #[derive(Debug, Default)]
 pub struct Pulse {
-    /// Microseconds, in the polls before the current one.
+    /// Microseconds, up to the last interruption.
     computed: AtomicU64,
-    /// When the current poll began.
-    polled: AtomicU64,
+    /// The thread's CPU time when an interrupted guest went on, in the current poll.
+    resumed: AtomicU64,
     /// Guests that left their turn to others and were not resumed yet.
     yielding: AtomicU32,
     /// A guest wanted more memory or a larger table than it may have.
@@ -60,16 +61,13 @@ impl Pulse {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Says that the store's event loop gets a turn.
-    pub fn on_poll(&self) {
-        self.polled.store(now(), Ordering::Relaxed);
-    }
-
     /// Says that the store's event loop has nothing to do: all guests wait, but for
     /// those that were interrupted by a tick.
     pub fn on_pending(&self) {
-        let computed = if self.is_busy() { self.computed() } else { 0 };
-        self.computed.store(computed, Ordering::Relaxed);
+        self.resumed.store(0, Ordering::Relaxed);
+        if !self.is_busy() {
+            self.computed.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Whether a guest computes for longer than a tick, and does not wait.
@@ -77,16 +75,29 @@ impl Pulse {
         self.yielding.load(Ordering::Relaxed) > 0
     }
 
-    fn computed(&self) -> u64 {
-        let current = now().saturating_sub(self.polled.load(Ordering::Relaxed));
-        self.computed.load(Ordering::Relaxed) + current
+    /// A guest was interrupted: what all of them computed so far.
+    fn interrupt(&self) -> Duration {
+        let now = thread_time();
+        let turn = match self.resumed.swap(now, Ordering::Relaxed) {
+            0 => 0,
+            resumed => now.saturating_sub(resumed),
+        };
+        Duration::from_micros(self.computed.fetch_add(turn, Ordering::Relaxed) + turn)
+    }
+
+    /// Lets others have a turn.
+    async fn give_way(self: Arc<Self>) {
+        self.yielding.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        self.yielding.fetch_sub(1, Ordering::Relaxed);
+        self.resumed.store(thread_time(), Ordering::Relaxed);
     }
 }
 
-/// Microseconds since the process first asked.
-fn now() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX)
+/// CPU time of this thread in microseconds.
+fn thread_time() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000
 }
 
 /// The error of a guest that computed for longer than it may.
@@ -132,21 +143,12 @@ impl InstanceState {
     /// Called by the store at each tick that meets a guest computing: lets its
     /// neighbours on the worker run, or ends it.
     pub fn on_epoch(&self) -> wasmtime::Result<UpdateDeadline> {
-        let computed = Duration::from_micros(self.pulse.computed());
-        if computed > self.budget.cpu.max(EPOCH_TICK) {
+        if self.pulse.interrupt() > self.budget.cpu {
             return Err(CpuBudgetExceeded(self.budget.cpu).into());
         }
-        let pulse = Arc::clone(&self.pulse);
         // Not `Yield`, which wakes its task at once: tokio would come back to it
         // dozens of times before it looks at a socket again.
-        Ok(UpdateDeadline::YieldCustom(
-            1,
-            Box::pin(async move {
-                pulse.yielding.fetch_add(1, Ordering::Relaxed);
-                tokio::task::yield_now().await;
-                pulse.yielding.fetch_sub(1, Ordering::Relaxed);
-            }),
-        ))
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(Arc::clone(&self.pulse).give_way())))
     }
 
     /// Notes that the host started `task`.

@@ -46,7 +46,12 @@ fn send(gateway: &Gateway, field: &'static str, fault: &'static str, expected: E
 
 fn mass(pipeline: fn(&str) -> Pipeline, field: &'static str, faults: &[(&'static str, Expected)]) {
     let hasty = pipeline("hasty").limit("deadline = \"20ms\"").route("path = \"/hasty\"");
-    let gateway = Gateway::start(&Setup::of([pipeline("main"), hasty]).each(LIMITS).workers(2).log(&std::env::var("TLOG").unwrap_or("error".into())));
+    let gateway = Gateway::start(
+        &Setup::of([pipeline("main"), hasty])
+            .each(LIMITS)
+            .workers(2)
+            .log(&std::env::var("TLOG").unwrap_or("error".into())),
+    );
     let files = gateway.files_at_rest();
     let (few, many) = (scaled(400, 4_000), scaled(2_000, 100_000));
     for (fault, expected) in faults {
