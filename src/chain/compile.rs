@@ -299,9 +299,7 @@ impl Segment {
     /// # Errors
     /// What the first request would have met.
     pub fn try_instantiate(&self) -> Result<(), RuntimeError> {
-        let pulse = Arc::<host::Pulse>::default();
-        // Its computation counts from here, not from the start of the process.
-        let state = InstanceState::new(self.budget, pulse);
+        let state = InstanceState::new(self.budget, Arc::default());
         let mut store = wasmtime::Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
         store.set_epoch_deadline(1);

@@ -419,9 +419,7 @@ impl<B: Body> Body for CountedBody<B> {
         }
         let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
         match ready!(body.poll_frame(cx)) {
-            Some(Err(error))
-                if this.in_flight.as_ref().is_some_and(|it| it.protocol() == Protocol::Http1) =>
-            {
+            Some(Err(error)) => {
                 *this.broken = Some(error);
                 cx.waker().wake_by_ref();
                 Poll::Pending

@@ -163,7 +163,9 @@ chain_test! {
                 for fault in ["half-body", "half-body-chunked", "body-error"] {
                     for _ in 0..10 {
                         let mut client = Client::connect(&gateway, protocol).await;
-                        let answer = client.get("/fault-service", &[("x-fault", fault)]).await;
+                        let sent = client.try_ask(get("/fault-service", &[("x-fault", fault)])).await;
+                        // A stream that is reset before its head was sent is seen to be, too.
+                        let Ok(answer) = sent else { continue };
                         assert_eq!(answer.status, StatusCode::OK);
                         assert!(answer.cut.is_some(), "{protocol:?} {fault} looks complete: {answer:?}");
                         assert!("hello".starts_with(answer.text()), "{answer:?}");
@@ -239,7 +241,7 @@ chain_test! {
 chain_test! {
     /// An answer whose guest traps or computes for ever after it is whole.
     fn death_after_the_answer(chain) {
-        let gateway = Gateway::start(&setup(chain, LIMITS));
+        let gateway = Gateway::start(&setup(chain, "cpu = \"50ms\"\nlinger = \"20s\""));
         let died = |line: &Line| line["message"].as_str().is_some_and(|text| text.starts_with("the instance died"));
         run(async {
             for protocol in PROTOCOLS {

@@ -35,7 +35,7 @@ pub async fn drive(
     protocol: Protocol,
     load: Load,
     make: impl Fn(u64) -> Request<TestBody> + Clone + 'static,
-    check: impl Fn(u64, Answer) + Clone + 'static,
+    check: impl Fn(hyper::Result<Answer>) + Clone + 'static,
 ) -> u64 {
     let next = Rc::new(Cell::new(0));
     let until = Instant::now() + load.time;
@@ -51,7 +51,7 @@ pub async fn drive(
                 if !client.is_open().await {
                     client = Client::open(address, protocol).await;
                 }
-                check(number, client.ask(make(number)).await);
+                check(client.try_ask(make(number)).await);
             }
         });
     }

@@ -27,8 +27,8 @@ fn a_canary_takes_its_share() {
         Protocol::Http1,
         Load::requests(8, requests),
         |_| get("/", &[]),
-        move |_, answer| {
-            if answer.ok().header("x-probe-which") == Some("next") {
+        move |answer| {
+            if answer.expect("an answer").ok().header("x-probe-which") == Some("next") {
                 count.set(count.get() + 1);
             }
         },
