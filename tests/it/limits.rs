@@ -3,8 +3,8 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Client, Folder, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, SOON, Setup, binary, body, eventually,
-    get, in_time, request, run, soon,
+    Client, Folder, Gateway, MS, PROTOCOLS, Pipeline, Protocol, SOON, Setup, binary, body, eventually, get,
+    in_time, request, run, soon,
 };
 use http::Method;
 use http_body::Frame;
