@@ -180,6 +180,55 @@ chain_test! {
 }
 
 chain_test! {
+    /// 204 and 304 have no body, whatever their guest gives them; the connection stays usable.
+    fn statuses_without_a_body(chain) {
+        let gateway = Gateway::start(&chain.setup("fault-service"));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                for status in ["204", "304"] {
+                    for fault in ["status", "status-with-body"] {
+                        for method in [Method::GET, Method::HEAD, Method::PUT] {
+                            let fields = [("x-fault", fault), ("x-status", status)];
+                            let answer = client.ask(request(method, "/", &fields, body::empty())).await;
+                            assert_eq!(answer.status.as_str(), status);
+                            assert!(answer.body.is_empty() && answer.cut.is_none(), "{protocol:?} {answer:?}");
+                            client.get("/", &[]).await.ok();
+                        }
+                    }
+                }
+            }
+        });
+        gateway.stop();
+    }
+}
+
+/// A preflight is answered by the middleware, without a body; no later stage sees it.
+#[test]
+fn preflights() {
+    let config = "config = { origins = [\"https://app.example.com\"], methods = [\"PUT\"] }";
+    let pipeline = Pipeline::new("main", "fault-service").stage_with("cors", config);
+    let gateway = Gateway::start(&Setup::of([pipeline]));
+    run(async {
+        for protocol in PROTOCOLS {
+            let mut client = Client::connect(&gateway, protocol).await;
+            for _ in 0..3 {
+                let fields = [
+                    ("origin", "https://app.example.com"),
+                    ("access-control-request-method", "PUT"),
+                    ("x-fault", "trap"),
+                ];
+                let answer = client.ask(request(Method::OPTIONS, "/", &fields, body::empty())).await;
+                assert!(answer.status == 204 && answer.body.is_empty(), "{answer:?}");
+                assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example.com"));
+                client.get("/", &[]).await.ok();
+            }
+        }
+    });
+    gateway.stop();
+}
+
+chain_test! {
     /// OPTIONS is a method like others.
     fn options(chain) {
         let gateway = Gateway::start(&chain.setup("probe"));

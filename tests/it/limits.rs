@@ -140,6 +140,27 @@ chain_test! {
 }
 
 chain_test! {
+    /// `deadline` is also the bound of a request's body that stops coming while a guest reads it.
+    fn uploads_that_stop(chain) {
+        let limits = "deadline = \"200ms\"\ninstances = 1\nconcurrency = 1\nqueue-timeout = \"20s\"";
+        let gateway = Gateway::start(&Setup::of([chain.pipeline("fault-service").limit(limits)]));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                let (feeder, body) = body::channel();
+                in_time(feeder.send(Frame::data("a part".into()))).await.unwrap();
+                let stalled = request(Method::POST, "/", &[("x-fault", "read-body")], body);
+                client.ask(stalled).await.problem(504, "deadline");
+                let mut next = Client::connect(&gateway, protocol).await;
+                next.get("/", &[]).await.ok();
+                drop(feeder);
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
     /// `instances`, `concurrency`, `queue`: what is more gets 503 at once, with `Retry-After`; what waits is served.
     fn queue(chain) {
         let limits = "instances = 2\nconcurrency = 1\nqueue = 3\nqueue-timeout = \"20s\"";

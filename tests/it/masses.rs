@@ -6,7 +6,7 @@ use crate::harness::{
 use std::time::Instant;
 
 /// Bounds so tight that each fault is over soon.
-const LIMITS: &str = "cpu = \"10ms\"\nlinger = \"20ms\"\nqueue-timeout = \"30s\"";
+const LIMITS: &str = "cpu = \"4ms\"\nlinger = \"20ms\"\nqueue-timeout = \"30s\"";
 
 /// How a fault shows.
 #[derive(Clone, Copy)]

@@ -20,6 +20,8 @@ use std::hint::black_box;
 /// | `many-headers` | answers with `x-count` fields (1,000) |
 /// | `stale-length` | answers `hello` with `content-length: x-length` (100) |
 /// | `bad-status` | answers with the status 999 |
+/// | `status` | answers with the status `x-status` (204), without a body |
+/// | `status-with-body` | the same with the body `ok`, whatever the status allows |
 pub struct Fault;
 
 impl Fault {
@@ -51,6 +53,11 @@ impl Fault {
                 Ok(text("hello").with_header("content-length", length))
             }
             "bad-status" => Ok(Response::new(999)),
+            "status" => Ok(Response::new(status(request))),
+            "status-with-body" => {
+                let body = Body::bytes(b"ok".as_slice());
+                Ok(Response::new(status(request)).with_body(body))
+            }
             _ => return None,
         })
     }
@@ -71,6 +78,10 @@ pub fn text(text: &'static str) -> Response {
 /// 400 for a fault that there is not.
 pub fn unknown() -> Response {
     Response::problem(400, "There is no such fault")
+}
+
+fn status(request: &Request) -> u16 {
+    number(request, "x-status", 204) as u16
 }
 
 /// A number from a header field, or what it is by default.

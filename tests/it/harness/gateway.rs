@@ -105,6 +105,12 @@ impl Gateway {
         self.log.lines.lock().unwrap().iter().filter(|line| wanted(line)).count()
     }
 
+    /// Waits until exactly `number` log lines are `wanted`: a line may arrive later than the answer that it is about.
+    pub fn counts(&self, number: usize, wanted: impl Fn(&Line) -> bool) {
+        eventually("the log has as many lines", || self.count(&wanted) >= number);
+        assert_eq!(self.count(&wanted), number, "{:#?}", self.log());
+    }
+
     /// The first log line that is `wanted`, waited for.
     pub fn line(&self, wanted: impl Fn(&Line) -> bool) -> Line {
         let start = Instant::now();
