@@ -13,7 +13,7 @@ use crate::host::state::EPOCH_TICK;
 use crate::host::{self, Budget, InstanceState, Next, Scope};
 use crate::plan::PipelineLimits;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
@@ -211,8 +211,6 @@ pub struct Segment {
     pub fresh: bool,
     /// Its last stage calls the next segment through the host.
     pub links_on: bool,
-    /// What is still in it is cut off: its generation was replaced too long ago.
-    cut: AtomicBool,
     /// Of the process, shared by all segments of a runtime.
     pub shortage: Arc<Shortage>,
     pre: ServicePre<InstanceState>,
@@ -276,21 +274,10 @@ impl Segment {
             scopes,
             fresh,
             links_on,
-            cut: AtomicBool::new(false),
             shortage: Arc::clone(&runtime.shortage),
             pre,
             places: composed.places,
         })
-    }
-
-    /// Ends everything that is still in it, on all workers, within a tick.
-    pub fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether [`Segment::cut`] was called.
-    pub fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
     }
 
     /// Makes one instance and drops it: whether the component has the functions and

@@ -218,7 +218,7 @@ async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Fai
             path_with_query: Some(http::uri::PathAndQuery::from_static("/")),
             ..RequestHead::default()
         };
-        let request = ChainRequest { head, body: RequestBody::empty(), deadline: None };
+        let request = ChainRequest { head, body: RequestBody::empty(), deadline: None, cut_off: None };
         let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
         response.into_body().collect().await.map_err(Failed::wrong)?;
     }

@@ -3,7 +3,7 @@
 
 use super::Failed;
 use super::front::{Front, net_limits};
-use super::operate::{Commands, Operator};
+use super::operate::{Commands, Operator, compile_in_background};
 use super::prepare::{TlsSettings, gather};
 use crate::chain::Cache;
 use crate::config::Diagnostics;
@@ -36,6 +36,7 @@ pub enum LogFormat {
 /// Runs the command.
 pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
     start_log(log_format);
+    compile_in_background();
     let settings = Arc::new(TlsSettings::default());
     let (workshop, inputs, generation) = first_generation(file, &settings)?;
     let plan = generation.plan.clone();

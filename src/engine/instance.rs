@@ -209,6 +209,9 @@ impl Instance {
                     if exchange.is_abandoned() {
                         exchange.hasten(tick + super::worker::ticks(limits.linger));
                     }
+                    if exchange.is_cut_off() {
+                        exchange.hasten(tick);
+                    }
                     if tick >= exchange.deadline() {
                         exchange.fail(Failure::Deadline);
                         self.retire();
@@ -216,8 +219,13 @@ impl Instance {
                 }
                 Phase::Streaming => {
                     let patience = super::worker::ticks(limits.body_idle_timeout);
-                    if tick >= exchange.progress(tick) + patience {
-                        exchange.abort("no byte moved within `limits.body-idle-timeout`");
+                    let why = match tick >= exchange.progress(tick) + patience {
+                        true => Some("no byte moved within `limits.body-idle-timeout`"),
+                        false if exchange.is_cut_off() => Some("its generation was replaced too long ago"),
+                        false => None,
+                    };
+                    if let Some(why) = why {
+                        exchange.abort(why);
                         self.on_end(exchange);
                         self.retire();
                     }

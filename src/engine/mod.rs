@@ -26,6 +26,7 @@ mod worker;
 
 pub use body::{BodyError, RequestBody, RequestLimit, ResponseBody};
 pub use breaker::Breaker;
+pub use exchange::CutOff;
 pub use hop::{ChainRequest, Hop, SKIPPED};
 pub use outcome::Failure;
 pub use pool::{Pool, PoolCounts};

@@ -14,12 +14,12 @@ use crate::chain::compile::Blueprint;
 use crate::chain::{Cache, Composed, Member, Naming, PoolSize, Runtime, Segment, compose};
 use crate::component::{Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, Hop};
+use crate::engine::{Breaker, CutOff, Hop};
 use crate::host::{Budget, Limiters, StageScope};
 use crate::plan::{GatewayLimits, Isolation, Link, Pipeline, Plan, Stage};
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
@@ -42,9 +42,7 @@ pub struct Workshop {
 impl Workshop {
     fn find(&self, identity: &Digest) -> Option<Arc<Hop>> {
         let hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
-        let hop = hops.get(identity)?.upgrade()?;
-        // What was cut off serves nobody any more.
-        (!hop.segment.is_cut()).then_some(hop)
+        hops.get(identity)?.upgrade()
     }
 
     fn keep(&self, hop: &Arc<Hop>) {
@@ -95,7 +93,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         tls: listeners.map(|(listener, tls)| (listener.address, tls.clone())).collect(),
         plan: plan.clone(),
         pipelines,
-        cut: AtomicBool::new(false),
+        cut_off: CutOff::default(),
         cuts: Arc::clone(&workshop.cuts),
     })
 }
