@@ -6,13 +6,12 @@
 //! instantiation costs microseconds, and running out is an error that the engine
 //! room turns into waiting, never a growing process.
 
-use super::cache::Cache;
-use super::compose::{Composed, stage_of};
+use super::cache::Code;
+use super::compose::{Places, stage_of};
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
 use crate::host::{self, Budget, InstanceState, Next, Scope};
 use crate::plan::PipelineLimits;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use wasmtime::component::Linker;
@@ -214,7 +213,7 @@ pub struct Segment {
     /// Of the process, shared by all segments of a runtime.
     pub shortage: Arc<Shortage>,
     pre: ServicePre<InstanceState>,
-    places: Vec<(Range<usize>, Vec<usize>)>,
+    places: Places,
 }
 
 impl std::fmt::Debug for Segment {
@@ -242,20 +241,15 @@ pub struct Blueprint {
 }
 
 impl Segment {
-    /// Compiles `composed` and links it to the host.
+    /// Links `code`, which was compiled for the engine of `runtime`, to the host.
     ///
     /// # Errors
-    /// If the component can't be compiled, or imports what the host does not have.
-    pub fn compile(
-        runtime: &Runtime,
-        composed: Composed,
-        blueprint: Blueprint,
-        cache: &Cache,
-    ) -> Result<Self, RuntimeError> {
+    /// If it imports what the host does not have.
+    pub fn link(runtime: &Runtime, code: Code, blueprint: Blueprint) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Blueprint { pipeline, budget, limits, lift, scopes, fresh, next } = blueprint;
         let links_on = next.is_some();
-        let component = cache.compile(runtime.engine(), &composed.bytes)?;
+        let Code { component, places } = code;
         let mut linker = Linker::new(runtime.engine());
         let lookup = |name: &str| {
             stage_of(name)
@@ -276,7 +270,7 @@ impl Segment {
             links_on,
             shortage: Arc::clone(&runtime.shortage),
             pre,
-            places: composed.places,
+            places,
         })
     }
 

@@ -21,6 +21,14 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 /// The name under which a composition exports its handler.
 pub const EXPORT: &str = "wasi:http/handler@0.3.0";
 
+/// Counts the ways in which [`compose`] made something else of the same members:
+/// what was kept of an earlier way is not used. Raise it with each change of that.
+pub const COMPOSITION: u32 = 1;
+
+/// The places of the components that were joined, and at which stages each stands:
+/// tells a trap's stage by its code's offset.
+pub type Places = Vec<(Range<usize>, Vec<usize>)>;
+
 /// How the imports of a composition are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
@@ -44,9 +52,8 @@ pub struct Member<'a> {
 pub struct Composed {
     /// A component that exports `wasi:http/handler`.
     pub bytes: Vec<u8>,
-    /// The places of the components that were joined, and at which stages each
-    /// stands: tells a trap's stage by its code's offset.
-    pub places: Vec<(Range<usize>, Vec<usize>)>,
+    /// Where in them the members are.
+    pub places: Places,
 }
 
 /// Why stages can't be composed.
@@ -160,7 +167,7 @@ fn join(
 }
 
 /// Finds the joined components in the composition, which embeds them unchanged.
-fn places(bytes: &[u8], members: &[Member<'_>]) -> Vec<(Range<usize>, Vec<usize>)> {
+fn places(bytes: &[u8], members: &[Member<'_>]) -> Places {
     let mut stages: BTreeMap<Digest, (&[u8], Vec<usize>)> = BTreeMap::new();
     for member in members {
         let entry =

@@ -195,9 +195,10 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             fresh: false,
             next: next.as_ref().map(Hop::as_next),
         };
-        let segment = Arc::new(
-            Segment::compile(runtime, composed, blueprint, &Cache::default()).map_err(Failed::wrong)?,
-        );
+        let code = Cache::default()
+            .compile(runtime.engine(), members, composed)
+            .map_err(|error| Failed::wrong(format!("{error:#}")))?;
+        let segment = Arc::new(Segment::link(runtime, code, blueprint).map_err(Failed::wrong)?);
         next = Some(Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,

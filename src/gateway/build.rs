@@ -11,7 +11,7 @@ use super::inputs::{Components, Inputs, Shapes};
 use super::router::Router;
 use crate::chain::check::{Position, check_stage};
 use crate::chain::compile::Blueprint;
-use crate::chain::{Cache, Composed, Member, Naming, PoolSize, Runtime, Segment, compose};
+use crate::chain::{Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Segment, compose};
 use crate::component::{Digest, Lift};
 use crate::config::Diagnostics;
 use crate::engine::{Breaker, CutOff, Hop};
@@ -142,14 +142,7 @@ pub fn compose_stages(
     naming: Naming,
     diagnostics: &mut Diagnostics,
 ) -> Option<Composed> {
-    let members: Option<Vec<_>> = stages
-        .iter()
-        .map(|stage| {
-            let component = components.get(stage.component)?;
-            Some(Member { index: stage.id.index, component })
-        })
-        .collect();
-    compose(&members?, naming)
+    compose(&members(stages, components)?, naming)
         .map_err(|error| {
             let stage = error.stage.and_then(|index| pipeline.all_stages().nth(index));
             let span = stage.map_or(pipeline.span, |stage| stage.component_span);
@@ -159,6 +152,13 @@ pub fn compose_stages(
                 .help("`linkspan inspect` shows what each component imports and exports");
         })
         .ok()
+}
+
+/// `stages` with their components, if all of them could be read.
+fn members<'a>(stages: &[&Stage], components: &'a Components) -> Option<Vec<Member<'a>>> {
+    let member =
+        |stage: &&Stage| Some(Member { index: stage.id.index, component: components.get(stage.component)? });
+    stages.iter().map(member).collect()
 }
 
 /// What one instance of `stages` may use: their limits, joined as one store must.
@@ -260,26 +260,16 @@ impl Maker<'_> {
         next: Option<Arc<Hop>>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Hop>> {
-        let composed = compose_stages(pipeline, stages, self.components, Naming::PerStage, diagnostics)?;
-        let blueprint = self.blueprint(pipeline, stages, next.as_ref());
-        let compiled = match &self.runtime {
-            Some(runtime) => Segment::compile(runtime, composed, blueprint, &self.workshop.cache),
-            // It ran when `missing` looked, and ended since.
-            None => {
-                let size = PoolSize::default();
-                Runtime::new(&[size], 1)
-                    .and_then(|runtime| Segment::compile(&runtime, composed, blueprint, &self.workshop.cache))
-            }
-        };
-        let tried = compiled.and_then(|segment| segment.try_instantiate().map(|()| segment));
-        let segment = tried
-            .map_err(|error| {
+        let segment = match self.segment(pipeline, stages, next.as_ref(), diagnostics) {
+            Ok(segment) => segment?,
+            Err(error) => {
                 diagnostics
                     .error(pipeline.span, format!("pipeline `{}` can't be compiled", pipeline.name))
                     .label(error.to_string())
                     .help("`linkspan inspect` shows what each component imports and exports");
-            })
-            .ok()?;
+                return None;
+            }
+        };
         self.compiled.set(self.compiled.get() + 1);
         // Only a stage that stands alone has a policy of its own.
         let first = stages.first()?;
@@ -294,6 +284,34 @@ impl Maker<'_> {
         });
         self.workshop.keep(&hop);
         Some(hop)
+    }
+
+    /// `None` if the stages can't be composed, which `diagnostics` then tell.
+    fn segment(
+        &self,
+        pipeline: &Pipeline,
+        stages: &[&Stage],
+        next: Option<&Arc<Hop>>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Option<Segment>, RuntimeError> {
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime.clone(),
+            // It ran when `missing` looked, and ended since.
+            None => Runtime::new(&[PoolSize::default()], 1)?,
+        };
+        let Some(members) = members(stages, self.components) else { return Ok(None) };
+        let code = match self.workshop.cache.load(runtime.engine(), &members) {
+            Some(code) => code,
+            None => {
+                let naming = Naming::PerStage;
+                let composed = compose_stages(pipeline, stages, self.components, naming, diagnostics);
+                let Some(composed) = composed else { return Ok(None) };
+                self.workshop.cache.compile(runtime.engine(), &members, composed)?
+            }
+        };
+        let segment = Segment::link(&runtime, code, self.blueprint(pipeline, stages, next))?;
+        segment.try_instantiate()?;
+        Ok(Some(segment))
     }
 
     fn budget(&self, pipeline: &Pipeline, stages: &[&Stage]) -> Budget {
