@@ -11,6 +11,7 @@ mod harness;
 mod aborts;
 mod answers;
 mod chains;
+mod chaos;
 mod cli;
 mod counting;
 mod faults;

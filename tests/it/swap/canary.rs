@@ -27,7 +27,7 @@ fn a_canary_takes_its_share() {
         Protocol::Http1,
         Load::requests(8, requests),
         |_| get("/", &[]),
-        move |answer| {
+        move |_, answer| {
             if answer.expect("an answer").ok().header("x-probe-which") == Some("next") {
                 count.set(count.get() + 1);
             }
