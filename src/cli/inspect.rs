@@ -79,6 +79,9 @@ fn to_text(component: &Component) -> Result<String, Failed> {
     if shape.role() != Role::None {
         lines.push(format!("lift       {}", shape.lift()));
     }
+    if let Some(version) = &shape.release_candidate {
+        lines.push(format!("built for  WASI {version}, linked as 0.3.0"));
+    }
     lines.push(format!(
         "needs      core instances {}, memories {}, tables {}",
         shape.core_instances, shape.memories, shape.tables,
@@ -107,6 +110,7 @@ fn to_json(component: &Component) -> serde_json::Value {
         "sha256": component.digest.to_string(),
         "role": shape.role().to_string(),
         "lift": shape.lift().to_string(),
+        "release_candidate": shape.release_candidate,
         "core_instances": shape.core_instances,
         "memories": shape.memories,
         "tables": shape.tables,

@@ -4,6 +4,7 @@
 //! rest of linkspan never meets a malformed component.
 
 use super::Interface;
+use super::release_candidate::candidate;
 use std::fmt;
 use wasmparser::{
     CanonicalFunction, CanonicalOption, Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance,
@@ -25,6 +26,9 @@ pub enum InspectError {
     /// The bytes are no valid component.
     #[error("{0}")]
     Invalid(#[from] wasmparser::BinaryReaderError),
+    /// Names of a release candidate can't be replaced in it.
+    #[error("it was built against a release candidate, and can't be adapted: {0}")]
+    Adapt(wasm_encoder::reencode::Error),
 }
 
 /// What a component can be in a pipeline.
@@ -97,6 +101,8 @@ pub struct Shape {
     pub memories: u32,
     /// Tables that it defines.
     pub tables: u32,
+    /// The release candidate of WASI 0.3.0 that it was built against.
+    pub release_candidate: Option<String>,
     sync_lifts: u32,
     async_lifts: u32,
     calls_handler: bool,
@@ -127,6 +133,13 @@ impl Shape {
             (Some(_), Some(_)) if self.calls_handler => Role::Middleware,
             (Some(_), _) => Role::Service,
         }
+    }
+
+    /// The first release candidate that an import or export is named after.
+    fn candidate(&self) -> Option<String> {
+        let imports = self.imports.iter().filter_map(|import| Some(import.interface.as_ref()?.to_string()));
+        let mut names = imports.chain(self.exports.iter().cloned());
+        names.find_map(|name| candidate(&name).map(str::to_owned))
     }
 
     /// How the component's exports are lifted.
@@ -196,6 +209,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, InspectError> {
     let mut shape = Shape::default();
     let cost = read_component(Parser::new(0), bytes, 0, &mut shape)?;
     (shape.core_instances, shape.memories, shape.tables) = (cost.core_instances, cost.memories, cost.tables);
+    shape.release_candidate = shape.candidate();
     Ok(shape)
 }
 

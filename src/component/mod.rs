@@ -9,6 +9,7 @@
 
 pub mod inspect;
 pub mod interface;
+pub mod release_candidate;
 
 pub use inspect::{Lift, Role, Shape};
 pub use interface::Interface;
@@ -50,10 +51,10 @@ impl fmt::Debug for Digest {
 pub struct Component {
     /// Where it was read.
     pub path: PathBuf,
-    /// The bytes that were hashed: what is composed and compiled, whatever
-    /// happens to the file afterwards.
+    /// What is composed and compiled, whatever happens to the file afterwards: the
+    /// bytes that were hashed, or what [`release_candidate`] made of them.
     pub bytes: Arc<[u8]>,
-    /// The hash of `bytes`.
+    /// The hash of the file's bytes.
     pub digest: Digest,
     /// What the component imports, exports and needs.
     pub shape: Shape,
@@ -108,13 +109,25 @@ impl Component {
         if size > MAX_COMPONENT_BYTES {
             return Err(LoadError::TooLarge { path: path.to_owned(), size });
         }
-        let bytes: Arc<[u8]> = std::fs::read(path).map_err(read)?.into();
+        let bytes = std::fs::read(path).map_err(read)?;
         let digest = Digest::of(&bytes);
-        let shape = match known(&digest) {
+        let (bytes, shape) = Self::understand(bytes, known(&digest))
+            .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), bytes: bytes.into(), digest, shape })
+    }
+
+    /// The bytes as they are used, and their shape, if that is not known.
+    fn understand(bytes: Vec<u8>, known: Option<Shape>) -> Result<(Vec<u8>, Shape), inspect::InspectError> {
+        let shape = match known {
             Some(shape) => shape,
-            None => inspect::inspect(&bytes)
-                .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?,
+            None => inspect::inspect(&bytes)?,
         };
-        Ok(Self { path: path.to_owned(), bytes, digest, shape })
+        if shape.release_candidate.is_none() {
+            return Ok((bytes, shape));
+        }
+        let adapted = release_candidate::adapt(&bytes).map_err(inspect::InspectError::Adapt)?;
+        let mut released = inspect::inspect(&adapted)?;
+        released.release_candidate = shape.release_candidate;
+        Ok((adapted, released))
     }
 }

@@ -17,7 +17,7 @@ use wit_parser::WorldItem;
 const KINDS: [&str; 3] = ["middleware", "service", "test"];
 
 /// Guests elsewhere: what a user would write.
-const EXAMPLES: [&str; 1] = ["hello-header"];
+const EXAMPLES: [&str; 2] = ["hello-header", "hello-rc"];
 
 /// Build all guests.
 pub fn build(project: &Project) -> Result<()> {
