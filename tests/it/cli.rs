@@ -1,7 +1,7 @@
 //! The command line: what each command prints, and how it exits.
 
 use crate::harness::{
-    Client, Folder, Gateway, Line, MS, Pipeline, Protocol, Setup, binary, body, dist, get, in_time,
+    Client, Folder, Gateway, Line, MS, Pipeline, Protocol, Setup, binary, body, dist, get, identity, in_time,
     repository, request, run,
 };
 use http::Method;
@@ -119,6 +119,27 @@ fn a_missing_configuration_is_1() {
     for arguments in [&["check", text(&file)][..], &["serve", text(&file)], &compose] {
         let ran = linkspan(arguments).code(1);
         assert!(ran.stderr.contains("nowhere.toml"), "{ran:#?}");
+    }
+}
+
+/// Every file of `pipelines/` is right as it is, beside the certificate that the demo makes.
+#[test]
+fn the_pipelines_can_be_served() {
+    let folder = Folder::new();
+    let identity = identity();
+    let components = folder.path().join("components");
+    std::fs::create_dir_all(folder.path().join("pipelines/dev")).unwrap();
+    std::os::unix::fs::symlink(repository().join("components"), components).unwrap();
+    folder.write("pipelines/dev/cert.pem", &identity.certificate);
+    folder.write("pipelines/dev/key.pem", &identity.key);
+    let files = std::fs::read_dir(repository().join("pipelines")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|file| file.extension().is_some_and(|it| it == "toml")).collect();
+    assert!(files.len() > 1, "{files:?}");
+    for file in files {
+        let name = Path::new("pipelines").join(file.file_name().unwrap());
+        let copy = folder.write(text(&name), std::fs::read(&file).unwrap());
+        let ran = binary(&["check", text(&copy)]).env("LINKSPAN_DEMO_KEY", "demo-key").output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
     }
 }
 
