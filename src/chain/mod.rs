@@ -11,5 +11,5 @@ pub mod compile;
 pub mod compose;
 
 pub use cache::{Cache, Code};
-pub use compile::{PoolSize, Runtime, RuntimeError, Segment};
+pub use compile::{Guests, PoolSize, Runtime, RuntimeError, Segment};
 pub use compose::{ComposeError, Composed, Member, Naming, compose};

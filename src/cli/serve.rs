@@ -8,7 +8,6 @@ use super::prepare::{TlsSettings, gather};
 use crate::chain::Cache;
 use crate::config::Diagnostics;
 use crate::engine::Worker;
-use crate::gateway::build::segments;
 use crate::gateway::{Control, Generation, Inputs, Live, Workshop, build};
 use crate::http::record::Recorder;
 use crate::http::service::Service;
@@ -137,12 +136,11 @@ fn start_log(format: LogFormat) {
 }
 
 fn announce(generation: &Generation) {
-    for pipeline in &generation.plan.pipelines {
+    for (pipeline, first) in generation.plan.pipelines.iter().zip(generation.first_hops()) {
         // `→` within a store, `⇒` from one into another.
-        let segments: Vec<_> = segments(pipeline)
-            .iter()
-            .map(|stages| {
-                let names: Vec<_> = stages.iter().map(|stage| &*stage.id.component).collect();
+        let segments: Vec<_> = std::iter::successors(Some(first), |hop| hop.next.as_ref())
+            .map(|hop| {
+                let names: Vec<_> = hop.segment.scopes.iter().map(|scope| &*scope.id.component).collect();
                 names.join(" → ")
             })
             .collect();

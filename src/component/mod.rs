@@ -11,7 +11,7 @@ pub mod inspect;
 pub mod interface;
 pub mod release_candidate;
 
-pub use inspect::{Lift, Role, Shape};
+pub use inspect::{Entry, Lift, Role, Shape};
 pub use interface::Interface;
 
 use sha2::{Digest as _, Sha256};

@@ -19,6 +19,7 @@ pub mod body;
 mod breaker;
 mod exchange;
 mod hop;
+mod incoming;
 mod instance;
 pub mod outcome;
 mod pool;

@@ -118,14 +118,16 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
 }
 
 /// The stages of `pipeline` that share a store: each longest run of static ones, and
-/// each dynamic one alone.
-pub fn segments(pipeline: &Pipeline) -> Vec<Vec<&Stage>> {
+/// alone each dynamic one and each whose component can't be composed.
+fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
+    let joins = |stage: &Stage| {
+        let alone = components.get(stage.component).is_some_and(|c| c.shape.stands_alone());
+        stage.link == Link::Static && !alone
+    };
     let mut segments: Vec<Vec<&Stage>> = Vec::new();
     for stage in pipeline.all_stages() {
         match segments.last_mut() {
-            Some(run) if stage.link == Link::Static && run.iter().all(|s| s.link == Link::Static) => {
-                run.push(stage);
-            }
+            Some(run) if joins(stage) && run.iter().all(|stage| joins(stage)) => run.push(stage),
             _ => segments.push(vec![stage]),
         }
     }
@@ -211,7 +213,7 @@ impl Maker<'_> {
             next = Some(identity);
             (stages, identity)
         };
-        segments(pipeline).into_iter().rev().map(identify).collect()
+        segments(pipeline, self.components).into_iter().rev().map(identify).collect()
     }
 
     /// What the pool needs for the segments that do not run yet.
@@ -286,7 +288,8 @@ impl Maker<'_> {
         Some(hop)
     }
 
-    /// `None` if the stages can't be composed, which `diagnostics` then tell.
+    /// `None` if the stages can't be composed or what they are granted can't be had,
+    /// which `diagnostics` then tell.
     fn segment(
         &self,
         pipeline: &Pipeline,
@@ -309,7 +312,8 @@ impl Maker<'_> {
                 self.workshop.cache.compile(runtime.engine(), &members, composed)?
             }
         };
-        let segment = Segment::link(&runtime, code, self.blueprint(pipeline, stages, next))?;
+        let Some(blueprint) = self.blueprint(pipeline, stages, next, diagnostics) else { return Ok(None) };
+        let segment = Segment::link(&runtime, code, blueprint)?;
         segment.try_instantiate()?;
         Ok(Some(segment))
     }
@@ -318,17 +322,33 @@ impl Maker<'_> {
         budget(pipeline, stages, self.components, &self.plan.limits)
     }
 
-    fn blueprint(&self, pipeline: &Pipeline, stages: &[&Stage], next: Option<&Arc<Hop>>) -> Blueprint {
+    fn blueprint(
+        &self,
+        pipeline: &Pipeline,
+        stages: &[&Stage],
+        next: Option<&Arc<Hop>>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Blueprint> {
         // One stage that blocks blocks the instance.
         let all_async = stages
             .iter()
             .filter_map(|stage| self.components.get(stage.component))
             .all(|component| component.shape.lift() == Lift::Async);
         let keys = self.plan.limits.rate_limit_keys;
-        let scope = |stage: &&Stage| {
+        let mut scopes = Vec::new();
+        for stage in stages {
             let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
-            Arc::new(StageScope::new(stage, limiter))
-        };
+            match StageScope::new(stage, limiter) {
+                Ok(scope) => scopes.push(Arc::new(scope)),
+                Err((mount, error)) => {
+                    diagnostics
+                        .error(mount.span, format!("cannot open the directory `{}`", mount.path.display()))
+                        .label(error.to_string())
+                        .help("the user that linkspan runs as must be able to read it");
+                    return None;
+                }
+            }
+        }
         let isolation = match stages {
             [stage] if stage.link == Link::Dynamic => stage.isolation,
             _ => pipeline.isolation,
@@ -338,14 +358,14 @@ impl Maker<'_> {
         if fresh {
             (limits.reuse, limits.concurrency) = (1, 1);
         }
-        Blueprint {
+        Some(Blueprint {
             pipeline: pipeline.name.to_string(),
             budget: self.budget(pipeline, stages),
             limits,
             lift: if all_async { Lift::Async } else { Lift::Sync },
-            scopes: stages.iter().map(scope).collect(),
+            scopes,
             fresh,
             next: next.map(Hop::as_next),
-        }
+        })
     }
 }

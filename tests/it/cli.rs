@@ -221,6 +221,33 @@ fn inspect_tells_roles_lifts_and_grants() {
     }
 }
 
+/// Of a component of WASI 0.2: what it needs, what it can do without, and what is only types.
+#[test]
+fn inspect_tells_what_is_inert() {
+    let file = dist("service-0-2");
+    let json = linkspan(&["inspect", text(&file), "--json"]).code(0).json();
+    assert_eq!((&json["role"], &json["own_store"]), (&"service".into(), &true.into()));
+    assert_eq!(json["grants"], serde_json::json!(["clocks = true", "random = true"]));
+    let optional: Vec<_> =
+        json["optional_grants"].as_array().unwrap().iter().map(|grant| grant.as_str().unwrap()).collect();
+    let keys: Vec<_> = optional.iter().map(|grant| grant.split(' ').next().unwrap()).collect();
+    assert_eq!(keys, ["egress", "env", "filesystem", "sockets", "stdio"]);
+    let status = |name: &str| {
+        let imports = json["imports"].as_array().unwrap();
+        let import = imports.iter().find(|import| import["name"].as_str().unwrap().starts_with(name));
+        import.unwrap()["status"].as_str().unwrap()
+    };
+    assert_eq!(
+        status("wasi:cli/environment@"),
+        "the stage's own; inert without `grant = { env = { NAME = \"value\" } }`"
+    );
+    assert_eq!(status("wasi:io/poll@"), "shared");
+    assert!(status("wasi:clocks/wall-clock@").contains("; needs `grant = { clocks = true }`"));
+    let text = linkspan(&["inspect", text(&file)]).code(0).stdout;
+    assert!(text.contains("grants without which it finds nothing there"), "{text}");
+    assert_eq!(linkspan(&["inspect", dist("probe").to_str().unwrap(), "--json"]).json()["own_store"], false);
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

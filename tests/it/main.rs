@@ -24,3 +24,4 @@ mod structure;
 mod swap;
 mod traffic;
 mod ui;
+mod wasi2;

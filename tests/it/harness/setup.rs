@@ -59,6 +59,7 @@ fn grants(component: &str) -> &'static str {
         }
         "request-id" => "random = true",
         "print" => "stdio = true",
+        "probe-0-2" | "service-0-2" => "clocks = true, random = true",
         "probe" | "probe-middleware" => "env = {}",
         _ => "",
     }
