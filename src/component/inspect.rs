@@ -260,8 +260,9 @@ fn has_functions(types: TypesRef<'_>, name: &str) -> bool {
             let mut exports = types[*id].exports.values();
             exports.any(|item| matches!(item.ty, ComponentEntityType::Func(_)))
         }
-        Some(ComponentEntityType::Func(_)) => true,
-        _ => false,
+        // What can't be told might be called.
+        Some(ComponentEntityType::Func(_)) | None => true,
+        Some(_) => false,
     }
 }
 
