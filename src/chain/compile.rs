@@ -209,7 +209,7 @@ pub struct Segment {
     pub scopes: Vec<Scope>,
     /// Each request has an instance of its own.
     pub fresh: bool,
-    /// Its last stage calls the next segment through the host.
+    /// One of its stages calls others through the host.
     pub links_on: bool,
     /// What is still in it is cut off: its generation was replaced too long ago.
     cut: AtomicBool,
@@ -241,6 +241,8 @@ pub struct Blueprint {
     pub fresh: bool,
     /// What the last stage's import of a next one reaches.
     pub next: Option<Next>,
+    /// What stages reach under names of their own, by the composition's name for it.
+    pub named: Vec<(String, Next)>,
 }
 
 impl Segment {
@@ -255,8 +257,8 @@ impl Segment {
         cache: &Cache,
     ) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, next } = blueprint;
-        let links_on = next.is_some();
+        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, next, named } = blueprint;
+        let links_on = next.is_some() || !named.is_empty();
         let component = cache.compile(runtime.engine(), &composed.bytes)?;
         let mut linker = Linker::new(runtime.engine());
         let lookup = |name: &str| {
@@ -265,7 +267,7 @@ impl Segment {
                 .cloned()
                 .ok_or_else(|| wasmtime::format_err!("`{name}` is no stage's import"))
         };
-        host::add_to_linker(&mut linker, &component, &lookup, next)?;
+        host::add_to_linker(&mut linker, &component, &lookup, next, &named)?;
         let pre = ServicePre::new(linker.instantiate_pre(&component)?)?;
         Ok(Self {
             id: SegmentId(NEXT.fetch_add(1, Ordering::Relaxed)),

@@ -1,6 +1,7 @@
 //! `linkspan inspect`: a component from the outside.
 
 use super::Failed;
+use crate::component::inspect::Import;
 use crate::component::{Component, Role, Shape};
 use crate::host::catalog::{Grant, HANDLER};
 use crate::host::{Offer, Reach};
@@ -19,8 +20,7 @@ pub(super) fn run(path: &Path, json: bool) -> Result<(), Failed> {
 /// The world of `component` as WIT. A composition with imports under plain names has
 /// none: WIT can't say that two imports have one interface.
 fn world(component: &Component) -> Result<String, Failed> {
-    let named =
-        |import: &crate::component::inspect::Import| import.interface.is_some() && !import.name.contains('/');
+    let named = |import: &Import| import.interface.is_some() && !import.name.contains('/');
     if component.shape.imports.iter().any(named) {
         return Ok("(not shown: it imports one interface under several names)".to_owned());
     }
@@ -32,9 +32,10 @@ fn world(component: &Component) -> Result<String, Failed> {
 }
 
 /// What an import is to linkspan.
-fn status(name: &str, offer: Option<&Offer>) -> String {
+fn status(import: &Import, offer: Option<&Offer>) -> String {
     match offer {
-        None if name.contains("wasi:http/handler@") => "the next stage".to_owned(),
+        None if import.is_named_next() => "a pipeline by name; needs `next`".to_owned(),
+        None if import.name.contains("wasi:http/handler@") => "the next stage".to_owned(),
         None => "not offered".to_owned(),
         Some(offer) => {
             let whose = match offer.reach {
@@ -49,10 +50,10 @@ fn status(name: &str, offer: Option<&Offer>) -> String {
     }
 }
 
-fn offers(shape: &Shape) -> impl Iterator<Item = (&str, Option<&'static Offer>)> {
+fn offers(shape: &Shape) -> impl Iterator<Item = (&Import, Option<&'static Offer>)> {
     shape.imports.iter().map(|import| {
         let interface = import.interface.as_ref().filter(|i| !i.is(HANDLER.0, HANDLER.1));
-        (import.name.as_str(), interface.and_then(Offer::find))
+        (import, interface.and_then(Offer::find))
     })
 }
 
@@ -85,12 +86,18 @@ fn to_text(component: &Component) -> Result<String, Failed> {
     ));
     lines.push("\nimports".to_owned());
     let width = shape.imports.iter().map(|import| import.name.len()).max().unwrap_or(0);
-    lines.extend(offers(shape).map(|(name, offer)| format!("  {name:width$}  {}", status(name, offer))));
+    lines.extend(
+        offers(shape).map(|(import, offer)| format!("  {:width$}  {}", import.name, status(import, offer))),
+    );
     lines.push("\nexports".to_owned());
     lines.extend(shape.exports.iter().map(|name| format!("  {name}")));
     let grants = grants(shape);
     if !grants.is_empty() {
         lines.push(format!("\nthe stage's grants\n  grant = {{ {} }}", grants.join(", ")));
+    }
+    let nexts: Vec<_> = shape.named_nexts().map(|name| format!("{name} = \"…\"")).collect();
+    if !nexts.is_empty() {
+        lines.push(format!("\nthe stage's pipelines\n  next = {{ {} }}", nexts.join(", ")));
     }
     lines.push(format!("\nworld\n{}", world(component)?.trim_end()));
     Ok(lines.join("\n") + "\n")
@@ -99,7 +106,7 @@ fn to_text(component: &Component) -> Result<String, Failed> {
 fn to_json(component: &Component) -> serde_json::Value {
     let shape = &component.shape;
     let imports: Vec<_> = offers(shape)
-        .map(|(name, offer)| serde_json::json!({ "name": name, "status": status(name, offer) }))
+        .map(|(import, offer)| serde_json::json!({ "name": import.name, "status": status(import, offer) }))
         .collect();
     serde_json::json!({
         "path": component.path.display().to_string(),
@@ -113,5 +120,6 @@ fn to_json(component: &Component) -> serde_json::Value {
         "imports": imports,
         "exports": shape.exports,
         "grants": grants(shape),
+        "next": shape.named_nexts().collect::<Vec<_>>(),
     })
 }

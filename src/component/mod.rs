@@ -108,7 +108,18 @@ impl Component {
         if size > MAX_COMPONENT_BYTES {
             return Err(LoadError::TooLarge { path: path.to_owned(), size });
         }
-        let bytes: Arc<[u8]> = std::fs::read(path).map_err(read)?.into();
+        Self::from_bytes(path, std::fs::read(path).map_err(read)?.into(), known)
+    }
+
+    /// A component whose bytes are in memory; `path` is what they are called.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn from_bytes(
+        path: &Path,
+        bytes: Arc<[u8]>,
+        known: impl FnOnce(&Digest) -> Option<Shape>,
+    ) -> Result<Self, LoadError> {
         let digest = Digest::of(&bytes);
         let shape = match known(&digest) {
             Some(shape) => shape,

@@ -42,6 +42,9 @@ pub struct Job {
     pub context: Option<Arc<CallContext>>,
 }
 
+/// Why a body is cut that rests for too long.
+pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
+
 /// Whether an instance takes requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
@@ -217,7 +220,7 @@ impl Instance {
                 Phase::Streaming => {
                     let patience = super::worker::ticks(limits.body_idle_timeout);
                     if tick >= exchange.progress(tick) + patience {
-                        exchange.abort("no byte moved within `limits.body-idle-timeout`");
+                        exchange.abort(PAUSED);
                         self.on_end(exchange);
                         self.retire();
                     }
@@ -272,6 +275,9 @@ impl Instance {
         };
         // The order matters: see the module's documentation.
         self.life.set(Life::Dead);
+        if !matches!(end, End::Done) {
+            self.pulse.break_off();
+        }
         let trapped = matches!(end, End::Trapped(_));
         self.on_death(end);
         drop(store);
