@@ -197,9 +197,10 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             next: next.as_ref().map(Onward::as_next),
             named: Vec::new(),
         };
-        let segment = Arc::new(
-            Segment::compile(runtime, composed, blueprint, &Cache::default()).map_err(Failed::wrong)?,
-        );
+        let code = Cache::default()
+            .compile(runtime.engine(), members, composed)
+            .map_err(|error| Failed::wrong(format!("{error:#}")))?;
+        let segment = Arc::new(Segment::link(runtime, code, blueprint).map_err(Failed::wrong)?);
         let hop = Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,
@@ -223,7 +224,8 @@ async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Fai
             ..RequestHead::default()
         };
         let origin = Arc::default();
-        let request = ChainRequest { head, body: RequestBody::empty(), deadline: None, origin };
+        let request =
+            ChainRequest { head, body: RequestBody::empty(), deadline: None, cut_off: None, origin };
         let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
         response.into_body().collect().await.map_err(Failed::wrong)?;
     }

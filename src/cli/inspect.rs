@@ -4,7 +4,7 @@ use super::Failed;
 use crate::component::inspect::Import;
 use crate::component::{Component, Role, Shape};
 use crate::host::catalog::{Grant, HANDLER};
-use crate::host::{Offer, Reach};
+use crate::host::{Offer, Reach, Without};
 use std::path::Path;
 
 /// Runs the command.
@@ -42,9 +42,11 @@ fn status(import: &Import, offer: Option<&Offer>) -> String {
                 Reach::Shared => "shared",
                 Reach::Stage => "the stage's own",
             };
-            match offer.grant {
-                Grant::None => whose.to_owned(),
-                grant => format!("{whose}; needs `grant = {{ {grant} }}`"),
+            match (offer.grant, offer.without) {
+                (Grant::None, _) => whose.to_owned(),
+                _ if !import.calls => format!("{whose}; types only"),
+                (grant, Without::Refused) => format!("{whose}; needs `grant = {{ {grant} }}`"),
+                (grant, Without::Inert) => format!("{whose}; inert without `grant = {{ {grant} }}`"),
             }
         }
     }
@@ -57,16 +59,31 @@ fn offers(shape: &Shape) -> impl Iterator<Item = (&Import, Option<&'static Offer
     })
 }
 
-/// The grants that the component needs, as TOML.
-fn grants(shape: &Shape) -> Vec<String> {
-    let mut grants: Vec<String> = offers(shape)
-        .filter_map(|(_, offer)| offer.map(|offer| offer.grant))
-        .filter(|grant| *grant != Grant::None)
-        .map(|grant| grant.to_string())
-        .collect();
-    grants.sort();
-    grants.dedup();
-    grants
+/// Grants as TOML.
+struct Asked {
+    /// Without these, the component can't be a stage.
+    needed: Vec<String>,
+    /// Without these it can, and finds nothing there.
+    optional: Vec<String>,
+}
+
+impl Asked {
+    fn by(shape: &Shape) -> Self {
+        let grants = |without: Without| {
+            let asked = offers(shape)
+                .filter(|(import, _)| import.calls)
+                .filter_map(|(_, offer)| offer)
+                .filter(|offer| offer.grant != Grant::None && offer.without == without);
+            let mut grants: Vec<String> = asked.map(|offer| offer.grant.to_string()).collect();
+            grants.sort();
+            grants.dedup();
+            grants
+        };
+        let needed = grants(Without::Refused);
+        let mut optional = grants(Without::Inert);
+        optional.retain(|grant| !needed.contains(grant));
+        Self { needed, optional }
+    }
 }
 
 fn to_text(component: &Component) -> Result<String, Failed> {
@@ -80,20 +97,31 @@ fn to_text(component: &Component) -> Result<String, Failed> {
     if shape.role() != Role::None {
         lines.push(format!("lift       {}", shape.lift()));
     }
+    if let Some(version) = &shape.release_candidate {
+        lines.push(format!("built for  WASI {version}, linked as 0.3.0"));
+    }
+    if shape.stands_alone() {
+        lines.push("store      of its own, however it is linked".to_owned());
+    }
     lines.push(format!(
         "needs      core instances {}, memories {}, tables {}",
         shape.core_instances, shape.memories, shape.tables,
     ));
     lines.push("\nimports".to_owned());
     let width = shape.imports.iter().map(|import| import.name.len()).max().unwrap_or(0);
-    lines.extend(
-        offers(shape).map(|(import, offer)| format!("  {:width$}  {}", import.name, status(import, offer))),
-    );
+    lines.extend(offers(shape).map(|(import, offer)| {
+        let (name, status) = (&import.name, status(import, offer));
+        format!("  {name:width$}  {status}")
+    }));
     lines.push("\nexports".to_owned());
     lines.extend(shape.exports.iter().map(|name| format!("  {name}")));
-    let grants = grants(shape);
-    if !grants.is_empty() {
-        lines.push(format!("\nthe stage's grants\n  grant = {{ {} }}", grants.join(", ")));
+    let Asked { needed, optional } = Asked::by(shape);
+    if !needed.is_empty() {
+        lines.push(format!("\nthe stage's grants\n  grant = {{ {} }}", needed.join(", ")));
+    }
+    if !optional.is_empty() {
+        let also = optional.join("\n  ");
+        lines.push(format!("\ngrants without which it finds nothing there\n  {also}"));
     }
     let nexts: Vec<_> = shape.named_nexts().map(|name| format!("{name} = \"…\"")).collect();
     if !nexts.is_empty() {
@@ -108,18 +136,22 @@ fn to_json(component: &Component) -> serde_json::Value {
     let imports: Vec<_> = offers(shape)
         .map(|(import, offer)| serde_json::json!({ "name": import.name, "status": status(import, offer) }))
         .collect();
+    let Asked { needed, optional } = Asked::by(shape);
     serde_json::json!({
         "path": component.path.display().to_string(),
         "size": component.bytes.len(),
         "sha256": component.digest.to_string(),
         "role": shape.role().to_string(),
         "lift": shape.lift().to_string(),
+        "release_candidate": shape.release_candidate,
         "core_instances": shape.core_instances,
         "memories": shape.memories,
         "tables": shape.tables,
         "imports": imports,
         "exports": shape.exports,
-        "grants": grants(shape),
+        "grants": needed,
+        "optional_grants": optional,
+        "own_store": shape.stands_alone(),
         "next": shape.named_nexts().collect::<Vec<_>>(),
     })
 }

@@ -9,8 +9,9 @@
 
 pub mod inspect;
 pub mod interface;
+pub mod release_candidate;
 
-pub use inspect::{Lift, Role, Shape};
+pub use inspect::{Entry, Lift, Role, Shape};
 pub use interface::Interface;
 
 use sha2::{Digest as _, Sha256};
@@ -50,10 +51,10 @@ impl fmt::Debug for Digest {
 pub struct Component {
     /// Where it was read.
     pub path: PathBuf,
-    /// The bytes that were hashed: what is composed and compiled, whatever
-    /// happens to the file afterwards.
+    /// What is composed and compiled, whatever happens to the file afterwards: the
+    /// bytes that were hashed, or what [`release_candidate`] made of them.
     pub bytes: Arc<[u8]>,
-    /// The hash of `bytes`.
+    /// The hash of the file's bytes.
     pub digest: Digest,
     /// What the component imports, exports and needs.
     pub shape: Shape,
@@ -108,7 +109,7 @@ impl Component {
         if size > MAX_COMPONENT_BYTES {
             return Err(LoadError::TooLarge { path: path.to_owned(), size });
         }
-        Self::from_bytes(path, std::fs::read(path).map_err(read)?.into(), known)
+        Self::from_bytes(path, std::fs::read(path).map_err(read)?, known)
     }
 
     /// A component whose bytes are in memory; `path` is what they are called.
@@ -117,15 +118,27 @@ impl Component {
     /// See [`LoadError`].
     pub fn from_bytes(
         path: &Path,
-        bytes: Arc<[u8]>,
+        bytes: Vec<u8>,
         known: impl FnOnce(&Digest) -> Option<Shape>,
     ) -> Result<Self, LoadError> {
         let digest = Digest::of(&bytes);
-        let shape = match known(&digest) {
+        let (bytes, shape) = Self::understand(bytes, known(&digest))
+            .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), bytes: bytes.into(), digest, shape })
+    }
+
+    /// The bytes as they are used, and their shape, if that is not known.
+    fn understand(bytes: Vec<u8>, known: Option<Shape>) -> Result<(Vec<u8>, Shape), inspect::InspectError> {
+        let shape = match known {
             Some(shape) => shape,
-            None => inspect::inspect(&bytes)
-                .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?,
+            None => inspect::inspect(&bytes)?,
         };
-        Ok(Self { path: path.to_owned(), bytes, digest, shape })
+        if shape.release_candidate.is_none() {
+            return Ok((bytes, shape));
+        }
+        let adapted = release_candidate::adapt(&bytes).map_err(inspect::InspectError::Adapt)?;
+        let mut released = inspect::inspect(&adapted)?;
+        released.release_candidate = shape.release_candidate;
+        Ok((adapted, released))
     }
 }

@@ -9,6 +9,7 @@
 
 use super::body::{BodyError, RequestBody, ResponseBody};
 use super::breaker::{Attempt, Breaker};
+use super::exchange::CutOff;
 use super::native::Native;
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
@@ -77,6 +78,8 @@ pub struct ChainRequest {
     pub deadline: Option<u64>,
     /// What stays the same of it on its whole way.
     pub origin: Arc<Origin>,
+    /// What may end it early; what comes out of it ends with it.
+    pub cut_off: Option<CutOff>,
 }
 
 pub(super) type Answer = Result<Response<ResponseBody>, Failure>;
@@ -113,7 +116,9 @@ impl Hop {
         let context = self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin)));
         // Kept only where it may be needed a second time.
         let spare = (self.on_failure == OnFailure::Skip).then(|| (request.head.clone(), request.body.lend()));
-        let answer = pool.handle(request.head, request.body, deadline, context.clone()).await;
+        let cut_off = request.cut_off;
+        let answer =
+            pool.handle(request.head, request.body, deadline, cut_off.clone(), context.clone()).await;
         let failure = match answer {
             Ok(response) => {
                 if let Some(attempt) = attempt {
@@ -139,7 +144,8 @@ impl Hop {
         let Some(body) = lent.reclaim() else { return Err(failure) };
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
         // What the stage used up is gone for the others.
-        self.pass_over(worker, ChainRequest { head, body, deadline: Some(deadline), origin }).await
+        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin };
+        self.pass_over(worker, request).await
     }
 
     /// The rest of the pipeline without this segment.
@@ -197,7 +203,8 @@ impl Hop {
             let deadline = context.as_ref().map(|context| context.deadline);
             let origin = context.as_ref().map(|context| Arc::clone(&context.origin)).unwrap_or_default();
             let (id, limit) = (origin.id, body.limit());
-            let answer = hop.handle(&worker, ChainRequest { head, body, deadline, origin }).await;
+            let request = ChainRequest { head, body, deadline, cut_off: None, origin };
+            let answer = hop.handle(&worker, request).await;
             let response = answer.map_err(|failure| {
                 let request_id = format_args!("{id:016x}");
                 tracing::warn!(%request_id, stage = hop.name(), reason = %failure, "a stage gave no response");

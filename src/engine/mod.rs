@@ -19,6 +19,7 @@ pub mod body;
 mod breaker;
 mod exchange;
 mod hop;
+mod incoming;
 mod instance;
 mod native;
 pub mod outcome;
@@ -27,6 +28,7 @@ mod worker;
 
 pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
 pub use breaker::Breaker;
+pub use exchange::CutOff;
 pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
 pub use native::Native;
 pub use outcome::Failure;

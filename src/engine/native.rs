@@ -48,7 +48,7 @@ impl Native {
     /// # Errors
     /// Its own, and [`Failure::Deadline`].
     pub(super) async fn handle(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
-        let ChainRequest { head, body, deadline, origin } = request;
+        let ChainRequest { head, body, deadline, origin, .. } = request;
         let deadline = deadline.unwrap_or_else(|| worker.tick() + ticks(self.limits.deadline));
         let context = CallContext::new(deadline, origin);
         let answer = (self.service)(head, body.boxed_unsync(), Some(context));

@@ -11,15 +11,17 @@ use super::inputs::{Components, Inputs, Natives, Shapes};
 use super::router::Router;
 use crate::chain::check::{Position, check_stage};
 use crate::chain::compile::Blueprint;
-use crate::chain::{Cache, Composed, Member, Naming, PoolSize, Runtime, Segment, compose, next_label};
+use crate::chain::{
+    Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Segment, compose, next_label,
+};
 use crate::component::{Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, Hop, Native, Onward};
+use crate::engine::{Breaker, CutOff, Hop, Native, Onward};
 use crate::host::{Budget, Limiters, Next, StageScope};
 use crate::plan::{End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Stage};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
@@ -42,9 +44,7 @@ pub struct Workshop {
 impl Workshop {
     fn find(&self, identity: &Digest) -> Option<Arc<Hop>> {
         let hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
-        let hop = hops.get(identity)?.upgrade()?;
-        // What was cut off serves nobody any more.
-        (!hop.segment.is_cut()).then_some(hop)
+        hops.get(identity)?.upgrade()
     }
 
     fn keep(&self, hop: &Arc<Hop>) {
@@ -106,7 +106,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         tls: listeners.map(|(listener, tls)| (listener.address, tls.clone())).collect(),
         plan: plan.clone(),
         pipelines: maker.hops.take().into_iter().flatten().collect(),
-        cut: AtomicBool::new(false),
+        cut_off: CutOff::default(),
         cuts: Arc::clone(&workshop.cuts),
     })
 }
@@ -131,14 +131,16 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
 }
 
 /// The stages of `pipeline` that share a store: each longest run of static ones, and
-/// each dynamic one alone.
-pub fn segments(pipeline: &Pipeline) -> Vec<Vec<&Stage>> {
+/// alone each dynamic one and each whose component can't be composed.
+pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
+    let joins = |stage: &Stage| {
+        let alone = components.get(stage.component).is_some_and(|c| c.shape.stands_alone());
+        stage.link == Link::Static && !alone
+    };
     let mut segments: Vec<Vec<&Stage>> = Vec::new();
     for stage in pipeline.all_stages() {
         match segments.last_mut() {
-            Some(run) if stage.link == Link::Static && run.iter().all(|s| s.link == Link::Static) => {
-                run.push(stage);
-            }
+            Some(run) if joins(stage) && run.iter().all(|stage| joins(stage)) => run.push(stage),
             _ => segments.push(vec![stage]),
         }
     }
@@ -155,14 +157,7 @@ pub fn compose_stages(
     naming: Naming,
     diagnostics: &mut Diagnostics,
 ) -> Option<Composed> {
-    let members: Option<Vec<_>> = stages
-        .iter()
-        .map(|stage| {
-            let component = components.get(stage.component)?;
-            Some(Member { index: stage.id.index, component })
-        })
-        .collect();
-    compose(&members?, naming)
+    compose(&members(stages, components)?, naming)
         .map_err(|error| {
             let stage = error.stage.and_then(|index| pipeline.all_stages().nth(index));
             let span = stage.map_or(pipeline.span, |stage| stage.component_span);
@@ -172,6 +167,13 @@ pub fn compose_stages(
                 .help("`linkspan inspect` shows what each component imports and exports");
         })
         .ok()
+}
+
+/// `stages` with their components, if all of them could be read.
+fn members<'a>(stages: &[&Stage], components: &'a Components) -> Option<Vec<Member<'a>>> {
+    let member =
+        |stage: &&Stage| Some(Member { index: stage.id.index, component: components.get(stage.component)? });
+    stages.iter().map(member).collect()
 }
 
 /// What one instance of `stages` may use: their limits, joined as one store must.
@@ -284,26 +286,16 @@ impl Maker<'_> {
         next: Option<Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Hop>> {
-        let composed = compose_stages(pipeline, stages, self.components, Naming::PerStage, diagnostics)?;
-        let blueprint = self.blueprint(pipeline, stages, next.as_ref(), self.named(stages)?);
-        let compiled = match &self.runtime {
-            Some(runtime) => Segment::compile(runtime, composed, blueprint, &self.workshop.cache),
-            // It ran when `missing` looked, and ended since.
-            None => {
-                let size = PoolSize::default();
-                Runtime::new(&[size], 1)
-                    .and_then(|runtime| Segment::compile(&runtime, composed, blueprint, &self.workshop.cache))
-            }
-        };
-        let tried = compiled.and_then(|segment| segment.try_instantiate().map(|()| segment));
-        let segment = tried
-            .map_err(|error| {
+        let segment = match self.segment(pipeline, stages, next.as_ref(), diagnostics) {
+            Ok(segment) => segment?,
+            Err(error) => {
                 diagnostics
                     .error(pipeline.span, format!("pipeline `{}` can't be compiled", pipeline.name))
                     .label(error.to_string())
                     .help("`linkspan inspect` shows what each component imports and exports");
-            })
-            .ok()?;
+                return None;
+            }
+        };
         self.compiled.set(self.compiled.get() + 1);
         // Only a stage that stands alone has a policy of its own.
         let first = stages.first()?;
@@ -320,6 +312,36 @@ impl Maker<'_> {
         Some(hop)
     }
 
+    /// `None` if the stages can't be composed or what they are granted can't be had,
+    /// which `diagnostics` then tell.
+    fn segment(
+        &self,
+        pipeline: &Pipeline,
+        stages: &[&Stage],
+        next: Option<&Onward>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Option<Segment>, RuntimeError> {
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime.clone(),
+            // It ran when `missing` looked, and ended since.
+            None => Runtime::new(&[PoolSize::default()], 1)?,
+        };
+        let Some(members) = members(stages, self.components) else { return Ok(None) };
+        let code = match self.workshop.cache.load(runtime.engine(), &members) {
+            Some(code) => code,
+            None => {
+                let naming = Naming::PerStage;
+                let composed = compose_stages(pipeline, stages, self.components, naming, diagnostics);
+                let Some(composed) = composed else { return Ok(None) };
+                self.workshop.cache.compile(runtime.engine(), &members, composed)?
+            }
+        };
+        let Some(blueprint) = self.blueprint(pipeline, stages, next, diagnostics) else { return Ok(None) };
+        let segment = Segment::link(&runtime, code, blueprint)?;
+        segment.try_instantiate()?;
+        Ok(Some(segment))
+    }
+
     fn budget(&self, pipeline: &Pipeline, stages: &[&Stage]) -> Budget {
         budget(pipeline, stages, self.components, &self.plan.limits)
     }
@@ -329,18 +351,28 @@ impl Maker<'_> {
         pipeline: &Pipeline,
         stages: &[&Stage],
         next: Option<&Onward>,
-        named: Vec<(String, Next)>,
-    ) -> Blueprint {
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Blueprint> {
         // One stage that blocks blocks the instance.
         let all_async = stages
             .iter()
             .filter_map(|stage| self.components.get(stage.component))
             .all(|component| component.shape.lift() == Lift::Async);
         let keys = self.plan.limits.rate_limit_keys;
-        let scope = |stage: &&Stage| {
+        let mut scopes = Vec::new();
+        for stage in stages {
             let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
-            Arc::new(StageScope::new(stage, limiter))
-        };
+            match StageScope::new(stage, limiter) {
+                Ok(scope) => scopes.push(Arc::new(scope)),
+                Err((mount, error)) => {
+                    diagnostics
+                        .error(mount.span, format!("cannot open the directory `{}`", mount.path.display()))
+                        .label(error.to_string())
+                        .help("the user that linkspan runs as must be able to read it");
+                    return None;
+                }
+            }
+        }
         let isolation = match stages {
             [stage] if stage.link == Link::Dynamic => stage.isolation,
             _ => pipeline.isolation,
@@ -350,15 +382,15 @@ impl Maker<'_> {
         if fresh {
             (limits.reuse, limits.concurrency) = (1, 1);
         }
-        Blueprint {
+        Some(Blueprint {
             pipeline: pipeline.name.to_string(),
             budget: self.budget(pipeline, stages),
             limits,
             lift: if all_async { Lift::Async } else { Lift::Sync },
-            scopes: stages.iter().map(scope).collect(),
+            scopes,
             fresh,
             next: next.map(Onward::as_next),
-            named,
-        }
+            named: self.named(stages)?,
+        })
     }
 }

@@ -72,7 +72,7 @@ pub fn of_pipelines<'p>(
             End::Component(_) => None,
         };
         let mut found = Vec::new();
-        for stages in segments(pipeline).into_iter().rev() {
+        for stages in segments(pipeline, components).into_iter().rev() {
             let digest = |stage: &Stage| Some(components.get(stage.component)?.digest);
             let digests: Vec<_> = stages.iter().filter_map(|stage| Some((*stage, digest(stage)?))).collect();
             let calls = stages.iter().flat_map(|stage| &stage.next);
@@ -109,9 +109,13 @@ fn of_segment(
             .bytes(&digest.0)
             .values(&stage.config)
             .plain(&(stage.grants.random, stage.grants.clocks, stage.grants.stdio))
-            .plain(&stage.grants.egress)
+            .plain(&(&stage.grants.egress, &stage.grants.sockets))
             .plain(&stage.grants.env.is_some())
             .values(stage.grants.env.as_deref().unwrap_or_default());
+        let mounts = &stage.grants.filesystem;
+        let it = mounts.iter().fold(it.plain(&mounts.len()), |it, mount| {
+            it.text(&mount.path.to_string_lossy()).text(&mount.at).plain(&(mount.write, mount.node))
+        });
         it.plain(&stage.limits).plain(&(stage.link, stage.isolation, stage.on_failure)).plain(&stage.breaker)
     });
     whole.finish()

@@ -115,7 +115,7 @@ impl Shapes {
         let known =
             |digest: &Digest| self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
         let component = match &reference.given {
-            Some(given) => Component::from_bytes(path, Arc::clone(&given.0), known)?,
+            Some(given) => Component::from_bytes(path, given.0.to_vec(), known)?,
             None => Component::load_with(path, known)?,
         };
         let mut shapes = self.0.lock().unwrap_or_else(PoisonError::into_inner);

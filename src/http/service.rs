@@ -91,7 +91,7 @@ impl Service {
         clean_request(&mut headers);
         let here = Here { generation, pipeline, id };
         let request = match bounded(body.into(), &headers, here.plan()) {
-            Ok(body) => chain_request(&head, headers, body, origin),
+            Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
             Err(refusal) => return refused(&refusal, record, &here.id),
         };
         match self.walk(&here, &head, second, request, &mut record).await {
@@ -194,7 +194,13 @@ fn bounded(body: Arriving, headers: &HeaderMap, plan: &Pipeline) -> Result<Reque
 
 /// The request as the first stage sees it: with scheme and authority, which guests
 /// count on, whatever form it came in.
-fn chain_request(head: &Head, headers: HeaderMap, body: RequestBody, origin: Arc<Origin>) -> ChainRequest {
+fn chain_request(
+    head: &Head,
+    headers: HeaderMap,
+    body: RequestBody,
+    generation: &Generation,
+    origin: Arc<Origin>,
+) -> ChainRequest {
     let head = RequestHead {
         method: head.method.clone(),
         scheme: Some(head.scheme.clone()),
@@ -203,7 +209,7 @@ fn chain_request(head: &Head, headers: HeaderMap, body: RequestBody, origin: Arc
         headers,
         options: None,
     };
-    ChainRequest { head, body, deadline: None, origin }
+    ChainRequest { head, body, deadline: None, cut_off: Some(generation.cut_off.clone()), origin }
 }
 
 /// What a failure means to the client; the log gets the reason.
@@ -302,10 +308,7 @@ fn poll_chain(
     record: &mut Record,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    let frame = match here.generation.is_cut_off() {
-        true => Poll::Ready(Some(Err(BodyError::Cut("its generation was replaced too long ago")))),
-        false => Pin::new(body).poll_frame(cx),
-    };
+    let frame = Pin::new(body).poll_frame(cx);
     if let Poll::Ready(Some(Err(error))) = &frame {
         record.cut_short();
         here.generation.broke_off();
