@@ -12,6 +12,7 @@ pub mod chain;
 pub mod cli;
 pub mod component;
 pub mod config;
+pub mod embed;
 pub mod engine;
 pub mod gateway;
 pub mod host;

@@ -5,7 +5,7 @@
 //! compiler can find are told by them.
 
 use crate::component::{Component, Entry, Interface, Role};
-use crate::config::Diagnostics;
+use crate::config::{Diagnostics, suggest};
 use crate::host::catalog::{Grant, HANDLER, OFFERS, Offer};
 use crate::plan::Stage;
 
@@ -28,6 +28,10 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
             unknown_import(stage, &import.name, None, diagnostics);
             continue;
         };
+        if import.is_named_next() {
+            check_named_next(stage, &import.name, interface, diagnostics);
+            continue;
+        }
         if interface.is(HANDLER.0, HANDLER.1) {
             continue;
         }
@@ -41,6 +45,41 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
         }
     }
     missing_grants(stage, &missing, diagnostics);
+    unknown_nexts(stage, component, diagnostics);
+}
+
+/// Checks a handler that a component imports under a name of its own.
+fn check_named_next(stage: &Stage, name: &str, interface: &Interface, diagnostics: &mut Diagnostics) {
+    let component = &stage.id.component;
+    if interface.track() != "0.3" {
+        diagnostics
+            .error(stage.component_span, format!("component `{component}` imports `{interface}` as `{name}`"))
+            .label("linkspan links `wasi:http/handler@0.3.x`")
+            .help("rebuild the component against the released WASI 0.3");
+    } else if !stage.next.iter().any(|next| next.name == name) {
+        let help = match stage.next.is_empty() {
+            true => format!("add `next = {{ {name} = \"…\" }}` to the stage, with the name of a pipeline"),
+            false => format!("add `{name} = \"…\"` to the stage's `next`, with the name of a pipeline"),
+        };
+        diagnostics
+            .error(stage.component_span, format!("component `{component}` imports a handler as `{name}`"))
+            .label(format!("no pipeline is named for `{name}`"))
+            .help(help);
+    }
+}
+
+/// Complains of pipelines under names that the component does not import.
+fn unknown_nexts(stage: &Stage, component: &Component, diagnostics: &mut Diagnostics) {
+    let names: Vec<&str> = component.shape.named_nexts().collect();
+    for next in stage.next.iter().filter(|next| !names.contains(&next.name.as_str())) {
+        diagnostics
+            .error(
+                next.name_span,
+                format!("component `{}` imports no handler as `{}`", stage.id.component, next.name),
+            )
+            .label("never called")
+            .help(suggest(&next.name, &names, "it imports", "remove it"));
+    }
 }
 
 fn check_role(stage: &Stage, position: Position, component: &Component, diagnostics: &mut Diagnostics) {

@@ -210,7 +210,7 @@ pub struct Segment {
     pub scopes: Vec<Scope>,
     /// Each request has an instance of its own.
     pub fresh: bool,
-    /// Its last stage calls the next segment through the host.
+    /// One of its stages calls others through the host.
     pub links_on: bool,
     /// Of the process, shared by all segments of a runtime.
     pub shortage: Arc<Shortage>,
@@ -257,6 +257,8 @@ pub struct Blueprint {
     pub fresh: bool,
     /// What the last stage's import of a next one reaches.
     pub next: Option<Next>,
+    /// What stages reach under names of their own, by the composition's name for it.
+    pub named: Vec<(String, Next)>,
 }
 
 impl Segment {
@@ -266,8 +268,8 @@ impl Segment {
     /// If it imports what the host does not have.
     pub fn link(runtime: &Runtime, code: Code, blueprint: Blueprint) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, next } = blueprint;
-        let links_on = next.is_some();
+        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, next, named } = blueprint;
+        let links_on = next.is_some() || !named.is_empty();
         let Code { component, places } = code;
         let mut linker = Linker::new(runtime.engine());
         let lookup = |name: &str| {
@@ -276,7 +278,7 @@ impl Segment {
                 .cloned()
                 .ok_or_else(|| wasmtime::format_err!("`{name}` is no stage's import"))
         };
-        host::add_to_linker(&mut linker, &component, &lookup, next)?;
+        host::add_to_linker(&mut linker, &component, &lookup, next, &named)?;
         let pre = linker.instantiate_pre(&component)?;
         let pre = match component.get_export_index(None, EXPORT_0_2) {
             Some(_) => Pre::Incoming(ProxyPre::new(pre)?),

@@ -83,6 +83,11 @@ fn label(stage: usize, interface: &Interface) -> String {
     format!("stage{stage}-{package}-{name}{version}", name = interface.name)
 }
 
+/// The plain name of a stage's import of a handler under the name `next`.
+pub fn next_label(stage: usize, next: &str) -> String {
+    format!("stage{stage}-next-{next}")
+}
+
 /// The stage whose own import `label` is.
 pub fn stage_of(label: &str) -> Option<usize> {
     label.strip_prefix("stage")?.split_once('-')?.0.parse().ok()
@@ -152,7 +157,14 @@ fn join(
     let instance = graph.instantiate(package);
     for import in &member.component.shape.imports {
         let Some(interface) = &import.interface else { continue };
-        let argument = if interface.is(HANDLER.0, HANDLER.1) {
+        let argument = if import.is_named_next() {
+            if naming == Naming::Portable {
+                continue;
+            }
+            let kind = graph.types()[graph[package].ty()].imports[&import.name];
+            let label = next_label(member.index, &import.name);
+            graph.import(label, kind).map_err(|error| at(&error))?
+        } else if interface.is(HANDLER.0, HANDLER.1) {
             match next {
                 Some(next) => next,
                 // A service that names the interface and never calls it: the

@@ -12,4 +12,4 @@ pub mod compose;
 
 pub use cache::{Cache, Code};
 pub use compile::{Guests, PoolSize, Runtime, RuntimeError, Segment};
-pub use compose::{ComposeError, Composed, Member, Naming, compose};
+pub use compose::{ComposeError, Composed, Member, Naming, compose, next_label};

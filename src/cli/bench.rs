@@ -10,7 +10,7 @@ use super::Failed;
 use crate::chain::compile::Blueprint;
 use crate::chain::{Cache, Member, Naming, PoolSize, Runtime, Segment, compose};
 use crate::component::{Component, Digest, Lift};
-use crate::engine::{ChainRequest, Hop, RequestBody, Worker};
+use crate::engine::{ChainRequest, Hop, Onward, RequestBody, Worker};
 use crate::host::{Budget, RequestHead};
 use crate::plan::{OnFailure, PipelineLimits};
 use crate::telemetry::Metrics;
@@ -181,7 +181,8 @@ const BUDGET: Budget = Budget {
 };
 
 fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Hop>, Failed> {
-    let mut next: Option<Arc<Hop>> = None;
+    let mut next: Option<Onward> = None;
+    let mut first = None;
     for members in link.segments(members).rev() {
         let composed = compose(members, Naming::PerStage).map_err(Failed::wrong)?;
         let all_async = members.iter().all(|member| member.component.shape.lift() == Lift::Async);
@@ -193,22 +194,25 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             lift: if all_async { Lift::Async } else { Lift::Sync },
             scopes: Vec::new(),
             fresh: false,
-            next: next.as_ref().map(Hop::as_next),
+            next: next.as_ref().map(Onward::as_next),
+            named: Vec::new(),
         };
         let code = Cache::default()
             .compile(runtime.engine(), members, composed)
             .map_err(|error| Failed::wrong(format!("{error:#}")))?;
         let segment = Arc::new(Segment::link(runtime, code, blueprint).map_err(Failed::wrong)?);
-        next = Some(Arc::new(Hop {
+        let hop = Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,
             on_failure: OnFailure::Fail,
             breaker: None,
             next,
             in_use: Arc::default(),
-        }));
+        });
+        next = Some(Onward::Hop(Arc::clone(&hop)));
+        first = Some(hop);
     }
-    next.ok_or_else(|| Failed::wrong("a chain ends in a service"))
+    first.ok_or_else(|| Failed::wrong("a chain ends in a service"))
 }
 
 async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Failed> {
@@ -219,7 +223,9 @@ async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Fai
             path_with_query: Some(http::uri::PathAndQuery::from_static("/")),
             ..RequestHead::default()
         };
-        let request = ChainRequest { head, body: RequestBody::empty(), deadline: None, cut_off: None };
+        let origin = Arc::default();
+        let request =
+            ChainRequest { head, body: RequestBody::empty(), deadline: None, cut_off: None, origin };
         let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
         response.into_body().collect().await.map_err(Failed::wrong)?;
     }

@@ -10,6 +10,7 @@ use crate::gateway::inputs::{Components, Inputs, Shapes, load_components};
 use crate::host::{Offer, Reach};
 use crate::plan::Pipeline;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Runs the command.
 pub(super) fn run(file: &Path, name: &str, output: &Path, portable: bool) -> Result<(), Failed> {
@@ -29,7 +30,7 @@ pub(super) fn run(file: &Path, name: &str, output: &Path, portable: bool) -> Res
         }
         false => Naming::PerStage,
     };
-    let inputs = Inputs { plan, components, tls: Vec::new() };
+    let inputs = Inputs { plan, components, tls: Vec::new(), natives: Arc::default() };
     check_pipelines(&inputs, &mut diagnostics);
     let Inputs { plan, components, .. } = inputs;
     let pipeline = plan.pipeline(index);
@@ -53,6 +54,8 @@ fn check_portable(pipeline: &Pipeline, components: &Components, diagnostics: &mu
             Some("it has a configuration of its own".to_owned())
         } else if stage.grants.env.as_ref().is_some_and(|env| !env.is_empty()) {
             Some("it has an environment of its own".to_owned())
+        } else if !stage.next.is_empty() {
+            Some("it calls pipelines by names of its own".to_owned())
         } else {
             components.get(stage.component).and_then(|component| {
                 let own = |interface: &&Interface| {

@@ -34,6 +34,7 @@ fn world(component: &Component) -> Result<String, Failed> {
 /// What an import is to linkspan.
 fn status(import: &Import, offer: Option<&Offer>) -> String {
     match offer {
+        None if import.is_named_next() => "a pipeline by name; needs `next`".to_owned(),
         None if import.name.contains("wasi:http/handler@") => "the next stage".to_owned(),
         None => "not offered".to_owned(),
         Some(offer) => {
@@ -122,6 +123,10 @@ fn to_text(component: &Component) -> Result<String, Failed> {
         let also = optional.join("\n  ");
         lines.push(format!("\ngrants without which it finds nothing there\n  {also}"));
     }
+    let nexts: Vec<_> = shape.named_nexts().map(|name| format!("{name} = \"…\"")).collect();
+    if !nexts.is_empty() {
+        lines.push(format!("\nthe stage's pipelines\n  next = {{ {} }}", nexts.join(", ")));
+    }
     lines.push(format!("\nworld\n{}", world(component)?.trim_end()));
     Ok(lines.join("\n") + "\n")
 }
@@ -147,5 +152,6 @@ fn to_json(component: &Component) -> serde_json::Value {
         "grants": needed,
         "optional_grants": optional,
         "own_store": shape.stands_alone(),
+        "next": shape.named_nexts().collect::<Vec<_>>(),
     })
 }

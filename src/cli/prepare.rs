@@ -60,7 +60,7 @@ pub(super) fn gather(
     let Some(plan) = plan else { return Err(found) };
     let components = load_components(&plan, &workshop.shapes, &mut found);
     let tls = load_tls(&plan, settings, &mut found);
-    let inputs = Inputs { plan, components, tls };
+    let inputs = Inputs { plan, components, tls, natives: Arc::default() };
     if found.has_errors() {
         // One run shows all of it.
         check_pipelines(&inputs, &mut found);

@@ -138,7 +138,7 @@ fn start_log(format: LogFormat) {
 fn announce(generation: &Generation) {
     for (pipeline, first) in generation.plan.pipelines.iter().zip(generation.first_hops()) {
         // `→` within a store, `⇒` from one into another.
-        let segments: Vec<_> = std::iter::successors(Some(first), |hop| hop.next.as_ref())
+        let segments: Vec<_> = std::iter::successors(Some(first), |hop| hop.next_hop())
             .map(|hop| {
                 let names: Vec<_> = hop.segment.scopes.iter().map(|scope| &*scope.id.component).collect();
                 names.join(" → ")

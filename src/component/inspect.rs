@@ -111,6 +111,14 @@ impl<'a> Entry<'a> {
     }
 }
 
+impl Import {
+    /// Whether it is a handler under a name of its own, beside the next stage's.
+    pub fn is_named_next(&self) -> bool {
+        let handler = self.interface.as_ref().is_some_and(|interface| interface.is("wasi:http", "handler"));
+        handler && Interface::parse(&self.name).is_none()
+    }
+}
+
 /// A component's outline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -156,7 +164,14 @@ impl Shape {
 
     /// The `wasi:http/handler` that is imported, if there is one.
     pub fn handler_import(&self) -> Option<&Import> {
-        self.imports.iter().find(|i| i.interface.as_ref().is_some_and(|i| i.is("wasi:http", "handler")))
+        self.imports.iter().find(|i| {
+            i.interface.as_ref().is_some_and(|i| i.is("wasi:http", "handler")) && !i.is_named_next()
+        })
+    }
+
+    /// The names under which further handlers are imported, in order.
+    pub fn named_nexts(&self) -> impl Iterator<Item = &str> {
+        self.imports.iter().filter(|import| import.is_named_next()).map(|import| import.name.as_str())
     }
 
     /// What the component can be in a pipeline.

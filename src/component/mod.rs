@@ -109,7 +109,18 @@ impl Component {
         if size > MAX_COMPONENT_BYTES {
             return Err(LoadError::TooLarge { path: path.to_owned(), size });
         }
-        let bytes = std::fs::read(path).map_err(read)?;
+        Self::from_bytes(path, std::fs::read(path).map_err(read)?, known)
+    }
+
+    /// A component whose bytes are in memory; `path` is what they are called.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn from_bytes(
+        path: &Path,
+        bytes: Vec<u8>,
+        known: impl FnOnce(&Digest) -> Option<Shape>,
+    ) -> Result<Self, LoadError> {
         let digest = Digest::of(&bytes);
         let (bytes, shape) = Self::understand(bytes, known(&digest))
             .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?;

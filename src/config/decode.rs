@@ -103,6 +103,10 @@ fn value(
             too_many(entries.len(), *max, node.span, subject, diagnostics);
             Some(Checked::Named(named(entries, table, diagnostics)))
         }
+        (Kind::Texts { max, .. }, Value::Table(entries)) => {
+            too_many(entries.len(), *max, node.span, subject, diagnostics);
+            Some(Checked::Node(node.clone()))
+        }
         (Kind::Settings | Kind::Variables | Kind::Secret, Value::Table(_))
         | (Kind::Secret, Value::String(_)) => Some(Checked::Node(node.clone())),
         (_, Value::Refused) => None,
@@ -134,6 +138,7 @@ fn expected(kind: &Kind) -> &'static str {
         Kind::List { item: Kind::Table(_), .. } => "an array of tables",
         Kind::List { .. } => "an array of strings",
         Kind::Table(_) | Kind::Settings | Kind::Variables => "a table",
+        Kind::Texts { .. } => "a table of strings",
         Kind::Named { .. } => "a table of tables",
         Kind::Secret => "a string, or a table with the one key `env` or `file`",
     }

@@ -17,11 +17,14 @@ const NAME_PATTERN: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
 pub fn schema() -> Value {
     let mut definitions = Map::new();
     let mut root = table_schema(&ROOT, &mut definitions);
+    if let Some(pipeline) = definitions.get_mut("pipeline") {
+        pipeline["oneOf"] = json!([{ "required": ["service"] }, { "required": ["native"] }]);
+    }
     definitions.insert("setting".to_owned(), setting_schema());
     definitions.insert("variable".to_owned(), variable_schema());
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("linkspan configuration");
-    // The decoder leaves these three to `plan`, which says more about them than that a key is missing.
+    // The decoder leaves these to `plan`, which says more about them than that a key is missing.
     for list in ["listeners", "routes"] {
         root["properties"][list]["minItems"] = json!(1);
     }
@@ -92,6 +95,11 @@ fn kind_schema(kind: &Kind, definitions: &mut Map<String, Value>) -> Value {
             "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
             "additionalProperties": { "$ref": "#/$defs/variable" },
         }),
+        Kind::Texts { form, max } => json!({
+            "type": "object",
+            "additionalProperties": text_schema(*form),
+            "maxProperties": max,
+        }),
         Kind::Secret => json!({ "$ref": "#/$defs/variable" }),
     }
 }
@@ -110,7 +118,7 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Address => "^(\\[[0-9A-Fa-f:.]+(%[0-9]+)?\\]|[0-9.]+):[0-9]{1,5}$",
         TextForm::Path => "^.+$",
         TextForm::Digest => "^[0-9A-Fa-f]{64}$",
-        TextForm::Component | TextForm::Pipeline => NAME_PATTERN,
+        TextForm::Component | TextForm::Pipeline | TextForm::Native => NAME_PATTERN,
         TextForm::Host => "^(\\*\\.)?[A-Za-z0-9_.-]+$|^\\[[0-9A-Fa-f:.]+\\]$",
         TextForm::Prefix => "^/([^/%?#\\s]+(/[^/%?#\\s]+)*)?$",
         TextForm::FieldName => "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$",

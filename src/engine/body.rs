@@ -7,7 +7,7 @@
 //! can grow HTTP/2's buffers (GHSA-f8mm-ggr3-89wh), are dropped.
 
 use super::exchange::Exchange;
-use super::instance::Instance;
+use super::instance::{Instance, PAUSED};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -15,7 +15,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Says how long a request's body was, and whether that was longer than it may be.
@@ -55,6 +57,26 @@ enum Inner {
     Lent(Arc<Lent>),
 }
 
+/// A body from outside.
+pub enum Arriving {
+    /// Of a client's connection.
+    Connection(hyper::body::Incoming),
+    /// Of the program that embeds the gateway, or of another pipeline.
+    Program(WasiBody),
+}
+
+impl From<hyper::body::Incoming> for Arriving {
+    fn from(body: hyper::body::Incoming) -> Self {
+        Self::Connection(body)
+    }
+}
+
+impl From<WasiBody> for Arriving {
+    fn from(body: WasiBody) -> Self {
+        Self::Program(body)
+    }
+}
+
 /// A body that can be taken back as long as nobody looked into it.
 pub struct Lent {
     body: Mutex<Option<RequestBody>>,
@@ -89,14 +111,18 @@ impl RequestBody {
         Self::limited(Inner::Empty, 0, |_| ()).0
     }
 
-    /// What hyper receives, up to `limit` bytes; its trailers go through
+    /// What comes from outside, up to `limit` bytes; its trailers go through
     /// `clean_trailers`.
-    pub fn incoming(
-        body: hyper::body::Incoming,
+    pub fn arriving(
+        body: impl Into<Arriving>,
         limit: u64,
         clean_trailers: fn(&mut http::HeaderMap),
     ) -> (Self, RequestLimit) {
-        let inner = if body.is_end_stream() { Inner::Empty } else { Inner::Incoming(body) };
+        let inner = match body.into() {
+            Arriving::Connection(body) if !body.is_end_stream() => Inner::Incoming(body),
+            Arriving::Program(body) if !body.is_end_stream() => Inner::Boxed(body),
+            _ => Inner::Empty,
+        };
         Self::limited(inner, limit, clean_trailers)
     }
 
@@ -106,7 +132,7 @@ impl RequestBody {
     }
 
     /// Tells how far the body was read.
-    pub(super) fn limit(&self) -> RequestLimit {
+    pub fn limit(&self) -> RequestLimit {
         self.exceeded.clone()
     }
 
@@ -199,10 +225,21 @@ pub enum BodyError {
 pub struct ResponseBody {
     inner: Option<WasiBody>,
     announces_trailers: bool,
-    instance: Rc<Instance>,
-    exchange: Rc<Exchange>,
-    /// Tells the guest that the response was sent.
-    sent: Option<oneshot::Sender<Result<(), Error>>>,
+    keeper: Keeper,
+}
+
+/// Who has to know how a response's body fares.
+enum Keeper {
+    /// The instance that makes it.
+    Exchange {
+        instance: Rc<Instance>,
+        exchange: Rc<Exchange>,
+        /// Tells the guest that the response was sent.
+        sent: Option<oneshot::Sender<Result<(), Error>>>,
+    },
+    /// Nobody: it comes straight from a native service, and ends when nothing moved for
+    /// so long.
+    Pause { patience: Duration, end: Pin<Box<Sleep>> },
 }
 
 impl ResponseBody {
@@ -213,7 +250,15 @@ impl ResponseBody {
         exchange: Rc<Exchange>,
         sent: oneshot::Sender<Result<(), Error>>,
     ) -> Self {
-        Self { inner: Some(inner), announces_trailers, instance, exchange, sent: Some(sent) }
+        let keeper = Keeper::Exchange { instance, exchange, sent: Some(sent) };
+        Self { inner: Some(inner), announces_trailers, keeper }
+    }
+
+    /// The body of a native service's response, in which no pause is longer than
+    /// `patience`.
+    pub(super) fn native(inner: WasiBody, announces_trailers: bool, patience: Duration) -> Self {
+        let keeper = Keeper::Pause { patience, end: Box::pin(tokio::time::sleep(patience)) };
+        Self { inner: Some(inner), announces_trailers, keeper }
     }
 
     /// Whether all that is to come has come.
@@ -224,19 +269,40 @@ impl ResponseBody {
 
     /// Gives everything back. `result` is what the guest learns of it.
     fn end(&mut self, result: Result<(), Error>) {
-        if self.inner.take().is_some() {
-            if let Some(sent) = self.sent.take() {
+        let ended = self.inner.take().is_some();
+        if let (true, Keeper::Exchange { instance, exchange, sent }) = (ended, &mut self.keeper) {
+            if let Some(sent) = sent.take() {
                 // A guest that does not ask is fine.
                 drop(sent.send(result));
             }
-            self.instance.on_end(&self.exchange);
+            instance.on_end(exchange);
+        }
+    }
+
+    /// The body moved.
+    fn on_progress(&mut self) {
+        match &mut self.keeper {
+            Keeper::Exchange { instance, exchange, .. } => exchange.on_progress(instance.tick()),
+            Keeper::Pause { patience, end } => end.as_mut().reset(Instant::now() + *patience),
+        }
+    }
+
+    /// The body waits: whether that is over, and why.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Option<&'static str> {
+        match &mut self.keeper {
+            Keeper::Exchange { exchange, .. } => {
+                exchange.watch(cx.waker());
+                None
+            }
+            Keeper::Pause { end, .. } => end.as_mut().poll(cx).is_ready().then_some(PAUSED),
         }
     }
 
     /// Why the body must not go on, if so.
     fn broken(&self) -> Option<&'static str> {
-        match self.exchange.aborted() {
-            None if self.instance.is_dead() => Some("the instance died"),
+        let Keeper::Exchange { instance, exchange, .. } = &self.keeper else { return None };
+        match exchange.aborted() {
+            None if instance.is_dead() => Some("the instance died"),
             reason => reason,
         }
     }
@@ -272,7 +338,10 @@ impl Body for ResponseBody {
                         this.end(Ok(()));
                         return Poll::Ready(None);
                     }
-                    this.exchange.watch(cx.waker());
+                    if let Some(why) = this.watch(cx) {
+                        this.end(Err(Error::ConnectionTerminated));
+                        return Poll::Ready(Some(Err(BodyError::Cut(why))));
+                    }
                     return Poll::Pending;
                 }
             };
@@ -281,7 +350,7 @@ impl Body for ResponseBody {
                     if frame.data_ref().is_some_and(Bytes::is_empty) {
                         continue;
                     }
-                    this.exchange.on_progress(this.instance.tick());
+                    this.on_progress();
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Some(Err(error)) => {

@@ -10,12 +10,13 @@
 use super::body::{BodyError, RequestBody, ResponseBody};
 use super::breaker::{Attempt, Breaker};
 use super::exchange::CutOff;
+use super::native::Native;
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
 use crate::chain::Segment;
 use crate::component::Digest;
 use crate::host::next::NextFuture;
-use crate::host::{CallContext, Next, RequestHead};
+use crate::host::{CallContext, Next, Origin, RequestHead};
 use crate::plan::{BreakerThen, OnFailure};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response};
@@ -43,9 +44,27 @@ pub struct Hop {
     /// What takes it out of the way.
     pub breaker: Option<Breaker>,
     /// The rest of the pipeline.
-    pub next: Option<Arc<Hop>>,
+    pub next: Option<Onward>,
     /// Tells pools that nobody will call any more: gone with the hop.
     pub in_use: Arc<()>,
+}
+
+/// What comes after a segment.
+pub enum Onward {
+    /// Another one.
+    Hop(Arc<Hop>),
+    /// A service of the program that embeds the gateway.
+    Native(Arc<Native>),
+}
+
+impl Onward {
+    /// What the segment before it imports as its next stage.
+    pub fn as_next(&self) -> Next {
+        match self {
+            Self::Hop(hop) => hop.as_next(),
+            Self::Native(native) => native.as_next(),
+        }
+    }
 }
 
 /// A request as it enters a segment.
@@ -57,11 +76,13 @@ pub struct ChainRequest {
     /// The worker's tick at which an answer must be there, if someone waits for
     /// it until then.
     pub deadline: Option<u64>,
+    /// What stays the same of it on its whole way.
+    pub origin: Arc<Origin>,
     /// What may end it early; what comes out of it ends with it.
     pub cut_off: Option<CutOff>,
 }
 
-type Answer = Result<Response<ResponseBody>, Failure>;
+pub(super) type Answer = Result<Response<ResponseBody>, Failure>;
 
 impl Hop {
     /// Sends `request` through this segment and what comes after it.
@@ -91,7 +112,8 @@ impl Hop {
         let pool = worker.pool(&self.segment, &self.in_use);
         let own = pool.tick() + ticks(self.segment.limits.deadline);
         let deadline = request.deadline.map_or(own, |outer| outer.min(own));
-        let context = self.segment.links_on.then(|| CallContext::new(deadline));
+        let origin = request.origin;
+        let context = self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin)));
         // Kept only where it may be needed a second time.
         let spare = (self.on_failure == OnFailure::Skip).then(|| (request.head.clone(), request.body.lend()));
         let cut_off = request.cut_off;
@@ -122,14 +144,18 @@ impl Hop {
         let Some(body) = lent.reclaim() else { return Err(failure) };
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
         // What the stage used up is gone for the others.
-        self.pass_over(worker, ChainRequest { head, body, deadline: Some(deadline), cut_off }).await
+        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin };
+        self.pass_over(worker, request).await
     }
 
     /// The rest of the pipeline without this segment.
     async fn pass_over(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
-        let Some(next) = &self.next else { return Err(Failure::BreakerOpen) };
-        // Boxed: a future can't contain itself.
-        let mut response = Box::pin(next.handle(worker, request)).await?;
+        let mut response = match &self.next {
+            // Boxed: a future can't contain itself.
+            Some(Onward::Hop(next)) => Box::pin(next.handle(worker, request)).await?,
+            Some(Onward::Native(native)) => native.handle(worker, request).await?,
+            None => return Err(Failure::BreakerOpen),
+        };
         if let Ok(name) = HeaderValue::try_from(self.name()) {
             response.headers_mut().append(SKIPPED, name);
         }
@@ -141,26 +167,50 @@ impl Hop {
         self.segment.scopes.first().map_or_else(String::new, |scope| scope.id.to_string())
     }
 
+    /// The segment after this one, if it is one.
+    pub fn next_hop(&self) -> Option<&Arc<Hop>> {
+        match &self.next {
+            Some(Onward::Hop(next)) => Some(next),
+            Some(Onward::Native(_)) | None => None,
+        }
+    }
+
     /// What the segment before this one imports as its next stage.
     pub fn as_next(self: &Arc<Self>) -> Next {
         let hop = Arc::clone(self);
-        Arc::new(move |head, body, context| hop.call(head, body, context))
+        Arc::new(move |head, body, context| hop.call(head, RequestBody::passed_on(body), context))
+    }
+
+    /// What a stage of another pipeline imports by name: this pipeline, from its first
+    /// segment on, with its own bound on the body.
+    pub fn as_pipeline(self: &Arc<Self>) -> Next {
+        let hop = Arc::clone(self);
+        Arc::new(move |head, body, context| {
+            let limit = hop.segment.limits.request_body;
+            hop.call(head, RequestBody::arriving(body, limit, |_| ()).0, context)
+        })
     }
 
     fn call(
         self: &Arc<Self>,
         head: RequestHead,
-        body: wasmtime_wasi_http::WasiBody,
+        body: RequestBody,
         context: Option<Arc<CallContext>>,
     ) -> NextFuture {
         let hop = Arc::clone(self);
         Box::pin(SendWrapper::new(async move {
             let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
             let deadline = context.as_ref().map(|context| context.deadline);
-            let body = RequestBody::passed_on(body);
-            let answer = hop.handle(&worker, ChainRequest { head, body, deadline, cut_off: None }).await;
+            let origin = context.as_ref().map(|context| Arc::clone(&context.origin)).unwrap_or_default();
+            let (id, limit) = (origin.id, body.limit());
+            let request = ChainRequest { head, body, deadline, cut_off: None, origin };
+            let answer = hop.handle(&worker, request).await;
             let response = answer.map_err(|failure| {
-                tracing::warn!(stage = hop.name(), reason = %failure, "a stage gave no response");
+                let request_id = format_args!("{id:016x}");
+                tracing::warn!(%request_id, stage = hop.name(), reason = %failure, "a stage gave no response");
+                if limit.is_exceeded() {
+                    return ErrorCode::HttpRequestBodySize(None);
+                }
                 if let Some(context) = context {
                     context.note_failure(failure.clone());
                 }

@@ -45,6 +45,9 @@ pub struct Job {
     pub context: Option<Arc<CallContext>>,
 }
 
+/// Why a body is cut that rests for too long.
+pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
+
 /// Whether an instance takes requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
@@ -223,7 +226,7 @@ impl Instance {
                 Phase::Streaming => {
                     let patience = super::worker::ticks(limits.body_idle_timeout);
                     let why = match tick >= exchange.progress(tick) + patience {
-                        true => Some("no byte moved within `limits.body-idle-timeout`"),
+                        true => Some(PAUSED),
                         false if exchange.is_cut_off() => Some("its generation was replaced too long ago"),
                         false => None,
                     };
@@ -283,6 +286,9 @@ impl Instance {
         };
         // The order matters: see the module's documentation.
         self.life.set(Life::Dead);
+        if !matches!(end, End::Done) {
+            self.pulse.break_off();
+        }
         let trapped = matches!(end, End::Trapped(_));
         self.on_death(end);
         drop(store);

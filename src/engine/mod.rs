@@ -21,14 +21,16 @@ mod exchange;
 mod hop;
 mod incoming;
 mod instance;
+mod native;
 pub mod outcome;
 mod pool;
 mod worker;
 
-pub use body::{BodyError, RequestBody, RequestLimit, ResponseBody};
+pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
 pub use breaker::Breaker;
 pub use exchange::CutOff;
-pub use hop::{ChainRequest, Hop, SKIPPED};
+pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
+pub use native::Native;
 pub use outcome::Failure;
 pub use pool::{Pool, PoolCounts};
 pub use worker::{TICK, Worker};

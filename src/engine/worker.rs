@@ -75,6 +75,17 @@ impl Worker {
         worker
     }
 
+    /// The time until a tick of this worker.
+    pub(super) fn until(&self, tick: u64) -> Duration {
+        let ticks = tick.saturating_sub(self.tick());
+        TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
+    }
+
+    /// Now, in ticks.
+    pub(super) fn tick(&self) -> u64 {
+        self.clock.tick()
+    }
+
     /// The worker of this thread.
     pub(super) fn current() -> Option<Rc<Self>> {
         CURRENT.with_borrow(Weak::upgrade)

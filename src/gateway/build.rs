@@ -6,18 +6,20 @@
 //! Nothing that is live is touched.
 
 use super::generation::Generation;
-use super::identity::of_segment;
-use super::inputs::{Components, Inputs, Shapes};
+use super::identity::{Identified, of_pipelines};
+use super::inputs::{Components, Inputs, Natives, Shapes};
 use super::router::Router;
 use crate::chain::check::{Position, check_stage};
 use crate::chain::compile::Blueprint;
-use crate::chain::{Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Segment, compose};
+use crate::chain::{
+    Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Segment, compose, next_label,
+};
 use crate::component::{Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, CutOff, Hop};
-use crate::host::{Budget, Limiters, StageScope};
-use crate::plan::{GatewayLimits, Isolation, Link, Pipeline, Plan, Stage};
-use std::cell::Cell;
+use crate::engine::{Breaker, CutOff, Hop, Native, Onward};
+use crate::host::{Budget, Limiters, Next, StageScope};
+use crate::plan::{End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Stage};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -57,14 +59,23 @@ impl Workshop {
 /// # Errors
 /// Everything that is wrong with the components and the pipelines, at its place.
 pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnostics> {
-    let Inputs { plan, components, tls } = inputs;
+    let Inputs { plan, components, tls, natives } = inputs;
     let mut diagnostics = plan.diagnostics();
     check_pipelines(inputs, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
-    let mut maker =
-        Maker { plan, components, workshop, runtime: None, compiled: Cell::new(0), reused: Cell::new(0) };
+    let mut maker = Maker {
+        plan,
+        components,
+        natives,
+        workshop,
+        segments: of_pipelines(plan, components, natives),
+        hops: RefCell::new(vec![None; plan.pipelines.len()]),
+        runtime: None,
+        compiled: Cell::new(0),
+        reused: Cell::new(0),
+    };
     let wanted = maker.missing();
     if !wanted.is_empty() {
         match Runtime::new(&wanted, u32::try_from(plan.limits.instances).unwrap_or(u32::MAX)) {
@@ -77,8 +88,10 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
             }
         }
     }
-    let pipelines: Vec<_> =
-        plan.pipelines.iter().filter_map(|pipeline| maker.pipeline(pipeline, &mut diagnostics)).collect();
+    for index in plan.called_first() {
+        let hop = maker.pipeline(index, &mut diagnostics);
+        maker.hops.borrow_mut()[index.0] = hop;
+    }
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
@@ -92,7 +105,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         router: Router::new(&plan.routes),
         tls: listeners.map(|(listener, tls)| (listener.address, tls.clone())).collect(),
         plan: plan.clone(),
-        pipelines,
+        pipelines: maker.hops.take().into_iter().flatten().collect(),
         cut_off: CutOff::default(),
         cuts: Arc::clone(&workshop.cuts),
     })
@@ -119,7 +132,7 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
 
 /// The stages of `pipeline` that share a store: each longest run of static ones, and
 /// alone each dynamic one and each whose component can't be composed.
-fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
+pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
     let joins = |stage: &Stage| {
         let alone = components.get(stage.component).is_some_and(|c| c.shape.stands_alone());
         stage.link == Link::Static && !alone
@@ -192,7 +205,12 @@ fn budget(
 struct Maker<'a> {
     plan: &'a Plan,
     components: &'a Components,
+    natives: &'a Natives,
     workshop: &'a Workshop,
+    /// The pipelines' segments, each list from the last to the first.
+    segments: Vec<Vec<Identified<'a>>>,
+    /// The first hops of the pipelines that were made.
+    hops: RefCell<Vec<Option<Arc<Hop>>>>,
     /// For segments that do not run yet, if there are any.
     runtime: Option<Runtime>,
     compiled: Cell<usize>,
@@ -200,38 +218,22 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// The segments of `pipeline` from the last to the first, each with its
-    /// identity.
-    fn identities<'p>(&self, pipeline: &'p Pipeline) -> Vec<(Vec<&'p Stage>, Digest)> {
-        let mut next: Option<Digest> = None;
-        let identify = |stages: Vec<&'p Stage>| {
-            let digests: Vec<_> = stages
-                .iter()
-                .filter_map(|stage| Some((*stage, self.components.get(stage.component)?.digest)))
-                .collect();
-            let identity = of_segment(pipeline, &digests, &self.plan.limits, next);
-            next = Some(identity);
-            (stages, identity)
-        };
-        segments(pipeline, self.components).into_iter().rev().map(identify).collect()
-    }
-
     /// What the pool needs for the segments that do not run yet.
     fn missing(&self) -> Vec<PoolSize> {
         let mut sizes = Vec::new();
-        for pipeline in &self.plan.pipelines {
+        for (pipeline, segments) in self.plan.pipelines.iter().zip(&self.segments) {
             let most = self.plan.limits.instances;
             let wanted = pipeline.limits.instances.saturating_mul(self.plan.workers.get()).min(most);
             let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-            for (stages, identity) in self.identities(pipeline) {
-                if self.workshop.find(&identity).is_some() {
+            for (stages, identity) in segments {
+                if self.workshop.find(identity).is_some() {
                     continue;
                 }
                 let shapes = stages
                     .iter()
                     .filter_map(|stage| self.components.get(stage.component))
                     .map(|component| &component.shape);
-                sizes.push(PoolSize::of(shapes, wanted, &self.budget(pipeline, &stages)));
+                sizes.push(PoolSize::of(shapes, wanted, &self.budget(pipeline, stages)));
             }
         }
         sizes
@@ -239,19 +241,41 @@ impl Maker<'_> {
 
     /// Makes the hops of `pipeline`, from the last to the first, which each next
     /// one is linked to.
-    fn pipeline(&self, pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> Option<Arc<Hop>> {
-        let mut next: Option<Arc<Hop>> = None;
-        for (stages, identity) in self.identities(pipeline) {
-            let hop = match self.workshop.find(&identity) {
+    fn pipeline(&self, index: PipelineIndex, diagnostics: &mut Diagnostics) -> Option<Arc<Hop>> {
+        let pipeline = self.plan.pipeline(index);
+        let mut next = match &pipeline.end {
+            End::Component(_) => None,
+            End::Native(name) => {
+                let service = Arc::clone(&self.natives.get(&**name)?.call);
+                Some(Onward::Native(Native::new(service, pipeline.limits.clone())))
+            }
+        };
+        let mut first = None;
+        for (stages, identity) in &self.segments[index.0] {
+            let hop = match self.workshop.find(identity) {
                 Some(hop) => {
                     self.reused.set(self.reused.get() + 1);
                     hop
                 }
-                None => self.hop(pipeline, &stages, identity, next, diagnostics)?,
+                None => self.hop(pipeline, stages, *identity, next, diagnostics)?,
             };
-            next = Some(hop);
+            next = Some(Onward::Hop(Arc::clone(&hop)));
+            first = Some(hop);
         }
-        next
+        first
+    }
+
+    /// What the stages reach by names of their own. `None` if a pipeline among it could
+    /// not be made, which was told.
+    fn named(&self, stages: &[&Stage]) -> Option<Vec<(String, Next)>> {
+        let hops = self.hops.borrow();
+        let calls = stages.iter().flat_map(|stage| stage.next.iter().map(|next| (stage.id.index, next)));
+        calls
+            .map(|(stage, next)| {
+                let hop = hops[next.pipeline.0].as_ref()?;
+                Some((next_label(stage, &next.name), hop.as_pipeline()))
+            })
+            .collect()
     }
 
     fn hop(
@@ -259,7 +283,7 @@ impl Maker<'_> {
         pipeline: &Pipeline,
         stages: &[&Stage],
         identity: Digest,
-        next: Option<Arc<Hop>>,
+        next: Option<Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Hop>> {
         let segment = match self.segment(pipeline, stages, next.as_ref(), diagnostics) {
@@ -294,7 +318,7 @@ impl Maker<'_> {
         &self,
         pipeline: &Pipeline,
         stages: &[&Stage],
-        next: Option<&Arc<Hop>>,
+        next: Option<&Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Result<Option<Segment>, RuntimeError> {
         let runtime = match &self.runtime {
@@ -326,7 +350,7 @@ impl Maker<'_> {
         &self,
         pipeline: &Pipeline,
         stages: &[&Stage],
-        next: Option<&Arc<Hop>>,
+        next: Option<&Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Blueprint> {
         // One stage that blocks blocks the instance.
@@ -365,7 +389,8 @@ impl Maker<'_> {
             lift: if all_async { Lift::Async } else { Lift::Sync },
             scopes,
             fresh,
-            next: next.map(Hop::as_next),
+            next: next.map(Onward::as_next),
+            named: self.named(stages)?,
         })
     }
 }

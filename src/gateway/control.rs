@@ -274,7 +274,7 @@ impl Control {
             .iter()
             .zip(live.first_hops())
             .map(|(pipeline, first)| {
-                let hops = std::iter::successors(Some(first), |hop| hop.next.as_ref());
+                let hops = std::iter::successors(Some(first), |hop| hop.next_hop());
                 let segments: Vec<_> = hops
                     .map(|hop| {
                         let stages: Vec<_> =

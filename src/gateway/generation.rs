@@ -62,6 +62,6 @@ impl Generation {
 
     /// All hops of all pipelines.
     pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
-        self.pipelines.iter().flat_map(|first| std::iter::successors(Some(first), |hop| hop.next.as_ref()))
+        self.pipelines.iter().flat_map(|first| std::iter::successors(Some(first), |hop| hop.next_hop()))
     }
 }

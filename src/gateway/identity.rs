@@ -1,12 +1,14 @@
 //! What makes two segments, or two configurations, the same.
 //!
 //! A segment that is made of the same components with the same configuration,
-//! grants and limits, and is linked to the same next one, is the same segment: a
-//! new generation takes it over as it runs, with its warm instances. Secrets are
+//! grants and limits, and is linked to the same next one and to the same pipelines
+//! by the same names, is the same segment: a new generation takes it over as it runs, with its warm instances. Secrets are
 //! part of it, as hashes.
 
+use super::build::segments;
+use super::inputs::{Components, Natives};
 use crate::component::Digest;
-use crate::plan::{ConfigValue, GatewayLimits, Pipeline, Stage};
+use crate::plan::{ConfigValue, End, GatewayLimits, Pipeline, Plan, Stage};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Debug;
 
@@ -48,19 +50,59 @@ impl Identity {
     }
 }
 
-/// The identity of a segment of `pipeline`; `digest` gives each stage's component's.
-pub fn of_segment(
+/// The identity of a native service, as the end of a pipeline.
+fn of_native(name: &str, natives: &Natives) -> Digest {
+    Identity::of("native").text(name).plain(&natives.get(name).map(|native| native.id)).finish()
+}
+
+/// A segment's stages, and its identity.
+pub type Identified<'p> = (Vec<&'p Stage>, Digest);
+
+/// The segments of each pipeline, by its index, from the last to the first.
+pub fn of_pipelines<'p>(
+    plan: &'p Plan,
+    components: &Components,
+    natives: &Natives,
+) -> Vec<Vec<Identified<'p>>> {
+    let mut all: Vec<Vec<Identified<'p>>> = vec![Vec::new(); plan.pipelines.len()];
+    for index in plan.called_first() {
+        let pipeline = plan.pipeline(index);
+        let mut next = match &pipeline.end {
+            End::Native(name) => Some(of_native(name, natives)),
+            End::Component(_) => None,
+        };
+        let mut found = Vec::new();
+        for stages in segments(pipeline, components).into_iter().rev() {
+            let digest = |stage: &Stage| Some(components.get(stage.component)?.digest);
+            let digests: Vec<_> = stages.iter().filter_map(|stage| Some((*stage, digest(stage)?))).collect();
+            let calls = stages.iter().flat_map(|stage| &stage.next);
+            let called: Vec<_> =
+                calls.filter_map(|next| Some((next.name.as_str(), all[next.pipeline.0].last()?.1))).collect();
+            let identity = of_segment(pipeline, &digests, &plan.limits, next, &called);
+            next = Some(identity);
+            found.push((stages, identity));
+        }
+        all[index.0] = found;
+    }
+    all
+}
+
+/// The identity of a segment of `pipeline`: of its stages and their components, of the
+/// segment after it, and of the pipelines that it calls, each by its first segment.
+fn of_segment(
     pipeline: &Pipeline,
     stages: &[(&Stage, Digest)],
     gateway: &GatewayLimits,
     next: Option<Digest>,
+    called: &[(&str, Digest)],
 ) -> Digest {
     let start = Identity::of("segment")
         .text(&pipeline.name)
         .plain(&pipeline.limits)
         .plain(&pipeline.isolation)
         .plain(&(gateway.header_size, gateway.rate_limit_keys))
-        .plain(&next);
+        .plain(&next)
+        .plain(&called);
     let whole = stages.iter().fold(start, |it, (stage, digest)| {
         let it = it
             .text(&stage.id.to_string())

@@ -8,10 +8,12 @@ use super::identity::Identity;
 use crate::component::inspect::InspectError;
 use crate::component::{Component, Digest, LoadError, Shape};
 use crate::config::Diagnostics;
+use crate::host::Next;
 use crate::plan::{ComponentIndex, ComponentRef, Plan};
 use rustls::ServerConfig;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The components of a plan, by [`ComponentIndex`]; `None` for one that could not
@@ -44,6 +46,28 @@ pub struct Inputs {
     pub components: Components,
     /// One for each of its listeners.
     pub tls: Vec<Option<Tls>>,
+    /// The services in which pipelines may end, of the program that embeds the gateway.
+    pub natives: Natives,
+}
+
+/// Native services by name.
+pub type Natives = Arc<HashMap<String, NativeService>>;
+
+/// A service of the program that embeds the gateway.
+#[derive(Clone)]
+pub struct NativeService {
+    /// Tells it from others of its name.
+    pub id: u64,
+    /// Calls it.
+    pub call: Next,
+}
+
+impl NativeService {
+    /// A service that is another one than all before it.
+    pub fn new(call: Next) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), call }
+    }
 }
 
 impl Inputs {
@@ -60,14 +84,18 @@ impl Inputs {
             .iter()
             .flat_map(|pipeline| pipeline.all_stages())
             .flat_map(|stage| stage.config.iter().chain(stage.grants.env.iter().flatten()));
-        values.fold(read, |it, (_, value)| it.text(value.expose())).finish()
+        let read = values.fold(read, |it, (_, value)| it.text(value.expose()));
+        // In the order of names.
+        let natives: BTreeMap<_, _> = self.natives.iter().map(|(name, native)| (name, native.id)).collect();
+        natives.iter().fold(read, |it, (name, id)| it.text(name).plain(id)).finish()
     }
 
     /// The files whose change can change the configuration.
     pub fn files(&self) -> Vec<&Path> {
         let tls = self.plan.listeners.iter().filter_map(|listener| listener.tls.as_ref());
         let mut files: Vec<&Path> = vec![&self.plan.file];
-        files.extend(self.plan.components.iter().map(|component| component.path.as_path()));
+        let from_files = self.plan.components.iter().filter(|component| component.given.is_none());
+        files.extend(from_files.map(|component| component.path.as_path()));
         files.extend(tls.flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]));
         files
     }
@@ -82,10 +110,14 @@ pub struct Shapes(Mutex<HashMap<Digest, Shape>>);
 const MAX_SHAPES: usize = 4096;
 
 impl Shapes {
-    fn load(&self, path: &Path) -> Result<Component, LoadError> {
+    fn load(&self, reference: &ComponentRef) -> Result<Component, LoadError> {
+        let path = &reference.path;
         let known =
             |digest: &Digest| self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
-        let component = Component::load_with(path, known)?;
+        let component = match &reference.given {
+            Some(given) => Component::from_bytes(path, given.0.to_vec(), known)?,
+            None => Component::load_with(path, known)?,
+        };
         let mut shapes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if shapes.len() >= MAX_SHAPES {
             shapes.clear();
@@ -98,7 +130,7 @@ impl Shapes {
 /// Reads the component files that `plan` names, and adds what is wrong with them to
 /// `diagnostics`.
 pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnostics) -> Components {
-    let load = |reference: &ComponentRef| match shapes.load(&reference.path) {
+    let load = |reference: &ComponentRef| match shapes.load(reference) {
         Ok(component) => check_digest(reference, component, diagnostics),
         Err(error) => {
             let help = match &error {

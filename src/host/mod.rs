@@ -23,7 +23,7 @@ pub mod wasi2;
 
 pub use catalog::{Grant, Offer, Reach, Without};
 pub use limiter::{Limiter, Limiters};
-pub use next::{CallContext, Next, RequestHead};
+pub use next::{CallContext, Next, Origin, RequestHead};
 pub use scope::{Scope, StageScope};
 pub use state::{Budget, InstanceState, Pulse};
 
@@ -41,7 +41,7 @@ const FOR_THEIR_TYPES: &[(&str, &[&str])] = &[
 /// Adds everything in the catalog to `linker`, for a chain that was composed into
 /// `component`: the shared interfaces under their own names, and for each import
 /// of a stage's own the scope that `lookup` gives for its name. `next` is what the
-/// last stage's import of `wasi:http/handler` reaches.
+/// last stage's import of `wasi:http/handler` reaches, and `named` what further ones do.
 ///
 /// # Errors
 /// What `lookup` answers, and Wasmtime's own linking errors.
@@ -50,6 +50,7 @@ pub fn add_to_linker(
     component: &Component,
     lookup: &dyn Fn(&str) -> wasmtime::Result<Scope>,
     next: Option<Next>,
+    named: &[(String, Next)],
 ) -> wasmtime::Result<()> {
     use bindings::named_imports as own;
     use wasmtime_wasi::p3::bindings as wasi;
@@ -79,7 +80,7 @@ pub fn add_to_linker(
         }
     }
 
-    next::add_to_linker(linker, next)?;
+    next::add_to_linker(linker, next, named)?;
 
     macro_rules! each_stage {
         ($($interface:path),+ $(,)?) => {$({

@@ -5,13 +5,17 @@
 //! the response comes back the same way. A body that the guest passed on untouched
 //! never enters it.
 
-use super::state::InstanceState;
+use super::state::{InstanceState, Pulse};
+use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -35,12 +39,23 @@ pub struct RequestHead {
     pub options: Option<Arc<RequestOptions>>,
 }
 
+/// What stays the same of a request on its whole way, through stores and pipelines.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// The number of the gateway's id for it.
+    pub id: u64,
+    /// What the program that embeds the gateway gave it.
+    pub extensions: http::Extensions,
+}
+
 /// What the host knows of a call while it is in a store: shared by those who made
 /// it and by the calls that come out of it.
 #[derive(Debug)]
 pub struct CallContext {
     /// The worker's tick at which an answer must be there.
     pub deadline: u64,
+    /// The request from which it comes.
+    pub origin: Arc<Origin>,
     /// Whether the stage called the next one.
     passed_on: AtomicBool,
     /// Why the next stage gave no response, as the engine knows it; the stage itself
@@ -49,9 +64,9 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A call that must be answered by `deadline`.
-    pub fn new(deadline: u64) -> Arc<Self> {
-        Arc::new(Self { deadline, passed_on: AtomicBool::new(false), failure: Mutex::default() })
+    /// A call for `origin` that must be answered by `deadline`.
+    pub fn new(deadline: u64, origin: Arc<Origin>) -> Arc<Self> {
+        Arc::new(Self { deadline, origin, passed_on: AtomicBool::new(false), failure: Mutex::default() })
     }
 
     /// Notes why the next stage gave no response.
@@ -78,13 +93,22 @@ pub type NextFuture = Pin<Box<dyn Future<Output = Result<http::Response<WasiBody
 /// which this one comes, unless the guest calls from work that it left behind.
 pub type Next = Arc<dyn Fn(RequestHead, WasiBody, Option<Arc<CallContext>>) -> NextFuture + Send + Sync>;
 
-/// Makes `next` what a component's import of `wasi:http/handler` reaches.
+/// Makes `next` what a component's import of `wasi:http/handler` reaches, and each of
+/// `named` what it reaches under that name.
 ///
-/// Without one, the import exists and must not be called: a service may name the
+/// Without a `next`, the import exists and must not be called: a service may name the
 /// interface for its types.
-pub fn add_to_linker(linker: &mut Linker<InstanceState>, next: Option<Next>) -> wasmtime::Result<()> {
-    let mut instance = linker.instance("wasi:http/handler@0.3.0")?;
-    instance.func_wrap_concurrent(
+pub fn add_to_linker(
+    linker: &mut Linker<InstanceState>,
+    next: Option<Next>,
+    named: &[(String, Next)],
+) -> wasmtime::Result<()> {
+    add(linker, "wasi:http/handler@0.3.0", next)?;
+    named.iter().try_for_each(|(name, next)| add(linker, name, Some(Arc::clone(next))))
+}
+
+fn add(linker: &mut Linker<InstanceState>, name: &str, next: Option<Next>) -> wasmtime::Result<()> {
+    linker.instance(name)?.func_wrap_concurrent(
         "handle",
         move |store: &Accessor<InstanceState>, (request,): (Resource<Request>,)| {
             let next = next.clone();
@@ -107,11 +131,16 @@ async fn handle(
     let left = store.with(|mut store| {
         let context = context(&mut store)?;
         let request = store.get().table.delete(request)?;
-        wasmtime::error::Ok((leave(request, &mut store, was_sent), context))
+        let pulse = store.get().pulse();
+        wasmtime::error::Ok((leave(request, &mut store, was_sent), context, pulse))
     })?;
-    let ((head, body), context) = match left {
-        (Ok(request), context) => (request, context),
-        (Err(error), _) => return error.downcast().map(Err),
+    let ((head, body), context, pulse) = match left {
+        (Ok(request), context, pulse) => (request, context, pulse),
+        (Err(error), ..) => return error.downcast().map(Err),
+    };
+    let body = match body.is_end_stream() {
+        true => body,
+        false => Whole { body, pulse }.boxed_unsync(),
     };
     if let Some(context) = &context {
         context.passed_on.store(true, Ordering::Relaxed);
@@ -124,6 +153,36 @@ async fn handle(
             Ok(Ok(http.table.push(response)?))
         }),
         Err(code) => Ok(Err(code)),
+    }
+}
+
+/// A body out of a store that has no end once its guests broke off: wasmtime-wasi-http
+/// would end it as if it were complete.
+struct Whole {
+    body: WasiBody,
+    pulse: Arc<Pulse>,
+}
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None if self.pulse.broke_off() => Poll::Ready(Some(Err(Error::ConnectionTerminated))),
+            frame => Poll::Ready(frame),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Pulse {
     waiting: AtomicU32,
     /// A guest wanted more memory or a larger table than it may have.
     refused: AtomicBool,
+    /// The guests will never run again, and did not come to their end.
+    broke_off: AtomicBool,
 }
 
 /// A guest waits and holds its store, until this is dropped.
@@ -75,6 +77,16 @@ impl Pulse {
     /// most often to trap.
     pub fn was_refused_memory(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Says that the guests will never run again, although they were not done.
+    pub fn break_off(&self) {
+        self.broke_off.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the guests will never run again, and were not done.
+    pub fn broke_off(&self) -> bool {
+        self.broke_off.load(Ordering::Relaxed)
     }
 
     /// Says that the store's event loop has nothing to do: all guests wait, but for
@@ -198,6 +210,11 @@ impl InstanceState {
     pub(super) fn call_of(&self, task: GuestTaskId) -> Option<Arc<CallContext>> {
         let (_, context) = self.calls.iter().find(|(known, _)| *known == task)?;
         Some(Arc::clone(context))
+    }
+
+    /// How the store's guests are.
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// What `wasi:http` needs.

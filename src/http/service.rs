@@ -6,15 +6,17 @@ use super::normalize::{Head, HeadLimits, normalize};
 use super::record::{Record, Recorder};
 use super::request_id::RequestId;
 use super::respond::{Refusal, refuse};
-use crate::engine::{BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, Worker};
+use crate::engine::{
+    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, Worker,
+};
 use crate::gateway::split::choose;
 use crate::gateway::{Generation, Live, Match};
-use crate::host::RequestHead;
+use crate::host::{Origin, RequestHead};
 use crate::net::ConnInfo;
-use crate::plan::{Pipeline, PipelineIndex};
+use crate::plan::{Pipeline, PipelineIndex, Route};
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -41,8 +43,18 @@ impl Service {
         Rc::new(Self { live, worker, recorder })
     }
 
-    /// One request. Whatever happens, there is an answer.
+    /// One request of a connection. Whatever happens, there is an answer.
     pub async fn serve(self: Rc<Self>, request: Request<Incoming>, conn: Rc<ConnInfo>) -> Response<Answer> {
+        self.enter(request, conn, Entry::default()).await
+    }
+
+    /// One request, wherever it came from. Whatever happens, there is an answer.
+    pub async fn enter(
+        self: Rc<Self>,
+        request: Request<impl Into<Arriving>>,
+        conn: Rc<ConnInfo>,
+        entry: Entry,
+    ) -> Response<Answer> {
         let id = RequestId::next();
         // One generation from here to the end of the response's body.
         let generation = self.live.load();
@@ -54,29 +66,35 @@ impl Service {
             Ok(head) => head,
             Err(refusal) => return refused(&refusal, self.recorder.begin(None, &parts.method), &id),
         };
-        // 2. Find the route.
+        // 2. Find the route, and the pipeline that it leads this request to.
         let details = self.recorder.details(&parts, &head, &conn, &id);
-        let route = match generation.router.route(head.host(), head.path(), &head.method) {
-            Match::Route(route) => &generation.plan.routes[route],
-            other => {
+        let (pipeline, route) = match way(&generation, &entry, &head, &parts.headers, &id) {
+            Ok(way) => way,
+            Err(refusal) => {
                 let mut record = self.recorder.begin(None, &head.method);
                 record.details = details;
-                return refused(&unrouted(other), record, &id);
+                return refused(&refusal, record, &id);
             }
         };
-        // 3. Find the pipeline that it leads this request to.
-        let pipeline = choose(&generation.plan, route, &parts.headers, id.number());
         let name = &generation.plan.pipeline(pipeline).name;
         let mut record = self.recorder.begin(Some(name), &head.method);
         record.details = details.map(|mut details| {
             details.pipeline = Some(name.to_string());
-            details.route = Some(format!("{}{}", route.host, route.path));
+            details.route = route.map(|route| format!("{}{}", route.host, route.path));
             details.generation = generation.number;
             details
         });
-        let second = route.mirror;
+        let second = route.and_then(|route| route.mirror);
+        let origin = Arc::new(Origin { id: id.number(), extensions: entry.extensions });
+        // 3. Take off what belongs to the connection, and bound the body.
+        let mut headers = parts.headers;
+        clean_request(&mut headers);
         let here = Here { generation, pipeline, id };
-        match self.walk(&here, &head, second, parts.headers, body, &mut record).await {
+        let request = match bounded(body.into(), &headers, here.plan()) {
+            Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
+            Err(refusal) => return refused(&refusal, record, &here.id),
+        };
+        match self.walk(&here, &head, second, request, &mut record).await {
             Ok(response) => {
                 record.answered(response.status().as_u16(), None);
                 response.map(|body| Answer::Chain { body, here, record })
@@ -91,22 +109,17 @@ impl Service {
         here: &Here,
         head: &Head,
         second: Option<PipelineIndex>,
-        mut headers: HeaderMap,
-        body: Incoming,
+        mut request: ChainRequest,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        // 4. Take off what belongs to the connection, and bound the body.
-        clean_request(&mut headers);
-        let plan = here.generation.plan.pipeline(here.pipeline);
-        let (body, limit) = bounded(body, &headers, plan)?;
+        let limit = request.body.limit();
         if let Some(details) = &mut record.details {
             details.limit = Some(limit.clone());
         }
-        let mut request = chain_request(head, headers, body, &here.generation);
         if let Some(second) = second {
             request = mirror(&self.worker, here.generation.pipeline(second), request);
         }
-        // 5. Walk the chain, and say what became of it.
+        // 4. Walk the chain, and say what became of it.
         match here.generation.pipeline(here.pipeline).handle(&self.worker, request).await {
             Ok(mut response) => {
                 clean_response(response.headers_mut());
@@ -115,7 +128,7 @@ impl Service {
             Err(failure) => {
                 record.failed(&failure);
                 here.generation.broke_off();
-                Err(explain(&failure, &limit, plan, head, &here.id))
+                Err(explain(&failure, &limit, here.plan(), head, &here.id))
             }
         }
     }
@@ -128,10 +141,40 @@ pub struct Here {
     id: RequestId,
 }
 
-fn unrouted(found: Match) -> Refusal {
-    match found {
-        Match::OtherMethods(allow) => Refusal::MethodNotAllowed { allow },
-        Match::Route(_) | Match::None => Refusal::NoRoute,
+impl Here {
+    fn plan(&self) -> &Pipeline {
+        self.generation.plan.pipeline(self.pipeline)
+    }
+}
+
+/// How a request comes in that no connection of ours brought.
+#[derive(Default)]
+pub struct Entry {
+    /// The pipeline, by name; without one, the routes decide.
+    pub pipeline: Option<Arc<str>>,
+    /// What goes along with it, for native services.
+    pub extensions: Extensions,
+}
+
+/// The pipeline of a request, and the route that leads there, if one does.
+fn way<'g>(
+    generation: &'g Generation,
+    entry: &Entry,
+    head: &Head,
+    headers: &HeaderMap,
+    id: &RequestId,
+) -> Result<(PipelineIndex, Option<&'g Route>), Refusal> {
+    if let Some(name) = &entry.pipeline {
+        // A reload may have removed it.
+        return Ok((generation.plan.find_pipeline(name).ok_or(Refusal::NoRoute)?, None));
+    }
+    match generation.router.route(head.host(), head.path(), &head.method) {
+        Match::Route(route) => {
+            let route = &generation.plan.routes[route];
+            Ok((choose(&generation.plan, route, headers, id.number()), Some(route)))
+        }
+        Match::OtherMethods(allow) => Err(Refusal::MethodNotAllowed { allow }),
+        Match::None => Err(Refusal::NoRoute),
     }
 }
 
@@ -141,16 +184,12 @@ fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<An
 }
 
 /// The body with the pipeline's bound, which a declared length may break at once.
-fn bounded(
-    body: Incoming,
-    headers: &HeaderMap,
-    plan: &Pipeline,
-) -> Result<(RequestBody, RequestLimit), Refusal> {
+fn bounded(body: Arriving, headers: &HeaderMap, plan: &Pipeline) -> Result<RequestBody, Refusal> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > plan.limits.request_body) {
         return Err(Refusal::PayloadTooLarge);
     }
-    Ok(RequestBody::incoming(body, plan.limits.request_body, clean_trailers))
+    Ok(RequestBody::arriving(body, plan.limits.request_body, clean_trailers).0)
 }
 
 /// The request as the first stage sees it: with scheme and authority, which guests
@@ -160,6 +199,7 @@ fn chain_request(
     headers: HeaderMap,
     body: RequestBody,
     generation: &Generation,
+    origin: Arc<Origin>,
 ) -> ChainRequest {
     let head = RequestHead {
         method: head.method.clone(),
@@ -169,7 +209,7 @@ fn chain_request(
         headers,
         options: None,
     };
-    ChainRequest { head, body, deadline: None, cut_off: Some(generation.cut_off.clone()) }
+    ChainRequest { head, body, deadline: None, cut_off: Some(generation.cut_off.clone()), origin }
 }
 
 /// What a failure means to the client; the log gets the reason.

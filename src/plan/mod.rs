@@ -16,6 +16,7 @@ mod limits;
 mod lower;
 mod name;
 mod operations;
+mod program;
 mod route;
 mod socket;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use self::host::HostPattern;
 pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::name::{Name, StageId};
 pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
+pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
 pub use self::socket::{SocketProtocol, SocketRule};
 pub use self::value::{ConfigValue, ValueOrigin};
@@ -81,6 +83,8 @@ pub struct Gateway {
     pub drain_delay: Duration,
     /// Where a new process takes over the listening sockets.
     pub handover: Option<PathBuf>,
+    /// Embedded: requests on their way to a worker.
+    pub calls: usize,
 }
 
 /// A component's place in [`Plan::components`].
@@ -122,6 +126,8 @@ pub struct ComponentRef {
     pub name: Name,
     /// The file, relative paths resolved against the configuration's folder.
     pub path: PathBuf,
+    /// What an embedding program gave in place of the file.
+    pub given: Option<Given>,
     /// The digest that the file must have.
     pub sha256: Option<[u8; 32]>,
     /// The place of the path.
@@ -138,7 +144,7 @@ pub struct Pipeline {
     /// The middleware in the order in which a request meets it: 0 to [`config::keys::MAX_MIDDLEWARE`].
     pub stages: Vec<Stage>,
     /// What answers.
-    pub service: Stage,
+    pub end: End,
     /// Its bounds.
     pub limits: PipelineLimits,
     /// Whether the segments of statically linked stages are made anew for each request.
@@ -150,8 +156,38 @@ pub struct Pipeline {
 impl Pipeline {
     /// The middleware and then the service, in the order of [`StageId::index`].
     pub fn all_stages(&self) -> impl DoubleEndedIterator<Item = &Stage> {
-        self.stages.iter().chain([&self.service])
+        self.stages.iter().chain(self.service())
     }
+
+    /// The service, if it is a component.
+    pub fn service(&self) -> Option<&Stage> {
+        match &self.end {
+            End::Component(stage) => Some(stage),
+            End::Native(_) => None,
+        }
+    }
+}
+
+/// What stands at the end of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A component.
+    Component(Box<Stage>),
+    /// A service of the embedding program, by its name there. There is at least one stage before it.
+    Native(Name),
+}
+
+/// A pipeline that a stage reaches by a name of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextPipeline {
+    /// The name of the component's import.
+    pub name: String,
+    /// The pipeline. No pipeline reaches itself that way.
+    pub pipeline: PipelineIndex,
+    /// The place of the name.
+    pub name_span: Span,
+    /// The place of the pipeline's name.
+    pub span: Span,
 }
 
 /// A component at its place in a pipeline.
@@ -176,6 +212,8 @@ pub struct Stage {
     pub on_failure: OnFailure,
     /// What takes it out of the way when it keeps failing; for [`Link::Dynamic`].
     pub breaker: Option<Breaker>,
+    /// The pipelines behind its further imports of a handler; names are unique.
+    pub next: Vec<NextPipeline>,
     /// The place of the component's name.
     pub component_span: Span,
     /// The place of the stage's table.
@@ -251,6 +289,24 @@ impl Plan {
         &self.pipelines[index.0]
     }
 
+    /// All pipelines, each after those that its stages call by name.
+    pub fn called_first(&self) -> Vec<PipelineIndex> {
+        fn visit(plan: &Plan, at: PipelineIndex, seen: &mut [bool], order: &mut Vec<PipelineIndex>) {
+            if std::mem::replace(&mut seen[at.0], true) {
+                return;
+            }
+            for next in plan.pipeline(at).all_stages().flat_map(|stage| &stage.next) {
+                visit(plan, next.pipeline, seen, order);
+            }
+            order.push(at);
+        }
+        let (mut seen, mut order) = (vec![false; self.pipelines.len()], Vec::new());
+        for index in 0..self.pipelines.len() {
+            visit(self, PipelineIndex(index), &mut seen, &mut order);
+        }
+        order
+    }
+
     /// The pipeline called `name`.
     pub fn find_pipeline(&self, name: &str) -> Option<PipelineIndex> {
         self.pipelines.iter().position(|pipeline| &*pipeline.name == name).map(PipelineIndex)
@@ -266,7 +322,7 @@ impl Plan {
 ///
 /// Environment variables are those of the process; one that is not UTF-8 counts as not set.
 pub fn load(path: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
-    lower::lower(config::read(path)?, &|name| std::env::var(name).ok())
+    lower::lower(config::read(path)?, &Surroundings::process())
 }
 
 /// Like [`load`], but gives what there is of the plan even if something is wrong with it, so that what the plan knows
@@ -274,8 +330,16 @@ pub fn load(path: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
 /// is for finding more mistakes and nothing else.
 pub fn survey(path: &Path) -> (Option<Plan>, Diagnostics) {
     match config::read(path) {
-        Ok(source) => lower::survey(source, &|name| std::env::var(name).ok()),
+        Ok(source) => survey_source(source, &Surroundings::process()),
         Err(diagnostics) => (None, diagnostics),
+    }
+}
+
+/// Like [`survey`], for a text that is in memory and what surrounds it.
+pub fn survey_source(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Option<Plan>, Diagnostics) {
+    match too_large(&source) {
+        Some(diagnostics) => (None, diagnostics),
+        None => lower::survey(source, around),
     }
 }
 
@@ -288,11 +352,17 @@ pub fn parse(
     env_lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
     let source = Arc::new(SourceFile::new(path, text));
-    if text.len() > config::MAX_FILE_SIZE {
-        let mut diagnostics = Diagnostics::new(source);
-        let limit = config::format_size(config::MAX_FILE_SIZE as u64);
-        diagnostics.error(None, format!("the configuration is larger than {limit}"));
-        return Err(diagnostics);
+    match too_large(&source) {
+        Some(diagnostics) => Err(diagnostics),
+        None => lower::lower(source, &Surroundings { env: env_lookup, program: None }),
     }
-    lower::lower(source, env_lookup)
+}
+
+fn too_large(source: &Arc<SourceFile>) -> Option<Diagnostics> {
+    let limit = config::format_size(config::MAX_FILE_SIZE as u64);
+    (source.text().len() > config::MAX_FILE_SIZE).then(|| {
+        let mut diagnostics = Diagnostics::new(Arc::clone(source));
+        diagnostics.error(None, format!("the configuration is larger than {limit}"));
+        diagnostics
+    })
 }

@@ -19,6 +19,7 @@ history = 3
 compile-cache = "cache"
 drain-delay = "4s"
 handover = "handover.sock"
+calls = 17
 
 [admin]
 address = "127.0.0.1:9180"
@@ -71,6 +72,7 @@ on-failure = "skip"
 breaker = { failures = 1, window = "2s", open = "3s", then = "close" }
 config = { header = "x-api-key", keys = { env = "KEYS" } }
 limits = { memory = "1MiB", table-elements = 5 }
+next = { stable = "app" }
 
 [pipelines.edge.stages.grant]
 random = true
@@ -91,6 +93,10 @@ reuse = 8
 instance-idle-timeout = "9s"
 queue = 10
 queue-timeout = "11s"
+
+[pipelines.app]
+stages = [{ component = "key-auth" }]
+native = "app"
 
 [[routes]]
 host = "*.Example.com"
@@ -139,7 +145,10 @@ impl Folder {
             "LONG" => Some("x".repeat(ConfigValue::MAX_SIZE + 1)),
             _ => None,
         };
-        parse(&self.0.join("edge.toml"), text, &env)
+        let source = Arc::new(SourceFile::new(self.0.join("edge.toml"), text));
+        let program = Program { natives: ["app".to_owned()].into(), ..Program::default() };
+        let program = text.contains("native = ").then_some(&program);
+        lower::lower(source, &Surroundings { env: &env, program })
     }
 
     /// The plan of a configuration whose service has the given keys besides its component.
@@ -159,7 +168,7 @@ impl Folder {
     /// What the service is configured with, when `config` is its table.
     fn settings(&self, config: &str) -> Vec<(String, String)> {
         let (plan, _) = self.with_service(&format!("config = {config}")).unwrap();
-        let pairs = plan.pipelines[0].service.config.iter();
+        let pairs = plan.pipelines[0].service().unwrap().config.iter();
         pairs.map(|(key, value)| (key.clone(), value.expose().to_owned())).collect()
     }
 }
@@ -174,7 +183,8 @@ impl Drop for Folder {
 fn every_key() {
     let folder = Folder::new("every-key");
     let (plan, warnings) = folder.parse(FULL).unwrap();
-    assert!(warnings.is_empty(), "{warnings}");
+    let warnings: Vec<_> = warnings.sorted().iter().map(|warning| warning.message().to_owned()).collect();
+    assert_eq!(warnings, ["`admin` is not used", "`listeners` is not used"]);
     assert_eq!(plan.workers.get(), 3);
     assert_eq!(plan.limits.header_size, 16 << 10);
     assert_eq!(plan.listeners[0].tls.as_ref().unwrap().certificate, folder.0.join("cert.pem"));
@@ -192,8 +202,8 @@ fn every_key() {
     assert_eq!(pipeline.limits.request_body, 5 << 20);
     let ids: Vec<String> = pipeline.all_stages().map(|stage| stage.id.to_string()).collect();
     assert_eq!(ids, ["edge/0:key-auth", "edge/1:hello"]);
-    assert_eq!(pipeline.service.component, ComponentIndex(0));
-    assert_eq!(pipeline.service.grants, Grants::default());
+    assert_eq!(pipeline.service().unwrap().component, ComponentIndex(0));
+    assert_eq!(pipeline.service().unwrap().grants, Grants::default());
     let stage = &pipeline.stages[0];
     assert_eq!(stage.component, ComponentIndex(1));
     assert_eq!(stage.limits, StageLimits { memory: 1 << 20, table_elements: 5 });
@@ -202,6 +212,11 @@ fn every_key() {
     assert_eq!(stage.grants.env.as_ref().unwrap()[1].1.expose(), "hunter3");
     assert!(stage.grants.allows_egress("http", "a.example.com", 8080));
     assert!(!stage.grants.allows_egress("http", "api.example.com", 443));
+
+    assert_eq!((stage.next[0].name.as_str(), stage.next[0].pipeline), ("stable", PipelineIndex(1)));
+    assert_eq!(plan.pipelines[1].end, End::Native(Name::parse("app").unwrap()));
+    assert_eq!(plan.called_first(), [PipelineIndex(1), PipelineIndex(0)]);
+    assert_eq!(plan.gateway.calls, 17);
 
     let route = &plan.routes[0];
     assert_eq!(route.host, HostPattern::Suffix(".example.com".to_owned()));
@@ -317,7 +332,8 @@ fn values_are_bounded() {
 #[test]
 fn an_empty_environment_is_a_grant() {
     let folder = Folder::new("empty-environment");
-    let env = |keys: &str| folder.with_service(keys).unwrap().0.pipelines[0].service.grants.env.clone();
+    let env =
+        |keys: &str| folder.with_service(keys).unwrap().0.pipelines[0].service().unwrap().grants.env.clone();
     assert_eq!(env("grant = { env = {} }"), Some(Vec::new()));
     assert_eq!(env("grant = {}"), None);
 }
@@ -340,7 +356,7 @@ fn limits_go_into_their_own_fields() {
     let folder = Folder::new("limits");
     let base = |plan: &Plan| format!("{:#?}", plan.limits);
     let pipeline = |plan: &Plan| format!("{:#?}", plan.pipelines[0].limits);
-    let stage = |plan: &Plan| format!("{:#?}", plan.pipelines[0].service.limits);
+    let stage = |plan: &Plan| format!("{:#?}", plan.pipelines[0].service().unwrap().limits);
     type Shown<'a> = &'a dyn Fn(&Plan) -> String;
     let tables: [(&Table, &str, Shown<'_>); 3] = [
         (&keys::LIMITS, "[limits]", &base),

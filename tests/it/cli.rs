@@ -253,6 +253,17 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn inspect_tells_the_names_of_further_handlers() {
+    for (name, role, next) in [("ab-router", "service", &["a", "b"][..]), ("fork", "middleware", &["side"])] {
+        let json = linkspan(&["inspect", text(&dist(name)), "--json"]).code(0).json();
+        assert_eq!((json["role"].as_str().unwrap(), &json["next"]), (role, &serde_json::json!(next)));
+        let told = linkspan(&["inspect", text(&dist(name))]).code(0).stdout;
+        let next: Vec<_> = next.iter().map(|name| format!("{name} = \"…\"")).collect();
+        assert!(told.contains(&format!("next = {{ {} }}", next.join(", "))), "{told}");
+    }
+}
+
+#[test]
 fn inspect_says_what_is_no_component() {
     let files = repository().join("tests/ui/files");
     let cases = [

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may use. A new room needs a row here, and in ARCHITECTURE.md.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     (
         "cli",
         &[
@@ -24,6 +24,7 @@ const EDGES: [(&str, &[&str]); 12] = [
             "telemetry",
         ],
     ),
+    ("embed", &["chain", "config", "engine", "gateway", "host", "http", "net", "plan", "telemetry"]),
     ("admin", &["config", "plan", "telemetry"]),
     ("net", &[]),
     ("http", &["engine", "gateway", "host", "net", "plan", "telemetry"]),

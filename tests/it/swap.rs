@@ -4,7 +4,7 @@ mod canary;
 mod files;
 mod mutations;
 mod operating;
-mod support;
+pub(crate) mod support;
 
 use self::support::{Served, pipeline, stamp};
 use crate::harness::body::{self, empty};

@@ -1,5 +1,6 @@
-//! The next stage of the pipeline.
+//! The next stage of the pipeline, and pipelines under names of the stage's own.
 
+use crate::bindings::wasi::http::types;
 use crate::bindings::{asynchronous, wasi};
 use crate::{Error, Request, Response};
 
@@ -43,6 +44,29 @@ impl AsyncNext {
         let response = asynchronous::wasi::http::handler::handle(request).await?;
         Ok(Response::from_raw(response))
     }
+}
+
+/// Hand a request on to a handler that is imported under a name of the stage's own, and wait for the response.
+/// `handle` is what wit-bindgen makes of that import: see the `ab-router` service.
+///
+/// # Errors
+/// The handler's, or that the edited request could not be built.
+pub fn call_named(
+    handle: impl FnOnce(types::Request) -> Result<types::Response, Error>,
+    request: Request,
+) -> Result<Response, Error> {
+    handle(request.into_raw()?).map(Response::from_raw)
+}
+
+/// Like [`call_named`], for a stage of the async form.
+///
+/// # Errors
+/// The handler's, or that the edited request could not be built.
+pub async fn call_named_async(
+    handle: impl AsyncFnOnce(types::Request) -> Result<types::Response, Error>,
+    request: Request,
+) -> Result<Response, Error> {
+    Ok(Response::from_raw(handle(request.into_raw()?).await?))
 }
 
 /// Send a request to where its scheme and authority say, as far as the stage's

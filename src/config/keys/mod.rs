@@ -106,6 +106,13 @@ pub enum Kind {
     Settings,
     /// A table of names with values: the environment of a stage.
     Variables,
+    /// A table of names, chosen by a component's author, with texts of one form.
+    Texts {
+        /// The form of its values.
+        form: TextForm,
+        /// Largest number of names.
+        max: usize,
+    },
     /// Text, or a table with the one key `env` or `file`: what is not to be shown.
     Secret,
 }
@@ -123,6 +130,8 @@ pub enum TextForm {
     Component,
     /// A name under `[pipelines]`.
     Pipeline,
+    /// A name that an embedding program gave one of its services.
+    Native,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A host or the hosts below a domain.
@@ -143,6 +152,9 @@ pub enum TextForm {
 
 /// Most stages before the service of a pipeline.
 pub const MAX_MIDDLEWARE: usize = 16;
+
+/// Most pipelines that one stage reaches by name.
+pub const MAX_NEXT: usize = 16;
 
 impl Table {
     /// The key called `name`.

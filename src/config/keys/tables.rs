@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::grants::GRANT;
 use super::operations::{ACCESS_LOG, ADMIN};
-use super::{Key, Kind, MAX_MIDDLEWARE, Presence, Table, TextForm};
+use super::{Key, Kind, MAX_MIDDLEWARE, MAX_NEXT, Presence, Table, TextForm};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -164,6 +164,13 @@ pub static GATEWAY: Table = Table {
             "\"/run/linkspan/handover.sock\"",
             "A Unix socket over which a new process takes the listening sockets from the old one. Default: none.",
         ),
+        count(
+            "calls",
+            "1024",
+            1,
+            1_000_000,
+            "Embedded in a program: requests on their way to a worker, for each of them; one more is answered 503.",
+        ),
     ],
 };
 
@@ -301,7 +308,18 @@ pub static PIPELINE: Table = Table {
             "[{ component = \"request-id\" }]",
             "Middleware in the order in which a request meets it, at most 16.",
         ),
-        required("service", Kind::Table(&STAGE), "{ component = \"hello\" }", "The service that answers."),
+        optional(
+            "service",
+            Kind::Table(&STAGE),
+            "{ component = \"hello\" }",
+            "The service that answers. Either this or `native`.",
+        ),
+        optional(
+            "native",
+            Kind::Text(TextForm::Native),
+            "\"app\"",
+            "A service of the program that embeds the gateway, by the name that the program gave it.",
+        ),
         optional(
             "limits",
             Kind::Table(&PIPELINE_LIMITS),
@@ -417,6 +435,12 @@ pub static STAGE: Table = Table {
             Kind::Table(&BREAKER),
             "{ failures = 5, open = \"5s\" }",
             "Takes a dynamically linked middleware that keeps failing out of the way. Default: none.",
+        ),
+        optional(
+            "next",
+            Kind::Texts { form: TextForm::Pipeline, max: MAX_NEXT },
+            "{ a = \"edge\", b = \"edge-next\" }",
+            "The pipelines that the component reaches under the names of its further `handler` imports.",
         ),
     ],
 };

@@ -14,9 +14,15 @@ impl Lowering<'_> {
         let digest = named.fields.text("sha256");
         let sha256 = digest.and_then(|text| self.digest(text));
         let path = named.fields.text("path")?;
+        let given = self.around.program.and_then(|program| program.components.get(&named.name)).cloned();
+        let file = match given {
+            Some(_) => path.text.into(),
+            None => self.existing_file(path, "component")?,
+        };
         Some(ComponentRef {
             name,
-            path: self.existing_file(path, "component")?,
+            path: file,
+            given,
             sha256,
             path_span: path.span,
             sha256_span: digest.map(|text| text.span),

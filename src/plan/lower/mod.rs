@@ -6,6 +6,7 @@
 mod components;
 mod grants;
 mod listeners;
+mod next;
 mod operations;
 mod pipelines;
 mod routes;
@@ -17,13 +18,13 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{ComponentIndex, Gateway, GatewayLimits, Plan};
+use super::{ComponentIndex, End, Gateway, GatewayLimits, Plan, Surroundings};
 use crate::config::{self, Diagnostics, Fields, SourceFile, Text, suggest};
 
-/// What every part of the work needs: the file, the environment and the list of mistakes.
+/// What every part of the work needs: the file, what surrounds it, and the list of mistakes.
 struct Lowering<'a> {
     source: Arc<SourceFile>,
-    env: &'a dyn Fn(&str) -> Option<String>,
+    around: &'a Surroundings<'a>,
     diagnostics: Diagnostics,
 }
 
@@ -47,24 +48,21 @@ impl<'a> Names<'a> {
 
 pub(super) fn lower(
     source: Arc<SourceFile>,
-    env: &dyn Fn(&str) -> Option<String>,
+    around: &Surroundings<'_>,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
-    match survey(source, env) {
+    match survey(source, around) {
         (Some(plan), diagnostics) => diagnostics.into_result(plan),
         (None, diagnostics) => Err(diagnostics),
     }
 }
 
 /// What there is of a plan, whatever is wrong with it: for who looks for more mistakes.
-pub(super) fn survey(
-    source: Arc<SourceFile>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> (Option<Plan>, Diagnostics) {
+pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Option<Plan>, Diagnostics) {
     let mut diagnostics = Diagnostics::new(source.clone());
     let Some(root) = config::decode(&mut diagnostics) else {
         return (None, diagnostics);
     };
-    let mut lowering = Lowering { source, env, diagnostics };
+    let mut lowering = Lowering { source, around, diagnostics };
     let mut component_names = Names::of(&root, "components");
     let mut pipeline_names = Names::of(&root, "pipelines");
 
@@ -79,14 +77,18 @@ pub(super) fn survey(
         access_log: lowering.access_log(&root),
         listeners,
         components: lowering.components(&root),
-        pipelines: lowering.pipelines(&root, &mut component_names),
+        pipelines: lowering.pipelines(&root, &mut component_names, &mut pipeline_names),
         routes: lowering.routes(&root, &mut pipeline_names),
     };
     // A misspelt reference, or a stage that was refused, makes what it means look unused.
     if !lowering.diagnostics.has_errors() {
         lowering.report_unused(&root, &component_names, "no stage uses it");
-        lowering.report_unused(&root, &pipeline_names, "no route leads to it");
+        // A program calls a pipeline by its name.
+        if around.program.is_none() {
+            lowering.report_unused(&root, &pipeline_names, "no route leads to it");
+        }
     }
+    lowering.report_not_embedded(&root);
     if lowering.diagnostics.has_errors() {
         point_by_name(&mut plan);
     }
@@ -97,7 +99,11 @@ pub(super) fn survey(
 fn point_by_name(plan: &mut Plan) {
     let place = |name: &str| plan.components.iter().position(|component| &*component.name == name);
     for pipeline in &mut plan.pipelines {
-        for stage in pipeline.stages.iter_mut().chain([&mut pipeline.service]) {
+        let service = match &mut pipeline.end {
+            End::Component(service) => Some(&mut **service),
+            End::Native(_) => None,
+        };
+        for stage in pipeline.stages.iter_mut().chain(service) {
             stage.component = ComponentIndex(place(&stage.id.component).unwrap_or(usize::MAX));
         }
     }
@@ -124,6 +130,7 @@ impl Lowering<'_> {
             compile_cache: path("compile-cache"),
             drain_delay: fields.duration("drain-delay"),
             handover: path("handover"),
+            calls: fields.count("calls"),
         }
     }
 
@@ -144,7 +151,8 @@ impl Lowering<'_> {
     ///
     /// One that is there and wrong has its own error already.
     fn require_some(&mut self, root: &Fields, key: &str, noun: &str, example: &str) {
-        if root.is_refused(key) {
+        // A program listens, and finds the pipeline, by itself.
+        if root.is_refused(key) || (self.around.program.is_some() && key != "pipelines") {
             return;
         }
         let span = root.has(key).then(|| root.span_of(key));
@@ -179,6 +187,18 @@ impl Lowering<'_> {
                     .warning(named.name_span, format!("the {noun} `{}` is not used", named.name))
                     .label(label)
                     .help("remove it, or use it");
+            }
+        }
+    }
+
+    /// Says what is the program's own matter where one embeds the gateway.
+    fn report_not_embedded(&mut self, root: &Fields) {
+        for key in ["listeners", "admin"] {
+            if self.around.program.is_some() && root.has(key) {
+                self.diagnostics
+                    .warning(root.span_of(key), format!("`{key}` is not used"))
+                    .label("the program that embeds the gateway listens by itself")
+                    .help("remove it");
             }
         }
     }

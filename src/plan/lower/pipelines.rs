@@ -1,11 +1,17 @@
 //! Pipelines and their stages.
 
 use super::{Lowering, Names};
-use crate::config::{Fields, Named, suggest};
+use crate::config::{Fields, Named, Span, Text, suggest};
 use crate::plan::{
-    Breaker, BreakerThen, ComponentIndex, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits, Stage,
-    StageId, StageLimits,
+    Breaker, BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits,
+    Stage, StageId, StageLimits,
 };
+
+/// The names that stages refer to.
+pub(super) struct Known<'n, 'a> {
+    pub(super) components: &'n mut Names<'a>,
+    pub(super) pipelines: &'n mut Names<'a>,
+}
 
 /// What a stage takes from its pipeline where it says nothing itself.
 struct Defaults<'a> {
@@ -15,15 +21,24 @@ struct Defaults<'a> {
 }
 
 impl Lowering<'_> {
-    pub(super) fn pipelines(&mut self, root: &Fields, components: &mut Names<'_>) -> Vec<Pipeline> {
+    pub(super) fn pipelines<'a>(
+        &mut self,
+        root: &Fields,
+        components: &mut Names<'a>,
+        pipelines: &mut Names<'a>,
+    ) -> Vec<Pipeline> {
         if root.named("pipelines").is_empty() {
             let help = "add `[pipelines.edge]` with `service = { component = \"…\" }`";
             self.require_some(root, "pipelines", "pipeline", help);
         }
-        root.named("pipelines").iter().filter_map(|named| self.pipeline(named, components)).collect()
+        let mut known = Known { components, pipelines };
+        let found: Vec<_> =
+            root.named("pipelines").iter().filter_map(|named| self.pipeline(named, &mut known)).collect();
+        self.check_circles(&found, known.pipelines);
+        found
     }
 
-    fn pipeline(&mut self, named: &Named, components: &mut Names<'_>) -> Option<Pipeline> {
+    fn pipeline(&mut self, named: &Named, known: &mut Known<'_, '_>) -> Option<Pipeline> {
         let name = self.name(named);
         let fields = &named.fields;
         let link = self.link(fields).unwrap_or_default();
@@ -32,12 +47,71 @@ impl Lowering<'_> {
         let limits = PipelineLimits::lower(&fields.table_or_default("limits"));
         let mut stages: Vec<Stage> = Vec::new();
         for (index, stage) in fields.tables("stages").enumerate() {
-            stages.extend(self.stage(stage, &defaults, index, components));
+            stages.extend(self.stage(stage, &defaults, index, known));
         }
-        let table = fields.table("service")?;
-        let service = self.stage(table, &defaults, stages.len(), components)?;
-        self.check_service(table, &service);
-        Some(Pipeline { isolation, name: name.clone(), stages, service, limits, span: named.name_span })
+        let end = self.end(fields, &defaults, stages.len(), known)?;
+        Some(Pipeline { isolation, name: name.clone(), stages, end, limits, span: named.name_span })
+    }
+
+    fn end(
+        &mut self,
+        fields: &Fields,
+        defaults: &Defaults<'_>,
+        index: usize,
+        known: &mut Known<'_, '_>,
+    ) -> Option<End> {
+        let (service, native) = (fields.table("service"), fields.text("native"));
+        if let (Some(_), Some(native)) = (service, native) {
+            self.diagnostics
+                .error(native.span, "a pipeline has one end")
+                .label("both `service` and `native`")
+                .help("remove one of the two keys");
+        }
+        if let Some(table) = service {
+            let service = self.stage(table, defaults, index, known)?;
+            self.check_service(table, &service);
+            return Some(End::Component(Box::new(service)));
+        }
+        if let Some(native) = native {
+            return self.native(native, index);
+        }
+        // A pipeline that is no table has no place and its own error.
+        let refused = fields.span() == Span::default();
+        if !refused && !fields.is_refused("service") && !fields.is_refused("native") {
+            self.diagnostics
+                .error(fields.span(), "`service` is missing from a pipeline")
+                .label("`service` is required")
+                .help("add `service = { component = \"hello\" }`");
+        }
+        None
+    }
+
+    /// The end of a pipeline in a service of the embedding program, after `stages` stages.
+    fn native(&mut self, text: Text<'_>, stages: usize) -> Option<End> {
+        let name = Name::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()?;
+        if stages == 0 {
+            self.diagnostics
+                .error(text.span, "a pipeline with a native service needs a stage")
+                .label("nothing stands before it")
+                .help("add `stages`, or call the service without a pipeline");
+        }
+        let (label, help) = match self.around.program {
+            Some(program) if program.natives.contains(text.text) => return Some(End::Native(name)),
+            Some(program) => {
+                let names: Vec<&str> = program.natives.iter().map(String::as_str).collect();
+                let none = "the program gives it one with `GatewayBuilder::native`";
+                ("the program has no service of this name", suggest(text.text, &names, "there are", none))
+            }
+            None => (
+                "only a program that embeds linkspan has services of its own",
+                "end the pipeline with a component: `service = { component = \"hello\" }`".to_owned(),
+            ),
+        };
+        self.diagnostics
+            .error(text.span, format!("there is no native service `{}`", text.text))
+            .label(label)
+            .help(help);
+        None
     }
 
     fn stage(
@@ -45,15 +119,16 @@ impl Lowering<'_> {
         fields: &Fields,
         defaults: &Defaults<'_>,
         index: usize,
-        components: &mut Names<'_>,
+        known: &mut Known<'_, '_>,
     ) -> Option<Stage> {
         let link = self.link(fields).unwrap_or(defaults.link);
         self.check_link(fields, link);
         let config = fields.node("config").map(|node| self.settings(node)).unwrap_or_default();
         let grants = fields.table("grant").map(|grant| self.grants(grant)).unwrap_or_default();
         let limits = StageLimits::lower(&fields.table_or_default("limits"));
+        let next = fields.node("next").map(|node| self.next(node, known.pipelines)).unwrap_or_default();
         let text = fields.text("component")?;
-        let component = self.resolve(text, "component", components)?;
+        let component = self.resolve(text, "component", known.components)?;
         // A name that is defined and bad was reported at its definition.
         let name = Name::refused(text.text);
         Some(Stage {
@@ -66,6 +141,7 @@ impl Lowering<'_> {
             isolation: self.isolation(fields).unwrap_or(defaults.isolation),
             on_failure: self.on_failure(fields),
             breaker: fields.table("breaker").map(|table| self.breaker(table)),
+            next,
             component_span: text.span,
             span: fields.span(),
         })

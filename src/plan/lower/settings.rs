@@ -188,7 +188,7 @@ impl Lowering<'_> {
     }
 
     fn read_variable(&mut self, name: Text<'_>, span: Span) -> Option<ConfigValue> {
-        let Some(value) = (self.env)(name.text) else {
+        let Some(value) = (self.around.env)(name.text) else {
             self.diagnostics
                 .error(name.span, format!("the environment variable `{}` is not set", name.text))
                 .label("not set")

@@ -57,7 +57,7 @@ fn grants(component: &str) -> &'static str {
         "fault-middleware" | "fault-middleware-sync" | "fault-service" | "fault-service-sync" => {
             "clocks = true"
         }
-        "request-id" => "random = true",
+        "ab-router" | "request-id" => "random = true",
         "print" => "stdio = true",
         "probe-0-2" | "service-0-2" => "clocks = true, random = true",
         "probe" | "probe-middleware" => "env = {}",

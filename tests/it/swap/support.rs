@@ -113,6 +113,7 @@ pub fn head(gateway: &str) -> String {
 pub fn whole(head: &str, rest: &str) -> String {
     let mut text = head.to_owned();
     for component in [
+        "ab-router",
         "echo",
         "fault-service",
         "hello",

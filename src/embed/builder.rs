@@ -1,0 +1,329 @@
+//! Pipelines described in code, which become the TOML that would describe them.
+
+use super::BoxError;
+use super::body::Body;
+use super::gateway::{Description, Gateway};
+use super::native::{INNER, native};
+use super::service::{Layer, Service};
+use crate::config::Diagnostics;
+use crate::gateway::inputs::NativeService;
+use crate::plan::Given;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use toml::{Table, Value};
+
+/// Where a component comes from: a path, which starts from the process's folder if it is relative, or bytes.
+#[derive(Clone, Debug)]
+pub struct Source(pub(super) Origin);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    File(PathBuf),
+    Bytes(Given),
+}
+
+/// `From` for each type that is a path.
+macro_rules! paths {
+    ($($path:ty),*) => {$(
+        impl From<$path> for Source {
+            fn from(path: $path) -> Self {
+                Self(Origin::File(path.into()))
+            }
+        }
+    )*};
+}
+paths!(&str, String, &Path, PathBuf);
+
+/// `From` for each type that is bytes.
+macro_rules! bytes {
+    ($($bytes:ty),*) => {$(
+        impl From<$bytes> for Source {
+            fn from(bytes: $bytes) -> Self {
+                Self(Origin::Bytes(Given(bytes.into())))
+            }
+        }
+    )*};
+}
+bytes!(Vec<u8>, &'static [u8], Arc<[u8]>);
+
+/// What `include_bytes!` gives.
+impl<const N: usize> From<&'static [u8; N]> for Source {
+    fn from(bytes: &'static [u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+/// A component at its place in a [`Pipeline`], as a table of the file's `stages`.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    name: String,
+    source: Source,
+    keys: Table,
+    config: Vec<(String, String)>,
+}
+
+impl Stage {
+    /// The component called `name`, in kebab case, from a path or from bytes.
+    pub fn new(name: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self { name: name.into(), source: source.into(), keys: Table::new(), config: Vec::new() }
+    }
+
+    /// A value of its configuration. Values are kept out of diagnostics, as secrets are.
+    #[must_use]
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.push((key.into(), value.into()));
+        self
+    }
+
+    /// What it may use, a key of `grant`: `.grant("random", true)`.
+    #[must_use]
+    pub fn grant(self, key: &str, value: impl Into<Value>) -> Self {
+        self.set(&format!("grant.{key}"), value)
+    }
+
+    /// A bound of one instance, a key of the stage's `limits`: `.limit("memory", "16MiB")`.
+    #[must_use]
+    pub fn limit(self, key: &str, value: impl Into<Value>) -> Self {
+        self.set(&format!("limits.{key}"), value)
+    }
+
+    /// Any other key, dots leading into tables: `.set("link", "dynamic")`, `.set("next.beta", "edge-next")`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
+        insert(&mut self.keys, key, value.into());
+        self
+    }
+}
+
+/// Puts a value under a dotted key; the last one stays.
+fn insert(table: &mut Table, key: &str, value: Value) {
+    let Some((first, rest)) = key.split_once('.') else {
+        table.insert(key.to_owned(), value);
+        return;
+    };
+    let inner = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+    if !inner.is_table() {
+        *inner = Value::Table(Table::new());
+    }
+    if let Value::Table(inner) = inner {
+        insert(inner, rest, value);
+    }
+}
+
+/// A pipeline, as a table of the file's `pipelines`.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    name: String,
+    keys: Table,
+    stages: Vec<Stage>,
+    service: Option<Stage>,
+}
+
+impl Pipeline {
+    /// The pipeline called `name`, in kebab case, without stages yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), keys: Table::new(), stages: Vec::new(), service: None }
+    }
+
+    /// One more middleware, behind those that are there.
+    #[must_use]
+    pub fn stage(mut self, stage: Stage) -> Self {
+        self.stages.push(stage);
+        self
+    }
+
+    /// Ends it in a component.
+    #[must_use]
+    pub fn service(mut self, service: Stage) -> Self {
+        self.service = Some(service);
+        self
+    }
+
+    /// Ends it in the service that the [`Gateway`] was given under this name.
+    #[must_use]
+    pub fn native(self, name: &str) -> Self {
+        self.set("native", name)
+    }
+
+    /// A bound, a key of the pipeline's `limits`: `.limit("deadline", "5s")`.
+    #[must_use]
+    pub fn limit(self, key: &str, value: impl Into<Value>) -> Self {
+        self.set(&format!("limits.{key}"), value)
+    }
+
+    /// Any other key: `.set("link", "dynamic")`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
+        insert(&mut self.keys, key, value.into());
+        self
+    }
+
+    /// Builds it, in a [`Gateway`] of its own. This reads and compiles components, which may take seconds.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn build(self) -> Result<Service, Diagnostics> {
+        let name = self.name.clone();
+        Ok(Gateway::builder().pipeline(self).build()?.named(&name))
+    }
+
+    /// Builds it as a layer, in a [`Gateway`] of its own: it ends in whatever is wrapped.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn layer(self) -> Result<Layer, Diagnostics> {
+        self.native(INNER).build().map(Layer)
+    }
+
+    /// Builds it around one service.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn around<S, R>(self, service: S) -> Result<Service, Diagnostics>
+    where
+        S: tower_service::Service<Request<Body>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        R: HttpBody<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.layer().map(|layer| tower_layer::Layer::layer(&layer, service))
+    }
+
+    /// Its table, with what it names added to `into`.
+    fn describe(self, into: &mut Description) -> Table {
+        let Self { name, mut keys, stages, service } = self;
+        let mut number = 0;
+        let mut stage = |stage: Stage, into: &mut Description| {
+            number += 1;
+            describe_stage(stage, &format!("{name}.{}", number - 1), into)
+        };
+        let stages: Vec<_> = stages.into_iter().map(|it| stage(it, into)).collect();
+        if !stages.is_empty() {
+            keys.insert("stages".to_owned(), Value::Array(stages));
+        }
+        if let Some(service) = service {
+            let service = stage(service, into);
+            keys.insert("service".to_owned(), service);
+        }
+        keys
+    }
+}
+
+/// The table of a stage. Its values are in the text by name only.
+fn describe_stage(stage: Stage, place: &str, into: &mut Description) -> Value {
+    let Stage { name, source, mut keys, config } = stage;
+    let mut values = Table::new();
+    for (key, value) in config {
+        let variable = format!("{place}.{key}");
+        values.insert(key, Value::Table(Table::from_iter([("env".to_owned(), variable.clone().into())])));
+        into.values.insert(variable, value);
+    }
+    if !values.is_empty() {
+        keys.insert("config".to_owned(), Value::Table(values));
+    }
+    keys.insert("component".to_owned(), name.clone().into());
+    into.add(name, source.0);
+    Value::Table(keys)
+}
+
+/// A [`Gateway`] to be.
+#[derive(Default)]
+pub struct GatewayBuilder {
+    file: Option<PathBuf>,
+    text: String,
+    keys: Table,
+    pipelines: Vec<Pipeline>,
+    components: BTreeMap<String, Given>,
+    natives: BTreeMap<String, NativeService>,
+}
+
+impl GatewayBuilder {
+    /// The configuration in a file, which a reload reads again.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// The configuration in a text; paths in it start from the process's folder.
+    #[must_use]
+    pub fn toml(mut self, text: impl Into<String>) -> Self {
+        self.text = text.into();
+        self
+    }
+
+    /// A pipeline, beside those of the file or text, whose names for pipelines and components are others.
+    #[must_use]
+    pub fn pipeline(mut self, pipeline: Pipeline) -> Self {
+        self.pipelines.push(pipeline);
+        self
+    }
+
+    /// The bytes of a component that the file or text names, in place of its file.
+    #[must_use]
+    pub fn component(mut self, name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+        self.components.insert(name.into(), Given(bytes.into()));
+        self
+    }
+
+    /// A service in which pipelines may end: `native = "<name>"`.
+    #[must_use]
+    pub fn native<S, R>(mut self, name: impl Into<String>, service: S) -> Self
+    where
+        S: tower_service::Service<Request<Body>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        R: HttpBody<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.natives.insert(name.into(), NativeService::new(native(service)));
+        self
+    }
+
+    /// A key outside of pipelines that the file or text does not have: `.set("gateway.workers", 2)`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
+        insert(&mut self.keys, key, value.into());
+        self
+    }
+
+    /// Builds everything and starts the workers. This reads and compiles components, which may take seconds.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration; or that there is no thread to be had.
+    pub fn build(self) -> Result<Gateway, Diagnostics> {
+        Gateway::start(self.describe())
+    }
+
+    pub(super) fn describe(self) -> Description {
+        let Self { file, mut text, keys, pipelines, components, natives } = self;
+        let mut into = Description::new(file, components, natives);
+        let mut tables = vec![keys];
+        for pipeline in pipelines {
+            let name = pipeline.name.clone();
+            tables.push(nested("pipelines", name, pipeline.describe(&mut into)));
+        }
+        tables.extend(into.paths().map(|(name, path)| {
+            let path = Table::from_iter([("path".to_owned(), path.into())]);
+            nested("components", name.to_owned(), path)
+        }));
+        // One after the other, so that a name which is given twice is found by whoever reads it.
+        for table in tables.iter().filter(|table| !table.is_empty()) {
+            // Texts, numbers and tables can always be written.
+            text = text + "\n" + &toml::to_string_pretty(table).unwrap_or_default();
+        }
+        into.text = text;
+        into
+    }
+}
+
+/// `[first.second]`
+fn nested(first: &str, second: String, table: Table) -> Table {
+    let inner = Table::from_iter([(second, Value::Table(table))]);
+    Table::from_iter([(first.to_owned(), Value::Table(inner))])
+}

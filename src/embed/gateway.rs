@@ -1,0 +1,263 @@
+//! A gateway without listeners: what runs, and how it changes.
+
+use super::builder::{GatewayBuilder, Origin};
+use super::native::{INNER, inner};
+use super::service::{Layer, Service};
+use super::workers::{Start, Workers};
+use crate::chain::Cache;
+use crate::config::{self, Diagnostics, SourceFile};
+use crate::gateway::build::check_pipelines;
+use crate::gateway::control::{Change, Control};
+use crate::gateway::inputs::{Inputs, NativeService, load_components};
+use crate::gateway::{Live, Workshop, build};
+use crate::plan::{Given, Plan, Program, Surroundings};
+use crate::telemetry::{AccessLog, Metrics};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What a text that came from no file is called.
+const UNNAMED: &str = "embedded.toml";
+
+/// How often replaced configurations are looked at while there are any.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a gateway is built from.
+#[derive(Clone, Default)]
+pub(super) struct Description {
+    file: Option<PathBuf>,
+    /// What follows the file's text, or stands in its place.
+    pub text: String,
+    /// Configuration values, by the names under which the text has them.
+    pub values: HashMap<String, String>,
+    /// The components of pipelines in code.
+    sources: Vec<(String, Origin)>,
+    components: BTreeMap<String, Given>,
+    natives: BTreeMap<String, NativeService>,
+}
+
+impl Description {
+    pub fn new(
+        file: Option<PathBuf>,
+        components: BTreeMap<String, Given>,
+        mut natives: BTreeMap<String, NativeService>,
+    ) -> Self {
+        natives.insert(INNER.to_owned(), NativeService { id: 0, call: inner() });
+        Self { file, components, natives, ..Self::default() }
+    }
+
+    /// Adds a component of a pipeline in code, unless it is there.
+    pub fn add(&mut self, name: String, source: Origin) {
+        if let Origin::Bytes(given) = &source {
+            self.components.insert(name.clone(), given.clone());
+        }
+        if !self.sources.iter().any(|(known, from)| (known, from) == (&name, &source)) {
+            self.sources.push((name, source));
+        }
+    }
+
+    /// The components that were added, and their paths in the text.
+    pub fn paths(&self) -> impl Iterator<Item = (&str, String)> {
+        self.sources.iter().map(|(name, source)| match source {
+            Origin::File(path) => (name.as_str(), path.to_string_lossy().into_owned()),
+            Origin::Bytes(_) => (name.as_str(), name.clone()),
+        })
+    }
+
+    /// Reads everything that it names.
+    fn gather(&self, workshop: &Workshop) -> Result<(Inputs, Diagnostics), Diagnostics> {
+        let source = match &self.file {
+            Some(path) => {
+                let file = config::read(path)?;
+                Arc::new(SourceFile::new(path, format!("{}\n{}", file.text(), self.text)))
+            }
+            None => Arc::new(SourceFile::new(UNNAMED, self.text.as_str())),
+        };
+        let program =
+            Program { components: self.components.clone(), natives: self.natives.keys().cloned().collect() };
+        let env = |name: &str| self.values.get(name).cloned().or_else(|| std::env::var(name).ok());
+        let around = Surroundings { env: &env, program: Some(&program) };
+        let (plan, mut found) = crate::plan::survey_source(source, &around);
+        let Some(plan) = plan else { return Err(found) };
+        let components = load_components(&plan, &workshop.shapes, &mut found);
+        let tls = vec![None; plan.listeners.len()];
+        let natives = self.natives.iter().map(|(name, native)| (name.clone(), native.clone()));
+        let inputs = Inputs { plan, components, tls, natives: Arc::new(natives.collect()) };
+        if found.has_errors() {
+            check_pipelines(&inputs, &mut found);
+            return Err(found);
+        }
+        Ok((inputs, found))
+    }
+}
+
+/// What all handles share.
+pub(super) struct Shared {
+    pub workers: Workers,
+    control: Arc<Control>,
+    description: Arc<Mutex<Description>>,
+    metrics: Arc<Metrics>,
+    /// A thread looks after replaced configurations.
+    looking: Arc<AtomicBool>,
+}
+
+/// Pipelines that run, without a listener. Cheap to clone; a clone is the same.
+#[derive(Clone)]
+pub struct Gateway(Arc<Shared>);
+
+impl Gateway {
+    /// A gateway of nothing yet.
+    ///
+    /// ```no_run
+    /// use linkspan::embed::{Gateway, Pipeline, Stage};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gateway = Gateway::builder()
+    ///     .file("linkspan.toml")
+    ///     .pipeline(Pipeline::new("hello").service(Stage::new("hello", "hello.wasm")))
+    ///     .build()?;
+    /// let hello = gateway.service("hello").ok_or("just built")?;
+    /// gateway.reload()?;
+    /// # let _ = hello;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder::default()
+    }
+
+    pub(super) fn start(description: Description) -> Result<Self, Diagnostics> {
+        let mut workshop = Workshop::default();
+        let (inputs, warnings) = description.gather(&workshop)?;
+        warn(&warnings);
+        let plan = &inputs.plan;
+        let system = |error: &dyn std::fmt::Display| {
+            let mut diagnostics = plan.diagnostics();
+            diagnostics.error(None, error.to_string());
+            diagnostics
+        };
+        if let Some(folder) = &plan.gateway.compile_cache {
+            workshop.cache = Cache::on_disk(folder).map_err(|error| system(&error))?;
+        }
+        let generation = build(&inputs, &workshop)?;
+        let metrics = Metrics::new();
+        metrics.set_generation(generation.number);
+        let access = open_access_log(plan, &metrics).map_err(|error| system(&error))?;
+        let live = Arc::new(Live::new(generation));
+        let queue = plan.gateway.calls;
+        let start = Start { live: Arc::clone(&live), metrics: Arc::clone(&metrics), access, queue };
+        let workers = Workers::start(plan.workers.get(), &start).map_err(|error| system(&error))?;
+        let description = Arc::new(Mutex::new(description));
+        let described = Arc::clone(&description);
+        let gather = Box::new(move |_: &std::path::Path, workshop: &Workshop| {
+            let described = described.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            described.gather(workshop)
+        });
+        let prepare = Box::new(|_: &Plan, _: &mut Diagnostics| -> Option<Box<dyn FnOnce() + Send>> {
+            Some(Box::new(|| ()))
+        });
+        let control = Arc::new(Control::new(live, Arc::new(workshop), inputs, gather, prepare));
+        Ok(Self(Arc::new(Shared { workers, control, description, metrics, looking: Arc::default() })))
+    }
+
+    /// The pipeline called `name`, if there is one. Without it, after a reload, requests are answered 404.
+    pub fn service(&self, name: &str) -> Option<Service> {
+        self.0.control.live().plan.find_pipeline(name)?;
+        Some(self.named(name))
+    }
+
+    /// Like [`Gateway::service`], as a layer: its `native = "inner"` is the service that is wrapped.
+    pub fn layer(&self, name: &str) -> Option<Layer> {
+        self.service(name).map(Layer)
+    }
+
+    /// All routes of the configuration.
+    pub fn routes(&self) -> Service {
+        Service { shared: Arc::clone(&self.0), pipeline: None, inner: None }
+    }
+
+    pub(super) fn named(&self, name: &str) -> Service {
+        Service { shared: Arc::clone(&self.0), pipeline: Some(name.into()), inner: None }
+    }
+
+    /// Reads the configuration and its files again and lets them serve, if they are good and new. Requests keep the
+    /// configuration that they began with; what is the same goes on as it runs. `false`: nothing had changed.
+    ///
+    /// Blocks for as long as compiling takes. `gateway.workers`, `gateway.calls` and `access-log` need a new gateway.
+    ///
+    /// # Errors
+    /// Everything that is wrong; then what is live goes on.
+    pub fn reload(&self) -> Result<bool, Diagnostics> {
+        let outcome = self.0.control.reload("program");
+        self.0.metrics.set_generation(outcome.generation);
+        match outcome.result {
+            Change::Swapped { .. } => {
+                self.look_after_retired();
+                Ok(true)
+            }
+            Change::Refused(diagnostics) => Err(diagnostics),
+            Change::Unchanged | Change::NoHistory => Ok(false),
+        }
+    }
+
+    /// Like [`Gateway::reload`], with another configuration from now on.
+    ///
+    /// # Errors
+    /// Everything that is wrong; then what is live goes on, and a reload is of what it was.
+    pub fn replace(&self, by: GatewayBuilder) -> Result<bool, Diagnostics> {
+        let lock = || self.0.description.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *lock(), by.describe());
+        let result = self.reload();
+        if result.is_err() {
+            *lock() = before;
+        }
+        result
+    }
+
+    /// What was counted so far, in Prometheus's text format.
+    pub fn metrics(&self) -> String {
+        self.0.metrics.render()
+    }
+
+    /// Cuts what is left of replaced configurations after `gateway.retire-timeout`.
+    fn look_after_retired(&self) {
+        let (control, looking) = (Arc::clone(&self.0.control), Arc::clone(&self.0.looking));
+        if looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let metrics = Arc::clone(&self.0.metrics);
+        let look = move || {
+            loop {
+                let retiring = control.look_after_retired();
+                metrics.set_retiring(retiring);
+                metrics.streams_cut(control.take_cuts());
+                if retiring == 0 {
+                    looking.store(false, Ordering::Release);
+                    // A reload that came just before counts on this thread.
+                    if control.look_after_retired() == 0 || looking.swap(true, Ordering::AcqRel) {
+                        return;
+                    }
+                }
+                std::thread::sleep(LOOK);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("linkspan-retire".to_owned()).spawn(look) {
+            self.0.looking.store(false, Ordering::Release);
+            tracing::warn!(%error, "replaced configurations end with their requests only");
+        }
+    }
+}
+
+fn open_access_log(plan: &Plan, metrics: &Metrics) -> Result<Option<Arc<AccessLog>>, String> {
+    let open = |log| AccessLog::start(log, Arc::clone(metrics.access_log())).map(Arc::new);
+    let log = plan.access_log.as_ref().map(open).transpose();
+    log.map_err(|error| format!("cannot open the access log: {error}"))
+}
+
+fn warn(warnings: &Diagnostics) {
+    if !warnings.is_empty() {
+        tracing::warn!("{warnings}");
+    }
+}

@@ -1,0 +1,159 @@
+//! The threads on which embedded pipelines run, and the way to them.
+//!
+//! Each has its own event loop, instances and queue of calls, which is bounded: nobody waits to get into it. A call
+//! goes to the worker that has the fewest. The threads end when nobody can call any more and what they have is done.
+
+use super::body::{Body, bridge};
+use crate::engine::Worker;
+use crate::gateway::Live;
+use crate::http::record::Recorder;
+use crate::http::service::{Entry, Service};
+use crate::net::{ConnInfo, Protocol, TlsInfo};
+use crate::telemetry::{AccessLog, Metrics};
+use http::{Method, Request, Response, StatusCode};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use wasmtime_wasi_http::WasiBody;
+
+/// A request on its way to a worker.
+pub(super) struct Call {
+    request: Request<WasiBody>,
+    entry: Entry,
+    reply: oneshot::Sender<Response<Body>>,
+    busy: Option<Busy>,
+}
+
+impl Call {
+    pub fn new(request: Request<WasiBody>, entry: Entry, reply: oneshot::Sender<Response<Body>>) -> Self {
+        Self { request, entry, reply, busy: None }
+    }
+}
+
+/// One of a worker's calls.
+struct Busy(Arc<AtomicUsize>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Lane {
+    calls: mpsc::Sender<Call>,
+    /// Calls that it has, to the ends of their responses.
+    busy: Arc<AtomicUsize>,
+}
+
+/// What every worker starts with.
+pub(super) struct Start {
+    pub live: Arc<Live>,
+    pub metrics: Arc<Metrics>,
+    pub access: Option<Arc<AccessLog>>,
+    /// Calls on their way to one worker.
+    pub queue: usize,
+}
+
+/// All workers.
+pub(super) struct Workers {
+    lanes: Vec<Lane>,
+    /// Who is asked first next time.
+    turn: AtomicUsize,
+}
+
+impl Workers {
+    /// Starts `number` threads.
+    pub fn start(number: usize, start: &Start) -> std::io::Result<Self> {
+        let lanes = (0..number).map(|number| lane(number, start)).collect::<Result<_, _>>()?;
+        Ok(Self { lanes, turn: AtomicUsize::new(0) })
+    }
+
+    /// Hands a call to a worker with room, or back.
+    pub fn send(&self, mut call: Call) -> Result<(), Box<Call>> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let number = self.lanes.len();
+        let mut lanes: Vec<&Lane> = (0..number).map(|at| &self.lanes[(first + at) % number]).collect();
+        lanes.sort_by_key(|lane| lane.busy.load(Ordering::Relaxed));
+        for lane in lanes {
+            lane.busy.fetch_add(1, Ordering::Relaxed);
+            call.busy = Some(Busy(Arc::clone(&lane.busy)));
+            match lane.calls.try_send(call) {
+                Ok(()) => return Ok(()),
+                Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => {
+                    call = back;
+                }
+            }
+        }
+        Err(Box::new(call))
+    }
+}
+
+fn lane(number: usize, start: &Start) -> std::io::Result<Lane> {
+    let (sender, calls) = mpsc::channel(start.queue);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (live, metrics, access) = (Arc::clone(&start.live), Arc::clone(&start.metrics), start.access.clone());
+    let run = move || {
+        tokio::task::LocalSet::new().block_on(&runtime, async move {
+            let worker = Worker::start(number, Arc::clone(&metrics));
+            let service = Service::new(live, worker, Recorder::new(number, metrics, access));
+            serve(calls, &service).await;
+        });
+    };
+    std::thread::Builder::new().name(format!("linkspan-{number}")).spawn(run)?;
+    Ok(Lane { calls: sender, busy: Arc::default() })
+}
+
+async fn serve(mut calls: mpsc::Receiver<Call>, service: &Rc<Service>) {
+    let (plain, tls) = (connection(false), connection(true));
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            call = calls.recv() => match call {
+                Some(call) => {
+                    let secure = call.request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
+                    let conn = if secure { &tls } else { &plain };
+                    tasks.spawn_local(answer(call, Rc::clone(service), Rc::clone(conn)));
+                }
+                None => break,
+            },
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// The life of a call, to the end of its response's body, or until nobody wants it.
+async fn answer(call: Call, service: Rc<Service>, conn: Rc<ConnInfo>) {
+    let Call { request, entry, mut reply, busy } = call;
+    let asks_for_head = request.method() == Method::HEAD;
+    let response = tokio::select! {
+        response = service.enter(request, conn, entry) => response,
+        () = reply.closed() => return,
+    };
+    let (parts, body) = response.into_parts();
+    if asks_for_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        // What it has of a body, as its length may say, is not for sending (RFC 9110 §6.4.1).
+        drop(reply.send(Response::from_parts(parts, Body::empty())));
+        return;
+    }
+    let (body, pump) = bridge(body);
+    if reply.send(Response::from_parts(parts, body)).is_ok() {
+        pump.await;
+    }
+    drop(busy);
+}
+
+/// What stands for a connection: there is none.
+fn connection(secure: bool) -> Rc<ConnInfo> {
+    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    Rc::new(ConnInfo {
+        listener: "embedded".into(),
+        peer: nowhere,
+        local: nowhere,
+        protocol: Protocol::Http1,
+        tls: secure.then_some(TlsInfo { server_name: None, version: None, alpn: None }),
+    })
+}

@@ -1,0 +1,110 @@
+//! The pipelines that a stage reaches by names of its own, and that none reaches itself that way.
+
+use super::{Lowering, Names};
+use crate::config::{Node, Span, Text, Value};
+use crate::plan::{NextPipeline, Pipeline, PipelineIndex};
+
+/// Stands for a pipeline that there is not. No plan has it, because it is an error.
+const REFUSED: usize = usize::MAX;
+
+/// How far the search for circles is with a pipeline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    No,
+    /// On the way that is being looked at.
+    Open,
+    Done,
+}
+
+/// A call of one pipeline by another: both by their place among the names, and where it is written.
+struct Call {
+    from: usize,
+    to: usize,
+    span: Span,
+}
+
+impl Lowering<'_> {
+    /// The `next` of a stage. What is refused of it keeps its name, so that nobody calls that missing.
+    pub(super) fn next(&mut self, node: &Node, pipelines: &mut Names<'_>) -> Vec<NextPipeline> {
+        let Value::Table(entries) = &node.value else {
+            return Vec::new();
+        };
+        let mut next = Vec::new();
+        for entry in entries {
+            let span = entry.node.span;
+            let pipeline = match &entry.node.value {
+                Value::String(text) => self.resolve(Text { text, span }, "pipeline", pipelines),
+                other => {
+                    self.diagnostics
+                        .error(span, format!("`next.{}` must be a string", entry.key))
+                        .label(format!("found {}", other.type_name()))
+                        .help(format!("name a pipeline: `{} = \"edge\"`", entry.key));
+                    None
+                }
+            };
+            let pipeline = PipelineIndex(pipeline.unwrap_or(REFUSED));
+            let (name, name_span) = (entry.key.clone(), entry.key_span);
+            next.push(NextPipeline { name, pipeline, name_span, span });
+        }
+        next
+    }
+
+    /// A pipeline that reaches itself would call itself for ever, or wait for itself.
+    pub(super) fn check_circles(&mut self, pipelines: &[Pipeline], names: &Names<'_>) {
+        let mut calls = Vec::new();
+        for pipeline in pipelines {
+            // One whose name was refused is under the name that it has in the file.
+            let Some(from) = names.places.get(&*pipeline.name).copied() else { continue };
+            let next = pipeline.all_stages().flat_map(|stage| &stage.next);
+            let next = next.filter(|next| next.pipeline.0 != REFUSED);
+            calls.extend(next.map(|next| Call { from, to: next.pipeline.0, span: next.span }));
+        }
+        let mut seen = vec![Seen::No; names.names.len()];
+        for start in 0..names.names.len() {
+            self.follow(start, &calls, &mut Vec::new(), &mut seen, names);
+        }
+    }
+
+    /// Follows the calls out of `at`, which came by `way`. A pipeline is followed once, and at most 1000 deep, since so
+    /// many there are.
+    fn follow<'c>(
+        &mut self,
+        at: usize,
+        calls: &'c [Call],
+        way: &mut Vec<&'c Call>,
+        seen: &mut [Seen],
+        names: &Names<'_>,
+    ) {
+        if seen[at] != Seen::No {
+            return;
+        }
+        seen[at] = Seen::Open;
+        for call in calls.iter().filter(|call| call.from == at) {
+            way.push(call);
+            if seen[call.to] == Seen::Open {
+                self.report_circle(call, way, names);
+            } else {
+                self.follow(call.to, calls, way, seen, names);
+            }
+            way.pop();
+        }
+        seen[at] = Seen::Done;
+    }
+
+    /// `last` leads back into `way`, of which it is the last.
+    fn report_circle(&mut self, last: &Call, way: &[&Call], names: &Names<'_>) {
+        let start = way.iter().position(|call| call.from == last.to).unwrap_or(0);
+        let circle = &way[start..];
+        let name = |index: usize| format!("`{}`", names.names[index]);
+        let mut text: Vec<String> = circle.iter().map(|call| name(call.from)).collect();
+        text.push(name(last.to));
+        let error = self
+            .diagnostics
+            .error(last.span, format!("pipelines call each other in a circle: {}", text.join(" → ")))
+            .label(format!("leads back to {}", name(last.to)))
+            .help("let one of them call another pipeline");
+        for call in circle.iter().filter(|call| call.span != last.span) {
+            error.related(call.span, format!("{} calls {}", name(call.from), name(call.to)));
+        }
+    }
+}
