@@ -39,6 +39,15 @@ pub struct Member<'a> {
     pub component: &'a Component,
 }
 
+/// A component as it is or rewritten: what makes two members the same.
+type Form = (Digest, bool);
+
+impl Member<'_> {
+    fn form(&self) -> Form {
+        (self.component.digest, self.component.relifted)
+    }
+}
+
 /// A composition's bytes, and where in them each component is.
 #[derive(Debug)]
 pub struct Composed {
@@ -83,14 +92,14 @@ pub fn stage_of(label: &str) -> Option<usize> {
 /// neighbour's, or if the composition would not be valid.
 pub fn compose(members: &[Member<'_>], naming: Naming) -> Result<Composed, ComposeError> {
     let mut graph = CompositionGraph::new();
-    let mut packages: BTreeMap<Digest, PackageId> = BTreeMap::new();
+    let mut packages: BTreeMap<Form, PackageId> = BTreeMap::new();
     let mut next: Option<NodeId> = None;
     for member in members.iter().rev() {
-        let package = match packages.get(&member.component.digest) {
+        let package = match packages.get(&member.form()) {
             Some(package) => *package,
             None => register(&mut graph, member, packages.len())?,
         };
-        packages.insert(member.component.digest, package);
+        packages.insert(member.form(), package);
         let handler = join(&mut graph, package, member, next, naming)?;
         next = Some(handler);
     }
@@ -161,10 +170,10 @@ fn join(
 
 /// Finds the joined components in the composition, which embeds them unchanged.
 fn places(bytes: &[u8], members: &[Member<'_>]) -> Vec<(Range<usize>, Vec<usize>)> {
-    let mut stages: BTreeMap<Digest, (&[u8], Vec<usize>)> = BTreeMap::new();
+    let mut stages: BTreeMap<Form, (&[u8], Vec<usize>)> = BTreeMap::new();
     for member in members {
         let entry =
-            stages.entry(member.component.digest).or_insert_with(|| (&member.component.bytes, Vec::new()));
+            stages.entry(member.form()).or_insert_with(|| (&member.component.bytes, Vec::new()));
         entry.1.push(member.index);
     }
     let mut places: Vec<_> = wasmparser::Parser::new(0)
