@@ -8,6 +8,7 @@
 
 use super::cache::Cache;
 use super::compose::{Composed, stage_of};
+use crate::component::relift::TRAP_PREFIX;
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
 use crate::host::{self, Budget, InstanceState, Next, Scope};
@@ -213,6 +214,10 @@ pub struct Segment {
     pub links_on: bool,
     /// What is still in it is cut off: its generation was replaced too long ago.
     cut: AtomicBool,
+    /// One of its stages can't do with its lift rewritten.
+    disproved: AtomicBool,
+    /// Some of its stages are rewritten on trial, and it has another form.
+    trial: bool,
     /// Of the process, shared by all segments of a runtime.
     pub shortage: Arc<Shortage>,
     pre: ServicePre<InstanceState>,
@@ -239,6 +244,8 @@ pub struct Blueprint {
     pub scopes: Vec<Scope>,
     /// Each request has an instance of its own.
     pub fresh: bool,
+    /// Some of its stages are rewritten on trial, and it has another form.
+    pub trial: bool,
     /// What the last stage's import of a next one reaches.
     pub next: Option<Next>,
 }
@@ -255,7 +262,7 @@ impl Segment {
         cache: &Cache,
     ) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, next } = blueprint;
+        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, trial, next } = blueprint;
         let links_on = next.is_some();
         let component = cache.compile(runtime.engine(), &composed.bytes)?;
         let mut linker = Linker::new(runtime.engine());
@@ -277,6 +284,8 @@ impl Segment {
             fresh,
             links_on,
             cut: AtomicBool::new(false),
+            disproved: AtomicBool::new(false),
+            trial,
             shortage: Arc::clone(&runtime.shortage),
             pre,
             places: composed.places,
@@ -291,6 +300,24 @@ impl Segment {
     /// Whether [`Segment::cut`] was called.
     pub fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Relaxed)
+    }
+
+    /// Whether a rewritten stage did what its form can't, see [`Segment::disprove`].
+    pub fn is_disproved(&self) -> bool {
+        self.disproved.load(Ordering::Relaxed)
+    }
+
+    /// Why `error` says that a stage can't do with its lift rewritten, if it does. The
+    /// segment takes no more requests where there is another form of it.
+    pub fn disprove(&self, error: &wasmtime::Error) -> Option<String> {
+        let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
+        let mut names = backtrace.frames().iter().filter_map(wasmtime::FrameInfo::func_name);
+        let reason = names.find_map(|name| name.strip_prefix(TRAP_PREFIX))?.to_owned();
+        if self.trial && !self.disproved.swap(true, Ordering::Relaxed) {
+            let stage = self.blame(error);
+            tracing::warn!(pipeline = %self.pipeline, stage, reason, "the original form takes over from a rewritten one");
+        }
+        Some(reason)
     }
 
     /// Makes one instance and drops it: whether the component has the functions and

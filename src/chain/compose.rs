@@ -172,8 +172,7 @@ fn join(
 fn places(bytes: &[u8], members: &[Member<'_>]) -> Vec<(Range<usize>, Vec<usize>)> {
     let mut stages: BTreeMap<Form, (&[u8], Vec<usize>)> = BTreeMap::new();
     for member in members {
-        let entry =
-            stages.entry(member.form()).or_insert_with(|| (&member.component.bytes, Vec::new()));
+        let entry = stages.entry(member.form()).or_insert_with(|| (&member.component.bytes, Vec::new()));
         entry.1.push(member.index);
     }
     let mut places: Vec<_> = wasmparser::Parser::new(0)

@@ -198,6 +198,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             lift: if all_async { Lift::Async } else { Lift::Sync },
             scopes: Vec::new(),
             fresh: false,
+            trial: false,
             next: next.as_ref().map(Hop::as_next),
         };
         let segment = Arc::new(
@@ -206,6 +207,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
         next = Some(Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,
+            fallback: None,
             on_failure: OnFailure::Fail,
             breaker: None,
             next,

@@ -31,6 +31,19 @@ fn world(component: &Component) -> Result<String, Failed> {
     Ok(printer.output.to_string())
 }
 
+/// What `lift` would do to a stage with `component`.
+fn relift(component: &Component) -> String {
+    match component.relift() {
+        Ok((_, true)) => "can be rewritten to sync, with `lift = \"auto\"`".to_owned(),
+        Ok((_, false)) => {
+            "can be rewritten to sync, with `lift = \"sync\"` on trial: it makes streams or futures, \
+                           and may have to write them after its answer"
+                .to_owned()
+        }
+        Err(refusal) => format!("stays as it is: {refusal}"),
+    }
+}
+
 /// What an import is to linkspan.
 fn status(name: &str, offer: Option<&Offer>) -> String {
     match offer {
@@ -78,11 +91,15 @@ fn to_text(component: &Component) -> Result<String, Failed> {
     ];
     if shape.role() != Role::None {
         lines.push(format!("lift       {}", shape.lift()));
+        lines.push(format!("relift     {}", relift(component)));
     }
     lines.push(format!(
         "needs      core instances {}, memories {}, tables {}",
         shape.core_instances, shape.memories, shape.tables,
     ));
+    if component.adapted {
+        lines.push("adapted    its names are a release candidate's, and taken for the release's".to_owned());
+    }
     lines.push("\nimports".to_owned());
     let width = shape.imports.iter().map(|import| import.name.len()).max().unwrap_or(0);
     lines.extend(offers(shape).map(|(name, offer)| format!("  {name:width$}  {}", status(name, offer))));
@@ -107,6 +124,8 @@ fn to_json(component: &Component) -> serde_json::Value {
         "sha256": component.digest.to_string(),
         "role": shape.role().to_string(),
         "lift": shape.lift().to_string(),
+        "relift": relift(component),
+        "adapted": component.adapted,
         "core_instances": shape.core_instances,
         "memories": shape.memories,
         "tables": shape.tables,

@@ -7,6 +7,7 @@
 //!
 //! Bounds: a file of more than [`MAX_COMPONENT_BYTES`] is refused before it is read.
 
+pub mod adapt;
 pub mod inspect;
 pub mod interface;
 pub mod relift;
@@ -59,6 +60,9 @@ pub struct Component {
     pub digest: Digest,
     /// What the component imports, exports and needs.
     pub shape: Shape,
+    /// Whether `bytes` have the names of WASI's release instead of a release candidate's
+    /// (see [`adapt`]).
+    pub adapted: bool,
     /// Whether `bytes` are the rewritten form of what was hashed (see [`relift`]).
     pub relifted: bool,
 }
@@ -114,12 +118,17 @@ impl Component {
         }
         let bytes: Arc<[u8]> = std::fs::read(path).map_err(read)?.into();
         let digest = Digest::of(&bytes);
+        // What is malformed is told below.
+        let (bytes, adapted) = match adapt::adapt(&bytes) {
+            Ok(Some(renamed)) => (renamed.into(), true),
+            _ => (bytes, false),
+        };
         let shape = match known(&digest) {
             Some(shape) => shape,
             None => inspect::inspect(&bytes)
                 .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?,
         };
-        Ok(Self { path: path.to_owned(), bytes, digest, shape, relifted: false })
+        Ok(Self { path: path.to_owned(), bytes, digest, shape, adapted, relifted: false })
     }
 
     /// The component's rewritten form, under the same digest, and whether it is proven
@@ -136,6 +145,7 @@ impl Component {
             bytes: rewritten.bytes.into(),
             digest: self.digest,
             shape,
+            adapted: self.adapted,
             relifted: true,
         };
         Ok((component, rewritten.proven))

@@ -12,11 +12,11 @@ use super::router::Router;
 use crate::chain::check::{Position, check_stage};
 use crate::chain::compile::Blueprint;
 use crate::chain::{Cache, Composed, Member, Naming, PoolSize, Runtime, Segment, compose};
-use crate::component::{Digest, Lift};
+use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
 use crate::engine::{Breaker, Hop};
 use crate::host::{Budget, Limiters, StageScope};
-use crate::plan::{GatewayLimits, Isolation, Link, Pipeline, Plan, Stage};
+use crate::plan::{GatewayLimits, Isolation, Link, Pipeline, Plan, Relift, Stage};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -113,8 +113,15 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
             true => Position::Service,
             false => Position::Middleware,
         };
-        if let Some(component) = components.get(stage.component) {
-            check_stage(stage, position, component, diagnostics);
+        let Some(component) = components.original(stage) else { continue };
+        check_stage(stage, position, component, diagnostics);
+        // What is lifted synchronously already needs no rewriting.
+        let wanted = stage.lift == Relift::Sync && component.shape.lift() != Lift::Sync;
+        if let (true, Some(refusal), Some(span)) = (wanted, components.refusal(stage), stage.lift_span) {
+            diagnostics
+                .error(span, format!("stage `{}` can't be lifted synchronously", stage.id))
+                .label(refusal.to_string())
+                .help("`lift = \"auto\"` leaves it as it is");
         }
     }
 }
@@ -134,24 +141,21 @@ pub fn segments(pipeline: &Pipeline) -> Vec<Vec<&Stage>> {
     segments
 }
 
+/// A stage, and the form of its component that is to stand there.
+pub type Placed<'a> = (&'a Stage, &'a Component);
+
 /// Composes `stages` of `pipeline` into one component.
 ///
 /// `None` if that failed, which was then added to `diagnostics`.
 pub fn compose_stages(
     pipeline: &Pipeline,
-    stages: &[&Stage],
-    components: &Components,
+    stages: &[Placed<'_>],
     naming: Naming,
     diagnostics: &mut Diagnostics,
 ) -> Option<Composed> {
-    let members: Option<Vec<_>> = stages
-        .iter()
-        .map(|stage| {
-            let component = components.get(stage.component)?;
-            Some(Member { index: stage.id.index, component })
-        })
-        .collect();
-    compose(&members?, naming)
+    let members: Vec<_> =
+        stages.iter().map(|(stage, component)| Member { index: stage.id.index, component }).collect();
+    compose(&members, naming)
         .map_err(|error| {
             let stage = error.stage.and_then(|index| pipeline.all_stages().nth(index));
             let span = stage.map_or(pipeline.span, |stage| stage.component_span);
@@ -164,12 +168,7 @@ pub fn compose_stages(
 }
 
 /// What one instance of `stages` may use: their limits, joined as one store must.
-fn budget(
-    pipeline: &Pipeline,
-    stages: &[&Stage],
-    components: &Components,
-    gateway: &GatewayLimits,
-) -> Budget {
+fn budget(pipeline: &Pipeline, stages: &[Placed<'_>], gateway: &GatewayLimits) -> Budget {
     let mut budget = Budget {
         memory: 0,
         one_memory: 0,
@@ -178,9 +177,8 @@ fn budget(
         field_bytes: gateway.header_size.saturating_mul(4),
         cpu: pipeline.limits.cpu,
     };
-    for stage in stages {
-        let memories = components.get(stage.component).map_or(1, |c| c.shape.memories.max(1));
-        let memory = stage.limits.memory.saturating_mul(memories as usize);
+    for (stage, component) in stages {
+        let memory = stage.limits.memory.saturating_mul(component.shape.memories.max(1) as usize);
         budget.memory = budget.memory.saturating_add(memory);
         budget.one_memory = budget.one_memory.max(stage.limits.memory);
         budget.table_elements = budget.table_elements.max(stage.limits.table_elements);
@@ -199,21 +197,36 @@ struct Maker<'a> {
     reused: Cell<usize>,
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
     /// The segments of `pipeline` from the last to the first, each with its
     /// identity.
-    fn identities<'p>(&self, pipeline: &'p Pipeline) -> Vec<(Vec<&'p Stage>, Digest)> {
+    fn identities(&self, pipeline: &'a Pipeline) -> Vec<(Vec<&'a Stage>, Digest)> {
         let mut next: Option<Digest> = None;
-        let identify = |stages: Vec<&'p Stage>| {
-            let digests: Vec<_> = stages
-                .iter()
-                .filter_map(|stage| Some((*stage, self.components.get(stage.component)?.digest)))
-                .collect();
+        let identify = |stages: Vec<&'a Stage>| {
+            let digests: Vec<_> =
+                stages.iter().filter_map(|stage| Some((*stage, self.components.of(stage)?.digest))).collect();
             let identity = of_segment(pipeline, &digests, &self.plan.limits, next);
             next = Some(identity);
             (stages, identity)
         };
         segments(pipeline).into_iter().rev().map(identify).collect()
+    }
+
+    /// `stages` as they shall run.
+    fn placed(&self, stages: &[&'a Stage]) -> Vec<Placed<'a>> {
+        stages.iter().filter_map(|stage| Some((*stage, self.components.of(stage)?))).collect()
+    }
+
+    /// `stages` as they run when one was rewritten and turns out to need its original
+    /// form, if one may.
+    fn untried(&self, stages: &[&'a Stage]) -> Option<Vec<Placed<'a>>> {
+        stages.iter().any(|stage| self.components.is_trial(stage)).then(|| {
+            let form = |stage: &&'a Stage| match self.components.is_trial(stage) {
+                true => Some((*stage, self.components.original(stage)?)),
+                false => Some((*stage, self.components.of(stage)?)),
+            };
+            stages.iter().filter_map(form).collect()
+        })
     }
 
     /// What the pool needs for the segments that do not run yet.
@@ -227,11 +240,11 @@ impl Maker<'_> {
                 if self.workshop.find(&identity).is_some() {
                     continue;
                 }
-                let shapes = stages
-                    .iter()
-                    .filter_map(|stage| self.components.get(stage.component))
-                    .map(|component| &component.shape);
-                sizes.push(PoolSize::of(shapes, wanted, &self.budget(pipeline, &stages)));
+                for stages in [Some(self.placed(&stages)), self.untried(&stages)].into_iter().flatten() {
+                    let shapes = stages.iter().map(|(_, component)| &component.shape);
+                    let budget = budget(pipeline, &stages, &self.plan.limits);
+                    sizes.push(PoolSize::of(shapes, wanted, &budget));
+                }
             }
         }
         sizes
@@ -239,7 +252,7 @@ impl Maker<'_> {
 
     /// Makes the hops of `pipeline`, from the last to the first, which each next
     /// one is linked to.
-    fn pipeline(&self, pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> Option<Arc<Hop>> {
+    fn pipeline(&self, pipeline: &'a Pipeline, diagnostics: &mut Diagnostics) -> Option<Arc<Hop>> {
         let mut next: Option<Arc<Hop>> = None;
         for (stages, identity) in self.identities(pipeline) {
             let hop = match self.workshop.find(&identity) {
@@ -257,13 +270,41 @@ impl Maker<'_> {
     fn hop(
         &self,
         pipeline: &Pipeline,
-        stages: &[&Stage],
+        stages: &[&'a Stage],
         identity: Digest,
         next: Option<Arc<Hop>>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Hop>> {
-        let composed = compose_stages(pipeline, stages, self.components, Naming::PerStage, diagnostics)?;
-        let blueprint = self.blueprint(pipeline, stages, next.as_ref());
+        let segment = self.segment(pipeline, &self.placed(stages), next.as_ref(), diagnostics)?;
+        let fallback = match self.untried(stages) {
+            Some(stages) => Some(self.segment(pipeline, &stages, next.as_ref(), diagnostics)?),
+            None => None,
+        };
+        // Only a stage that stands alone has a policy of its own.
+        let first = stages.first()?;
+        let breaker = first.breaker.map(|spec| Breaker::new(spec, first.id.to_string()));
+        let hop = Arc::new(Hop {
+            identity,
+            segment,
+            fallback,
+            on_failure: first.on_failure,
+            breaker,
+            next,
+            in_use: Arc::default(),
+        });
+        self.workshop.keep(&hop);
+        Some(hop)
+    }
+
+    fn segment(
+        &self,
+        pipeline: &Pipeline,
+        stages: &[Placed<'_>],
+        next: Option<&Arc<Hop>>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<Segment>> {
+        let composed = compose_stages(pipeline, stages, Naming::PerStage, diagnostics)?;
+        let blueprint = self.blueprint(pipeline, stages, next);
         let compiled = match &self.runtime {
             Some(runtime) => Segment::compile(runtime, composed, blueprint, &self.workshop.cache),
             // It ran when `missing` looked, and ended since.
@@ -283,38 +324,19 @@ impl Maker<'_> {
             })
             .ok()?;
         self.compiled.set(self.compiled.get() + 1);
-        // Only a stage that stands alone has a policy of its own.
-        let first = stages.first()?;
-        let breaker = first.breaker.map(|spec| Breaker::new(spec, first.id.to_string()));
-        let hop = Arc::new(Hop {
-            identity,
-            segment: Arc::new(segment),
-            on_failure: first.on_failure,
-            breaker,
-            next,
-            in_use: Arc::default(),
-        });
-        self.workshop.keep(&hop);
-        Some(hop)
+        Some(Arc::new(segment))
     }
 
-    fn budget(&self, pipeline: &Pipeline, stages: &[&Stage]) -> Budget {
-        budget(pipeline, stages, self.components, &self.plan.limits)
-    }
-
-    fn blueprint(&self, pipeline: &Pipeline, stages: &[&Stage], next: Option<&Arc<Hop>>) -> Blueprint {
+    fn blueprint(&self, pipeline: &Pipeline, stages: &[Placed<'_>], next: Option<&Arc<Hop>>) -> Blueprint {
         // One stage that blocks blocks the instance.
-        let all_async = stages
-            .iter()
-            .filter_map(|stage| self.components.get(stage.component))
-            .all(|component| component.shape.lift() == Lift::Async);
+        let all_async = stages.iter().all(|(_, component)| component.shape.lift() == Lift::Async);
         let keys = self.plan.limits.rate_limit_keys;
-        let scope = |stage: &&Stage| {
+        let scope = |(stage, _): &Placed<'_>| {
             let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
             Arc::new(StageScope::new(stage, limiter))
         };
         let isolation = match stages {
-            [stage] if stage.link == Link::Dynamic => stage.isolation,
+            [(stage, _)] if stage.link == Link::Dynamic => stage.isolation,
             _ => pipeline.isolation,
         };
         let mut limits = pipeline.limits.clone();
@@ -324,11 +346,12 @@ impl Maker<'_> {
         }
         Blueprint {
             pipeline: pipeline.name.to_string(),
-            budget: self.budget(pipeline, stages),
+            budget: budget(pipeline, stages, &self.plan.limits),
             limits,
             lift: if all_async { Lift::Async } else { Lift::Sync },
             scopes: stages.iter().map(scope).collect(),
             fresh,
+            trial: stages.iter().any(|(stage, form)| form.relifted && self.components.is_trial(stage)),
             next: next.map(Hop::as_next),
         }
     }

@@ -252,7 +252,7 @@ impl Control {
                 generation.cut_off();
                 for hop in generation.hops() {
                     if !live.hops().any(|other| Arc::ptr_eq(hop, other)) {
-                        hop.segment.cut();
+                        hop.cut();
                     }
                 }
                 tracing::warn!(

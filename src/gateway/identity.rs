@@ -70,7 +70,9 @@ pub fn of_segment(
             .plain(&stage.grants.egress)
             .plain(&stage.grants.env.is_some())
             .values(stage.grants.env.as_deref().unwrap_or_default());
-        it.plain(&stage.limits).plain(&(stage.link, stage.isolation, stage.on_failure)).plain(&stage.breaker)
+        it.plain(&stage.limits)
+            .plain(&(stage.link, stage.isolation, stage.on_failure, stage.lift))
+            .plain(&stage.breaker)
     });
     whole.finish()
 }

@@ -19,6 +19,7 @@ mod isolation;
 mod large;
 mod limits;
 mod masses;
+mod relift;
 mod structure;
 mod swap;
 mod traffic;

@@ -203,7 +203,11 @@ impl Outline {
         Ok(())
     }
 
-    fn define(&mut self, kind: External, interface: impl FnOnce() -> Option<Interface>) -> Result<(), Refusal> {
+    fn define(
+        &mut self,
+        kind: External,
+        interface: impl FnOnce() -> Option<Interface>,
+    ) -> Result<(), Refusal> {
         match kind {
             External::Instance => self.instances.push(interface()),
             External::Func => self.functions.push(Function::Other),
@@ -292,7 +296,8 @@ impl Outline {
             let export = self.core_aliases.get(&index).cloned();
             export.ok_or_else(|| Refusal::new("its exported function is not a core instance's"))
         };
-        let wasmparser::component_types::ComponentAnyTypeId::Func(id) = types.component_any_type_at(ty) else {
+        let wasmparser::component_types::ComponentAnyTypeId::Func(id) = types.component_any_type_at(ty)
+        else {
             return Err(Refusal::new("it lifts no function"));
         };
         let function = &types[id];
@@ -319,7 +324,9 @@ impl Outline {
         };
         let result = match result {
             wasmparser::ComponentValType::Primitive(primitive) => ComponentValType::Primitive(primitive),
-            wasmparser::ComponentValType::Type(at) => ComponentValType::Type(types.component_defined_type_at(at)),
+            wasmparser::ComponentValType::Type(at) => {
+                ComponentValType::Type(types.component_defined_type_at(at))
+            }
         };
         let memory = memory_of(options)?;
         let memory = memory.ok_or_else(|| Refusal::new("its `task.return` has no memory"))?;

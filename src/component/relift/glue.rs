@@ -14,8 +14,8 @@ use super::analyse::Watched;
 use super::layout::{Shape, Storing};
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, EntityType, ExportKind, ExportSection, Function, FunctionSection,
-    GlobalSection, GlobalType, ImportSection, InstructionSink, MemArg, MemoryType, Module, NameMap, NameSection,
-    TypeSection, ValType,
+    GlobalSection, GlobalType, ImportSection, InstructionSink, MemArg, MemoryType, Module, NameMap,
+    NameSection, TypeSection, ValType,
 };
 
 /// Tasks that an instance may have left behind at once.
@@ -312,7 +312,8 @@ impl Glue<'_> {
     /// The module.
     pub fn module(&self) -> Module {
         let mut builder = Builder::default();
-        let memory = MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None };
+        let memory =
+            MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None };
         builder.imports.import("guest", "memory", memory);
         let shared = builder.shared_state(self.slots, self.counted);
         let imports = self.imports(&mut builder);
@@ -388,7 +389,12 @@ impl Glue<'_> {
     }
 
     /// The address of the task left behind whose number `number` pushes.
-    fn place_of(&self, code: &mut InstructionSink<'_>, state: &State, number: impl FnOnce(&mut InstructionSink<'_>)) {
+    fn place_of(
+        &self,
+        code: &mut InstructionSink<'_>,
+        state: &State,
+        number: impl FnOnce(&mut InstructionSink<'_>),
+    ) {
         code.global_get(state.area);
         number(code);
         code.i32_const(self.stride().cast_signed()).i32_mul().i32_add();
@@ -403,7 +409,13 @@ impl Glue<'_> {
     }
 
     /// `callback` with the event that is in the area, or none.
-    fn call_back(&self, code: &mut InstructionSink<'_>, imports: &Imports, state: &State, event: Option<u32>) {
+    fn call_back(
+        &self,
+        code: &mut InstructionSink<'_>,
+        imports: &Imports,
+        state: &State,
+        event: Option<u32>,
+    ) {
         match event {
             None => code.i32_const(0).i32_const(0).i32_const(0),
             Some(event) => code

@@ -41,7 +41,9 @@ impl Shape {
         let case = |ty: &Option<ComponentValType>| ty.as_ref().map(of).transpose();
         Ok(match &types[id] {
             Defined::Primitive(primitive) => primitive_shape(*primitive)?,
-            Defined::Record(record) => Self::Record(record.fields.values().map(of).collect::<Result<_, _>>()?),
+            Defined::Record(record) => {
+                Self::Record(record.fields.values().map(of).collect::<Result<_, _>>()?)
+            }
             Defined::Tuple(tuple) => Self::Record(tuple.types.iter().map(of).collect::<Result<_, _>>()?),
             Defined::Variant(variant) => {
                 Self::Variant(variant.cases.values().map(|c| case(&c.ty)).collect::<Result<_, _>>()?)
@@ -55,7 +57,10 @@ impl Shape {
             Defined::Own(_) | Defined::Borrow(_) | Defined::Future { .. } | Defined::Stream { .. } => {
                 Self::Number(ValType::I32, 4)
             }
-            Defined::List { .. } | Defined::Map { .. } | Defined::FixedLengthList { .. } | Defined::Flags(_) => {
+            Defined::List { .. }
+            | Defined::Map { .. }
+            | Defined::FixedLengthList { .. }
+            | Defined::Flags(_) => {
                 return Err(Refusal::new("its `handle` returns a type that is not laid out here"));
             }
         })

@@ -10,10 +10,12 @@ use super::analyse::{Watched, Wiring};
 use super::glue::{self, Glue, watched_name};
 use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent};
 use wasm_encoder::{
-    Alias, CanonicalFunctionSection, CanonicalOption as Option_, Component, ComponentAliasSection, ExportKind,
-    InstanceSection, Module, ModuleArg, ModuleSection, RawSection,
+    Alias, CanonicalFunctionSection, CanonicalOption as Option_, Component, ComponentAliasSection,
+    ExportKind, InstanceSection, Module, ModuleArg, ModuleSection, RawSection,
 };
-use wasmparser::{CanonicalFunction as Canonical, CanonicalOption, ComponentAlias, ExternalKind, Parser, Payload};
+use wasmparser::{
+    CanonicalFunction as Canonical, CanonicalOption, ComponentAlias, ExternalKind, Parser, Payload,
+};
 
 /// Section numbers of the component binary format.
 const CORE_MODULE: u8 = 1;
@@ -266,7 +268,8 @@ impl<'a> Rewriter<'a> {
     fn guest_exports(&mut self, component: &mut Component) -> Result<Given, Refusal> {
         let mut aliases = ComponentAliasSection::new();
         let mut given = Vec::new();
-        for (name, (instance, export)) in [("entry", &self.wiring.entry), ("callback", &self.wiring.callback)] {
+        for (name, (instance, export)) in [("entry", &self.wiring.entry), ("callback", &self.wiring.callback)]
+        {
             let instance = self.instances.get(*instance);
             let instance =
                 instance.ok_or_else(|| Refusal::new("its parts come in an order that is not known here"))?;
@@ -350,7 +353,10 @@ impl ReencodeComponent for Rewriter<'_> {
                     let alias = alias?;
                     let is_function = matches!(
                         alias,
-                        ComponentAlias::CoreInstanceExport { kind: ExternalKind::Func | ExternalKind::FuncExact, .. }
+                        ComponentAlias::CoreInstanceExport {
+                            kind: ExternalKind::Func | ExternalKind::FuncExact,
+                            ..
+                        }
                     );
                     aliases.alias(self.component_alias(alias)?);
                     if is_function {

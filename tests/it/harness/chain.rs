@@ -9,6 +9,8 @@ pub struct Chain {
     pub link: &'static str,
     /// A middleware that does nothing, in front of what the case is about.
     pub front: Option<&'static str>,
+    /// The lift of that one is rewritten.
+    pub relift: bool,
 }
 
 impl Chain {
@@ -16,6 +18,7 @@ impl Chain {
     pub fn pipeline(self, service: &str) -> Pipeline {
         let pipeline = Pipeline::new("main", service).link(self.link);
         match self.front {
+            Some(front) if self.relift => pipeline.stage_with(front, "lift = \"sync\""),
             Some(front) => pipeline.stage(front),
             None => pipeline,
         }
@@ -41,15 +44,21 @@ macro_rules! chain_test {
             $crate::chain_test!(@case static_alone, "static", None);
             $crate::chain_test!(@case static_behind_sync, "static", Some("pass-through-sync"));
             $crate::chain_test!(@case static_behind_async, "static", Some("pass-through-async"));
+            $crate::chain_test!(@case static_behind_relifted, "static", Some("pass-through-async"), true);
+            $crate::chain_test!(@case static_behind_plain_relifted, "static", Some("plain-async"), true);
             $crate::chain_test!(@case dynamic_alone, "dynamic", None);
             $crate::chain_test!(@case dynamic_behind_sync, "dynamic", Some("pass-through-sync"));
             $crate::chain_test!(@case dynamic_behind_async, "dynamic", Some("pass-through-async"));
+            $crate::chain_test!(@case dynamic_behind_relifted, "dynamic", Some("pass-through-async"), true);
         }
     };
     (@case $name:ident, $link:literal, $front:expr) => {
+        $crate::chain_test!(@case $name, $link, $front, false);
+    };
+    (@case $name:ident, $link:literal, $front:expr, $relift:literal) => {
         #[test]
         fn $name() {
-            case($crate::harness::Chain { link: $link, front: $front });
+            case($crate::harness::Chain { link: $link, front: $front, relift: $relift });
         }
     };
 }
