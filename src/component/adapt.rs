@@ -47,8 +47,7 @@ pub fn rename(bytes: &[u8], old: &str, new: &str) -> Result<Option<Vec<u8>>, Bin
         }
     };
     let (mut parser, mut at) = (Parser::new(0), 0);
-    loop {
-        let Chunk::Parsed { payload, consumed } = parser.parse(&bytes[at..], true)? else { break };
+    while let Chunk::Parsed { payload, consumed } = parser.parse(&bytes[at..], true)? {
         at += consumed;
         match payload {
             Payload::End(_) => break,

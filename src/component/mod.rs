@@ -118,9 +118,9 @@ impl Component {
         }
         let bytes: Arc<[u8]> = std::fs::read(path).map_err(read)?.into();
         let digest = Digest::of(&bytes);
-        // What is malformed is told below.
+        // What is malformed, or can't be renamed since it names both, is told below.
         let (bytes, adapted) = match adapt::adapt(&bytes) {
-            Ok(Some(renamed)) => (renamed.into(), true),
+            Ok(Some(renamed)) if inspect::inspect(&renamed).is_ok() => (renamed.into(), true),
             _ => (bytes, false),
         };
         let shape = match known(&digest) {

@@ -74,75 +74,79 @@ fn reason(changes: &[(&str, &str)]) -> String {
     relift(&bytes).expect_err("it is left as it is").to_string()
 }
 
+/// Where the middleware's text takes more.
+const MORE: &str = ";; MORE";
+
+/// Changes of the middleware, and why it is left as it is then.
+const UNKNOWN: &[(&[(&str, &str)], &str)] = &[
+    (&[], "its parts come in an order that is not known here"),
+    (&[("async (callback (func $main \"callback\"))", "")], "it is lifted synchronously already"),
+    (
+        &[
+            ("(callback (func $main \"callback\"))", ""),
+            ("(param i32) (result i32) i32.const 0)", "(param i32))"),
+        ],
+        "it is lifted without a callback",
+    ),
+    (
+        &[
+            ("(export \"handle\" (func $lifted))", "(func (canon lift (core func $main \"run\")))"),
+            ("(func (export \"entry\")", "(func (export \"run\")) (func (export \"entry\")"),
+        ],
+        "it exports not one function, but none or several",
+    ),
+    (
+        &[("(core func $return (canon task.return (result $result) (memory $memory)))", "")],
+        "it does not answer in one place",
+    ),
+    (
+        &[(MORE, "(core func (canon task.return (result $result) (memory $memory)))")],
+        "it does not answer in one place",
+    ),
+    (
+        &[("(memory $memory)))\n  ;; MORE", "(memory $memory) string-encoding=utf16))")],
+        "its strings are not UTF-8",
+    ),
+    (
+        &[(MORE, "(core func (canon lower (func $handle) async (memory $memory) (realloc $realloc)))")],
+        "it calls the next stage in several ways",
+    ),
+    (
+        &[("(core func $lower (canon lower (func $handle) async (memory $memory) (realloc $realloc)))", "")],
+        "it calls no next stage",
+    ),
+    (
+        &[(MORE, "(core func (canon backpressure.inc))")],
+        "it uses a part of the component model that is not known here (BackpressureInc)",
+    ),
+    (&[(MORE, "(component (core module))")], "it is composed of several components"),
+    (&[(MORE, "(import \"other\" (core module))")], "it imports or exports a core module"),
+    (
+        &[(MORE, "(import \"other\" (func $other)) (core func (canon lower (func $other)))")],
+        "it calls a function that belongs to no interface",
+    ),
+    (
+        &[(
+            MORE,
+            "(import \"a:b/timer\" (instance $timer (export \"wait\" (func async))))\n(core func (canon lower (func $timer \"wait\") async))",
+        )],
+        "it may wait for `a:b/timer#wait` while the next stage works",
+    ),
+    (
+        &[(
+            MORE,
+            "(import \"a:b/log\" (instance $log (export \"write\" (func (param \"to\" (stream u8))))))\n(core func (canon lower (func $log \"write\")))",
+        )],
+        "`a:b/log#write` has a stream or future that may need it while the next stage works",
+    ),
+];
+
 #[test]
 fn what_is_not_known_is_left_alone() {
     let bytes = wat::parse_str(MIDDLEWARE).expect("a component");
     analyse(&bytes).expect("nothing in it is unknown, but the order of its parts");
-    let more = |text| (";; MORE", text);
-    for (changes, expected) in [
-        (vec![], "its parts come in an order that is not known here"),
-        (vec![("async (callback (func $main \"callback\"))", "")], "it is lifted synchronously already"),
-        (
-            vec![
-                ("(callback (func $main \"callback\"))", ""),
-                ("(param i32) (result i32) i32.const 0)", "(param i32))"),
-            ],
-            "it is lifted without a callback",
-        ),
-        (
-            vec![
-                ("(export \"handle\" (func $lifted))", "(func (canon lift (core func $main \"run\")))"),
-                ("(func (export \"entry\")", "(func (export \"run\")) (func (export \"entry\")"),
-            ],
-            "it exports not one function, but none or several",
-        ),
-        (
-            vec![("(core func $return (canon task.return (result $result) (memory $memory)))", "")],
-            "it does not answer in one place",
-        ),
-        (
-            vec![more("(core func (canon task.return (result $result) (memory $memory)))")],
-            "it does not answer in one place",
-        ),
-        (
-            vec![("(memory $memory)))\n  ;; MORE", "(memory $memory) string-encoding=utf16))")],
-            "its strings are not UTF-8",
-        ),
-        (
-            vec![more("(core func (canon lower (func $handle) async (memory $memory) (realloc $realloc)))")],
-            "it calls the next stage in several ways",
-        ),
-        (
-            vec![(
-                "(core func $lower (canon lower (func $handle) async (memory $memory) (realloc $realloc)))",
-                "",
-            )],
-            "it calls no next stage",
-        ),
-        (
-            vec![more("(core func (canon backpressure.inc))")],
-            "it uses a part of the component model that is not known here (BackpressureInc)",
-        ),
-        (vec![more("(component (core module))")], "it is composed of several components"),
-        (vec![more("(import \"other\" (core module))")], "it imports or exports a core module"),
-        (
-            vec![more("(import \"other\" (func $other)) (core func (canon lower (func $other)))")],
-            "it calls a function that belongs to no interface",
-        ),
-        (
-            vec![more(
-                "(import \"a:b/timer\" (instance $timer (export \"wait\" (func async))))\n(core func (canon lower (func $timer \"wait\") async))",
-            )],
-            "it may wait for `a:b/timer#wait` while the next stage works",
-        ),
-        (
-            vec![more(
-                "(import \"a:b/log\" (instance $log (export \"write\" (func (param \"to\" (stream u8))))))\n(core func (canon lower (func $log \"write\")))",
-            )],
-            "`a:b/log#write` has a stream or future that may need it while the next stage works",
-        ),
-    ] {
-        assert_eq!(reason(&changes), expected, "{changes:?}");
+    for (changes, expected) in UNKNOWN {
+        assert_eq!(reason(changes), *expected, "{changes:?}");
     }
     assert!(relift(b"\0asm").expect_err("not a component").to_string().starts_with("it is not valid"));
 }

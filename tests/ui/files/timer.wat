@@ -25,9 +25,11 @@
     (export "wait-for" (func async (param "how-long" u64)))))
   (core func $wait (canon lower (func $clock "wait-for") async))
   (core module $main
+    (import "wasi:http/handler@0.3.0" "handle" (func (param i32 i32) (result i32)))
     (func (export "entry") (param i32) (result i32) i32.const 0)
     (func (export "callback") (param i32 i32 i32) (result i32) i32.const 0))
-  (core instance $main (instantiate $main))
+  (core instance $main (instantiate $main
+    (with "wasi:http/handler@0.3.0" (instance (export "handle" (func $lower))))))
   (func $lifted async (param "request" (own $request)) (result $result)
     (canon lift (core func $main "entry") (memory $memory) async (callback (func $main "callback"))))
   (instance $handler (export "handle" (func $lifted)))

@@ -42,6 +42,7 @@ async fn handle(mut request: Request, next: AsyncNext) -> Result<Response, Error
             response.set_body(more_trailers(body));
             // A body of known length ends there, without trailers.
             response.headers_mut().remove("content-length");
+            response.headers_mut().set("trailer", "x-mixed");
         }
         "task" => spawn_local(never()),
         _ => {}
