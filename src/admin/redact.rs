@@ -82,7 +82,12 @@ fn shown(value: &Value, kind: &Kind) -> Json {
         (Kind::Settings | Kind::Variables, Value::Table(entries)) => settings(entries, false),
         (Kind::Secret, value) => setting(value, true),
         (
-            Kind::Boolean | Kind::Count { .. } | Kind::Size { .. } | Kind::Duration { .. } | Kind::Text(_),
+            Kind::Boolean
+            | Kind::BooleanOr(_)
+            | Kind::Count { .. }
+            | Kind::Size { .. }
+            | Kind::Duration { .. }
+            | Kind::Text(_),
             value,
         ) => scalar(value),
         _ => json!(REDACTED),

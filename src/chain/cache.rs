@@ -1,9 +1,10 @@
-//! Compiled components, kept so that nothing is compiled twice.
+//! Compiled compositions, kept so that nothing is composed or compiled twice.
 //!
 //! In memory, for configurations that come back within the life of the process,
 //! and, if the configuration names a folder, on disk, for a start that need not
-//! compile at all. The key is the hash of the composed bytes and of everything in
-//! the engine that decides on the code (Wasmtime's version, its settings, the CPU).
+//! compile at all. The key is the hash of what is composed (the components and
+//! their places, and the way it is done: [`COMPOSITION`]) and of everything in the
+//! engine that decides on the code (Wasmtime's version, its settings, the CPU).
 //!
 //! Compiled code is run without looking at it, so that what is loaded must be what
 //! was stored: the folder must belong to this user and be writable to nobody else,
@@ -14,6 +15,7 @@
 //! Bounds: [`MAX_MEMORY`] bytes in memory; then the oldest are forgotten. On disk
 //! nothing is removed: the folder may be emptied at any time.
 
+use super::compose::{COMPOSITION, Composed, Member, Places};
 use crate::component::Digest;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -28,7 +30,7 @@ use wasmtime::component::Component;
 const MAX_MEMORY: usize = 256 << 20;
 
 /// The first bytes of a file: its format.
-const MAGIC: &[u8; 16] = b"linkspan-code-1\n";
+const MAGIC: &[u8; 16] = b"linkspan-code-2\n";
 
 /// Why a folder can't be used as a cache.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +48,15 @@ pub enum CacheError {
     Unsafe(PathBuf),
 }
 
-/// Compiled components.
+/// A composition, compiled.
+pub struct Code {
+    /// What can be instantiated.
+    pub component: Component,
+    /// Where in it each component is.
+    pub places: Places,
+}
+
+/// Compiled compositions.
 #[derive(Default)]
 pub struct Cache {
     memory: Mutex<Memory>,
@@ -80,32 +90,44 @@ impl Cache {
         Ok(Self { memory: Mutex::default(), folder: Some(folder.to_owned()) })
     }
 
-    /// `bytes`, compiled for `engine`.
+    /// What `members` were compiled to for `engine`, if that is known.
+    pub fn load(&self, engine: &Engine, members: &[Member<'_>]) -> Option<Code> {
+        let key = key(engine, members);
+        let entry = self.recall(&key).or_else(|| self.read(&key))?;
+        match decode(engine, &entry) {
+            Ok(code) => {
+                self.remember(key, entry);
+                Some(code)
+            }
+            Err(error) => {
+                tracing::warn!(%key, %error, "cached code can't be used; compiling again");
+                None
+            }
+        }
+    }
+
+    /// Compiles `composed`, which was made of `members`, for `engine`.
     ///
     /// # Errors
     /// What Wasmtime says of the component. A cache that fails costs time only.
-    pub fn compile(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
-        let key = key(engine, bytes);
-        if let Some(code) = self.recall(&key).or_else(|| self.read(&key)) {
-            match load(engine, &code) {
-                Ok(component) => {
-                    self.remember(key, code);
-                    return Ok(component);
-                }
-                Err(error) => tracing::warn!(%key, %error, "cached code can't be used; compiling again"),
-            }
-        }
-        let component = Component::new(engine, bytes)?;
-        match component.serialize() {
-            Ok(code) => {
-                if let Err(error) = self.write(&key, &code) {
+    pub fn compile(
+        &self,
+        engine: &Engine,
+        members: &[Member<'_>],
+        composed: Composed,
+    ) -> wasmtime::Result<Code> {
+        let component = Component::new(engine, &composed.bytes)?;
+        let key = key(engine, members);
+        match encode(&component, &composed.places) {
+            Ok(entry) => {
+                if let Err(error) = self.write(&key, &entry) {
                     tracing::warn!(%error, "compiled code can't be kept");
                 }
-                self.remember(key, code.into());
+                self.remember(key, entry.into());
             }
             Err(error) => tracing::warn!(%error, "compiled code can't be kept"),
         }
-        Ok(component)
+        Ok(Code { component, places: composed.places })
     }
 
     fn recall(&self, key: &Digest) -> Option<Arc<[u8]>> {
@@ -163,7 +185,7 @@ fn seal(key: &Digest, code: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(key.0).chain_update(code).finalize().into()
 }
 
-fn key(engine: &Engine, bytes: &[u8]) -> Digest {
+fn key(engine: &Engine, members: &[Member<'_>]) -> Digest {
     struct Sha(Sha256);
     impl Hasher for Sha {
         fn write(&mut self, bytes: &[u8]) {
@@ -174,20 +196,37 @@ fn key(engine: &Engine, bytes: &[u8]) -> Digest {
         }
     }
     let mut sha = Sha(Sha256::new());
+    (env!("CARGO_PKG_VERSION"), COMPOSITION).hash(&mut sha);
     engine.precompile_compatibility_hash().hash(&mut sha);
-    sha.0.update(Digest::of(bytes).0);
+    for member in members {
+        (member.index, member.form()).hash(&mut sha);
+    }
     Digest(sha.0.finalize().into())
 }
 
-/// Makes code runnable.
-fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+/// The length of the places as text, the places, the code.
+fn encode(component: &Component, places: &Places) -> wasmtime::Result<Vec<u8>> {
+    let code = component.serialize()?;
+    let places = serde_json::to_vec(places)?;
+    let mut entry = Vec::with_capacity(8 + places.len() + code.len());
+    entry.extend_from_slice(&(places.len() as u64).to_le_bytes());
+    entry.extend_from_slice(&places);
+    entry.extend_from_slice(&code);
+    Ok(entry)
+}
+
+fn decode(engine: &Engine, entry: &[u8]) -> wasmtime::Result<Code> {
+    let cut_short = || wasmtime::format_err!("it is cut short");
+    let (length, rest) = entry.split_first_chunk().ok_or_else(cut_short)?;
+    let length = usize::try_from(u64::from_le_bytes(*length))?;
+    let (places, code) = rest.split_at_checked(length).ok_or_else(cut_short)?;
+    let places = serde_json::from_slice(places)?;
     #[expect(unsafe_code, reason = "Wasmtime can't check compiled code")]
     // SAFETY: the code came from `Component::serialize`, in this process, or in one
     // of the same user through a folder that only this user can write; its seal was
     // checked. Wasmtime itself checks that the engine is the same.
-    unsafe {
-        Component::deserialize(engine, code)
-    }
+    let component = unsafe { Component::deserialize(engine, code) }?;
+    Ok(Code { component, places })
 }
 
 #[cfg(test)]

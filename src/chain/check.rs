@@ -4,7 +4,7 @@
 //! passes here composes and links; the few things that only the composer or the
 //! compiler can find are told by them.
 
-use crate::component::{Component, Interface, Role};
+use crate::component::{Component, Entry, Interface, Role};
 use crate::config::Diagnostics;
 use crate::host::catalog::{Grant, HANDLER, OFFERS, Offer};
 use crate::plan::Stage;
@@ -33,7 +33,8 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
         }
         match Offer::find(interface) {
             None => unknown_import(stage, &import.name, Some(interface), diagnostics),
-            Some(offer) if !offer.grant.is_in(&stage.grants) => {
+            // Types alone do nothing.
+            Some(offer) if import.calls && offer.is_refused(&stage.grants) => {
                 missing.push((offer.grant, &import.name));
             }
             Some(_) => {}
@@ -45,7 +46,7 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
 fn check_role(stage: &Stage, position: Position, component: &Component, diagnostics: &mut Diagnostics) {
     let name = &stage.id.component;
     let shape = &component.shape;
-    if let Some(export) = shape.handler_export()
+    if let Some(Entry::Handler(export)) = shape.entry()
         && Interface::parse(export).is_some_and(|interface| interface.track() != "0.3")
     {
         diagnostics
@@ -57,19 +58,13 @@ fn check_role(stage: &Stage, position: Position, component: &Component, diagnost
     match (position, shape.role()) {
         (Position::Middleware, Role::Middleware) | (Position::Service, Role::Service) => {}
         (_, Role::None) => {
-            let old = shape.exports.iter().find(|name| name.starts_with("wasi:http/incoming-handler@"));
-            let help = match old {
-                Some(export) => format!(
-                    "it exports `{export}` of WASI 0.2, which linkspan does not run yet: build it for WASI 0.3"
-                ),
-                None => "a stage has the world `wasi:http/middleware` or `wasi:http/service`; \
-                         `linkspan inspect` shows what a component exports"
-                    .to_owned(),
-            };
             diagnostics
                 .error(stage.component_span, format!("component `{name}` exports no `wasi:http/handler`"))
                 .label("not a stage")
-                .help(help);
+                .help(
+                    "a stage has the world `wasi:http/middleware` or `wasi:http/service`, or, at the end, \
+                     `wasi:http/proxy` of WASI 0.2; `linkspan inspect` shows what a component exports",
+                );
         }
         (Position::Middleware, Role::Service) => {
             diagnostics
@@ -87,18 +82,18 @@ fn check_role(stage: &Stage, position: Position, component: &Component, diagnost
 }
 
 fn unknown_import(stage: &Stage, name: &str, interface: Option<&Interface>, diagnostics: &mut Diagnostics) {
-    let other_version =
-        interface.and_then(|interface| OFFERS.iter().find(|offer| interface.is(offer.package, offer.name)));
-    let help = match (interface, other_version) {
-        (None, _) => "a stage imports interfaces, under their own names".to_owned(),
-        (Some(_), Some(offer)) => {
-            format!("linkspan has `{}/{}` of version {}", offer.package, offer.name, offer.track)
-        }
-        (Some(interface), None) if interface.track().starts_with("0.2") => {
-            "WASI 0.2 interfaces are not offered yet: build the component for WASI 0.3".to_owned()
-        }
-        (Some(_), None) => {
+    let versions: Vec<_> = OFFERS
+        .iter()
+        .filter(|offer| interface.is_some_and(|interface| interface.is(offer.package, offer.name)))
+        .map(|offer| offer.track)
+        .collect();
+    let help = match interface {
+        None => "a stage imports interfaces, under their own names".to_owned(),
+        Some(_) if versions.is_empty() => {
             "`linkspan inspect` lists what a component imports and which grants it needs".to_owned()
+        }
+        Some(Interface { package, name, .. }) => {
+            format!("linkspan has `{package}/{name}` of version {}", versions.join(" and "))
         }
     };
     diagnostics

@@ -6,18 +6,19 @@
 //! instantiation costs microseconds, and running out is an error that the engine
 //! room turns into waiting, never a growing process.
 
-use super::cache::Cache;
-use super::compose::{Composed, stage_of};
+use super::cache::Code;
+use super::compose::{EXPORT_0_2, Places, stage_of};
 use crate::component::relift::TRAP_PREFIX;
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
-use crate::host::{self, Budget, InstanceState, Next, Scope};
+use crate::host::{self, Budget, InstanceState, Next, Pulse, Scope};
 use crate::plan::PipelineLimits;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use wasmtime::component::Linker;
-use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi::sockets::WasiSocketsCtx;
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
 /// Bytes of address space that each linear memory reserves. Growth within it
 /// moves nothing.
@@ -212,16 +213,31 @@ pub struct Segment {
     pub fresh: bool,
     /// Its last stage calls the next segment through the host.
     pub links_on: bool,
-    /// What is still in it is cut off: its generation was replaced too long ago.
-    cut: AtomicBool,
     /// One of its stages can't do with its lift rewritten.
     disproved: AtomicBool,
     /// Some of its stages are rewritten on trial, and it has another form.
     trial: bool,
     /// Of the process, shared by all segments of a runtime.
     pub shortage: Arc<Shortage>,
-    pre: ServicePre<InstanceState>,
-    places: Vec<(Range<usize>, Vec<usize>)>,
+    pre: Pre,
+    /// For sockets that are not made through an import of a stage's own: of the only
+    /// stage, if there is one.
+    sockets: WasiSocketsCtx,
+    places: Places,
+}
+
+/// What a segment is instantiated from.
+enum Pre {
+    Handler(ServicePre<InstanceState>),
+    Incoming(ProxyPre<InstanceState>),
+}
+
+/// An instance's guests, by how they are called.
+pub enum Guests {
+    /// As a handler of WASI 0.3.
+    Handler(Service),
+    /// As a service of WASI 0.2.
+    Incoming(Proxy),
 }
 
 impl std::fmt::Debug for Segment {
@@ -251,20 +267,15 @@ pub struct Blueprint {
 }
 
 impl Segment {
-    /// Compiles `composed` and links it to the host.
+    /// Links `code`, which was compiled for the engine of `runtime`, to the host.
     ///
     /// # Errors
-    /// If the component can't be compiled, or imports what the host does not have.
-    pub fn compile(
-        runtime: &Runtime,
-        composed: Composed,
-        blueprint: Blueprint,
-        cache: &Cache,
-    ) -> Result<Self, RuntimeError> {
+    /// If it imports what the host does not have.
+    pub fn link(runtime: &Runtime, code: Code, blueprint: Blueprint) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Blueprint { pipeline, budget, limits, lift, scopes, fresh, trial, next } = blueprint;
         let links_on = next.is_some();
-        let component = cache.compile(runtime.engine(), &composed.bytes)?;
+        let Code { component, places } = code;
         let mut linker = Linker::new(runtime.engine());
         let lookup = |name: &str| {
             stage_of(name)
@@ -273,7 +284,15 @@ impl Segment {
                 .ok_or_else(|| wasmtime::format_err!("`{name}` is no stage's import"))
         };
         host::add_to_linker(&mut linker, &component, &lookup, next)?;
-        let pre = ServicePre::new(linker.instantiate_pre(&component)?)?;
+        let pre = linker.instantiate_pre(&component)?;
+        let pre = match component.get_export_index(None, EXPORT_0_2) {
+            Some(_) => Pre::Incoming(ProxyPre::new(pre)?),
+            None => Pre::Handler(ServicePre::new(pre)?),
+        };
+        let sockets = match &scopes[..] {
+            [only] => only.sockets.clone(),
+            _ => WasiSocketsCtx::default(),
+        };
         Ok(Self {
             id: SegmentId(NEXT.fetch_add(1, Ordering::Relaxed)),
             pipeline,
@@ -283,23 +302,13 @@ impl Segment {
             scopes,
             fresh,
             links_on,
-            cut: AtomicBool::new(false),
             disproved: AtomicBool::new(false),
             trial,
             shortage: Arc::clone(&runtime.shortage),
             pre,
-            places: composed.places,
+            sockets,
+            places,
         })
-    }
-
-    /// Ends everything that is still in it, on all workers, within a tick.
-    pub fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether [`Segment::cut`] was called.
-    pub fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
     }
 
     /// Whether a rewritten stage did what its form can't, see [`Segment::disprove`].
@@ -326,18 +335,44 @@ impl Segment {
     /// # Errors
     /// What the first request would have met.
     pub fn try_instantiate(&self) -> Result<(), RuntimeError> {
-        let state = InstanceState::new(self.budget, Arc::default());
-        let mut store = wasmtime::Store::new(self.pre.engine(), state);
+        // A libc that starts may wait for the host, which needs a runtime for that;
+        // on a thread of its own, since whoever builds may have one already.
+        let start = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let mut store = self.store(Arc::default());
+            let started = async {
+                let instantiate = self.instantiate(&mut store);
+                tokio::time::timeout(self.limits.deadline, instantiate).await
+            };
+            runtime.block_on(started)?.map(drop)
+        };
+        let started = std::thread::scope(|scope| scope.spawn(start).join());
+        Ok(started.unwrap_or_else(|_| Err(wasmtime::format_err!("its start panicked")))?)
+    }
+
+    /// An empty store with the segment's budgets, which tells `pulse` how it is.
+    pub fn store(&self, pulse: Arc<Pulse>) -> wasmtime::Store<InstanceState> {
+        let engine = match &self.pre {
+            Pre::Handler(pre) => pre.engine(),
+            Pre::Incoming(pre) => pre.engine(),
+        };
+        let mut store =
+            wasmtime::Store::new(engine, InstanceState::new(self.budget, pulse, self.sockets.clone()));
         store.limiter(|state| state);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().on_epoch());
-        futures::executor::block_on(self.pre.instantiate_async(&mut store))?;
-        Ok(())
+        store
     }
 
-    /// Ready to be instantiated.
-    pub fn pre(&self) -> &ServicePre<InstanceState> {
-        &self.pre
+    /// Makes an instance in `store`.
+    ///
+    /// # Errors
+    /// If its start traps, or there is no room for it.
+    pub async fn instantiate(&self, store: &mut wasmtime::Store<InstanceState>) -> wasmtime::Result<Guests> {
+        Ok(match &self.pre {
+            Pre::Handler(pre) => Guests::Handler(pre.instantiate_async(store).await?),
+            Pre::Incoming(pre) => Guests::Incoming(pre.instantiate_async(store).await?),
+        })
     }
 
     /// Whose code `error` came from, if it was a trap in one component's code.

@@ -10,7 +10,7 @@
 //! Bounds: the plan allows 16 middleware in front of a service. A component that
 //! stands at several stages is embedded, and compiled, once.
 
-use crate::component::{Component, Digest, Interface};
+use crate::component::{Component, Digest, Entry, Interface};
 use crate::host::catalog::HANDLER;
 use crate::host::{Offer, Reach};
 use std::collections::BTreeMap;
@@ -20,6 +20,17 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 
 /// The name under which a composition exports its handler.
 pub const EXPORT: &str = "wasi:http/handler@0.3.0";
+
+/// The name under which a service of WASI 0.2 exports its own.
+pub const EXPORT_0_2: &str = "wasi:http/incoming-handler@0.2.0";
+
+/// Counts the ways in which [`compose`] made something else of the same members:
+/// what was kept of an earlier way is not used. Raise it with each change of that.
+pub const COMPOSITION: u32 = 2;
+
+/// The places of the components that were joined, and at which stages each stands:
+/// tells a trap's stage by its code's offset.
+pub type Places = Vec<(Range<usize>, Vec<usize>)>;
 
 /// How the imports of a composition are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +51,10 @@ pub struct Member<'a> {
 }
 
 /// A component as it is or rewritten: what makes two members the same.
-type Form = (Digest, bool);
+pub(super) type Form = (Digest, bool);
 
 impl Member<'_> {
-    fn form(&self) -> Form {
+    pub(super) fn form(&self) -> Form {
         (self.component.digest, self.component.relifted)
     }
 }
@@ -51,11 +62,10 @@ impl Member<'_> {
 /// A composition's bytes, and where in them each component is.
 #[derive(Debug)]
 pub struct Composed {
-    /// A component that exports `wasi:http/handler`.
+    /// A component that exports `wasi:http/handler`, or `incoming-handler`.
     pub bytes: Vec<u8>,
-    /// The places of the components that were joined, and at which stages each
-    /// stands: tells a trap's stage by its code's offset.
-    pub places: Vec<(Range<usize>, Vec<usize>)>,
+    /// Where in them the members are.
+    pub places: Places,
 }
 
 /// Why stages can't be composed.
@@ -77,7 +87,9 @@ impl ComposeError {
 /// The plain name of a stage's own import of `interface`.
 fn label(stage: usize, interface: &Interface) -> String {
     let package = interface.package.replace(':', "-");
-    format!("stage{stage}-{package}-{name}", name = interface.name)
+    // A stage may import an interface of 0.2 and its successor of 0.3.
+    let version = if interface.track() == "0.2" { "-v02" } else { "" };
+    format!("stage{stage}-{package}-{name}{version}", name = interface.name)
 }
 
 /// The stage whose own import `label` is.
@@ -95,6 +107,10 @@ pub fn compose(members: &[Member<'_>], naming: Naming) -> Result<Composed, Compo
     let mut packages: BTreeMap<Form, PackageId> = BTreeMap::new();
     let mut next: Option<NodeId> = None;
     for member in members.iter().rev() {
+        if members.len() > 1 && matches!(member.component.shape.entry(), Some(Entry::IncomingHandler(_))) {
+            let error = "a service of WASI 0.2 can't be joined to another stage";
+            return Err(ComposeError::at(member.index, error));
+        }
         let package = match packages.get(&member.form()) {
             Some(package) => *package,
             None => register(&mut graph, member, packages.len())?,
@@ -108,7 +124,11 @@ pub fn compose(members: &[Member<'_>], naming: Naming) -> Result<Composed, Compo
         message: "a pipeline needs at least a service".to_owned(),
     })?;
     let whole = |message: String| ComposeError { stage: None, message };
-    graph.export(entry, EXPORT).map_err(|error| whole(error.to_string()))?;
+    // A service of 0.2 is alone: it was joined to nothing.
+    let first = members.first().and_then(|member| member.component.shape.entry());
+    let incoming = matches!(first, Some(Entry::IncomingHandler(_)));
+    let export = if incoming { EXPORT_0_2 } else { EXPORT };
+    graph.export(entry, export).map_err(|error| whole(error.to_string()))?;
     let bytes = graph
         .encode(EncodeOptions { validate: true, ..EncodeOptions::default() })
         .map_err(|error| whole(format!("{:#}", anyhow::Error::from(error))))?;
@@ -160,16 +180,13 @@ fn join(
             .set_instantiation_argument(instance, &import.name, argument)
             .map_err(|error| at(&format!("{:#}", anyhow::Error::from(error))))?;
     }
-    let export = member
-        .component
-        .shape
-        .handler_export()
-        .ok_or_else(|| at(&"the component exports no `wasi:http/handler`"))?;
-    graph.alias_instance_export(instance, export).map_err(|error| at(&error))
+    let export =
+        member.component.shape.entry().ok_or_else(|| at(&"the component exports no `wasi:http/handler`"))?;
+    graph.alias_instance_export(instance, export.name()).map_err(|error| at(&error))
 }
 
 /// Finds the joined components in the composition, which embeds them unchanged.
-fn places(bytes: &[u8], members: &[Member<'_>]) -> Vec<(Range<usize>, Vec<usize>)> {
+fn places(bytes: &[u8], members: &[Member<'_>]) -> Places {
     let mut stages: BTreeMap<Form, (&[u8], Vec<usize>)> = BTreeMap::new();
     for member in members {
         let entry = stages.entry(member.form()).or_insert_with(|| (&member.component.bytes, Vec::new()));
@@ -202,6 +219,9 @@ mod tests {
         let interface = Interface::parse("wasi:config/store@0.2.0-rc.1").expect("an interface");
         assert_eq!(label(12, &interface), "stage12-wasi-config-store");
         assert_eq!(stage_of("stage12-wasi-config-store"), Some(12));
+        let label_of = |name: &str| label(3, &Interface::parse(name).expect("an interface"));
+        assert_ne!(label_of("wasi:cli/stdout@0.2.6"), label_of("wasi:cli/stdout@0.3.0"));
+        assert_eq!(stage_of(&label_of("wasi:cli/stdout@0.2.6")), Some(3));
         assert_eq!(stage_of("wasi:config/store"), None);
         assert_eq!(stage_of("stages-x"), None);
     }

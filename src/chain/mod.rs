@@ -10,6 +10,6 @@ pub mod check;
 pub mod compile;
 pub mod compose;
 
-pub use cache::Cache;
-pub use compile::{PoolSize, Runtime, RuntimeError, Segment};
+pub use cache::{Cache, Code};
+pub use compile::{Guests, PoolSize, Runtime, RuntimeError, Segment};
 pub use compose::{ComposeError, Composed, Member, Naming, compose};

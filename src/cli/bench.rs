@@ -201,9 +201,10 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             trial: false,
             next: next.as_ref().map(Hop::as_next),
         };
-        let segment = Arc::new(
-            Segment::compile(runtime, composed, blueprint, &Cache::default()).map_err(Failed::wrong)?,
-        );
+        let code = Cache::default()
+            .compile(runtime.engine(), members, composed)
+            .map_err(|error| Failed::wrong(format!("{error:#}")))?;
+        let segment = Arc::new(Segment::link(runtime, code, blueprint).map_err(Failed::wrong)?);
         next = Some(Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,
@@ -225,7 +226,7 @@ async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Fai
             path_with_query: Some(http::uri::PathAndQuery::from_static("/")),
             ..RequestHead::default()
         };
-        let request = ChainRequest { head, body: RequestBody::empty(), deadline: None };
+        let request = ChainRequest { head, body: RequestBody::empty(), deadline: None, cut_off: None };
         let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
         response.into_body().collect().await.map_err(Failed::wrong)?;
     }

@@ -9,7 +9,7 @@ use crate::net::{
     Duplicate, Endpoint, EndpointChange, Listening, NetLimits, Sources, TlsSource, Trigger, activation,
     changes, handover,
 };
-use crate::plan::{GatewayLimits, Listener, Plan};
+use crate::plan::{ConfigValue, GatewayLimits, Listener, Plan};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +31,22 @@ pub(super) fn net_limits(limits: &GatewayLimits) -> NetLimits {
     }
 }
 
+/// The settings that hold until a restart, by name, each with its value as text.
+fn fixed(plan: &Plan) -> Vec<(&'static str, String)> {
+    let gateway = &plan.gateway;
+    let admin = plan.admin.as_ref().map(|a| (a.address, a.token.as_ref().map(ConfigValue::expose)));
+    let log = plan.access_log.as_ref().map(|log| (&log.path, log.format, log.queue, log.query));
+    vec![
+        ("gateway.workers", plan.workers.to_string()),
+        ("gateway.compile-cache", format!("{:?}", gateway.compile_cache)),
+        ("gateway.handover", format!("{:?}", gateway.handover)),
+        ("gateway.drain-delay", format!("{:?}", gateway.drain_delay)),
+        ("admin", format!("{admin:?}")),
+        ("access-log", format!("{log:?}")),
+        ("limits of the front end", format!("{:?}", net_limits(&plan.limits))),
+    ]
+}
+
 /// A listener of the plan: its address, and which of those with the same address
 /// (port 0 can be there more than once) it is.
 type Key = (SocketAddr, usize);
@@ -48,8 +64,8 @@ pub(super) struct Front {
     senders: Vec<mpsc::Sender<EndpointChange>>,
     receivers: Vec<Option<mpsc::Receiver<EndpointChange>>>,
     sources: Sources,
-    /// The limits that it started with, as text.
-    limits: String,
+    /// What it started with and a reload can't change.
+    fixed: Vec<(&'static str, String)>,
     open: HashMap<Key, Open>,
 }
 
@@ -71,7 +87,7 @@ impl Front {
             senders,
             receivers: receivers.into_iter().map(Some).collect(),
             sources: Sources { received, inherited },
-            limits: format!("{:?}", net_limits(&plan.limits)),
+            fixed: fixed(plan),
             open: HashMap::new(),
         })
     }
@@ -156,11 +172,13 @@ impl Front {
     }
 
     fn prepare(&mut self, plan: &Plan, diagnostics: &mut Diagnostics) -> Option<Box<dyn FnOnce() + Send>> {
-        if plan.workers.get() != self.workers {
-            tracing::warn!(workers = self.workers, "another number of workers needs a restart");
-        }
-        if format!("{:?}", net_limits(&plan.limits)) != self.limits {
-            tracing::warn!("changed limits of the front end need a restart; those of pipelines do not");
+        let changed: Vec<_> = fixed(plan)
+            .into_iter()
+            .zip(&self.fixed)
+            .filter_map(|((name, now), (_, first))| (now != *first).then_some(name))
+            .collect();
+        if !changed.is_empty() {
+            tracing::warn!(?changed, "what changed there needs a restart; the old values go on");
         }
         let wanted: HashMap<Key, &Listener> = keyed(&plan.listeners).collect();
         let mut new = Vec::new();

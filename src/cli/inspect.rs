@@ -1,9 +1,10 @@
 //! `linkspan inspect`: a component from the outside.
 
 use super::Failed;
+use crate::component::inspect::Import;
 use crate::component::{Component, Role, Shape};
 use crate::host::catalog::{Grant, HANDLER};
-use crate::host::{Offer, Reach};
+use crate::host::{Offer, Reach, Without};
 use std::path::Path;
 
 /// Runs the command.
@@ -19,8 +20,7 @@ pub(super) fn run(path: &Path, json: bool) -> Result<(), Failed> {
 /// The world of `component` as WIT. A composition with imports under plain names has
 /// none: WIT can't say that two imports have one interface.
 fn world(component: &Component) -> Result<String, Failed> {
-    let named =
-        |import: &crate::component::inspect::Import| import.interface.is_some() && !import.name.contains('/');
+    let named = |import: &Import| import.interface.is_some() && !import.name.contains('/');
     if component.shape.imports.iter().any(named) {
         return Ok("(not shown: it imports one interface under several names)".to_owned());
     }
@@ -45,40 +45,57 @@ fn relift(component: &Component) -> String {
 }
 
 /// What an import is to linkspan.
-fn status(name: &str, offer: Option<&Offer>) -> String {
+fn status(import: &Import, offer: Option<&Offer>) -> String {
     match offer {
-        None if name.contains("wasi:http/handler@") => "the next stage".to_owned(),
+        None if import.name.contains("wasi:http/handler@") => "the next stage".to_owned(),
         None => "not offered".to_owned(),
         Some(offer) => {
             let whose = match offer.reach {
                 Reach::Shared => "shared",
                 Reach::Stage => "the stage's own",
             };
-            match offer.grant {
-                Grant::None => whose.to_owned(),
-                grant => format!("{whose}; needs `grant = {{ {grant} }}`"),
+            match (offer.grant, offer.without) {
+                (Grant::None, _) => whose.to_owned(),
+                _ if !import.calls => format!("{whose}; types only"),
+                (grant, Without::Refused) => format!("{whose}; needs `grant = {{ {grant} }}`"),
+                (grant, Without::Inert) => format!("{whose}; inert without `grant = {{ {grant} }}`"),
             }
         }
     }
 }
 
-fn offers(shape: &Shape) -> impl Iterator<Item = (&str, Option<&'static Offer>)> {
+fn offers(shape: &Shape) -> impl Iterator<Item = (&Import, Option<&'static Offer>)> {
     shape.imports.iter().map(|import| {
         let interface = import.interface.as_ref().filter(|i| !i.is(HANDLER.0, HANDLER.1));
-        (import.name.as_str(), interface.and_then(Offer::find))
+        (import, interface.and_then(Offer::find))
     })
 }
 
-/// The grants that the component needs, as TOML.
-fn grants(shape: &Shape) -> Vec<String> {
-    let mut grants: Vec<String> = offers(shape)
-        .filter_map(|(_, offer)| offer.map(|offer| offer.grant))
-        .filter(|grant| *grant != Grant::None)
-        .map(|grant| grant.to_string())
-        .collect();
-    grants.sort();
-    grants.dedup();
-    grants
+/// Grants as TOML.
+struct Asked {
+    /// Without these, the component can't be a stage.
+    needed: Vec<String>,
+    /// Without these it can, and finds nothing there.
+    optional: Vec<String>,
+}
+
+impl Asked {
+    fn by(shape: &Shape) -> Self {
+        let grants = |without: Without| {
+            let asked = offers(shape)
+                .filter(|(import, _)| import.calls)
+                .filter_map(|(_, offer)| offer)
+                .filter(|offer| offer.grant != Grant::None && offer.without == without);
+            let mut grants: Vec<String> = asked.map(|offer| offer.grant.to_string()).collect();
+            grants.sort();
+            grants.dedup();
+            grants
+        };
+        let needed = grants(Without::Refused);
+        let mut optional = grants(Without::Inert);
+        optional.retain(|grant| !needed.contains(grant));
+        Self { needed, optional }
+    }
 }
 
 fn to_text(component: &Component) -> Result<String, Failed> {
@@ -93,21 +110,31 @@ fn to_text(component: &Component) -> Result<String, Failed> {
         lines.push(format!("lift       {}", shape.lift()));
         lines.push(format!("relift     {}", relift(component)));
     }
+    if let Some(version) = &shape.release_candidate {
+        lines.push(format!("built for  WASI {version}, linked as 0.3.0"));
+    }
+    if shape.stands_alone() {
+        lines.push("store      of its own, however it is linked".to_owned());
+    }
     lines.push(format!(
         "needs      core instances {}, memories {}, tables {}",
         shape.core_instances, shape.memories, shape.tables,
     ));
-    if component.adapted {
-        lines.push("adapted    its names are a release candidate's, and taken for the release's".to_owned());
-    }
     lines.push("\nimports".to_owned());
     let width = shape.imports.iter().map(|import| import.name.len()).max().unwrap_or(0);
-    lines.extend(offers(shape).map(|(name, offer)| format!("  {name:width$}  {}", status(name, offer))));
+    lines.extend(offers(shape).map(|(import, offer)| {
+        let (name, status) = (&import.name, status(import, offer));
+        format!("  {name:width$}  {status}")
+    }));
     lines.push("\nexports".to_owned());
     lines.extend(shape.exports.iter().map(|name| format!("  {name}")));
-    let grants = grants(shape);
-    if !grants.is_empty() {
-        lines.push(format!("\nthe stage's grants\n  grant = {{ {} }}", grants.join(", ")));
+    let Asked { needed, optional } = Asked::by(shape);
+    if !needed.is_empty() {
+        lines.push(format!("\nthe stage's grants\n  grant = {{ {} }}", needed.join(", ")));
+    }
+    if !optional.is_empty() {
+        let also = optional.join("\n  ");
+        lines.push(format!("\ngrants without which it finds nothing there\n  {also}"));
     }
     lines.push(format!("\nworld\n{}", world(component)?.trim_end()));
     Ok(lines.join("\n") + "\n")
@@ -116,8 +143,9 @@ fn to_text(component: &Component) -> Result<String, Failed> {
 fn to_json(component: &Component) -> serde_json::Value {
     let shape = &component.shape;
     let imports: Vec<_> = offers(shape)
-        .map(|(name, offer)| serde_json::json!({ "name": name, "status": status(name, offer) }))
+        .map(|(import, offer)| serde_json::json!({ "name": import.name, "status": status(import, offer) }))
         .collect();
+    let Asked { needed, optional } = Asked::by(shape);
     serde_json::json!({
         "path": component.path.display().to_string(),
         "size": component.bytes.len(),
@@ -125,12 +153,14 @@ fn to_json(component: &Component) -> serde_json::Value {
         "role": shape.role().to_string(),
         "lift": shape.lift().to_string(),
         "relift": relift(component),
-        "adapted": component.adapted,
+        "release_candidate": shape.release_candidate,
         "core_instances": shape.core_instances,
         "memories": shape.memories,
         "tables": shape.tables,
         "imports": imports,
         "exports": shape.exports,
-        "grants": grants(shape),
+        "grants": needed,
+        "optional_grants": optional,
+        "own_store": shape.stands_alone(),
     })
 }

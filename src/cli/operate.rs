@@ -135,6 +135,27 @@ fn signal_error(error: &std::io::Error) -> Failed {
     Failed::system(format!("cannot wait for signals: {error}"))
 }
 
+/// How much more willing to wait than a worker a thread is that builds (see nice(7)).
+const NICENESS: i32 = 10;
+
+/// Lets the workers go first from here on: this thread builds.
+fn step_back() {
+    thread_local!(static STEPPED_BACK: () = {
+        // Without the right to do so, it only takes its turn like any other.
+        let _ = rustix::process::setpriority_process(None, NICENESS);
+    });
+    STEPPED_BACK.with(|()| ());
+}
+
+/// The same for the threads that compile, which are made with the first compilation.
+pub(super) fn compile_in_background() {
+    // There is a pool only if this is called a second time.
+    let _ = rayon_core::ThreadPoolBuilder::new()
+        .thread_name(|number| format!("linkspan-compile-{number}"))
+        .start_handler(|_| step_back())
+        .build_global();
+}
+
 /// Where all requests for a change arrive.
 struct Desk {
     control: Arc<Control>,
@@ -175,6 +196,7 @@ impl Desk {
     }
 
     fn change(&self, change: impl FnOnce(&Control) -> Outcome) -> Outcome {
+        step_back();
         let outcome = change(&self.control);
         self.metrics.set_generation(outcome.generation);
         let result = match &outcome.result {

@@ -58,8 +58,8 @@ pub(super) fn gather(
 ) -> Result<(Inputs, Diagnostics), Diagnostics> {
     let (plan, mut found) = crate::plan::survey(file);
     let Some(plan) = plan else { return Err(found) };
-    let tls = load_tls(&plan, settings, &mut found);
     let components = load_components(&plan, &workshop.shapes, &mut found);
+    let tls = load_tls(&plan, settings, &mut found);
     let inputs = Inputs { plan, components, tls };
     if found.has_errors() {
         // One run shows all of it.

@@ -3,12 +3,11 @@
 
 use super::Failed;
 use super::front::{Front, net_limits};
-use super::operate::{Commands, Operator};
+use super::operate::{Commands, Operator, compile_in_background};
 use super::prepare::{TlsSettings, gather};
 use crate::chain::Cache;
 use crate::config::Diagnostics;
 use crate::engine::Worker;
-use crate::gateway::build::segments;
 use crate::gateway::{Control, Generation, Inputs, Live, Workshop, build};
 use crate::http::record::Recorder;
 use crate::http::service::Service;
@@ -36,6 +35,7 @@ pub enum LogFormat {
 /// Runs the command.
 pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
     start_log(log_format);
+    compile_in_background();
     let settings = Arc::new(TlsSettings::default());
     let (workshop, inputs, generation) = first_generation(file, &settings)?;
     let plan = generation.plan.clone();
@@ -136,12 +136,11 @@ fn start_log(format: LogFormat) {
 }
 
 fn announce(generation: &Generation) {
-    for pipeline in &generation.plan.pipelines {
+    for (pipeline, first) in generation.plan.pipelines.iter().zip(generation.first_hops()) {
         // `→` within a store, `⇒` from one into another.
-        let segments: Vec<_> = segments(pipeline)
-            .iter()
-            .map(|stages| {
-                let names: Vec<_> = stages.iter().map(|stage| &*stage.id.component).collect();
+        let segments: Vec<_> = std::iter::successors(Some(first), |hop| hop.next.as_ref())
+            .map(|hop| {
+                let names: Vec<_> = hop.segment.scopes.iter().map(|scope| &*scope.id.component).collect();
                 names.join(" → ")
             })
             .collect();

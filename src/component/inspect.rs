@@ -4,7 +4,10 @@
 //! rest of linkspan never meets a malformed component.
 
 use super::Interface;
+use super::release_candidate::candidate;
 use std::fmt;
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::types::TypesRef;
 use wasmparser::{
     CanonicalFunction, CanonicalOption, Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance,
     ComponentOuterAliasKind, Instance, Parser, Payload, Validator, WasmFeatures,
@@ -25,6 +28,9 @@ pub enum InspectError {
     /// The bytes are no valid component.
     #[error("{0}")]
     Invalid(#[from] wasmparser::BinaryReaderError),
+    /// Names of a release candidate can't be replaced in it.
+    #[error("it was built against a release candidate, and can't be adapted: {0}")]
+    Adapt(wasm_encoder::reencode::Error),
 }
 
 /// What a component can be in a pipeline.
@@ -32,9 +38,9 @@ pub enum InspectError {
 pub enum Role {
     /// Exports `wasi:http/handler` and calls the one that it imports.
     Middleware,
-    /// Exports `wasi:http/handler` and calls no other.
+    /// Exports `wasi:http/handler` and calls no other, or `incoming-handler` of 0.2.
     Service,
-    /// Exports no `wasi:http/handler`.
+    /// Exports neither.
     None,
 }
 
@@ -82,6 +88,27 @@ pub struct Import {
     pub interface: Option<Interface>,
     /// What is imported.
     pub kind: ComponentExternalKind,
+    /// Whether there is a function among what is imported, and not only types: then
+    /// the component can make use of it.
+    pub calls: bool,
+}
+
+/// Where requests enter a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// `wasi:http/handler` of WASI 0.3, under this name.
+    Handler(&'a str),
+    /// `wasi:http/incoming-handler` of WASI 0.2, under this name.
+    IncomingHandler(&'a str),
+}
+
+impl<'a> Entry<'a> {
+    /// The name of the export.
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Handler(name) | Self::IncomingHandler(name) => name,
+        }
+    }
 }
 
 /// A component's outline.
@@ -97,18 +124,34 @@ pub struct Shape {
     pub memories: u32,
     /// Tables that it defines.
     pub tables: u32,
+    /// The release candidate of WASI 0.3.0 that it was built against.
+    pub release_candidate: Option<String>,
     sync_lifts: u32,
     async_lifts: u32,
     calls_handler: bool,
 }
 
 impl Shape {
-    /// The `wasi:http/handler` that is exported, if there is one.
-    pub fn handler_export(&self) -> Option<&str> {
-        self.exports
-            .iter()
-            .find(|name| Interface::parse(name).is_some_and(|i| i.is("wasi:http", "handler")))
-            .map(String::as_str)
+    /// Where requests enter; a component that can both be called as 0.3 and as 0.2 is
+    /// one of 0.3.
+    pub fn entry(&self) -> Option<Entry<'_>> {
+        let find = |wanted: fn(&Interface) -> bool| {
+            self.exports.iter().find(|name| Interface::parse(name).is_some_and(|i| wanted(&i)))
+        };
+        let incoming = |i: &Interface| i.is("wasi:http", "incoming-handler") && i.track() == "0.2";
+        find(|i| i.is("wasi:http", "handler"))
+            .map(|name| Entry::Handler(name))
+            .or_else(|| find(incoming).map(|name| Entry::IncomingHandler(name)))
+    }
+
+    /// Whether a component must have a store of its own: wac can't join a service of
+    /// WASI 0.2 to what comes before it, and sockets of 0.3 are made by a function
+    /// that does not say whose call it is.
+    pub fn stands_alone(&self) -> bool {
+        let sockets = |import: &Import| {
+            import.calls && import.interface.as_ref().is_some_and(|i| i.is("wasi:sockets", "types"))
+        };
+        matches!(self.entry(), Some(Entry::IncomingHandler(_))) || self.imports.iter().any(sockets)
     }
 
     /// The `wasi:http/handler` that is imported, if there is one.
@@ -122,11 +165,18 @@ impl Shape {
     /// name the interface (for its types, say) and never call it. What counts is
     /// whether a core module imports the `handle` function.
     pub fn role(&self) -> Role {
-        match (self.handler_export(), self.handler_import()) {
+        match (self.entry(), self.handler_import()) {
             (None, _) => Role::None,
-            (Some(_), Some(_)) if self.calls_handler => Role::Middleware,
+            (Some(Entry::Handler(_)), Some(_)) if self.calls_handler => Role::Middleware,
             (Some(_), _) => Role::Service,
         }
+    }
+
+    /// The first release candidate that an import or export is named after.
+    fn candidate(&self) -> Option<String> {
+        let imports = self.imports.iter().filter_map(|import| Some(import.interface.as_ref()?.to_string()));
+        let mut names = imports.chain(self.exports.iter().cloned());
+        names.find_map(|name| candidate(&name).map(str::to_owned))
     }
 
     /// How the component's exports are lifted.
@@ -192,11 +242,27 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, InspectError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(InspectError::NotWasm);
     }
-    Validator::new_with_features(WasmFeatures::all()).validate_all(bytes)?;
+    let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes)?;
     let mut shape = Shape::default();
     let cost = read_component(Parser::new(0), bytes, 0, &mut shape)?;
+    for import in &mut shape.imports {
+        import.calls = has_functions(types.as_ref(), &import.name);
+    }
     (shape.core_instances, shape.memories, shape.tables) = (cost.core_instances, cost.memories, cost.tables);
+    shape.release_candidate = shape.candidate();
     Ok(shape)
+}
+
+/// Whether what is imported as `name` has anything that can be called.
+fn has_functions(types: TypesRef<'_>, name: &str) -> bool {
+    match types.component_item_for_import(name).map(|item| &item.ty) {
+        Some(ComponentEntityType::Instance(id)) => {
+            let mut exports = types[*id].exports.values();
+            exports.any(|item| matches!(item.ty, ComponentEntityType::Func(_)))
+        }
+        Some(ComponentEntityType::Func(_)) => true,
+        _ => false,
+    }
 }
 
 /// Reads the component at the start of `bytes`, and all that is nested in it, into
@@ -287,6 +353,7 @@ fn read_outline(
                         name: import.name.name.to_owned(),
                         interface: Interface::parse(named),
                         kind: import.ty.kind(),
+                        calls: false,
                     });
                 }
             }

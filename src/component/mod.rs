@@ -7,12 +7,12 @@
 //!
 //! Bounds: a file of more than [`MAX_COMPONENT_BYTES`] is refused before it is read.
 
-pub mod adapt;
 pub mod inspect;
 pub mod interface;
 pub mod relift;
+pub mod release_candidate;
 
-pub use inspect::{Lift, Role, Shape};
+pub use inspect::{Entry, Lift, Role, Shape};
 pub use interface::Interface;
 pub use relift::Refusal;
 
@@ -53,16 +53,13 @@ impl fmt::Debug for Digest {
 pub struct Component {
     /// Where it was read.
     pub path: PathBuf,
-    /// The bytes that were hashed: what is composed and compiled, whatever
-    /// happens to the file afterwards.
+    /// What is composed and compiled, whatever happens to the file afterwards: the
+    /// bytes that were hashed, or what [`release_candidate`] made of them.
     pub bytes: Arc<[u8]>,
-    /// The hash of `bytes`.
+    /// The hash of the file's bytes.
     pub digest: Digest,
     /// What the component imports, exports and needs.
     pub shape: Shape,
-    /// Whether `bytes` have the names of WASI's release instead of a release candidate's
-    /// (see [`adapt`]).
-    pub adapted: bool,
     /// Whether `bytes` are the rewritten form of what was hashed (see [`relift`]).
     pub relifted: bool,
 }
@@ -116,19 +113,11 @@ impl Component {
         if size > MAX_COMPONENT_BYTES {
             return Err(LoadError::TooLarge { path: path.to_owned(), size });
         }
-        let bytes: Arc<[u8]> = std::fs::read(path).map_err(read)?.into();
+        let bytes = std::fs::read(path).map_err(read)?;
         let digest = Digest::of(&bytes);
-        // What is malformed, or can't be renamed since it names both, is told below.
-        let (bytes, adapted) = match adapt::adapt(&bytes) {
-            Ok(Some(renamed)) if inspect::inspect(&renamed).is_ok() => (renamed.into(), true),
-            _ => (bytes, false),
-        };
-        let shape = match known(&digest) {
-            Some(shape) => shape,
-            None => inspect::inspect(&bytes)
-                .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?,
-        };
-        Ok(Self { path: path.to_owned(), bytes, digest, shape, adapted, relifted: false })
+        let (bytes, shape) = Self::understand(bytes, known(&digest))
+            .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), bytes: bytes.into(), digest, shape, relifted: false })
     }
 
     /// The component's rewritten form, under the same digest, and whether it is proven
@@ -138,16 +127,31 @@ impl Component {
     /// [`Refusal`], if it must stay as it is.
     pub fn relift(&self) -> Result<(Self, bool), Refusal> {
         let rewritten = relift::relift(&self.bytes)?;
-        let shape = inspect::inspect(&rewritten.bytes)
+        let mut shape = inspect::inspect(&rewritten.bytes)
             .map_err(|error| Refusal::new(format!("it can't be rewritten: {error}")))?;
+        shape.release_candidate.clone_from(&self.shape.release_candidate);
         let component = Self {
             path: self.path.clone(),
             bytes: rewritten.bytes.into(),
             digest: self.digest,
             shape,
-            adapted: self.adapted,
             relifted: true,
         };
         Ok((component, rewritten.proven))
+    }
+
+    /// The bytes as they are used, and their shape, if that is not known.
+    fn understand(bytes: Vec<u8>, known: Option<Shape>) -> Result<(Vec<u8>, Shape), inspect::InspectError> {
+        let shape = match known {
+            Some(shape) => shape,
+            None => inspect::inspect(&bytes)?,
+        };
+        if shape.release_candidate.is_none() {
+            return Ok((bytes, shape));
+        }
+        let adapted = release_candidate::adapt(&bytes).map_err(inspect::InspectError::Adapt)?;
+        let mut released = inspect::inspect(&adapted)?;
+        released.release_candidate = shape.release_candidate;
+        Ok((adapted, released))
     }
 }

@@ -82,7 +82,8 @@ fn value(
     diagnostics: &mut Diagnostics,
 ) -> Option<Checked> {
     match (kind, &node.value) {
-        (Kind::Boolean, Value::Boolean(value)) => Some(Checked::Boolean(*value)),
+        (Kind::Boolean | Kind::BooleanOr(_), Value::Boolean(value)) => Some(Checked::Boolean(*value)),
+        (Kind::BooleanOr(_), Value::String(text)) => Some(Checked::Text(text.clone())),
         (Kind::Count { min, max }, Value::Integer(value)) => {
             count(*value, *min, *max, node.span, subject, diagnostics)
         }
@@ -123,6 +124,7 @@ fn wrong_type(node: &Node, kind: &Kind, subject: &Subject<'_>, diagnostics: &mut
 fn expected(kind: &Kind) -> &'static str {
     match kind {
         Kind::Boolean => "`true` or `false`",
+        Kind::BooleanOr(_) => "`true`, `false` or a word in quotes",
         Kind::Count { .. } => "an integer",
         Kind::Size { .. } => "a size in quotes",
         Kind::Duration { .. } => "a duration in quotes",

@@ -111,6 +111,14 @@ impl Fields {
         }
     }
 
+    /// A boolean, or the word that stands in its place.
+    pub fn boolean_or_word(&self, name: &str) -> Result<bool, Text<'_>> {
+        match self.find(name) {
+            Some(Field { checked: Checked::Text(text), span, .. }) => Err(Text { text, span: *span }),
+            _ => Ok(self.boolean(name)),
+        }
+    }
+
     /// A count that has a default.
     pub fn count(&self, name: &str) -> usize {
         self.optional_count(name).unwrap_or_else(|| unexpected(name, None))
@@ -241,7 +249,7 @@ pub(super) fn default_of(key: &Key) -> Option<Checked> {
     }
     let text = key.example;
     match key.kind {
-        Kind::Boolean => text.parse().ok().map(Checked::Boolean),
+        Kind::Boolean | Kind::BooleanOr(_) => text.parse().ok().map(Checked::Boolean),
         Kind::Count { .. } => text.parse().ok().map(Checked::Number),
         Kind::Size { .. } => units::parse_size(text).ok().map(Checked::Number),
         Kind::Duration { .. } => units::parse_duration(text).ok().map(Checked::Duration),

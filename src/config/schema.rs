@@ -66,6 +66,9 @@ fn key_schema(key: &Key, definitions: &mut Map<String, Value>) -> Value {
 fn kind_schema(kind: &Kind, definitions: &mut Map<String, Value>) -> Value {
     match kind {
         Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::BooleanOr(words) => {
+            json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "enum": words }] })
+        }
         Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Size { .. } => json!({ "type": "string", "pattern": SIZE_PATTERN }),
         Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION_PATTERN }),
@@ -112,6 +115,10 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Prefix => "^/([^/%?#\\s]+(/[^/%?#\\s]+)*)?$",
         TextForm::FieldName => "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$",
         TextForm::Method => "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+        TextForm::Socket => {
+            "^([Tt][Cc][Pp]|[Uu][Dd][Pp])://([0-9.]+|\\[[0-9A-Fa-f:.]+\\])(/[0-9]{1,3})?:[0-9]{1,5}(-[0-9]{1,5})?$"
+        }
+        TextForm::GuestPath => "^/([^/]+(/[^/]+)*)?$",
         TextForm::Origin => {
             "^[Hh][Tt][Tt][Pp][Ss]?://((\\*\\.)?[A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$"
         }

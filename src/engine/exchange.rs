@@ -3,6 +3,8 @@
 use super::body::{RequestLimit, ResponseBody};
 use super::outcome::Failure;
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use tokio::sync::oneshot;
 
@@ -20,6 +22,23 @@ pub enum Phase {
     Expired,
 }
 
+/// Says to requests, from any thread, that their time is over: the worker sees it at
+/// its next tick.
+#[derive(Clone, Debug, Default)]
+pub struct CutOff(Arc<AtomicBool>);
+
+impl CutOff {
+    /// Ends the requests that have this one.
+    pub fn cut(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`CutOff::cut`] was called.
+    pub fn is_cut(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The state of a request that the pool, the instance and the response's body
 /// share.
 pub struct Exchange {
@@ -35,11 +54,17 @@ pub struct Exchange {
     /// Why the body must not end as if it were complete.
     aborted: Cell<Option<&'static str>>,
     body: RefCell<Option<Waker>>,
+    cut_off: Option<CutOff>,
 }
 
 impl Exchange {
-    /// An exchange that answers to `reply`.
-    pub fn new(reply: oneshot::Sender<Reply>, deadline: u64, upload: RequestLimit) -> Self {
+    /// An exchange that answers to `reply`, and ends early if `cut_off` says so.
+    pub fn new(
+        reply: oneshot::Sender<Reply>,
+        deadline: u64,
+        upload: RequestLimit,
+        cut_off: Option<CutOff>,
+    ) -> Self {
         Self {
             phase: Cell::new(Phase::Calling),
             deadline: Cell::new(deadline),
@@ -49,7 +74,13 @@ impl Exchange {
             reply: RefCell::new(Some(reply)),
             aborted: Cell::new(None),
             body: RefCell::new(None),
+            cut_off,
         }
+    }
+
+    /// Whether its generation was replaced too long ago.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.as_ref().is_some_and(CutOff::is_cut)
     }
 
     pub fn phase(&self) -> Phase {

@@ -9,6 +9,7 @@
 
 use super::body::{BodyError, RequestBody, ResponseBody};
 use super::breaker::{Attempt, Breaker};
+use super::exchange::CutOff;
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
 use crate::chain::Segment;
@@ -58,6 +59,8 @@ pub struct ChainRequest {
     /// The worker's tick at which an answer must be there, if someone waits for
     /// it until then.
     pub deadline: Option<u64>,
+    /// What may end it early; what comes out of it ends with it.
+    pub cut_off: Option<CutOff>,
 }
 
 type Answer = Result<Response<ResponseBody>, Failure>;
@@ -104,7 +107,9 @@ impl Hop {
         let context = self.segment.links_on.then(|| CallContext::new(deadline));
         // Kept only where it may be needed a second time.
         let spare = (self.on_failure == OnFailure::Skip).then(|| (request.head.clone(), request.body.lend()));
-        let answer = pool.handle(request.head, request.body, deadline, context.clone()).await;
+        let cut_off = request.cut_off;
+        let answer =
+            pool.handle(request.head, request.body, deadline, cut_off.clone(), context.clone()).await;
         let failure = match answer {
             Ok(response) => {
                 if let Some(attempt) = attempt {
@@ -130,7 +135,7 @@ impl Hop {
         let Some(body) = lent.reclaim() else { return Err(failure) };
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
         // What the stage used up is gone for the others.
-        self.pass_over(worker, ChainRequest { head, body, deadline: Some(deadline) }).await
+        self.pass_over(worker, ChainRequest { head, body, deadline: Some(deadline), cut_off }).await
     }
 
     /// The rest of the pipeline without this segment.
@@ -166,7 +171,7 @@ impl Hop {
             let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
             let deadline = context.as_ref().map(|context| context.deadline);
             let body = RequestBody::passed_on(body);
-            let answer = hop.handle(&worker, ChainRequest { head, body, deadline }).await;
+            let answer = hop.handle(&worker, ChainRequest { head, body, deadline, cut_off: None }).await;
             let response = answer.map_err(|failure| {
                 tracing::warn!(stage = hop.name(), reason = %failure, "a stage gave no response");
                 if let Some(context) = context {

@@ -9,11 +9,13 @@
 
 use super::body::{RequestBody, ResponseBody};
 use super::exchange::{Exchange, Phase};
+use super::incoming;
 use super::outcome::{Failure, reason};
 use super::pool::Pool;
-use crate::chain::Segment;
+use crate::chain::{Guests, Segment};
 use crate::component::Lift;
 use crate::host::state::CpuBudgetExceeded;
+use crate::host::wasi2::codes::of_0_3;
 use crate::host::{CallContext, InstanceState, Pulse, RequestHead};
 use crate::telemetry::TrapKind;
 use futures::StreamExt as _;
@@ -27,6 +29,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
 use wasmtime::component::Accessor;
 use wasmtime::{PoolConcurrencyLimitError, Store};
+use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error, FieldMap};
@@ -113,7 +116,7 @@ impl Instance {
     pub fn has_room(&self) -> bool {
         let concurrent = self.exchanges.borrow().len() < self.segment.limits.concurrency;
         // A request in it would wait, and might die with what computes.
-        let busy = self.pulse.is_busy() || self.segment.lift != Lift::Async && self.calls.get() > 0;
+        let busy = self.pulse.is_held() || self.segment.lift != Lift::Async && self.calls.get() > 0;
         self.life.get() == Life::Open && concurrent && !busy
     }
 
@@ -209,6 +212,9 @@ impl Instance {
                     if exchange.is_abandoned() {
                         exchange.hasten(tick + super::worker::ticks(limits.linger));
                     }
+                    if exchange.is_cut_off() {
+                        exchange.hasten(tick);
+                    }
                     if tick >= exchange.deadline() {
                         exchange.fail(Failure::Deadline);
                         self.retire();
@@ -216,8 +222,13 @@ impl Instance {
                 }
                 Phase::Streaming => {
                     let patience = super::worker::ticks(limits.body_idle_timeout);
-                    if tick >= exchange.progress(tick) + patience {
-                        exchange.abort("no byte moved within `limits.body-idle-timeout`");
+                    let why = match tick >= exchange.progress(tick) + patience {
+                        true => Some("no byte moved within `limits.body-idle-timeout`"),
+                        false if exchange.is_cut_off() => Some("its generation was replaced too long ago"),
+                        false => None,
+                    };
+                    if let Some(why) = why {
+                        exchange.abort(why);
                         self.on_end(exchange);
                         self.retire();
                     }
@@ -240,6 +251,10 @@ impl Instance {
         let limits = &self.segment.limits;
         let idle = tick.saturating_sub(self.idle_since.get());
         match self.leftovers.get() {
+            // It can't look: a guest holds the store while it waits, as those of 0.2 do.
+            None if idle > super::worker::ticks(limits.linger) => {
+                self.kill("it still waited `limits.linger` after its last response");
+            }
             None => self.wake(),
             Some(true) if idle >= super::worker::ticks(limits.linger) => {
                 self.kill("it still worked `limits.linger` after its last response");
@@ -261,11 +276,7 @@ impl Instance {
     }
 
     async fn run(self: Rc<Self>) {
-        let state = InstanceState::new(self.segment.budget, Arc::clone(&self.pulse));
-        let mut store = Store::new(self.segment.pre().engine(), state);
-        store.limiter(|state| state);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| store.data().on_epoch());
+        let mut store = self.segment.store(Arc::clone(&self.pulse));
         let end = {
             let mut life = pin!(self.live(&mut store));
             std::future::poll_fn(|cx| self.poll_life(life.as_mut(), cx)).await
@@ -295,11 +306,11 @@ impl Instance {
         if let Some(why) = self.killed.get() {
             return Poll::Ready(End::Killed(why));
         }
-        let was_busy = self.pulse.is_busy();
+        let was_held = self.pulse.is_held();
         let poll = life.poll(cx);
         if poll.is_pending() {
             self.pulse.on_pending();
-            if was_busy && !self.pulse.is_busy() {
+            if was_held && !self.pulse.is_held() {
                 self.on_room();
             }
         }
@@ -308,11 +319,11 @@ impl Instance {
 
     /// Makes the instance and serves until there is nothing left to do.
     async fn live(self: &Rc<Self>, store: &mut Store<InstanceState>) -> End {
-        let service = match self.segment.pre().instantiate_async(&mut *store).await {
-            Ok(service) => service,
+        let guests = match self.segment.instantiate(store).await {
+            Ok(guests) => guests,
             Err(error) => return End::NotMade(error),
         };
-        match store.run_concurrent(async |store| self.serve(store, &service).await).await {
+        match store.run_concurrent(async |store| self.serve(store, &guests).await).await {
             Ok(Ok(())) => End::Done,
             Ok(Err(error)) | Err(error) => End::Trapped(error),
         }
@@ -321,13 +332,13 @@ impl Instance {
     async fn serve(
         self: &Rc<Self>,
         store: &Accessor<InstanceState>,
-        service: &Service,
+        guests: &Guests,
     ) -> wasmtime::Result<()> {
         let mut calls = FuturesUnordered::new();
         std::future::poll_fn(|cx| {
             loop {
                 while let Some(job) = self.jobs.borrow_mut().pop_front() {
-                    calls.push(self.call(store, service, job));
+                    calls.push(self.call(store, guests, job));
                 }
                 match calls.poll_next_unpin(cx) {
                     Poll::Ready(Some(Ok(()))) => {}
@@ -340,16 +351,64 @@ impl Instance {
             if !self.is_empty() {
                 return Poll::Pending;
             }
-            let quiet = store.poll_no_interesting_tasks(cx).is_ready();
+            let quiet = calls.is_empty() && store.poll_no_interesting_tasks(cx).is_ready();
             self.leftovers.set(Some(!quiet));
             if quiet && self.life.get() == Life::Retiring { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }
 
-    /// One call of the chain, to its response's head. An error is a trap, which
-    /// is the end of the instance.
+    /// One call of the chain. An error is a trap, which is the end of the instance.
     async fn call(
+        self: &Rc<Self>,
+        store: &Accessor<InstanceState>,
+        guests: &Guests,
+        job: Job,
+    ) -> wasmtime::Result<()> {
+        match guests {
+            Guests::Handler(service) => self.call_handler(store, service, job).await,
+            Guests::Incoming(service) => self.call_incoming(store, service, job).await,
+        }
+    }
+
+    /// A call of a service of WASI 0.2, which may go on after its response.
+    async fn call_incoming(
+        self: &Rc<Self>,
+        store: &Accessor<InstanceState>,
+        service: &Proxy,
+        job: Job,
+    ) -> wasmtime::Result<()> {
+        let Job { head, body, exchange, .. } = job;
+        let (instance, asked) = (Rc::clone(self), Rc::clone(&exchange));
+        let answer = move |said: incoming::Answer| match said {
+            _ if asked.phase() == Phase::Expired => instance.on_end(&asked),
+            Ok(response) => {
+                let trailers = response.headers().contains_key(http::header::TRAILER);
+                let (sent, _) = oneshot::channel();
+                let body =
+                    |body| ResponseBody::new(body, trailers, Rc::clone(&instance), Rc::clone(&asked), sent);
+                asked.answer(response.map(body), instance.tick());
+            }
+            Err(code) => {
+                asked.fail(Failure::Guest(of_0_3(code)));
+                instance.on_end(&asked);
+            }
+        };
+        incoming::call(store, service, head, body, answer).await?;
+        self.calls.set(self.calls.get() - 1);
+        if exchange.phase() == Phase::Calling {
+            let reason = "the service returned without setting its `response-outparam`";
+            exchange.fail(Failure::InvalidResponse(reason.to_owned()));
+        }
+        match exchange.phase() {
+            Phase::Streaming => self.on_room(),
+            _ => self.on_end(&exchange),
+        }
+        Ok(())
+    }
+
+    /// A call of a handler, to its response's head.
+    async fn call_handler(
         self: &Rc<Self>,
         store: &Accessor<InstanceState>,
         service: &Service,

@@ -19,6 +19,7 @@ pub mod body;
 mod breaker;
 mod exchange;
 mod hop;
+mod incoming;
 mod instance;
 pub mod outcome;
 mod pool;
@@ -26,6 +27,7 @@ mod worker;
 
 pub use body::{BodyError, RequestBody, RequestLimit, ResponseBody};
 pub use breaker::Breaker;
+pub use exchange::CutOff;
 pub use hop::{ChainRequest, Hop, SKIPPED};
 pub use outcome::Failure;
 pub use pool::{Pool, PoolCounts};

@@ -5,7 +5,7 @@
 //! queue of bounded length and time. Instances that only linger make room first.
 
 use super::body::{RequestBody, ResponseBody};
-use super::exchange::Exchange;
+use super::exchange::{CutOff, Exchange};
 use super::instance::{Instance, Job};
 use super::outcome::Failure;
 use super::worker::{Clock, ticks};
@@ -44,6 +44,8 @@ pub struct Pool {
     /// The tick at which those who gave up were last looked for.
     swept: Cell<u64>,
     made: Cell<u64>,
+    /// The instances at the last tick.
+    warm: Cell<usize>,
     /// No instance is made before this tick, since the process's slots are used up.
     exhausted_until: Cell<u64>,
     /// No trapped instance is replaced ahead of need before this tick.
@@ -70,6 +72,7 @@ impl Pool {
             waiting: RefCell::default(),
             swept: Cell::new(0),
             made: Cell::new(0),
+            warm: Cell::new(0),
             exhausted_until: Cell::new(0),
             replace_after: Cell::new(0),
         })
@@ -89,7 +92,8 @@ impl Pool {
         self.clock.tick()
     }
 
-    /// Sends a request through the segment, for an answer by the tick `deadline`.
+    /// Sends a request through the segment, for an answer by the tick `deadline`, or
+    /// until `cut_off`.
     /// `context` is for the calls that come out of it.
     ///
     /// # Errors
@@ -100,10 +104,11 @@ impl Pool {
         head: RequestHead,
         body: RequestBody,
         deadline: u64,
+        cut_off: Option<CutOff>,
         context: Option<Arc<CallContext>>,
     ) -> Result<http::Response<ResponseBody>, Failure> {
         let (reply, answer) = oneshot::channel();
-        let exchange = Rc::new(Exchange::new(reply, deadline, body.limit()));
+        let exchange = Rc::new(Exchange::new(reply, deadline, body.limit(), cut_off));
         let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
         self.dispatch(Job { head, body, exchange, patience, context });
         // The sender is always used or its instance died without a word.
@@ -260,9 +265,6 @@ impl Pool {
         }
         let live: Vec<_> = self.live.borrow().clone();
         for instance in live {
-            if self.segment.is_cut() {
-                instance.kill("its generation was replaced too long ago");
-            }
             instance.on_tick(tick);
         }
         let late = |job: &Job| tick >= job.patience || tick >= job.exchange.deadline();
@@ -273,7 +275,8 @@ impl Pool {
             job.exchange.fail(Failure::Capacity);
         }
         self.serve_waiting();
-        self.metrics.set_warm(self.live.borrow().len());
+        let warm = self.live.borrow().len();
+        self.metrics.set_warm(self.warm.replace(warm), warm);
     }
 
     /// Whether nobody will call any more, and nothing runs.

@@ -11,15 +11,15 @@ use super::inputs::{Components, Inputs, Shapes};
 use super::router::Router;
 use crate::chain::check::{Position, check_stage};
 use crate::chain::compile::Blueprint;
-use crate::chain::{Cache, Composed, Member, Naming, PoolSize, Runtime, Segment, compose};
+use crate::chain::{Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Segment, compose};
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, Hop};
+use crate::engine::{Breaker, CutOff, Hop};
 use crate::host::{Budget, Limiters, StageScope};
 use crate::plan::{GatewayLimits, Isolation, Link, Pipeline, Plan, Relift, Stage};
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
@@ -42,9 +42,7 @@ pub struct Workshop {
 impl Workshop {
     fn find(&self, identity: &Digest) -> Option<Arc<Hop>> {
         let hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
-        let hop = hops.get(identity)?.upgrade()?;
-        // What was cut off serves nobody any more.
-        (!hop.segment.is_cut()).then_some(hop)
+        hops.get(identity)?.upgrade()
     }
 
     fn keep(&self, hop: &Arc<Hop>) {
@@ -95,7 +93,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         tls: listeners.map(|(listener, tls)| (listener.address, tls.clone())).collect(),
         plan: plan.clone(),
         pipelines,
-        cut: AtomicBool::new(false),
+        cut_off: CutOff::default(),
         cuts: Arc::clone(&workshop.cuts),
     })
 }
@@ -127,14 +125,16 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
 }
 
 /// The stages of `pipeline` that share a store: each longest run of static ones, and
-/// each dynamic one alone.
-pub fn segments(pipeline: &Pipeline) -> Vec<Vec<&Stage>> {
+/// alone each dynamic one and each whose component can't be composed.
+fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
+    let joins = |stage: &Stage| {
+        let alone = components.original(stage).is_some_and(|c| c.shape.stands_alone());
+        stage.link == Link::Static && !alone
+    };
     let mut segments: Vec<Vec<&Stage>> = Vec::new();
     for stage in pipeline.all_stages() {
         match segments.last_mut() {
-            Some(run) if stage.link == Link::Static && run.iter().all(|s| s.link == Link::Static) => {
-                run.push(stage);
-            }
+            Some(run) if joins(stage) && run.iter().all(|stage| joins(stage)) => run.push(stage),
             _ => segments.push(vec![stage]),
         }
     }
@@ -153,9 +153,7 @@ pub fn compose_stages(
     naming: Naming,
     diagnostics: &mut Diagnostics,
 ) -> Option<Composed> {
-    let members: Vec<_> =
-        stages.iter().map(|(stage, component)| Member { index: stage.id.index, component }).collect();
-    compose(&members, naming)
+    compose(&members(stages), naming)
         .map_err(|error| {
             let stage = error.stage.and_then(|index| pipeline.all_stages().nth(index));
             let span = stage.map_or(pipeline.span, |stage| stage.component_span);
@@ -165,6 +163,10 @@ pub fn compose_stages(
                 .help("`linkspan inspect` shows what each component imports and exports");
         })
         .ok()
+}
+
+fn members<'a>(stages: &[Placed<'a>]) -> Vec<Member<'a>> {
+    stages.iter().map(|(stage, component)| Member { index: stage.id.index, component }).collect()
 }
 
 /// What one instance of `stages` may use: their limits, joined as one store must.
@@ -209,7 +211,7 @@ impl<'a> Maker<'a> {
             next = Some(identity);
             (stages, identity)
         };
-        segments(pipeline).into_iter().rev().map(identify).collect()
+        segments(pipeline, self.components).into_iter().rev().map(identify).collect()
     }
 
     /// `stages` as they shall run.
@@ -296,6 +298,7 @@ impl<'a> Maker<'a> {
         Some(hop)
     }
 
+    /// A segment of `stages`; `None` if it can't be made, which `diagnostics` then tell.
     fn segment(
         &self,
         pipeline: &Pipeline,
@@ -303,38 +306,73 @@ impl<'a> Maker<'a> {
         next: Option<&Arc<Hop>>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Segment>> {
-        let composed = compose_stages(pipeline, stages, Naming::PerStage, diagnostics)?;
-        let blueprint = self.blueprint(pipeline, stages, next);
-        let compiled = match &self.runtime {
-            Some(runtime) => Segment::compile(runtime, composed, blueprint, &self.workshop.cache),
-            // It ran when `missing` looked, and ended since.
-            None => {
-                let size = PoolSize::default();
-                Runtime::new(&[size], 1)
-                    .and_then(|runtime| Segment::compile(&runtime, composed, blueprint, &self.workshop.cache))
-            }
-        };
-        let tried = compiled.and_then(|segment| segment.try_instantiate().map(|()| segment));
-        let segment = tried
-            .map_err(|error| {
+        let segment = match self.try_segment(pipeline, stages, next, diagnostics) {
+            Ok(segment) => segment?,
+            Err(error) => {
                 diagnostics
                     .error(pipeline.span, format!("pipeline `{}` can't be compiled", pipeline.name))
                     .label(error.to_string())
                     .help("`linkspan inspect` shows what each component imports and exports");
-            })
-            .ok()?;
+                return None;
+            }
+        };
         self.compiled.set(self.compiled.get() + 1);
         Some(Arc::new(segment))
     }
 
-    fn blueprint(&self, pipeline: &Pipeline, stages: &[Placed<'_>], next: Option<&Arc<Hop>>) -> Blueprint {
+    /// `None` if the stages can't be composed or what they are granted can't be had,
+    /// which `diagnostics` then tell.
+    fn try_segment(
+        &self,
+        pipeline: &Pipeline,
+        stages: &[Placed<'_>],
+        next: Option<&Arc<Hop>>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Option<Segment>, RuntimeError> {
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime.clone(),
+            // It ran when `missing` looked, and ended since.
+            None => Runtime::new(&[PoolSize::default()], 1)?,
+        };
+        let members = members(stages);
+        let code = match self.workshop.cache.load(runtime.engine(), &members) {
+            Some(code) => code,
+            None => {
+                let composed = compose_stages(pipeline, stages, Naming::PerStage, diagnostics);
+                let Some(composed) = composed else { return Ok(None) };
+                self.workshop.cache.compile(runtime.engine(), &members, composed)?
+            }
+        };
+        let Some(blueprint) = self.blueprint(pipeline, stages, next, diagnostics) else { return Ok(None) };
+        let segment = Segment::link(&runtime, code, blueprint)?;
+        segment.try_instantiate()?;
+        Ok(Some(segment))
+    }
+
+    fn blueprint(
+        &self,
+        pipeline: &Pipeline,
+        stages: &[Placed<'_>],
+        next: Option<&Arc<Hop>>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Blueprint> {
         // One stage that blocks blocks the instance.
         let all_async = stages.iter().all(|(_, component)| component.shape.lift() == Lift::Async);
         let keys = self.plan.limits.rate_limit_keys;
-        let scope = |(stage, _): &Placed<'_>| {
+        let mut scopes = Vec::new();
+        for (stage, _) in stages {
             let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
-            Arc::new(StageScope::new(stage, limiter))
-        };
+            match StageScope::new(stage, limiter) {
+                Ok(scope) => scopes.push(Arc::new(scope)),
+                Err((mount, error)) => {
+                    diagnostics
+                        .error(mount.span, format!("cannot open the directory `{}`", mount.path.display()))
+                        .label(error.to_string())
+                        .help("the user that linkspan runs as must be able to read it");
+                    return None;
+                }
+            }
+        }
         let isolation = match stages {
             [(stage, _)] if stage.link == Link::Dynamic => stage.isolation,
             _ => pipeline.isolation,
@@ -344,15 +382,15 @@ impl<'a> Maker<'a> {
         if fresh {
             (limits.reuse, limits.concurrency) = (1, 1);
         }
-        Blueprint {
+        Some(Blueprint {
             pipeline: pipeline.name.to_string(),
             budget: budget(pipeline, stages, &self.plan.limits),
             limits,
             lift: if all_async { Lift::Async } else { Lift::Sync },
-            scopes: stages.iter().map(scope).collect(),
+            scopes,
             fresh,
             trial: stages.iter().any(|(stage, form)| form.relifted && self.components.is_trial(stage)),
             next: next.map(Hop::as_next),
-        }
+        })
     }
 }

@@ -241,7 +241,6 @@ impl Control {
     /// several times a second.
     pub fn look_after_retired(&self) -> usize {
         let mut state = self.lock();
-        let live = self.live.load();
         state.retired.retain_mut(|retired| {
             let Some(generation) = retired.generation.upgrade() else {
                 tracing::debug!(generation = retired.number, "retired");
@@ -249,12 +248,7 @@ impl Control {
             };
             if !retired.cut && retired.since.elapsed() >= retired.patience {
                 retired.cut = true;
-                generation.cut_off();
-                for hop in generation.hops() {
-                    if !live.hops().any(|other| Arc::ptr_eq(hop, other)) {
-                        hop.cut();
-                    }
-                }
+                generation.cut_off.cut();
                 tracing::warn!(
                     generation = retired.number,
                     "cut what was left of a replaced generation (`gateway.retire-timeout`)",

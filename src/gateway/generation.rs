@@ -3,13 +3,13 @@
 use super::inputs::Tls;
 use super::router::Router;
 use crate::component::Digest;
-use crate::engine::Hop;
+use crate::engine::{CutOff, Hop};
 use crate::plan::{PipelineIndex, Plan};
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// An immutable state of the whole configuration.
@@ -31,7 +31,7 @@ pub struct Generation {
     /// The pipelines, in the plan's order.
     pub(super) pipelines: Vec<Arc<Hop>>,
     /// Its requests were given enough time since it was replaced.
-    pub(super) cut: AtomicBool,
+    pub cut_off: CutOff,
     /// Requests that were cut for that, of all generations.
     pub(super) cuts: Arc<AtomicU64>,
     pub(super) tls: HashMap<SocketAddr, Option<Tls>>,
@@ -48,19 +48,9 @@ impl Generation {
         self.tls.get(address)?.as_ref().map(|tls| Arc::clone(&tls.config))
     }
 
-    /// Says that what is left of its requests is to be cut.
-    pub(super) fn cut_off(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether what is left of its requests is to be cut.
-    pub fn is_cut_off(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
-    }
-
     /// A request of this generation broke off: counts it, if the generation is why.
     pub fn broke_off(&self) {
-        if self.is_cut_off() {
+        if self.cut_off.is_cut() {
             self.cuts.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -67,9 +67,13 @@ pub fn of_segment(
             .bytes(&digest.0)
             .values(&stage.config)
             .plain(&(stage.grants.random, stage.grants.clocks, stage.grants.stdio))
-            .plain(&stage.grants.egress)
+            .plain(&(&stage.grants.egress, &stage.grants.sockets))
             .plain(&stage.grants.env.is_some())
             .values(stage.grants.env.as_deref().unwrap_or_default());
+        let mounts = &stage.grants.filesystem;
+        let it = mounts.iter().fold(it.plain(&mounts.len()), |it, mount| {
+            it.text(&mount.path.to_string_lossy()).text(&mount.at).plain(&(mount.write, mount.node))
+        });
         it.plain(&stage.limits)
             .plain(&(stage.link, stage.isolation, stage.on_failure, stage.lift))
             .plain(&stage.breaker)

@@ -226,8 +226,11 @@ async fn exchange(
     *request.uri_mut() = path.parse().map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // Wasmtime polls host functions on the worker's thread, within its `LocalSet`.
-    tokio::task::spawn_local(async move {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "requests of WASI 0.2 are sent by a task outside of the `LocalSet`, on the worker's thread as well"
+    )]
+    tokio::spawn(async move {
         // Ends when the response's body was read or dropped. Its error is the
         // body's, too.
         let _ = connection.await;

@@ -11,7 +11,10 @@ use crate::host::bindings::wasi::config::store;
 use crate::host::bindings::wasi::logging::logging;
 use tokio::sync::oneshot;
 use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p3::bindings::cli::types::ErrorCode as CliError;
+use wasmtime_wasi::p3::bindings::clocks::{monotonic_clock, system_clock};
+use wasmtime_wasi::p3::bindings::filesystem::preopens;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
@@ -42,6 +45,63 @@ impl own::wasi::cli::environment::Host for InstanceState {
 
     fn get_initial_cwd(&mut self, _scope: Scope) -> wasmtime::Result<Option<String>> {
         Ok(None)
+    }
+}
+
+impl own::wasi::clocks::system_clock::Host for InstanceState {
+    fn now(&mut self, scope: Scope) -> wasmtime::Result<system_clock::Instant> {
+        let now = system_clock::Host::now(&mut self.clocks())?;
+        let nanoseconds = scope.clocks.round_nanoseconds(now.nanoseconds);
+        Ok(system_clock::Instant { seconds: now.seconds, nanoseconds })
+    }
+
+    fn get_resolution(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        Ok(scope.clocks.resolution(system_clock::Host::get_resolution(&mut self.clocks())?))
+    }
+}
+
+impl own::wasi::clocks::monotonic_clock::Host for InstanceState {
+    fn now(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        Ok(scope.clocks.round(monotonic_clock::Host::now(&mut self.clocks())?))
+    }
+
+    fn get_resolution(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        Ok(scope.clocks.resolution(monotonic_clock::Host::get_resolution(&mut self.clocks())?))
+    }
+}
+
+impl own::wasi::clocks::monotonic_clock::HostWithStore<InstanceState> for Own {
+    async fn wait_until(
+        store: &Accessor<InstanceState, Self>,
+        scope: Scope,
+        when: u64,
+    ) -> wasmtime::Result<()> {
+        let now = store.with(|mut store| monotonic_clock::Host::now(&mut store.get().clocks()))?;
+        sleep(scope.clocks.round_up(when).saturating_sub(now)).await;
+        Ok(())
+    }
+
+    async fn wait_for(
+        _store: &Accessor<InstanceState, Self>,
+        scope: Scope,
+        duration: u64,
+    ) -> wasmtime::Result<()> {
+        sleep(scope.clocks.round_up(duration)).await;
+        Ok(())
+    }
+}
+
+/// Waits for so many nanoseconds; not at all for none.
+async fn sleep(nanoseconds: u64) {
+    if nanoseconds > 0 {
+        tokio::time::sleep(std::time::Duration::from_nanos(nanoseconds)).await;
+    }
+}
+
+impl own::wasi::filesystem::preopens::Host for InstanceState {
+    fn get_directories(&mut self, scope: Scope) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let ctx = &mut scope.filesystem.clone();
+        preopens::Host::get_directories(&mut WasiFilesystemCtxView { ctx, table: &mut self.table })
     }
 }
 

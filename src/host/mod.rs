@@ -5,12 +5,13 @@
 //! files answer the calls. Called by `chain`, which links a component against the
 //! catalog, and by Wasmtime, on behalf of a guest.
 //!
-//! A host function never reaches a file, a socket or the environment of the
-//! gateway: what a stage may see was read when the plan was made and is in its
-//! [`StageScope`].
+//! A host function never reaches the environment of the gateway, nor a file or an
+//! address that is not granted: what a stage may see was read or opened when the
+//! generation was made and is in its [`StageScope`].
 
 pub mod bindings;
 pub mod catalog;
+mod clocks;
 mod egress;
 mod imports;
 pub mod limiter;
@@ -18,14 +19,24 @@ pub mod next;
 pub mod scope;
 pub mod state;
 mod stdio;
+pub mod wasi2;
 
-pub use catalog::{Grant, Offer, Reach};
+pub use catalog::{Grant, Offer, Reach, Without};
 pub use limiter::{Limiter, Limiters};
 pub use next::{CallContext, Next, RequestHead};
 pub use scope::{Scope, StageScope};
 pub use state::{Budget, InstanceState, Pulse};
 
 use wasmtime::component::{Component, HasSelf, Linker};
+
+/// Interfaces of a stage's own that shared ones name for their types. A composition
+/// then imports them under their own names as well, with whatever functions its
+/// components use of them; nobody's call goes there.
+const FOR_THEIR_TYPES: &[(&str, &[&str])] = &[
+    ("wasi:clocks/system-clock@0.3.0", &["now", "get-resolution"]),
+    ("wasi:clocks/wall-clock@0.2.0", &["now", "resolution"]),
+    ("wasi:clocks/monotonic-clock@0.2.0", &["now", "resolution", "subscribe-instant", "subscribe-duration"]),
+];
 
 /// Adds everything in the catalog to `linker`, for a chain that was composed into
 /// `component`: the shared interfaces under their own names, and for each import
@@ -47,13 +58,26 @@ pub fn add_to_linker(
     http::types::add_to_linker::<_, wasmtime_wasi_http::WasiHttp>(linker, InstanceState::http)?;
     let clocks = InstanceState::clocks;
     wasi::clocks::types::add_to_linker::<_, wasmtime_wasi::clocks::WasiClocks>(linker, clocks)?;
-    wasi::clocks::monotonic_clock::add_to_linker::<_, wasmtime_wasi::clocks::WasiClocks>(linker, clocks)?;
-    wasi::clocks::system_clock::add_to_linker::<_, wasmtime_wasi::clocks::WasiClocks>(linker, clocks)?;
     let random = InstanceState::random;
     wasi::random::random::add_to_linker::<_, wasmtime_wasi::random::WasiRandom>(linker, random)?;
     wasi::random::insecure::add_to_linker::<_, wasmtime_wasi::random::WasiRandom>(linker, random)?;
     wasi::random::insecure_seed::add_to_linker::<_, wasmtime_wasi::random::WasiRandom>(linker, random)?;
     wasi::cli::types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
+    let filesystem = InstanceState::filesystem;
+    wasi::filesystem::types::add_to_linker::<_, wasmtime_wasi::filesystem::WasiFilesystem>(
+        linker, filesystem,
+    )?;
+    let sockets = InstanceState::sockets;
+    wasi::sockets::types::add_to_linker::<_, wasmtime_wasi::sockets::WasiSockets>(linker, sockets)?;
+
+    for (name, functions) in FOR_THEIR_TYPES {
+        let mut instance = linker.instance(name)?;
+        for function in *functions {
+            instance.func_new(function, |_, _, _, _| {
+                Err(wasmtime::format_err!("an import that is for its types was called"))
+            })?;
+        }
+    }
 
     next::add_to_linker(linker, next)?;
 
@@ -71,9 +95,12 @@ pub fn add_to_linker(
         own::wasi::cli::stdin,
         own::wasi::cli::stdout,
         own::wasi::cli::stderr,
+        own::wasi::clocks::monotonic_clock,
+        own::wasi::clocks::system_clock,
+        own::wasi::filesystem::preopens,
         own::wasi::config::store,
         own::wasi::logging::logging,
         own::linkspan::gateway::rate_limiter,
     );
-    Ok(())
+    wasi2::add_to_linker(linker, component, lookup)
 }

@@ -1,10 +1,14 @@
 //! A stage's own world: what its imports reach, in whichever store it runs.
 
+use super::clocks::Precision;
 use super::limiter::{Cell, Limiter, Quota};
-use crate::plan::{EgressRule, Stage, StageId};
+use crate::plan::{EgressRule, Mount, SocketProtocol, SocketRule, Stage, StageId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtx};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 /// The id that Wasmtime hands to a host function: whose import was called.
 pub type Scope = Arc<StageScope>;
@@ -17,7 +21,6 @@ pub const MAX_LOG_MESSAGE: usize = 8 * 1024;
 const LOG_QUOTA: Quota = Quota { burst: 1_000, interval: 5_000_000 };
 
 /// What belongs to one stage of one pipeline. Shared by all its instances.
-#[derive(Debug)]
 pub struct StageScope {
     /// Which stage this is.
     pub id: StageId,
@@ -27,6 +30,14 @@ pub struct StageScope {
     pub environment: Vec<(String, String)>,
     /// Where it may send requests to: nowhere if empty.
     pub egress: Vec<EgressRule>,
+    /// Whether what it prints goes to its log.
+    pub stdio: bool,
+    /// How well it can tell the time.
+    pub(super) clocks: Precision,
+    /// The directories that it sees, open.
+    pub(super) filesystem: WasiFilesystemCtx,
+    /// What its sockets may reach: nothing without rules.
+    pub sockets: WasiSocketsCtx,
     /// Its counters.
     pub limiter: Arc<Limiter>,
     /// Counts its open connections.
@@ -35,21 +46,36 @@ pub struct StageScope {
     dropped_lines: AtomicU64,
 }
 
+impl std::fmt::Debug for StageScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StageScope").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 impl StageScope {
-    /// The world of `stage`, which keeps its counters in `limiter`.
-    pub fn new(stage: &Stage, limiter: Arc<Limiter>) -> Self {
+    /// The world of `stage`, which keeps its counters in `limiter`. Opens the
+    /// directories that it sees.
+    ///
+    /// # Errors
+    /// The directory that can't be opened, and why.
+    pub fn new(stage: &Stage, limiter: Arc<Limiter>) -> Result<Self, (&Mount, wasmtime::Error)> {
+        let (filesystem, sockets) = outside(stage)?;
         let text =
             |(name, value): &(String, crate::plan::ConfigValue)| (name.clone(), value.expose().to_owned());
-        Self {
+        Ok(Self {
             id: stage.id.clone(),
             config: stage.config.iter().map(text).collect(),
             environment: stage.grants.env.iter().flatten().map(text).collect(),
             egress: stage.grants.egress.clone(),
+            stdio: stage.grants.stdio,
+            clocks: Precision::of(stage.grants.clocks),
+            filesystem,
+            sockets,
             limiter,
             connections: Arc::new(Semaphore::new(super::egress::MAX_CONNECTIONS)),
             log: Cell::default(),
             dropped_lines: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Writes a line of the stage's to the log, if it still may.
@@ -85,6 +111,35 @@ impl StageScope {
             tracing::Level::TRACE => event!(TRACE),
         }
     }
+}
+
+/// The directories and sockets that `stage` is granted.
+fn outside(stage: &Stage) -> Result<(WasiFilesystemCtx, WasiSocketsCtx), (&Mount, wasmtime::Error)> {
+    let mut builder = WasiCtxBuilder::new();
+    for mount in &stage.grants.filesystem {
+        let perms = if mount.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        builder.preopened_dir(&mount.path, &mount.at, perms).map_err(|error| (mount, error))?;
+    }
+    let rules: Arc<[SocketRule]> = stage.grants.sockets.clone().into();
+    let has = |protocol| rules.iter().any(|rule| rule.protocol == protocol);
+    builder.allow_tcp(has(SocketProtocol::Tcp)).allow_udp(has(SocketProtocol::Udp));
+    builder.socket_addr_check(move |address, purpose| {
+        let allowed = match purpose {
+            // A socket that connects is bound first, to whatever is free.
+            SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
+                address.ip().is_unspecified() && address.port() == 0
+            }
+            SocketAddrUse::TcpConnect => rules.iter().any(|r| r.allows(SocketProtocol::Tcp, address)),
+            SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => {
+                rules.iter().any(|r| r.allows(SocketProtocol::Udp, address))
+            }
+            // Requests come in through the gateway, and no other way.
+            SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+        };
+        Box::pin(std::future::ready(allowed))
+    });
+    let mut made: WasiCtx = builder.build();
+    Ok((made.filesystem().clone(), made.sockets().clone()))
 }
 
 /// The longest start of `text` that has at most `bytes` bytes and ends at a

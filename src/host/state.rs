@@ -10,7 +10,9 @@ use std::time::Duration;
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
+use wasmtime_wasi::filesystem::{WasiFilesystemCtx, WasiFilesystemCtxView};
 use wasmtime_wasi::random::WasiRandomCtx;
+use wasmtime_wasi::sockets::{WasiSocketsCtx, WasiSocketsCtxView};
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView,
@@ -22,6 +24,9 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(2);
 /// Handles (requests, responses, fields, streams) that a store may hold at once.
 /// A guest that leaks them traps here instead of growing the gateway.
 const MAX_HANDLES: usize = 100_000;
+
+/// The most that a service of WASI 0.2 can write of a body at once, in bytes.
+const OUTGOING_CHUNK: usize = 64 << 10;
 
 /// The limits of one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +55,19 @@ pub struct Pulse {
     resumed: AtomicU64,
     /// Guests that left their turn to others and were not resumed yet.
     yielding: AtomicU32,
+    /// Calls in which a guest waits and holds its store, as those of WASI 0.2 do.
+    waiting: AtomicU32,
     /// A guest wanted more memory or a larger table than it may have.
     refused: AtomicBool,
+}
+
+/// A guest waits and holds its store, until this is dropped.
+pub(super) struct Waits<'a>(&'a Pulse);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pulse {
@@ -70,8 +86,20 @@ impl Pulse {
         }
     }
 
+    /// Whether the store can do nothing else now: a guest computes for longer than a
+    /// tick, or holds the store while it waits.
+    pub fn is_held(&self) -> bool {
+        self.is_busy() || self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Says that a guest holds the store while it waits.
+    pub(super) fn wait(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(self)
+    }
+
     /// Whether a guest computes for longer than a tick, and does not wait.
-    pub fn is_busy(&self) -> bool {
+    fn is_busy(&self) -> bool {
         self.yielding.load(Ordering::Relaxed) > 0
     }
 
@@ -113,16 +141,19 @@ pub struct InstanceState {
     hooks: Hooks,
     random: WasiRandomCtx,
     clocks: WasiClocksCtx,
+    filesystem: WasiFilesystemCtx,
+    sockets: WasiSocketsCtx,
     budget: Budget,
     memory_used: usize,
-    pulse: Arc<Pulse>,
+    pub(super) pulse: Arc<Pulse>,
     /// The calls that the host started and that have not returned.
     calls: Vec<(GuestTaskId, Arc<CallContext>)>,
 }
 
 impl InstanceState {
-    /// The data of a new store.
-    pub fn new(budget: Budget, pulse: Arc<Pulse>) -> Self {
+    /// The data of a new store. `sockets` is what those that are not made through an
+    /// import of a stage's own may reach.
+    pub fn new(budget: Budget, pulse: Arc<Pulse>, sockets: WasiSocketsCtx) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let mut http = WasiHttpCtx::new();
@@ -133,6 +164,8 @@ impl InstanceState {
             hooks: Hooks,
             random: WasiRandomCtx::default(),
             clocks: WasiClocksCtx::default(),
+            filesystem: WasiFilesystemCtx::default(),
+            sockets,
             budget,
             memory_used: 0,
             pulse,
@@ -178,6 +211,15 @@ impl InstanceState {
 
     pub(super) fn random(&mut self) -> &mut WasiRandomCtx {
         &mut self.random
+    }
+
+    /// For open files: directories are each stage's own, in its scope.
+    pub(super) fn filesystem(&mut self) -> WasiFilesystemCtxView<'_> {
+        WasiFilesystemCtxView { ctx: &mut self.filesystem, table: &mut self.table }
+    }
+
+    pub(super) fn sockets(&mut self) -> WasiSocketsCtxView<'_> {
+        WasiSocketsCtxView { ctx: &mut self.sockets, table: &mut self.table }
     }
 }
 
@@ -244,7 +286,12 @@ impl WasiHttpHooks for Hooks {
         false
     }
 
-    // Never called: `wasi:http/client` is answered by `imports`, per stage.
+    // Twice as much waits in the gateway for a client that is slow to take it.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        OUTGOING_CHUNK
+    }
+
+    // Never called: outgoing requests are answered by `imports`, per stage.
     fn send_request(
         &mut self,
         _request: http::Request<WasiBody>,

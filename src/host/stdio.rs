@@ -5,10 +5,16 @@
 //! as U+FFFD.
 
 use super::scope::{MAX_LOG_MESSAGE, Scope};
+use bytes::Bytes;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Source, StreamConsumer, StreamResult};
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::p2::{OutputStream, Pollable};
+
+/// The most that a guest of WASI 0.2 can print at once, in bytes.
+const MAX_WRITE: usize = 64 << 10;
 
 /// Takes the bytes that a guest prints and logs each line.
 pub struct LineLog {
@@ -54,6 +60,27 @@ impl LineLog {
 impl Drop for LineLog {
     fn drop(&mut self) {
         self.flush();
+    }
+}
+
+/// As an output stream of WASI 0.2.
+#[async_trait]
+impl Pollable for LineLog {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for LineLog {
+    fn write(&mut self, bytes: Bytes) -> wasmtime_wasi::p2::StreamResult<()> {
+        self.accept(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> wasmtime_wasi::p2::StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> wasmtime_wasi::p2::StreamResult<usize> {
+        Ok(MAX_WRITE)
     }
 }
 

@@ -33,9 +33,9 @@ pub fn mirror(worker: &Rc<Worker>, hop: &Arc<Hop>, request: ChainRequest) -> Cha
         return request;
     }
     RUNNING.set(RUNNING.get() + 1);
-    let ChainRequest { head, body, deadline } = request;
+    let ChainRequest { head, body, deadline, cut_off } = request;
     let (body, copied) = tee(body);
-    let copy = ChainRequest { head: head.clone(), body: copied, deadline: None };
+    let copy = ChainRequest { head: head.clone(), body: copied, deadline: None, cut_off: cut_off.clone() };
     let (worker, hop) = (Rc::clone(worker), Arc::clone(hop));
     tokio::task::spawn_local(async move {
         match hop.handle(&worker, copy).await {
@@ -50,7 +50,7 @@ pub fn mirror(worker: &Rc<Worker>, hop: &Arc<Hop>, request: ChainRequest) -> Cha
         }
         RUNNING.set(RUNNING.get() - 1);
     });
-    ChainRequest { head, body, deadline }
+    ChainRequest { head, body, deadline, cut_off }
 }
 
 /// A body and its copy.

@@ -102,7 +102,7 @@ impl Service {
         if let Some(details) = &mut record.details {
             details.limit = Some(limit.clone());
         }
-        let mut request = chain_request(head, headers, body);
+        let mut request = chain_request(head, headers, body, &here.generation);
         if let Some(second) = second {
             request = mirror(&self.worker, here.generation.pipeline(second), request);
         }
@@ -155,7 +155,12 @@ fn bounded(
 
 /// The request as the first stage sees it: with scheme and authority, which guests
 /// count on, whatever form it came in.
-fn chain_request(head: &Head, headers: HeaderMap, body: RequestBody) -> ChainRequest {
+fn chain_request(
+    head: &Head,
+    headers: HeaderMap,
+    body: RequestBody,
+    generation: &Generation,
+) -> ChainRequest {
     let head = RequestHead {
         method: head.method.clone(),
         scheme: Some(head.scheme.clone()),
@@ -164,7 +169,7 @@ fn chain_request(head: &Head, headers: HeaderMap, body: RequestBody) -> ChainReq
         headers,
         options: None,
     };
-    ChainRequest { head, body, deadline: None }
+    ChainRequest { head, body, deadline: None, cut_off: Some(generation.cut_off.clone()) }
 }
 
 /// What a failure means to the client; the log gets the reason.
@@ -263,10 +268,7 @@ fn poll_chain(
     record: &mut Record,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    let frame = match here.generation.is_cut_off() {
-        true => Poll::Ready(Some(Err(BodyError::Cut("its generation was replaced too long ago")))),
-        false => Pin::new(body).poll_frame(cx),
-    };
+    let frame = Pin::new(body).poll_frame(cx);
     if let Poll::Ready(Some(Err(error))) = &frame {
         record.cut_short();
         here.generation.broke_off();

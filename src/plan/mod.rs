@@ -10,12 +10,14 @@
 //! wasmtime.
 
 mod egress;
+mod grants;
 mod host;
 mod limits;
 mod lower;
 mod name;
 mod operations;
 mod route;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -27,11 +29,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::egress::{EgressHost, EgressRule, EgressScheme};
+pub use self::grants::{Clocks, Grants, Mount};
 pub use self::host::HostPattern;
 pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::name::{Name, StageId};
 pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
 pub use self::route::{Pin, Route, Split};
+pub use self::socket::{SocketProtocol, SocketRule};
 pub use self::value::{ConfigValue, ValueOrigin};
 use crate::config::{self, Diagnostics, SourceFile, Span};
 
@@ -250,30 +254,6 @@ pub enum BreakerThen {
     Skip,
     /// They are answered 503.
     Close,
-}
-
-/// What a stage may use of the world outside; by default nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// Random numbers.
-    pub random: bool,
-    /// Clocks and timers.
-    pub clocks: bool,
-    /// Standard output and error.
-    pub stdio: bool,
-    /// The environment; `Some` and empty grants an environment without variables. Names are unique.
-    pub env: Option<Vec<(String, ConfigValue)>>,
-    /// Where it may send requests; none means no egress at all.
-    pub egress: Vec<EgressRule>,
-    /// The place of the `grant` table, if there is one.
-    pub span: Option<Span>,
-}
-
-impl Grants {
-    /// Whether any egress rule allows a request to `scheme://host:port`; see [`EgressRule::allows`].
-    pub fn allows_egress(&self, scheme: &str, host: &str, port: u16) -> bool {
-        self.egress.iter().any(|rule| rule.allows(scheme, host, port))
-    }
 }
 
 impl Plan {

@@ -263,7 +263,9 @@ mod tests {
             let pipeline = metrics.pipeline("edge", worker);
             pipeline.begin(&Method::GET).end(200, Duration::from_millis(millis));
             pipeline.trap(TrapKind::Cpu);
-            pipeline.set_warm(4);
+            pipeline.set_warm(0, 3);
+            pipeline.set_warm(0, 2);
+            pipeline.set_warm(3, 2);
         }
         let waiting = metrics.pipeline("edge", 7).begin(&Method::POST);
         let text = metrics.render();

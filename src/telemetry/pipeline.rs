@@ -143,9 +143,10 @@ impl PipelineMetrics {
         self.events.made.fetch_add(1, Relaxed);
     }
 
-    /// How many instances there are now.
-    pub fn set_warm(&self, instances: usize) {
-        self.warm.store(instances, Relaxed);
+    /// One of the pipeline's pools has `now` instances, and had `before` when it last said so.
+    pub fn set_warm(&self, before: usize, now: usize) {
+        // Only this worker writes.
+        self.warm.store((self.warm.load(Relaxed) + now).saturating_sub(before), Relaxed);
     }
 
     fn histogram(&self, method: usize, status: u16) -> &Histogram {

@@ -85,7 +85,7 @@ chain_test! {
 /// A place in the queue is free again, too.
 #[test]
 fn the_queue_is_free_again() {
-    let chain = Chain { link: "static", front: None, relift: false };
+    let chain = Chain { link: "static", front: &[] };
     let gateway = Gateway::start(&narrow(chain));
     run(async {
         for protocol in PROTOCOLS {
@@ -119,7 +119,7 @@ fn the_queue_is_free_again() {
 /// Nothing of many such clients stays: no memory, no file, no instance.
 #[test]
 fn nothing_piles_up() {
-    let chain = Chain { link: "static", front: Some("pass-through-async"), relift: false };
+    let chain = Chain { link: "static", front: &[("pass-through-async", "static")] };
     let setup =
         Setup::of([chain.pipeline("fault-service").limit("linger = \"50ms\"")]).workers(2).log("error");
     let gateway = Gateway::start(&setup);

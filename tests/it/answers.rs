@@ -2,15 +2,17 @@
 //! nothing of the inside.
 
 use crate::harness::{
-    Answer, Client, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, SOON, Setup, body, eventually, get,
-    in_time, request, run, soon,
+    Answer, Client, Gateway, Line, Load, MS, PROTOCOLS, Pipeline, Protocol, SOON, Setup, body, drive,
+    eventually, get, in_time, request, run, soon,
 };
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use http_body::Frame;
+use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::rc::Rc;
 
 /// What no answer may have in it: names and reasons of the inside.
 const INTERNALS: [&str; 8] =
@@ -328,6 +330,46 @@ fn breakers_and_skipped_stages() {
     eventually("the skipped stage's lines are there", || {
         gateway.count(|line| line["message"] == "a stage failed and was passed over") == 2
     });
+    gateway.stop();
+}
+
+/// Of 10,000 requests, every third meets a stage that fails, and no client sees it: it is passed over, and after enough
+/// failures nobody tries it for a while.
+#[test]
+fn a_stage_that_fails_now_and_then_is_nobodys_loss() {
+    let policy = "link = \"dynamic\"\non-failure = \"skip\"\n\
+                  breaker = { failures = 20, window = \"10s\", open = \"100ms\" }";
+    let pipeline =
+        Pipeline::new("main", "echo").stage_with("fault-middleware-sync", policy).stage("security-headers");
+    let gateway = Gateway::start(&Setup::of([pipeline]).workers(2));
+    let skipped = Rc::new(Cell::new(0));
+    let count = Rc::clone(&skipped);
+    let make = |number: u64| {
+        let fault = if number % 10 < 3 { "trap" } else { "none" };
+        let fields = [("x-middleware-fault", fault)];
+        // What names no fault is passed on.
+        let fields = if fault == "none" { &[][..] } else { &fields[..] };
+        request(Method::POST, "/", fields, body::whole(number.to_string().into_bytes()))
+    };
+    let check = move |number: u64, answer: hyper::Result<Answer>| {
+        let answer = answer.unwrap().ok();
+        assert_eq!(answer.text(), number.to_string());
+        match answer.header("linkspan-skipped") {
+            Some(stage) => {
+                assert_eq!(stage, "main/0:fault-middleware-sync");
+                count.set(count.get() + 1);
+            }
+            None => assert!(number % 10 >= 3, "it traps"),
+        }
+    };
+    for (protocol, requests) in [(Protocol::Http1, 5_000), (Protocol::Http2, 5_000)] {
+        run(drive(&gateway, protocol, Load::requests(16, requests), make, check.clone()));
+    }
+    // More than those that met the fault: while the breaker is open, nobody gets to the stage.
+    assert!(skipped.get() > 3_000, "{}", skipped.get());
+    for event in ["breaker opened", "breaker closed: the stage works again"] {
+        eventually(event, || gateway.count(|line| line["message"] == event) > 0);
+    }
     gateway.stop();
 }
 

@@ -334,3 +334,20 @@ fn tls_changes_nothing() {
     });
     gateway.stop();
 }
+
+chain_test! {
+    /// A component of a release candidate stands beside those of the release.
+    fn release_candidates(chain) {
+        let gateway = Gateway::start(&chain.setup("hello-rc"));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                for path in ["/one", "/two"] {
+                    let answer = client.get(path, &[]).await.ok();
+                    assert_eq!(answer.text(), format!("Hello from a release candidate, {path}!\n"));
+                }
+            }
+        });
+        gateway.stop();
+    }
+}

@@ -1,7 +1,7 @@
 //! The command line: what each command prints, and how it exits.
 
 use crate::harness::{
-    Client, Folder, Gateway, Line, MS, Pipeline, Protocol, Setup, binary, body, dist, get, in_time,
+    Client, Folder, Gateway, Line, MS, Pipeline, Protocol, Setup, binary, body, dist, get, identity, in_time,
     repository, request, run,
 };
 use http::Method;
@@ -122,6 +122,27 @@ fn a_missing_configuration_is_1() {
     }
 }
 
+/// Every file of `pipelines/` is right as it is, beside the certificate that the demo makes.
+#[test]
+fn the_pipelines_can_be_served() {
+    let folder = Folder::new();
+    let identity = identity();
+    let components = folder.path().join("components");
+    std::fs::create_dir_all(folder.path().join("pipelines/dev")).unwrap();
+    std::os::unix::fs::symlink(repository().join("components"), components).unwrap();
+    folder.write("pipelines/dev/cert.pem", &identity.certificate);
+    folder.write("pipelines/dev/key.pem", &identity.key);
+    let files = std::fs::read_dir(repository().join("pipelines")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|file| file.extension().is_some_and(|it| it == "toml")).collect();
+    assert!(files.len() > 1, "{files:?}");
+    for file in files {
+        let name = Path::new("pipelines").join(file.file_name().unwrap());
+        let copy = folder.write(text(&name), std::fs::read(&file).unwrap());
+        let ran = binary(&["check", text(&copy)]).env("LINKSPAN_DEMO_KEY", "demo-key").output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    }
+}
+
 /// Every key of the example stands in the schema, and everything that the schema requires stands in the example.
 #[test]
 fn the_schema_knows_the_keys_of_the_example() {
@@ -198,6 +219,33 @@ fn inspect_tells_roles_lifts_and_grants() {
         }
         assert_eq!(text.contains("the stage's grants"), grant.is_some(), "{text}");
     }
+}
+
+/// Of a component of WASI 0.2: what it needs, what it can do without, and what is only types.
+#[test]
+fn inspect_tells_what_is_inert() {
+    let file = dist("service-0-2");
+    let json = linkspan(&["inspect", text(&file), "--json"]).code(0).json();
+    assert_eq!((&json["role"], &json["own_store"]), (&"service".into(), &true.into()));
+    assert_eq!(json["grants"], serde_json::json!(["clocks = true", "random = true"]));
+    let optional: Vec<_> =
+        json["optional_grants"].as_array().unwrap().iter().map(|grant| grant.as_str().unwrap()).collect();
+    let keys: Vec<_> = optional.iter().map(|grant| grant.split(' ').next().unwrap()).collect();
+    assert_eq!(keys, ["egress", "env", "filesystem", "sockets", "stdio"]);
+    let status = |name: &str| {
+        let imports = json["imports"].as_array().unwrap();
+        let import = imports.iter().find(|import| import["name"].as_str().unwrap().starts_with(name));
+        import.unwrap()["status"].as_str().unwrap()
+    };
+    assert_eq!(
+        status("wasi:cli/environment@"),
+        "the stage's own; inert without `grant = { env = { NAME = \"value\" } }`"
+    );
+    assert_eq!(status("wasi:io/poll@"), "shared");
+    assert!(status("wasi:clocks/wall-clock@").contains("; needs `grant = { clocks = true }`"));
+    let text = linkspan(&["inspect", text(&file)]).code(0).stdout;
+    assert!(text.contains("grants without which it finds nothing there"), "{text}");
+    assert_eq!(linkspan(&["inspect", dist("probe").to_str().unwrap(), "--json"]).json()["own_store"], false);
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

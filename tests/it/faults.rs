@@ -3,8 +3,8 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Answer, Chain, Client, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time,
-    request, run, soon,
+    Answer, Chain, Client, Gateway, Line, MS, PROTOCOLS, Protocol, Setup, body, get, in_time, request, run,
+    soon,
 };
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
@@ -53,13 +53,7 @@ const LIMITS: &str = "deadline = \"400ms\"\ncpu = \"50ms\"\nlinger = \"200ms\"";
 
 /// A pipeline for each faulty component, at the path of its name, on one worker, with one that is sound.
 fn setup(chain: Chain, limits: &str) -> Setup {
-    let front = |name: &str, service: &str| {
-        let pipeline = Pipeline::new(name, service).link(chain.link).route(&format!("path = \"/{name}\""));
-        match chain.front {
-            Some(front) => pipeline.stage(front),
-            None => pipeline,
-        }
-    };
+    let front = |name: &str, service: &str| chain.named(name, service).route(&format!("path = \"/{name}\""));
     let memory = "limits = { memory = \"16MiB\" }";
     let services = SERVICES.map(|name| front(name, name).service_with(memory));
     let middleware = MIDDLEWARE.map(|name| front(name, "hello").stage_with(name, memory));

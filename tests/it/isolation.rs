@@ -69,7 +69,7 @@ chain_test! {
     fn standard_streams(chain) {
         let pipeline = chain.pipeline("hello").stage("print").stage("print");
         let gateway = Gateway::start(&Setup::of([pipeline]));
-        let at = usize::from(chain.front.is_some());
+        let at = chain.front.len();
         run(async {
             for protocol in PROTOCOLS {
                 let path = format!("/{protocol:?}");
@@ -167,6 +167,33 @@ chain_test! {
                 headers.sort();
                 let expected = [r#"["content-length","3"]"#, r#"["cookie","a=1; b=2"]"#, r#"["x-kept","yes"]"#];
                 assert_eq!(headers, expected, "{protocol:?}");
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
+    /// What a stage kept of one request is in its memory when the next one comes, unless each has a fresh instance.
+    fn secrets_of_other_requests(chain) {
+        let pipelines = [(false, "shared"), (true, "alone")].map(|(isolated, name)| {
+            let pipeline = chain.named(name, "fault-service-sync").limit("instances = 4");
+            let pipeline = pipeline.route(&format!("path = \"/{name}\""));
+            if isolated { pipeline.isolated() } else { pipeline }
+        });
+        let gateway = Gateway::start(&Setup::of(pipelines));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                for (path, found) in [("/shared", true), ("/alone", false)] {
+                    for round in 0..20 {
+                        let secret = format!("the-secret-of-{protocol:?}-{round}-{}", path.len());
+                        let reversed: String = secret.chars().rev().collect();
+                        client.get(path, &[("x-fault", "remember"), ("x-secret", &secret)]).await.ok();
+                        let answer = client.get(path, &[("x-fault", "recall"), ("x-reversed", &reversed)]).await.ok();
+                        assert_eq!(answer.text() != "0", found, "{path}: {}", answer.text());
+                    }
+                }
             }
         });
         gateway.stop();

@@ -38,7 +38,7 @@ fn send(gateway: &Gateway, field: &'static str, fault: &'static str, expected: E
         let path = if fault == "hang" { "/hasty" } else { "/" };
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let make = move |_| get(path, &[(field, fault)]);
-            let look = move |answer: hyper::Result<Answer>| match (answer, expected) {
+            let look = move |_, answer: hyper::Result<Answer>| match (answer, expected) {
                 (Ok(answer), _) => check(fault, expected, &answer),
                 // It was cut before its head was out.
                 (Err(_), Expected::Cut | Expected::CutOrCaught | Expected::WholeOrCaught) => {}

@@ -150,33 +150,6 @@ fn what_is_rewritten_and_what_is_not() {
     }
 }
 
-/// Components of a release candidate that is the release in all but name are taken for the release's, and can be
-/// rewritten as those.
-#[test]
-fn release_candidates_are_adapted() {
-    let candidate = "0.3.0-rc-2026-03-15";
-    let folder = crate::harness::Folder::new();
-    let mut components = String::new();
-    for name in ["plain-async", "echo", "mixed-async"] {
-        let bytes = std::fs::read(dist(name)).unwrap();
-        let old = linkspan::component::adapt::rename(&bytes, "0.3.0", candidate).unwrap().unwrap();
-        let file = folder.write(&format!("{name}.wasm"), old);
-        let output = binary(&["inspect", file.to_str().unwrap(), "--json"]).output().unwrap();
-        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(told["adapted"], true, "{told}");
-        assert_eq!(told["exports"][0], "wasi:http/handler@0.3.0", "{told}");
-        components += &format!("{name}.path = \"{name}.wasm\"\n");
-    }
-    let text = format!(
-        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[components]\n{components}[pipelines.main]\nlift = \"sync\"\n\
-         stages = [{{ component = \"plain-async\" }}, {{ component = \"mixed-async\" }}]\n\
-         service = {{ component = \"echo\" }}\n[[routes]]\npipeline = \"main\"\n"
-    );
-    let file = folder.write("linkspan.toml", text);
-    let output = binary(&["check", file.to_str().unwrap()]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
-
 /// A rewritten composition is a component like others, and its stages are not rewritten twice.
 #[test]
 fn compositions_can_be_rewritten() {

@@ -8,13 +8,16 @@ mod support;
 
 use self::support::{Served, pipeline, stamp};
 use crate::harness::body::{self, empty};
-use crate::harness::{Answer, Client, MS, PROTOCOLS, Protocol, get, request, run, scaled, soon};
+use crate::harness::{
+    Answer, Client, MS, PROTOCOLS, Protocol, SOON, get, in_time, request, run, scaled, soon,
+};
 use bytes::Bytes;
 use http::Method;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// One pipeline whose two stages and service say which configuration they are from.
 fn stamped(number: u64) -> String {
@@ -143,22 +146,30 @@ fn a_stream_ends_whole_after_a_swap_and_its_generation_is_gone() {
 
 #[test]
 fn a_stream_that_outlives_its_time_is_cut_and_counted() {
-    let served = Served::start("retire-timeout = \"300ms\"\n", &echo(1));
-    run(async {
-        let mut client = Client::connect(&served.gateway, Protocol::Http2).await;
-        let (feeder, sent) = body::channel();
-        feeder.send(Frame::data(Bytes::from_static(b"before"))).await.unwrap();
-        let mut answer = client.send(request(Method::POST, "/", &[], sent)).await.unwrap().into_body();
-        assert!(answer.frame().await.unwrap().is_ok());
-        served.swap(&echo(2)).await;
-        let cut = tokio::time::timeout(crate::harness::SOON, answer.frame()).await.unwrap();
-        assert!(cut.is_some_and(|frame| frame.is_err()), "an end would say that it is whole");
-        served.nothing_retires().await;
-        // Published within a tenth of a second.
-        tokio::time::sleep(300 * MS).await;
-        assert_eq!(served.metric("linkspan_retirement_streams_cut_total").await, 1.0);
-        drop(feeder);
-    });
+    // The new generation has the same segment, or another one.
+    let shared = echo(1) + &pipeline("other", "", "component = \"hello\"");
+    for next in [echo(2), shared] {
+        let served = Served::start("retire-timeout = \"300ms\"\n", &echo(1));
+        run(async {
+            let mut client = Client::connect(&served.gateway, Protocol::Http2).await;
+            let (feeder, sent) = body::channel();
+            feeder.send(Frame::data(Bytes::from_static(b"before"))).await.unwrap();
+            let mut answer = client.send(request(Method::POST, "/", &[], sent)).await.unwrap().into_body();
+            assert!(answer.frame().await.unwrap().is_ok());
+            served.swap(&next).await;
+            let cut = in_time(answer.frame()).await;
+            assert!(cut.is_some_and(|frame| frame.is_err()), "an end would say that it is whole");
+            served.nothing_retires().await;
+            let start = Instant::now();
+            while served.metric("linkspan_retirement_streams_cut_total").await < 1.0 {
+                assert!(start.elapsed() < SOON, "it is not counted");
+                tokio::time::sleep(10 * MS).await;
+            }
+            client.get("/", &[]).await.ok();
+            drop(feeder);
+        });
+        served.gateway.stop();
+    }
 }
 
 #[test]

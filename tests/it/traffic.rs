@@ -23,7 +23,7 @@ fn full_speed_through_five_middleware() {
         let time = |seconds| Load::time(64, Duration::from_secs(seconds));
         let send = |load| {
             let make = |_| get("/", &[("x-api-key", "secret"), ("origin", "https://app.example.com")]);
-            let check = |answer: hyper::Result<Answer>| {
+            let check = |_, answer: hyper::Result<Answer>| {
                 let answer = answer.unwrap().ok();
                 assert_eq!(answer.text(), "Hello!\n");
                 assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example.com"));

@@ -5,11 +5,12 @@
 //! calls. A file in `dist` is written only where its content changed, so that
 //! whoever looks at its time or digest sees no change where there is none.
 
-use crate::toolchain::Toolchain;
+use crate::toolchain::{LIBC_TARGET, Toolchain, libc_cargo};
 use crate::{Project, execute, step};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::WorldItem;
 
@@ -17,7 +18,11 @@ use wit_parser::WorldItem;
 const KINDS: [&str; 3] = ["middleware", "service", "test"];
 
 /// Guests elsewhere: what a user would write.
-const EXAMPLES: [&str; 1] = ["hello-header"];
+const EXAMPLES: [&str; 3] = ["hello-header", "hello-rc", "greeter-0-2"];
+
+/// Guests with a libc, in a workspace of their own: rustc's linker makes them
+/// components. Their tests are skipped where there is no compiler for them.
+const WITH_LIBC: [&str; 1] = ["libc-0-3"];
 
 /// Build all guests.
 pub fn build(project: &Project) -> Result<()> {
@@ -31,16 +36,40 @@ pub fn build(project: &Project) -> Result<()> {
     cargo.current_dir(&workspace).env("CARGO_TARGET_DIR", &target);
     execute(&mut cargo)?;
 
-    let names = names(&workspace)?;
+    let mut names = names(&workspace)?;
     fs::create_dir_all(&dist).with_context(|| format!("can't create {}", dist.display()))?;
     let modules = target.join("wasm32-unknown-unknown/release");
     let mut changed = 0;
     for name in &names {
         changed += usize::from(encode(name, &modules, &dist)?);
     }
+    match libc_cargo() {
+        Ok(cargo) => {
+            changed += build_with_libc(cargo, &workspace, &target, &dist)?;
+            names.extend(WITH_LIBC.map(String::from));
+        }
+        Err(error) => {
+            step(&format!("SKIPPED: {}, for want of {LIBC_TARGET}: {error:#}", WITH_LIBC.join(", ")))
+        }
+    }
     remove_others(&names, &dist)?;
     step(&format!("{} components in components/dist, {changed} of them new", names.len()));
     Ok(())
+}
+
+/// Builds [`WITH_LIBC`], and says how many files had to be written.
+fn build_with_libc(mut cargo: Command, workspace: &Path, target: &Path, dist: &Path) -> Result<usize> {
+    cargo.args(["build", "--release", "--workspace"]);
+    cargo.current_dir(workspace.join("wasip2")).env("CARGO_TARGET_DIR", target);
+    execute(&mut cargo)?;
+    let mut changed = 0;
+    for name in WITH_LIBC {
+        let file =
+            target.join(LIBC_TARGET).join("release").join(name.replace('-', "_")).with_extension("wasm");
+        let component = fs::read(&file).with_context(|| format!("{name} left no {}", file.display()))?;
+        changed += usize::from(write(name, &component, dist)?);
+    }
+    Ok(changed)
 }
 
 /// The guests' names, sorted: what their folders are called.
@@ -70,16 +99,21 @@ fn encode(name: &str, modules: &Path, dist: &Path) -> Result<bool> {
         .module(&bytes)
         .and_then(|encoder| encoder.encode())
         .with_context(|| format!("{name} can't be made a component"))?;
+    write(name, &component, dist)
+}
+
+/// Writes a component's file if it is another one. Whether it was.
+fn write(name: &str, component: &[u8], dist: &Path) -> Result<bool> {
     let file = dist.join(name).with_extension("wasm");
     if fs::read(&file).is_ok_and(|old| old == component) {
         return Ok(false);
     }
     let kib = component.len().div_ceil(1024);
-    eprintln!("    {name}: {kib} KiB; imports {}", imports(&component)?);
+    eprintln!("    {name}: {kib} KiB; imports {}", imports(component)?);
     // Renamed into place: whoever reads it meanwhile reads the old one or the
     // new one, never half of it.
     let partial = dist.join(format!(".{name}.partial"));
-    fs::write(&partial, &component)
+    fs::write(&partial, component)
         .and_then(|()| fs::rename(&partial, &file))
         .with_context(|| format!("can't write {}", file.display()))?;
     Ok(true)

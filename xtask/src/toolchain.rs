@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
+/// The target of guests with a libc; there is no other way to it than rustup's.
+pub const LIBC_TARGET: &str = "wasm32-wasip2";
+
 /// How long rustup may try to reach its server.
 const RUSTUP_PATIENCE: Duration = Duration::from_secs(90);
 
@@ -48,14 +51,14 @@ impl Toolchain {
     /// Find one, or make one.
     pub fn find(project: &Project) -> Result<Self> {
         let sysroot = sysroot()?;
-        if has_target(&sysroot) {
+        if has_target(&sysroot, TARGET) {
             return Ok(Self::Installed);
         }
         let cache = project.target.join("guests/debian");
         if !cache.join(COMPLETE).is_file() {
             step(&format!("{TARGET} is not installed: trying `rustup target add {TARGET}`"));
-            match rustup_target_add() {
-                Ok(()) if has_target(&sysroot) => return Ok(Self::Installed),
+            match rustup_target_add(TARGET) {
+                Ok(()) if has_target(&sysroot, TARGET) => return Ok(Self::Installed),
                 Ok(()) => eprintln!("    rustup added it to another toolchain"),
                 Err(error) => eprintln!("    {error:#}"),
             }
@@ -96,14 +99,28 @@ impl Toolchain {
     }
 }
 
+/// A cargo that builds for [`LIBC_TARGET`], if it is installed or can be fetched.
+pub fn libc_cargo() -> Result<Command> {
+    let sysroot = sysroot()?;
+    if !has_target(&sysroot, LIBC_TARGET) {
+        step(&format!("{LIBC_TARGET} is not installed: trying `rustup target add {LIBC_TARGET}`"));
+        rustup_target_add(LIBC_TARGET)?;
+        ensure!(has_target(&sysroot, LIBC_TARGET), "rustup added it to another toolchain");
+    }
+    let mut command = cargo();
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command.env("CARGO_BUILD_TARGET", LIBC_TARGET);
+    Ok(command)
+}
+
 fn sysroot() -> Result<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = stdout(Command::new(rustc).args(["--print", "sysroot"]))?;
     Ok(PathBuf::from(sysroot))
 }
 
-fn has_target(sysroot: &Path) -> bool {
-    sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir()
+fn has_target(sysroot: &Path, target: &str) -> bool {
+    sysroot.join("lib/rustlib").join(target).join("lib").is_dir()
 }
 
 fn rust_lld(sysroot: &Path) -> Result<PathBuf> {
@@ -118,9 +135,9 @@ fn rust_lld(sysroot: &Path) -> Result<PathBuf> {
     bail!("{} has no rust-lld, which links WebAssembly; rustup's toolchains have it", rustlib.display())
 }
 
-fn rustup_target_add() -> Result<()> {
+fn rustup_target_add(target: &str) -> Result<()> {
     let mut child = Command::new("rustup")
-        .args(["target", "add", TARGET])
+        .args(["target", "add", target])
         .env("RUSTUP_MAX_RETRIES", "0")
         .stdin(Stdio::null())
         .stderr(Stdio::null())

@@ -3,8 +3,9 @@
 //!
 //! A request chooses the fault by name, in a header field: see [`Fault`].
 
-use linkspan_sdk::{Body, Error, Request, Response, internal};
+use linkspan_sdk::{Body, Config, Error, FromConfig, HeaderName, Request, Response, internal};
 use std::hint::black_box;
+use std::sync::{Mutex, PoisonError};
 
 /// The faults that don't depend on how a stage is lifted.
 ///
@@ -19,6 +20,8 @@ use std::hint::black_box;
 /// | `big-headers` | answers with a field of `x-size` bytes (100,000) |
 /// | `many-headers` | answers with `x-count` fields (1,000) |
 /// | `stale-length` | answers `hello` with `content-length: x-length` (100) |
+/// | `remember` | keeps the value of `x-secret`, and answers `ok` |
+/// | `recall` | answers how often the reverse of `x-reversed` is in its memory |
 /// | `bad-status` | answers with the status 999 |
 /// | `status` | answers with the status `x-status` (204), without a body |
 /// | `status-with-body` | the same with the body `ok`, whatever the status allows |
@@ -52,6 +55,17 @@ impl Fault {
                 let length = number(request, "x-length", 100).to_string();
                 Ok(text("hello").with_header("content-length", length))
             }
+            "remember" => {
+                static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+                let secret = request.header("x-secret").unwrap_or_default();
+                KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(secret.into_bytes());
+                Ok(ok())
+            }
+            "recall" => {
+                let reversed = request.header("x-reversed").unwrap_or_default();
+                Ok(Response::new(200)
+                    .with_body(Body::bytes(recall(reversed.as_bytes()).to_string().into_bytes())))
+            }
             "bad-status" => Ok(Response::new(999)),
             "status" => Ok(Response::new(status(request))),
             "status-with-body" => {
@@ -60,6 +74,20 @@ impl Fault {
             }
             _ => return None,
         })
+    }
+}
+
+/// Where a middleware looks for the name of its fault, so that a request can choose
+/// which of several it means.
+pub struct Options {
+    /// The field, by configuration; `x-middleware-fault` without one.
+    pub field: HeaderName,
+}
+
+impl FromConfig for Options {
+    fn from_config(config: &mut Config) -> Option<Self> {
+        let field = config.or("field", HeaderName::from_static("x-middleware-fault"));
+        Some(Self { field })
     }
 }
 
@@ -95,6 +123,25 @@ pub fn trap() -> ! {
     core::arch::wasm32::unreachable();
     #[cfg(not(target_family = "wasm"))]
     panic!("as asked")
+}
+
+/// How often the bytes of `reversed`, from the last to the first, are in the linear
+/// memory: reversed, so that the question is not found itself.
+#[cfg(target_family = "wasm")]
+fn recall(reversed: &[u8]) -> usize {
+    let size = core::arch::wasm32::memory_size(0) << 16;
+    // SAFETY: an address below the memory's size can be read; volatile, since nothing
+    // is known of what is there.
+    let byte = |at: usize| unsafe { core::ptr::read_volatile(core::ptr::with_exposed_provenance::<u8>(at)) };
+    let is_at =
+        |start: &usize| reversed.iter().rev().enumerate().all(|(at, wanted)| byte(start + at) == *wanted);
+    // Address 0 is no object's.
+    (1..size.saturating_sub(reversed.len())).filter(is_at).count()
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn recall(_reversed: &[u8]) -> usize {
+    0
 }
 
 /// Compute for ever.

@@ -3,15 +3,16 @@
 //! This is the only place that knows them. The decoder checks a file against these tables, the JSON Schema is written
 //! from them, and the defaults in `plan` are read from them, so that the three cannot drift apart.
 
+mod grants;
 mod operations;
 mod tables;
 
 use std::time::Duration;
 
+pub use self::grants::{GRANT, MOUNT};
 pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
-    COMPONENT, GATEWAY, GRANT, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS,
-    TLS,
+    COMPONENT, GATEWAY, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS, TLS,
 };
 
 /// A kind of table: the keys it may have.
@@ -58,6 +59,8 @@ pub enum Presence {
 pub enum Kind {
     /// `true` or `false`.
     Boolean,
+    /// `true` or `false`, or one of these words.
+    BooleanOr(&'static [&'static str]),
     /// A whole number without unit.
     Count {
         /// Least value.
@@ -130,6 +133,10 @@ pub enum TextForm {
     Method,
     /// An origin for egress.
     Origin,
+    /// Addresses and ports for sockets.
+    Socket,
+    /// An absolute path in the eyes of a stage.
+    GuestPath,
     /// The name of a header or cookie.
     FieldName,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::grants::GRANT;
 use super::operations::{ACCESS_LOG, ADMIN};
 use super::{Key, Kind, MAX_MIDDLEWARE, Presence, Table, TextForm};
 
@@ -432,33 +433,6 @@ pub static STAGE: Table = Table {
             Kind::Table(&BREAKER),
             "{ failures = 5, open = \"5s\" }",
             "Takes a dynamically linked middleware that keeps failing out of the way. Default: none.",
-        ),
-    ],
-};
-
-/// `grant` of a stage.
-pub static GRANT: Table = Table {
-    id: "grant",
-    title: "`grant`",
-    doc: "What a stage may use of the world outside. Everything is denied by default.",
-    keys: &[
-        permission("random", "Random numbers."),
-        permission("clocks", "Clocks and timers."),
-        permission(
-            "stdio",
-            "Standard output and error, which go to the log line by line; standard input is empty.",
-        ),
-        optional(
-            "env",
-            Kind::Variables,
-            "{ REGION = \"eu\" }",
-            "Environment variables by name. A value is text, or a table with the one key `env` or `file`.",
-        ),
-        optional(
-            "egress",
-            Kind::List { item: &Kind::Text(TextForm::Origin), min: 0, max: 64 },
-            "[\"https://api.example.com\"]",
-            "Origins to which the stage may send requests; `https://*.example.com` means all hosts below the domain.",
         ),
     ],
 };

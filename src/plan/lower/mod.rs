@@ -4,6 +4,7 @@
 //! the plan leaves this folder only if nothing was wrong, so a replacement is never seen.
 
 mod components;
+mod grants;
 mod listeners;
 mod operations;
 mod pipelines;

@@ -1,10 +1,10 @@
 //! Pipelines and their stages.
 
 use super::{Lowering, Names};
-use crate::config::{Fields, Named, Span, Text, suggest};
+use crate::config::{Fields, Named, Span, suggest};
 use crate::plan::{
-    Breaker, BreakerThen, ComponentIndex, EgressRule, Grants, Isolation, Link, Name, OnFailure, Pipeline,
-    PipelineLimits, Relift, Stage, StageId, StageLimits,
+    Breaker, BreakerThen, ComponentIndex, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits, Relift,
+    Stage, StageId, StageLimits,
 };
 
 /// What a stage takes from its pipeline where it says nothing itself.
@@ -153,20 +153,5 @@ impl Lowering<'_> {
                     .help("use `on-failure = \"fail\"`, and `then = \"close\"` in a breaker");
             }
         }
-    }
-
-    fn grants(&mut self, fields: &Fields) -> Grants {
-        Grants {
-            random: fields.boolean("random"),
-            clocks: fields.boolean("clocks"),
-            stdio: fields.boolean("stdio"),
-            env: fields.node("env").map(|node| self.variables(node)),
-            egress: fields.texts("egress").filter_map(|text| self.egress_rule(text)).collect(),
-            span: Some(fields.span()),
-        }
-    }
-
-    fn egress_rule(&mut self, text: Text<'_>) -> Option<EgressRule> {
-        EgressRule::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 }

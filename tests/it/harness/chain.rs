@@ -7,21 +7,28 @@ use super::{Pipeline, Setup};
 pub struct Chain {
     /// `link` of the pipeline.
     pub link: &'static str,
-    /// A middleware that does nothing, in front of what the case is about.
-    pub front: Option<&'static str>,
-    /// The lift of that one is rewritten.
-    pub relift: bool,
+    /// Middleware that do nothing, in front of what the case is about, and the link of each; `relifted` after it
+    /// rewrites its lift.
+    pub front: &'static [(&'static str, &'static str)],
 }
 
 impl Chain {
     /// A pipeline called `main` that ends in `service`.
     pub fn pipeline(self, service: &str) -> Pipeline {
-        let pipeline = Pipeline::new("main", service).link(self.link);
-        match self.front {
-            Some(front) if self.relift => pipeline.stage_with(front, "lift = \"sync\""),
-            Some(front) => pipeline.stage(front),
-            None => pipeline,
-        }
+        self.named("main", service)
+    }
+
+    /// A pipeline that ends in `service`.
+    pub fn named(self, name: &str, service: &str) -> Pipeline {
+        let pipeline = Pipeline::new(name, service).link(self.link);
+        self.front.iter().fold(pipeline, |pipeline, (component, link)| {
+            match link.split_once(' ') {
+                Some((link, "relifted")) => {
+                    pipeline.stage_with(component, &format!("link = \"{link}\"\nlift = \"sync\""))
+                }
+                _ => pipeline.stage_with(component, &format!("link = \"{link}\"")),
+            }
+        })
     }
 
     /// A gateway's configuration with just that pipeline.
@@ -41,24 +48,24 @@ macro_rules! chain_test {
 
             fn case($chain: $crate::harness::Chain) $case
 
-            $crate::chain_test!(@case static_alone, "static", None);
-            $crate::chain_test!(@case static_behind_sync, "static", Some("pass-through-sync"));
-            $crate::chain_test!(@case static_behind_async, "static", Some("pass-through-async"));
-            $crate::chain_test!(@case static_behind_relifted, "static", Some("pass-through-async"), true);
-            $crate::chain_test!(@case static_behind_plain_relifted, "static", Some("plain-async"), true);
-            $crate::chain_test!(@case dynamic_alone, "dynamic", None);
-            $crate::chain_test!(@case dynamic_behind_sync, "dynamic", Some("pass-through-sync"));
-            $crate::chain_test!(@case dynamic_behind_async, "dynamic", Some("pass-through-async"));
-            $crate::chain_test!(@case dynamic_behind_relifted, "dynamic", Some("pass-through-async"), true);
+            $crate::chain_test!(@case static_alone, "static", []);
+            $crate::chain_test!(@case static_behind_sync, "static", [("pass-through-sync", "static")]);
+            $crate::chain_test!(@case static_behind_async, "static", [("pass-through-async", "static")]);
+            $crate::chain_test!(@case static_behind_relifted, "static", [("pass-through-async", "static relifted")]);
+            $crate::chain_test!(@case static_behind_plain, "static", [("plain-async", "static relifted")]);
+            $crate::chain_test!(@case dynamic_alone, "dynamic", []);
+            $crate::chain_test!(@case dynamic_behind_sync, "dynamic", [("pass-through-sync", "dynamic")]);
+            $crate::chain_test!(@case dynamic_behind_async, "dynamic", [("pass-through-async", "dynamic")]);
+            $crate::chain_test!(@case dynamic_behind_relifted, "dynamic", [("plain-async", "dynamic relifted")]);
+            $crate::chain_test!(
+                @case mixed, "static", [("pass-through-sync", "static"), ("pass-through-async", "dynamic")]
+            );
         }
     };
     (@case $name:ident, $link:literal, $front:expr) => {
-        $crate::chain_test!(@case $name, $link, $front, false);
-    };
-    (@case $name:ident, $link:literal, $front:expr, $relift:literal) => {
         #[test]
         fn $name() {
-            case($crate::harness::Chain { link: $link, front: $front, relift: $relift });
+            case($crate::harness::Chain { link: $link, front: &$front });
         }
     };
 }

@@ -29,13 +29,13 @@ impl Load {
 }
 
 /// Sends requests one after the other on each connection, opening it anew when the gateway has closed it, and has `check`
-/// look at each answer; returns how many there were.
+/// look at each answer, by the request's number; returns how many there were.
 pub async fn drive(
     gateway: &Gateway,
     protocol: Protocol,
     load: Load,
     make: impl Fn(u64) -> Request<TestBody> + Clone + 'static,
-    check: impl Fn(hyper::Result<Answer>) + Clone + 'static,
+    check: impl Fn(u64, hyper::Result<Answer>) + Clone + 'static,
 ) -> u64 {
     let next = Rc::new(Cell::new(0));
     let until = Instant::now() + load.time;
@@ -51,7 +51,7 @@ pub async fn drive(
                 if !client.is_open().await {
                     client = Client::open(address, protocol).await;
                 }
-                check(client.try_ask(make(number)).await);
+                check(number, client.try_ask(make(number)).await);
             }
         });
     }

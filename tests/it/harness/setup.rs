@@ -59,6 +59,7 @@ fn grants(component: &str) -> &'static str {
         }
         "request-id" => "random = true",
         "print" => "stdio = true",
+        "probe-0-2" | "service-0-2" => "clocks = true, random = true",
         "probe" | "probe-middleware" => "env = {}",
         _ => "",
     }
@@ -69,6 +70,7 @@ fn grants(component: &str) -> &'static str {
 pub struct Pipeline {
     name: String,
     link: String,
+    isolation: &'static str,
     stages: Vec<(String, String)>,
     service: (String, String),
     limits: Vec<String>,
@@ -81,6 +83,7 @@ impl Pipeline {
         Self {
             name: name.to_owned(),
             link: "static".to_owned(),
+            isolation: "reuse",
             stages: Vec::new(),
             service: (service.to_owned(), String::new()),
             limits: Vec::new(),
@@ -90,6 +93,12 @@ impl Pipeline {
 
     pub fn link(mut self, link: &str) -> Self {
         self.link = link.to_owned();
+        self
+    }
+
+    /// A fresh instance for every request.
+    pub fn isolated(mut self) -> Self {
+        self.isolation = "request";
         self
     }
 
@@ -127,10 +136,10 @@ impl Pipeline {
     }
 
     fn write(&self, toml: &mut String) -> std::fmt::Result {
-        let Self { name, link, stages, service, limits, routes } = self;
+        let Self { name, link, isolation, stages, service, limits, routes } = self;
         writeln!(
             toml,
-            "\n[pipelines.{name}]\nlink = \"{link}\"\n\n[pipelines.{name}.limits]\n{}",
+            "\n[pipelines.{name}]\nlink = \"{link}\"\nisolation = \"{isolation}\"\n\n[pipelines.{name}.limits]\n{}",
             limits.join("\n")
         )?;
         let stages = stages.iter().map(|stage| (format!("[[pipelines.{name}.stages]]"), stage));

@@ -27,7 +27,7 @@ fn a_canary_takes_its_share() {
         Protocol::Http1,
         Load::requests(8, requests),
         |_| get("/", &[]),
-        move |answer| {
+        move |_, answer| {
             if answer.expect("an answer").ok().header("x-probe-which") == Some("next") {
                 count.set(count.get() + 1);
             }
@@ -89,8 +89,11 @@ fn a_mirror_that_is_slow_or_fails_changes_nothing() {
                 }
             }
         }
-        // It was asked.
-        let trapped = |line: &crate::harness::Line| line.to_string().contains("copy");
+        // It was asked, and did fail.
+        let trapped = |line: &crate::harness::Line| {
+            let died = line["message"].as_str().is_some_and(|text| text.starts_with("the instance died"));
+            died && line["pipeline"] == "copy"
+        };
         crate::harness::soon("the copy is served", || served.gateway.count(trapped) > 0).await;
     });
 }

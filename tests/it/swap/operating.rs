@@ -1,10 +1,12 @@
-//! The compile cache.
+//! The compile cache, settings that need a restart, and a restart itself.
 
 use super::number;
 use super::stamped;
-use super::support::Served;
+use super::support::{Served, head, whole};
 use crate::harness::{Client, Folder, Line, Protocol, run};
+use http::Method;
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -59,8 +61,7 @@ fn a_cache_that_others_can_write_is_refused() {
     let folder = cache.path().join("code");
     std::fs::create_dir(&folder).unwrap();
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let text =
-        super::support::whole(&super::support::head(&format!("compile-cache = {folder:?}\n")), &stamped(1));
+    let text = whole(&head(&format!("compile-cache = {folder:?}\n")), &stamped(1));
     let identity = crate::harness::identity();
     cache.write("cert.pem", &identity.certificate);
     cache.write("key.pem", &identity.key);
@@ -68,4 +69,41 @@ fn a_cache_that_others_can_write_is_refused() {
     let output = crate::harness::binary(&["serve", file.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("can be written by others"), "{output:?}");
+}
+
+#[test]
+fn what_needs_a_restart_is_named() {
+    let served = Served::start("", &stamped(1));
+    let named = |line: &Line| line["message"] == "what changed there needs a restart; the old values go on";
+    run(async {
+        served.swap(&stamped(2)).await;
+        assert_eq!(served.gateway.count(named), 0);
+        served.write_whole(&whole(&head("drain-delay = \"1s\"\n"), &stamped(3)));
+        assert_eq!(served.reload().await.0, 200);
+        assert_eq!(served.gateway.line(named)["changed"], "[\"gateway.drain-delay\"]");
+    });
+    served.gateway.stop();
+}
+
+/// The first process holds the admin listener's address until it has drained; the second one waits for that.
+#[test]
+fn a_takeover_takes_the_admin_listener_last() {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (plain, tls, admin) = (free(), free(), free());
+    let head = format!(
+        "[gateway]\nworkers = 1\nwatch = \"0s\"\nhandover = \"takeover.sock\"\n[admin]\naddress = \"{admin}\"\n\n\
+         [[listeners]]\naddress = \"{plain}\"\n\n[[listeners]]\naddress = \"{tls}\"\n\
+         tls = {{ certificate = \"cert.pem\", key = \"key.pem\" }}\n\n"
+    );
+    let mut first = Served::start_in(Folder::new(), &head, &stamped(1));
+    let second = Served::serve(Folder::new(), &first.file("linkspan.toml"), &head);
+    assert_eq!(first.gateway.ended().code(), Some(0));
+    run(async {
+        assert_eq!(second.ask(Method::GET, "/version").await.0, 200);
+        first.write(&stamped(2));
+        assert_eq!(second.reload().await.0, 200);
+        let mut client = Client::connect(&second.gateway, Protocol::Http2).await;
+        assert_eq!(number(&client.get("/", &[]).await), 2);
+    });
+    second.gateway.stop();
 }

@@ -1,6 +1,6 @@
 ;; A middleware, as far as its imports and exports say, that wants random numbers.
 (component
-  (import "wasi:random/random@0.3.0" (instance))
+  (import "wasi:random/random@0.3.0" (instance (export "get-random-u64" (func))))
   (import "wasi:http/handler@0.3.0" (instance $next (export "handle" (func))))
   (core func $lowered (canon lower (func $next "handle")))
   (core module $code

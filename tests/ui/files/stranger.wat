@@ -1,8 +1,8 @@
 ;; A middleware that imports what linkspan does not offer, one way of each kind.
 (component
-  (import "wasi:filesystem/preopens@0.3.0" (instance))
-  (import "wasi:clocks/monotonic-clock@0.2.6" (instance))
-  (import "wasi:sockets/tcp@0.2.6" (instance))
+  (import "wasi:keyvalue/store@0.2.0-draft" (instance))
+  (import "wasi:clocks/monotonic-clock@0.1.0" (instance))
+  (import "wasi:sockets/ip-name-lookup@0.3.0" (instance))
   (import "wasi:config/store@0.2.0-draft" (instance))
   (import "acme:cache/store" (instance))
   (import "get-secret" (func (result string)))

@@ -1,5 +1,5 @@
 //! A middleware with the fault that the request's field `x-middleware-fault`
-//! names; it passes on what names none. Sync.
+//! (or another one, by configuration: `field`) names; it passes on what names none. Sync.
 //!
 //! Beside the common ones (`linkspan_fault::Fault`), which come instead of the
 //! next stage's answer:
@@ -13,12 +13,12 @@
 //! | `drop-response` | forgets that answer, and gives its own: `ok` |
 //! | `next-twice` | calls the next stage again, with a GET of its own |
 
-use linkspan_fault::{Fault, number, ok, spin, trap, unknown};
+use linkspan_fault::{Fault, Options, number, ok, spin, trap, unknown};
 use linkspan_sdk::{Error, Method, Next, Request, Response, block_on, clock, middleware};
 use std::time::Duration;
 
-fn handle(request: Request, next: Next) -> Result<Response, Error> {
-    let Some(fault) = request.header("x-middleware-fault") else {
+fn handle(options: &'static Options, request: Request, next: Next) -> Result<Response, Error> {
+    let Some(fault) = request.header(options.field.as_str()) else {
         return next.call(request);
     };
     if let Some(outcome) = Fault::common(&fault, &request) {
@@ -54,7 +54,7 @@ fn handle(request: Request, next: Next) -> Result<Response, Error> {
         _ => Ok(unknown()),
     }
 }
-middleware!(handle);
+middleware!(handle, Options);
 
 /// A GET to where the request goes.
 fn copy(request: &Request) -> Result<Request, Error> {

@@ -1,5 +1,5 @@
 //! A middleware with the fault that the request's field `x-middleware-fault`
-//! names; it passes on what names none. Async: the faults of bodies and of
+//! (or another one, by configuration: `field`) names; it passes on what names none. Async: the faults of bodies and of
 //! tasks are here.
 //!
 //! Beside the common ones (`linkspan_fault::Fault`), which come instead of the
@@ -18,15 +18,15 @@
 //! | `transform-response` | the same with the body of the answer |
 //! | `transform-stale` | the same, doubled, with the old `content-length` |
 
-use linkspan_fault::{Fault, number, ok, spin, trap, unknown};
+use linkspan_fault::{Fault, Options, number, ok, spin, trap, unknown};
 use linkspan_sdk::bindings::wit_future;
 use linkspan_sdk::{
     AsyncNext, Body, Error, Method, Request, Response, StreamResult, clock, middleware, spawn_local,
 };
 use std::time::Duration;
 
-async fn handle(mut request: Request, next: AsyncNext) -> Result<Response, Error> {
-    let Some(fault) = request.header("x-middleware-fault") else {
+async fn handle(options: &'static Options, mut request: Request, next: AsyncNext) -> Result<Response, Error> {
+    let Some(fault) = request.header(options.field.as_str()) else {
         return next.call(request).await;
     };
     if let Some(outcome) = Fault::common(&fault, &request) {
@@ -75,7 +75,7 @@ async fn handle(mut request: Request, next: AsyncNext) -> Result<Response, Error
     }
     next.call(request).await
 }
-middleware!(async handle);
+middleware!(async handle, Options);
 
 /// A GET to where the request goes.
 fn copy(request: &Request) -> Result<Request, Error> {

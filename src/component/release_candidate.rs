@@ -1,0 +1,146 @@
+//! Components that were built against a release candidate of WASI 0.3.0.
+//!
+//! The last candidates (`0.3.0-rc-2026-03-15`, which the first published tutorials
+//! use) have the interfaces of the release under another version, and a pre-release
+//! links to itself alone. So the names of a component's imports and exports get the
+//! released version when it is loaded; nothing else in it changes. If an interface
+//! did change since its candidate, composing or linking finds that, and says which
+//! one and how.
+//!
+//! A component's digest stays that of its file.
+
+use super::Interface;
+use std::borrow::Cow;
+use wasm_encoder::reencode::{Error, ReencodeComponent as _, RoundtripReencoder};
+use wasm_encoder::{
+    Component, ComponentExportSection, ComponentExternName, ComponentImportSection, RawSection,
+};
+use wasmparser::{Chunk, Parser, Payload};
+
+/// What the candidates are candidates for.
+const RELEASE: &str = "0.3.0";
+
+/// `name` with the released version, if it is of an interface of WASI in a release
+/// candidate of 0.3.0.
+fn released(name: &str) -> Option<String> {
+    candidate(name)?;
+    let (path, _) = name.split_once('@')?;
+    Some(format!("{path}@{RELEASE}"))
+}
+
+/// The release candidate of WASI 0.3.0 that the interface `name` is from.
+pub fn candidate(name: &str) -> Option<&str> {
+    let interface = Interface::parse(name)?;
+    let version = name.split_once('@')?.1;
+    let of_release = version.strip_prefix(RELEASE)?.starts_with("-rc-");
+    (interface.package.starts_with("wasi:") && of_release).then_some(version)
+}
+
+/// The component in `bytes`, whose imports and exports name the release instead of
+/// its candidates.
+///
+/// # Errors
+/// If `bytes` are no component.
+pub fn adapt(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut adapted = Component::new();
+    let mut parser = Parser::new(0);
+    let mut rest = bytes;
+    loop {
+        // `eof` is true, so that the parser never asks for more.
+        let Chunk::Parsed { payload, consumed } = parser.parse(rest, true)? else {
+            return Ok(adapted.finish());
+        };
+        rest = &rest[consumed..];
+        match payload {
+            Payload::End(_) => return Ok(adapted.finish()),
+            Payload::ComponentImportSection(section) => {
+                let mut imports = ComponentImportSection::new();
+                for import in section {
+                    let import = import?;
+                    let ty = RoundtripReencoder.component_type_ref(import.ty)?;
+                    imports.import(renamed(&import.name), ty);
+                }
+                adapted.section(&imports);
+            }
+            Payload::ComponentExportSection(section) => {
+                let mut exports = ComponentExportSection::new();
+                for export in section {
+                    let export = export?;
+                    let ty = export.ty.map(|ty| RoundtripReencoder.component_type_ref(ty)).transpose()?;
+                    exports.export(renamed(&export.name), export.kind.into(), export.index, ty);
+                }
+                adapted.section(&exports);
+            }
+            payload => {
+                let Some((id, range)) = payload.as_section() else { continue };
+                let range = range.start as usize..range.end as usize;
+                if matches!(payload, Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) {
+                    // What is nested is copied whole, instead of parsed.
+                    rest = &rest[range.len()..];
+                }
+                adapted.section(&RawSection { id, data: &bytes[range] });
+            }
+        }
+    }
+}
+
+fn renamed<'a>(name: &wasmparser::ComponentExternName<'a>) -> ComponentExternName<'a> {
+    let new = |name: &'a str| released(name).map_or(Cow::Borrowed(name), Cow::Owned);
+    let mut renamed = ComponentExternName::from(*name);
+    renamed.name = new(name.name);
+    renamed.implements = name.implements.map(new);
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::component::inspect::inspect;
+
+    #[test]
+    fn candidates_are_told_from_releases() {
+        for (name, version) in [
+            ("wasi:http/types@0.3.0-rc-2026-03-15", Some("0.3.0-rc-2026-03-15")),
+            ("wasi:http/types@0.3.0", None),
+            ("wasi:config/store@0.2.0-rc.1", None),
+            ("other:http/types@0.3.0-rc-2026-03-15", None),
+            ("wasi:http/types@0.3.1-rc-2026-09-01", None),
+            ("run", None),
+        ] {
+            assert_eq!(candidate(name), version, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_change_and_nothing_else() {
+        let text = |version: &str| {
+            let text = format!(
+                r#"(component
+                    (import "wasi:http/types@{version}" (instance $types (export "fields" (type (sub resource)))))
+                    (import "next" (implements "wasi:cli/types@{version}") (instance))
+                    (component $inner (import "wasi:http/types@0.3.0-rc-2026-03-15" (instance)))
+                    (core module $m (func (export "f")))
+                    (core instance $i (instantiate $m))
+                    (func $f (canon lift (core func $i "f")))
+                    (instance $h (export "f" (func $f)))
+                    (export "wasi:http/other@{version}" (instance $h))
+                )"#
+            );
+            wat::parse_str(text).expect("a component")
+        };
+        let adapted = adapt(&text("0.3.0-rc-2026-03-15")).expect("it is a component");
+        let (found, expected) = (inspect(&adapted).expect("valid"), inspect(&text("0.3.0")).expect("valid"));
+        assert_eq!((&found.imports, &found.exports), (&expected.imports, &expected.exports));
+        assert_eq!(sections(&adapted), sections(&text("0.3.0")));
+    }
+
+    /// The sections, without the text's names, which are a custom section.
+    fn sections(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let found = Parser::new(0).parse_all(bytes).filter_map(|payload| {
+            let payload = payload.expect("valid");
+            let (id, range) = payload.as_section()?;
+            (id != 0).then(|| (id, bytes[range.start as usize..range.end as usize].to_vec()))
+        });
+        found.collect()
+    }
+}

@@ -1,0 +1,65 @@
+//! A call of a service of WASI 0.2.
+//!
+//! Such a service holds its store while it waits, also while it waits for a client
+//! to take what it wrote. So the response is handed over in the very call in which
+//! the guest sets it, and not when the store next has time.
+
+use super::body::RequestBody;
+use crate::host::{InstanceState, RequestHead};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use send_wrapper::SendWrapper;
+use wasmtime::component::Accessor;
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::p2::bindings::Proxy;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestScheme};
+
+/// What a service answers.
+pub type Answer = Result<http::Response<WasiBody>, ErrorCode>;
+
+/// Calls the service with a request; `answer` gets what it says, at most once. Ends
+/// when the service has returned, which may be long after.
+///
+/// # Errors
+/// A trap, which is the end of the instance.
+pub async fn call(
+    store: &Accessor<InstanceState>,
+    service: &Proxy,
+    head: RequestHead,
+    body: RequestBody,
+    answer: impl FnOnce(Answer) + 'static,
+) -> wasmtime::Result<()> {
+    let handle = service.wasi_http_incoming_handler().func_handle();
+    let (scheme, request) = request(head, body)?;
+    let call = store.with(|mut store| {
+        let mut http = store.get().http();
+        let request = http.new_incoming_request(scheme, request)?;
+        // A store and its answers stay on one thread.
+        let answer = SendWrapper::new(answer);
+        let out = http.new_response_outparam_from_callback(move |said| answer.take()(said))?;
+        handle.start_call_concurrent(&mut store, (request, out))
+    })?;
+    handle.finish_call_concurrent(store, call).await
+}
+
+/// The request as such a service wants it: with a scheme and an authority, which a
+/// stage that makes a request of its own need not give.
+fn request(
+    head: RequestHead,
+    body: RequestBody,
+) -> wasmtime::Result<(GuestScheme, http::Request<RequestBody>)> {
+    let scheme = head.scheme.unwrap_or(Scheme::HTTP);
+    let for_guest = match scheme.as_str() {
+        "http" => GuestScheme::Http,
+        "https" => GuestScheme::Https,
+        other => GuestScheme::Other(other.to_owned()),
+    };
+    let mut request = http::Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = Uri::builder()
+        .scheme(scheme)
+        .authority(head.authority.unwrap_or(Authority::from_static("localhost")))
+        .path_and_query(head.path_with_query.unwrap_or(PathAndQuery::from_static("/")))
+        .build()?;
+    *request.headers_mut() = head.headers;
+    Ok((for_guest, request))
+}

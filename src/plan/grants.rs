@@ -1,0 +1,65 @@
+//! What a stage may use of the world outside.
+
+use std::path::PathBuf;
+
+use super::{ConfigValue, EgressRule, SocketRule};
+use crate::config::Span;
+
+/// What a stage may use of the world outside; by default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Random numbers.
+    pub random: bool,
+    /// Clocks and timers.
+    pub clocks: Clocks,
+    /// Standard output and error.
+    pub stdio: bool,
+    /// The environment; `Some` and empty grants an environment without variables. Names are unique.
+    pub env: Option<Vec<(String, ConfigValue)>>,
+    /// Where it may send requests; none means no egress at all.
+    pub egress: Vec<EgressRule>,
+    /// The directories that it sees; none means no file system at all. Each `at` is unique; at most
+    /// [`Grants::MAX_MOUNTS`].
+    pub filesystem: Vec<Mount>,
+    /// The addresses that its sockets may reach; none means no sockets at all.
+    pub sockets: Vec<SocketRule>,
+    /// The place of the `grant` table, if there is one.
+    pub span: Option<Span>,
+}
+
+impl Grants {
+    /// Most directories of one stage.
+    pub const MAX_MOUNTS: usize = 16;
+
+    /// Whether any egress rule allows a request to `scheme://host:port`; see [`EgressRule::allows`].
+    pub fn allows_egress(&self, scheme: &str, host: &str, port: u16) -> bool {
+        self.egress.iter().any(|rule| rule.allows(scheme, host, port))
+    }
+}
+
+/// How well a stage may tell the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Clocks {
+    /// Not at all.
+    #[default]
+    Denied,
+    /// In steps that are too long to measure what a neighbour in the process does.
+    Coarse,
+    /// As well as the gateway.
+    Real,
+}
+
+/// A directory of the gateway's that a stage sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where the stage sees it: an absolute path in normal form.
+    pub at: String,
+    /// Whether the stage may change what is in it.
+    pub write: bool,
+    /// Device and inode: another directory of the same name is another mount.
+    pub node: (u64, u64),
+    /// The place of `path`.
+    pub span: Span,
+}

@@ -1,0 +1,109 @@
+//! What stages are granted.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use super::{Lowering, describe};
+use crate::config::{Fault, Fields, Span, Text};
+use crate::plan::{Clocks, EgressRule, Grants, Mount, SocketRule};
+
+/// Longest path at which a stage sees a directory, in bytes.
+const MAX_GUEST_PATH: usize = 256;
+
+impl Lowering<'_> {
+    pub(super) fn grants(&mut self, fields: &Fields) -> Grants {
+        Grants {
+            random: fields.boolean("random"),
+            clocks: self.clocks(fields),
+            stdio: fields.boolean("stdio"),
+            env: fields.node("env").map(|node| self.variables(node)),
+            egress: fields.texts("egress").filter_map(|text| self.egress_rule(text)).collect(),
+            filesystem: self.mounts(fields),
+            sockets: fields.texts("sockets").filter_map(|text| self.socket_rule(text)).collect(),
+            span: Some(fields.span()),
+        }
+    }
+
+    fn clocks(&mut self, fields: &Fields) -> Clocks {
+        let word = match fields.boolean_or_word("clocks") {
+            Ok(true) => return Clocks::Real,
+            Ok(false) => return Clocks::Denied,
+            Err(word) => word,
+        };
+        if word.text != "coarse" {
+            self.diagnostics
+                .error(word.span, format!("unknown clocks `{}`", word.text))
+                .label("unknown clocks")
+                .help("write true, false or \"coarse\"");
+        }
+        Clocks::Coarse
+    }
+
+    fn egress_rule(&mut self, text: Text<'_>) -> Option<EgressRule> {
+        EgressRule::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
+    }
+
+    fn socket_rule(&mut self, text: Text<'_>) -> Option<SocketRule> {
+        SocketRule::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
+    }
+
+    fn mounts(&mut self, fields: &Fields) -> Vec<Mount> {
+        let mut mounts: Vec<(Mount, Span)> = Vec::new();
+        for table in fields.tables("filesystem") {
+            let (Some(path), Some(at)) = (table.text("path"), table.text("as")) else { continue };
+            let directory = self.directory(path);
+            if let Err(fault) = check_guest_path(at.text) {
+                self.diagnostics.fault(at.span, fault);
+                continue;
+            }
+            if let Some((_, earlier)) = mounts.iter().find(|(mount, _)| mount.at == at.text) {
+                self.diagnostics
+                    .error(at.span, format!("two directories of one stage are seen as `{}`", at.text))
+                    .label("the same path")
+                    .related(*earlier, "the first directory")
+                    .help("choose another path for one of them");
+                continue;
+            }
+            let Some((path, node, span)) = directory else { continue };
+            let write = table.boolean("write");
+            mounts.push((Mount { path, at: at.text.to_owned(), write, node, span }, at.span));
+        }
+        mounts.into_iter().map(|(mount, _)| mount).collect()
+    }
+
+    /// A directory that must exist.
+    fn directory(&mut self, text: Text<'_>) -> Option<(PathBuf, (u64, u64), Span)> {
+        let path = self.source.folder().join(text.text);
+        let label = match std::fs::metadata(&path) {
+            Ok(found) if found.is_dir() => return Some((path, (found.dev(), found.ino()), text.span)),
+            Ok(_) => "not a directory".to_owned(),
+            Err(error) => match error.kind() {
+                std::io::ErrorKind::NotFound => "no such directory".to_owned(),
+                _ => describe(&error),
+            },
+        };
+        self.diagnostics
+            .error(text.span, format!("cannot grant the directory `{}`", text.text))
+            .label(label)
+            .help(format!("looked for {}; paths start from the configuration file's folder", path.display()));
+        None
+    }
+}
+
+fn check_guest_path(text: &str) -> Result<(), Fault> {
+    let fault = |label: &str| {
+        let help = "write an absolute path in its plain form, such as \"/data\"";
+        Err(Fault::new(format!("invalid path in a stage `{text}`"), label, help))
+    };
+    let Some(rest) = text.strip_prefix('/') else { return fault("does not begin with `/`") };
+    if text.len() > MAX_GUEST_PATH {
+        return fault("longer than 256 bytes");
+    }
+    if !rest.is_empty() && rest.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return fault("has an empty part, `.` or `..`");
+    }
+    if text.contains(char::is_control) {
+        return fault("has a control character");
+    }
+    Ok(())
+}
