@@ -9,8 +9,8 @@
 
 pub mod inspect;
 pub mod interface;
-pub mod relift;
 pub mod release_candidate;
+pub mod relift;
 
 pub use inspect::{Entry, Lift, Role, Shape};
 pub use interface::Interface;

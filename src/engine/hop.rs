@@ -71,12 +71,6 @@ impl Hop {
         self.fallback.as_ref().filter(|_| self.segment.is_disproved()).unwrap_or(&self.segment)
     }
 
-    /// Ends everything that is still in it, on all workers, within a tick.
-    pub fn cut(&self) {
-        self.segment.cut();
-        self.fallback.iter().for_each(|segment| segment.cut());
-    }
-
     /// Sends `request` through this segment and what comes after it.
     ///
     /// # Errors

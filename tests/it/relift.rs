@@ -17,7 +17,7 @@ fn setup(chain: Chain) -> Setup {
 }
 
 /// The value of `name` in what the stage does.
-fn mixed(what: &str) -> [(&str, &str); 2] {
+fn asking(what: &str) -> [(&str, &str); 2] {
     [("x-mixed", what), ("te", "trailers")]
 }
 
@@ -30,7 +30,7 @@ chain_test! {
                 let mut client = Client::connect(&gateway, protocol).await;
                 for number in 0..30 {
                     let size = number * 700;
-                    let send = |what: &'static str| request(Method::POST, "/", &mixed(what), body::stream(size).1);
+                    let send = |what: &'static str| request(Method::POST, "/", &asking(what), body::stream(size).1);
                     let plain = client.ask(send("")).await.ok();
                     assert_eq!(body::digest_of(&plain.body), body::digest(size));
                     let edited = client.ask(send("response")).await.ok();
@@ -40,9 +40,9 @@ chain_test! {
                     assert_eq!(sent_on.header("content-type"), Some("text/x-mixed"));
                     assert_eq!(body::digest_of(&sent_on.body), body::digest(size));
                     // What the client sends meanwhile is not what this is about.
-                    let refused = client.get("/", &mixed("refuse")).await;
+                    let refused = client.get("/", &asking("refuse")).await;
                     assert!(refused.status == 403 && refused.body.is_empty() && refused.cut.is_none(), "{refused:?}");
-                    let failed = client.get("/", &mixed("error")).await;
+                    let failed = client.get("/", &asking("error")).await;
                     failed.problem(500, "guest-error");
                 }
             }
@@ -61,7 +61,7 @@ chain_test! {
             for number in 0..20 {
                 let mut client = Client::connect(&gateway, PROTOCOLS[number % 2]).await;
                 let (feeder, body) = body::channel();
-                let response = client.send(request(Method::POST, "/", &mixed("response"), body)).await.unwrap();
+                let response = client.send(request(Method::POST, "/", &asking("response"), body)).await.unwrap();
                 assert_eq!(response.headers()["x-mixed"], "response");
                 streams.push((client, feeder, response));
             }

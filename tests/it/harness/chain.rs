@@ -21,13 +21,11 @@ impl Chain {
     /// A pipeline that ends in `service`.
     pub fn named(self, name: &str, service: &str) -> Pipeline {
         let pipeline = Pipeline::new(name, service).link(self.link);
-        self.front.iter().fold(pipeline, |pipeline, (component, link)| {
-            match link.split_once(' ') {
-                Some((link, "relifted")) => {
-                    pipeline.stage_with(component, &format!("link = \"{link}\"\nlift = \"sync\""))
-                }
-                _ => pipeline.stage_with(component, &format!("link = \"{link}\"")),
+        self.front.iter().fold(pipeline, |pipeline, (component, link)| match link.split_once(' ') {
+            Some((link, "relifted")) => {
+                pipeline.stage_with(component, &format!("link = \"{link}\"\nlift = \"sync\""))
             }
+            _ => pipeline.stage_with(component, &format!("link = \"{link}\"")),
         })
     }
 
