@@ -97,7 +97,7 @@ chain_test! {
                     let answer = client.ask(ask(what)).await.ok();
                     assert_eq!(answer.text(), expected, "{what}");
                     if what == "trailers" {
-                        assert_eq!(answer.trailers.as_ref().unwrap()["x-mixed"], "trailers");
+                        assert_eq!(answer.trailers.as_ref().unwrap()["x-trailer"], "yes");
                     }
                     client.ask(ask("response")).await.ok();
                 }

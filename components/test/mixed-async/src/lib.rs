@@ -86,7 +86,9 @@ fn more_trailers(body: Body) -> Body {
     let (writer, more) = wit_future::new(|| Ok(None));
     spawn_local(async move {
         let trailers = trailers.await.map(|trailers| {
-            let fields = trailers.unwrap_or_else(Fields::new);
+            // Those that came are immutable where they came from the host.
+            let fields = trailers.map(|trailers| Fields::from_list(&trailers.copy_all()));
+            let fields = fields.and_then(Result::ok).unwrap_or_else(Fields::new);
             let _ = fields.append("x-mixed", b"trailers");
             Some(fields)
         });
