@@ -199,7 +199,7 @@ fn key(engine: &Engine, members: &[Member<'_>]) -> Digest {
     (env!("CARGO_PKG_VERSION"), COMPOSITION).hash(&mut sha);
     engine.precompile_compatibility_hash().hash(&mut sha);
     for member in members {
-        (member.index, member.component.digest).hash(&mut sha);
+        (member.index, member.form()).hash(&mut sha);
     }
     Digest(sha.0.finalize().into())
 }

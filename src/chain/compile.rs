@@ -8,11 +8,12 @@
 
 use super::cache::Code;
 use super::compose::{EXPORT_0_2, Places, stage_of};
+use crate::component::relift::TRAP_PREFIX;
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
 use crate::host::{self, Budget, InstanceState, Next, Pulse, Scope};
 use crate::plan::PipelineLimits;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime_wasi::sockets::WasiSocketsCtx;
@@ -212,6 +213,10 @@ pub struct Segment {
     pub fresh: bool,
     /// One of its stages calls others through the host.
     pub links_on: bool,
+    /// One of its stages can't do with its lift rewritten.
+    disproved: AtomicBool,
+    /// Some of its stages are rewritten on trial, and it has another form.
+    trial: bool,
     /// Of the process, shared by all segments of a runtime.
     pub shortage: Arc<Shortage>,
     pre: Pre,
@@ -255,6 +260,8 @@ pub struct Blueprint {
     pub scopes: Vec<Scope>,
     /// Each request has an instance of its own.
     pub fresh: bool,
+    /// Some of its stages are rewritten on trial, and it has another form.
+    pub trial: bool,
     /// What the last stage's import of a next one reaches.
     pub next: Option<Next>,
     /// What stages reach under names of their own, by the composition's name for it.
@@ -268,7 +275,7 @@ impl Segment {
     /// If it imports what the host does not have.
     pub fn link(runtime: &Runtime, code: Code, blueprint: Blueprint) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, next, named } = blueprint;
+        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, trial, next, named } = blueprint;
         let links_on = next.is_some() || !named.is_empty();
         let Code { component, places } = code;
         let mut linker = Linker::new(runtime.engine());
@@ -297,11 +304,31 @@ impl Segment {
             scopes,
             fresh,
             links_on,
+            disproved: AtomicBool::new(false),
+            trial,
             shortage: Arc::clone(&runtime.shortage),
             pre,
             sockets,
             places,
         })
+    }
+
+    /// Whether a rewritten stage did what its form can't, see [`Segment::disprove`].
+    pub fn is_disproved(&self) -> bool {
+        self.disproved.load(Ordering::Relaxed)
+    }
+
+    /// Why `error` says that a stage can't do with its lift rewritten, if it does. The
+    /// segment takes no more requests where there is another form of it.
+    pub fn disprove(&self, error: &wasmtime::Error) -> Option<String> {
+        let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
+        let mut names = backtrace.frames().iter().filter_map(wasmtime::FrameInfo::func_name);
+        let reason = names.find_map(|name| name.strip_prefix(TRAP_PREFIX))?.to_owned();
+        if self.trial && !self.disproved.swap(true, Ordering::Relaxed) {
+            let stage = self.blame(error);
+            tracing::warn!(pipeline = %self.pipeline, stage, reason, "the original form takes over from a rewritten one");
+        }
+        Some(reason)
     }
 
     /// Makes one instance and drops it: whether the component has the functions and

@@ -50,6 +50,15 @@ pub struct Member<'a> {
     pub component: &'a Component,
 }
 
+/// A component as it is or rewritten: what makes two members the same.
+pub(super) type Form = (Digest, bool);
+
+impl Member<'_> {
+    pub(super) fn form(&self) -> Form {
+        (self.component.digest, self.component.relifted)
+    }
+}
+
 /// A composition's bytes, and where in them each component is.
 #[derive(Debug)]
 pub struct Composed {
@@ -100,18 +109,18 @@ pub fn stage_of(label: &str) -> Option<usize> {
 /// neighbour's, or if the composition would not be valid.
 pub fn compose(members: &[Member<'_>], naming: Naming) -> Result<Composed, ComposeError> {
     let mut graph = CompositionGraph::new();
-    let mut packages: BTreeMap<Digest, PackageId> = BTreeMap::new();
+    let mut packages: BTreeMap<Form, PackageId> = BTreeMap::new();
     let mut next: Option<NodeId> = None;
     for member in members.iter().rev() {
         if members.len() > 1 && matches!(member.component.shape.entry(), Some(Entry::IncomingHandler(_))) {
             let error = "a service of WASI 0.2 can't be joined to another stage";
             return Err(ComposeError::at(member.index, error));
         }
-        let package = match packages.get(&member.component.digest) {
+        let package = match packages.get(&member.form()) {
             Some(package) => *package,
             None => register(&mut graph, member, packages.len())?,
         };
-        packages.insert(member.component.digest, package);
+        packages.insert(member.form(), package);
         let handler = join(&mut graph, package, member, next, naming)?;
         next = Some(handler);
     }
@@ -190,10 +199,9 @@ fn join(
 
 /// Finds the joined components in the composition, which embeds them unchanged.
 fn places(bytes: &[u8], members: &[Member<'_>]) -> Places {
-    let mut stages: BTreeMap<Digest, (&[u8], Vec<usize>)> = BTreeMap::new();
+    let mut stages: BTreeMap<Form, (&[u8], Vec<usize>)> = BTreeMap::new();
     for member in members {
-        let entry =
-            stages.entry(member.component.digest).or_insert_with(|| (&member.component.bytes, Vec::new()));
+        let entry = stages.entry(member.form()).or_insert_with(|| (&member.component.bytes, Vec::new()));
         entry.1.push(member.index);
     }
     let mut places: Vec<_> = wasmparser::Parser::new(0)

@@ -60,6 +60,8 @@ enum Guests {
     Sync,
     /// Asynchronously, as wit-bindgen does by default
     Async,
+    /// Asynchronously, and rewritten to sync when loaded
+    Rewritten,
 }
 
 /// How the middleware of a chain are linked.
@@ -145,9 +147,12 @@ fn chains(hops: &Hops, depths: &[u64]) -> Result<Chains, Failed> {
         })
     };
     let service = load("empty.wasm")?;
+    let asynchronous = load("pass-through-async.wasm")?;
+    let (rewritten, _) = asynchronous.relift().map_err(Failed::wrong)?;
     let kinds = [
         (Guests::Sync, "sync", load("pass-through-sync.wasm")?),
-        (Guests::Async, "async", load("pass-through-async.wasm")?),
+        (Guests::Async, "async", asynchronous),
+        (Guests::Rewritten, "rewritten", rewritten),
     ];
     let mut chains = Vec::new();
     for (kind, guests, middleware) in &kinds {
@@ -194,6 +199,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             lift: if all_async { Lift::Async } else { Lift::Sync },
             scopes: Vec::new(),
             fresh: false,
+            trial: false,
             next: next.as_ref().map(Onward::as_next),
             named: Vec::new(),
         };
@@ -204,6 +210,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
         let hop = Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,
+            fallback: None,
             on_failure: OnFailure::Fail,
             breaker: None,
             next,
@@ -245,10 +252,10 @@ impl Row {
 }
 
 fn print_table(hops: &Hops, rows: &[Row]) {
-    println!("guests  middleware  ns a request  ns a hop");
+    println!("guests     middleware  ns a request  ns a hop");
     for row in rows {
         let per_hop = row.per_hop(hops, rows).map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}"));
-        println!("{:6}  {:>10}  {:>12.0}  {per_hop:>8}", row.guests, row.depth, row.nanoseconds(hops));
+        println!("{:9}  {:>10}  {:>12.0}  {per_hop:>8}", row.guests, row.depth, row.nanoseconds(hops));
     }
     println!(
         "\n{} links, one request at a time; best of {} rounds of {}",

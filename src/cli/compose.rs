@@ -8,18 +8,36 @@ use crate::config::Diagnostics;
 use crate::gateway::build::{check_pipelines, compose_stages};
 use crate::gateway::inputs::{Components, Inputs, Shapes, load_components};
 use crate::host::{Offer, Reach};
-use crate::plan::Pipeline;
+use crate::plan::{End, Pipeline, Relift};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Runs the command.
-pub(super) fn run(file: &Path, name: &str, output: &Path, portable: bool) -> Result<(), Failed> {
-    let (plan, _) = crate::plan::load(file).map_err(Failed::wrong)?;
+pub(super) fn run(
+    file: &Path,
+    name: &str,
+    output: &Path,
+    portable: bool,
+    relift: bool,
+) -> Result<(), Failed> {
+    let (mut plan, _) = crate::plan::load(file).map_err(Failed::wrong)?;
     let Some(index) = plan.find_pipeline(name) else {
         let names: Vec<_> = plan.pipelines.iter().map(|pipeline| &*pipeline.name).collect();
         let known = names.join("`, `");
         return Err(Failed::wrong(format!("there is no pipeline `{name}`; there are `{known}`")));
     };
+    if relift {
+        for pipeline in &mut plan.pipelines {
+            let service = match &mut pipeline.end {
+                End::Component(stage) => Some(&mut **stage),
+                End::Native(_) => None,
+            };
+            for stage in pipeline.stages.iter_mut().chain(service) {
+                // A wish: what can't be is left as it is.
+                (stage.lift, stage.lift_span) = (Relift::Sync, None);
+            }
+        }
+    }
     let pipeline = plan.pipeline(index);
     let mut diagnostics = plan.diagnostics();
     let components = load_components(&plan, &Shapes::default(), &mut diagnostics);
@@ -37,12 +55,18 @@ pub(super) fn run(file: &Path, name: &str, output: &Path, portable: bool) -> Res
     if diagnostics.has_errors() {
         return Err(Failed::wrong(diagnostics));
     }
-    let stages: Vec<_> = pipeline.all_stages().collect();
-    let composed = compose_stages(pipeline, &stages, &components, naming, &mut diagnostics)
+    let stages: Vec<_> =
+        pipeline.all_stages().filter_map(|stage| Some((stage, components.of(stage)?))).collect();
+    let composed = compose_stages(pipeline, &stages, naming, &mut diagnostics)
         .ok_or_else(|| Failed::wrong(&diagnostics))?;
     std::fs::write(output, &composed.bytes)
         .map_err(|error| Failed::system(format!("cannot write `{}`: {error}", output.display())))?;
     let (size, digest) = (composed.bytes.len(), Digest::of(&composed.bytes));
+    for (stage, component) in &stages {
+        if component.relifted {
+            println!("stage `{}`: lifted synchronously", stage.id);
+        }
+    }
     println!("{}: {} stages, {size} bytes, sha256 {digest}", output.display(), stages.len());
     Ok(())
 }
@@ -57,7 +81,7 @@ fn check_portable(pipeline: &Pipeline, components: &Components, diagnostics: &mu
         } else if !stage.next.is_empty() {
             Some("it calls pipelines by names of its own".to_owned())
         } else {
-            components.get(stage.component).and_then(|component| {
+            components.of(stage).and_then(|component| {
                 let own = |interface: &&Interface| {
                     interface.package.starts_with("linkspan:")
                         && Offer::find(interface).is_some_and(|offer| offer.reach == Reach::Stage)

@@ -31,6 +31,19 @@ fn world(component: &Component) -> Result<String, Failed> {
     Ok(printer.output.to_string())
 }
 
+/// What `lift` would do to a stage with `component`.
+fn relift(component: &Component) -> String {
+    match component.relift() {
+        Ok((_, true)) => "can be rewritten to sync, with `lift = \"auto\"`".to_owned(),
+        Ok((_, false)) => {
+            "can be rewritten to sync, with `lift = \"sync\"` on trial: it makes streams or futures, \
+                           and may have to write them after its answer"
+                .to_owned()
+        }
+        Err(refusal) => format!("stays as it is: {refusal}"),
+    }
+}
+
 /// What an import is to linkspan.
 fn status(import: &Import, offer: Option<&Offer>) -> String {
     match offer {
@@ -96,6 +109,7 @@ fn to_text(component: &Component) -> Result<String, Failed> {
     ];
     if shape.role() != Role::None {
         lines.push(format!("lift       {}", shape.lift()));
+        lines.push(format!("relift     {}", relift(component)));
     }
     if let Some(version) = &shape.release_candidate {
         lines.push(format!("built for  WASI {version}, linked as 0.3.0"));
@@ -143,6 +157,7 @@ fn to_json(component: &Component) -> serde_json::Value {
         "sha256": component.digest.to_string(),
         "role": shape.role().to_string(),
         "lift": shape.lift().to_string(),
+        "relift": relift(component),
         "release_candidate": shape.release_candidate,
         "core_instances": shape.core_instances,
         "memories": shape.memories,

@@ -70,6 +70,9 @@ enum Command {
         /// Import plain interfaces only, so that other hosts can run it
         #[arg(long)]
         portable: bool,
+        /// Rewrite async lifts to sync ones wherever that can be, as `lift = "sync"` does
+        #[arg(long)]
+        relift: bool,
     },
     /// Show what a component imports, exports and needs
     Inspect {
@@ -130,8 +133,8 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Serve { file, log_format } => serve::run(&file, log_format),
         Command::Check { file, format, against } => check::run(&file, format, against.as_deref()),
-        Command::Compose { file, pipeline, output, portable } => {
-            compose::run(&file, &pipeline, &output, portable)
+        Command::Compose { file, pipeline, output, portable, relift } => {
+            compose::run(&file, &pipeline, &output, portable, relift)
         }
         Command::Inspect { component, json } => inspect::run(&component, json),
         Command::Bench { what } => bench::run(&what),

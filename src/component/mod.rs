@@ -10,9 +10,11 @@
 pub mod inspect;
 pub mod interface;
 pub mod release_candidate;
+pub mod relift;
 
 pub use inspect::{Entry, Lift, Role, Shape};
 pub use interface::Interface;
+pub use relift::Refusal;
 
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -58,6 +60,8 @@ pub struct Component {
     pub digest: Digest,
     /// What the component imports, exports and needs.
     pub shape: Shape,
+    /// Whether `bytes` are the rewritten form of what was hashed (see [`relift`]).
+    pub relifted: bool,
 }
 
 /// Why a component could not be loaded.
@@ -124,7 +128,27 @@ impl Component {
         let digest = Digest::of(&bytes);
         let (bytes, shape) = Self::understand(bytes, known(&digest))
             .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), bytes: bytes.into(), digest, shape })
+        Ok(Self { path: path.to_owned(), bytes: bytes.into(), digest, shape, relifted: false })
+    }
+
+    /// The component's rewritten form, under the same digest, and whether it is proven
+    /// that it can't trap for being rewritten.
+    ///
+    /// # Errors
+    /// [`Refusal`], if it must stay as it is.
+    pub fn relift(&self) -> Result<(Self, bool), Refusal> {
+        let rewritten = relift::relift(&self.bytes)?;
+        let mut shape = inspect::inspect(&rewritten.bytes)
+            .map_err(|error| Refusal::new(format!("it can't be rewritten: {error}")))?;
+        shape.release_candidate.clone_from(&self.shape.release_candidate);
+        let component = Self {
+            path: self.path.clone(),
+            bytes: rewritten.bytes.into(),
+            digest: self.digest,
+            shape,
+            relifted: true,
+        };
+        Ok((component, rewritten.proven))
     }
 
     /// The bytes as they are used, and their shape, if that is not known.

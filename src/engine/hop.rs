@@ -39,6 +39,8 @@ pub struct Hop {
     pub identity: Digest,
     /// The segment.
     pub segment: Arc<Segment>,
+    /// The same without rewritten lifts that are a trial: serves from when one failed.
+    pub fallback: Option<Arc<Segment>>,
     /// What happens to a request when it fails.
     pub on_failure: OnFailure,
     /// What takes it out of the way.
@@ -85,6 +87,11 @@ pub struct ChainRequest {
 pub(super) type Answer = Result<Response<ResponseBody>, Failure>;
 
 impl Hop {
+    /// The segment that takes requests.
+    fn current(&self) -> &Arc<Segment> {
+        self.fallback.as_ref().filter(|_| self.segment.is_disproved()).unwrap_or(&self.segment)
+    }
+
     /// Sends `request` through this segment and what comes after it.
     ///
     /// # Errors
@@ -109,7 +116,7 @@ impl Hop {
         mut request: ChainRequest,
         attempt: Option<Attempt<'_>>,
     ) -> Answer {
-        let pool = worker.pool(&self.segment, &self.in_use);
+        let pool = worker.pool(self.current(), &self.in_use);
         let own = pool.tick() + ticks(self.segment.limits.deadline);
         let deadline = request.deadline.map_or(own, |outer| outer.min(own));
         let origin = request.origin;

@@ -494,13 +494,18 @@ impl Instance {
             End::Trapped(error) => {
                 let cpu = error.downcast_ref::<CpuBudgetExceeded>().is_some();
                 let memory = !cpu && self.pulse.was_refused_memory();
-                let mut reason = reason(&error);
+                let disproved = self.segment.disprove(&error);
+                let mut reason = match &disproved {
+                    Some(why) => format!("its lift was rewritten, and {why}"),
+                    None => reason(&error),
+                };
                 if memory {
                     reason += " (after it was refused more memory: the stages' `limits.memory` and `table-elements`)";
                 }
-                let kind = match (cpu, memory) {
-                    (true, _) => TrapKind::Cpu,
-                    (_, true) => TrapKind::Memory,
+                let kind = match (cpu, memory, &disproved) {
+                    (_, _, Some(_)) => TrapKind::Lift,
+                    (true, ..) => TrapKind::Cpu,
+                    (_, true, _) => TrapKind::Memory,
                     _ => TrapKind::Trap,
                 };
                 self.count_trap(kind);

@@ -14,11 +14,11 @@ use crate::chain::compile::Blueprint;
 use crate::chain::{
     Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Segment, compose, next_label,
 };
-use crate::component::{Digest, Lift};
+use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
 use crate::engine::{Breaker, CutOff, Hop, Native, Onward};
 use crate::host::{Budget, Limiters, Next, StageScope};
-use crate::plan::{End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Stage};
+use crate::plan::{End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -124,8 +124,15 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
             true => Position::Service,
             false => Position::Middleware,
         };
-        if let Some(component) = components.get(stage.component) {
-            check_stage(stage, position, component, diagnostics);
+        let Some(component) = components.original(stage) else { continue };
+        check_stage(stage, position, component, diagnostics);
+        // What is lifted synchronously already needs no rewriting.
+        let wanted = stage.lift == Relift::Sync && component.shape.lift() != Lift::Sync;
+        if let (true, Some(refusal), Some(span)) = (wanted, components.refusal(stage), stage.lift_span) {
+            diagnostics
+                .error(span, format!("stage `{}` can't be lifted synchronously", stage.id))
+                .label(refusal.to_string())
+                .help("`lift = \"auto\"` leaves it as it is");
         }
     }
 }
@@ -134,7 +141,7 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
 /// alone each dynamic one and each whose component can't be composed.
 pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
     let joins = |stage: &Stage| {
-        let alone = components.get(stage.component).is_some_and(|c| c.shape.stands_alone());
+        let alone = components.original(stage).is_some_and(|c| c.shape.stands_alone());
         stage.link == Link::Static && !alone
     };
     let mut segments: Vec<Vec<&Stage>> = Vec::new();
@@ -147,17 +154,19 @@ pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> V
     segments
 }
 
+/// A stage, and the form of its component that is to stand there.
+pub type Placed<'a> = (&'a Stage, &'a Component);
+
 /// Composes `stages` of `pipeline` into one component.
 ///
 /// `None` if that failed, which was then added to `diagnostics`.
 pub fn compose_stages(
     pipeline: &Pipeline,
-    stages: &[&Stage],
-    components: &Components,
+    stages: &[Placed<'_>],
     naming: Naming,
     diagnostics: &mut Diagnostics,
 ) -> Option<Composed> {
-    compose(&members(stages, components)?, naming)
+    compose(&members(stages), naming)
         .map_err(|error| {
             let stage = error.stage.and_then(|index| pipeline.all_stages().nth(index));
             let span = stage.map_or(pipeline.span, |stage| stage.component_span);
@@ -169,20 +178,12 @@ pub fn compose_stages(
         .ok()
 }
 
-/// `stages` with their components, if all of them could be read.
-fn members<'a>(stages: &[&Stage], components: &'a Components) -> Option<Vec<Member<'a>>> {
-    let member =
-        |stage: &&Stage| Some(Member { index: stage.id.index, component: components.get(stage.component)? });
-    stages.iter().map(member).collect()
+fn members<'a>(stages: &[Placed<'a>]) -> Vec<Member<'a>> {
+    stages.iter().map(|(stage, component)| Member { index: stage.id.index, component }).collect()
 }
 
 /// What one instance of `stages` may use: their limits, joined as one store must.
-fn budget(
-    pipeline: &Pipeline,
-    stages: &[&Stage],
-    components: &Components,
-    gateway: &GatewayLimits,
-) -> Budget {
+fn budget(pipeline: &Pipeline, stages: &[Placed<'_>], gateway: &GatewayLimits) -> Budget {
     let mut budget = Budget {
         memory: 0,
         one_memory: 0,
@@ -191,9 +192,8 @@ fn budget(
         field_bytes: gateway.header_size.saturating_mul(4),
         cpu: pipeline.limits.cpu,
     };
-    for stage in stages {
-        let memories = components.get(stage.component).map_or(1, |c| c.shape.memories.max(1));
-        let memory = stage.limits.memory.saturating_mul(memories as usize);
+    for (stage, component) in stages {
+        let memory = stage.limits.memory.saturating_mul(component.shape.memories.max(1) as usize);
         budget.memory = budget.memory.saturating_add(memory);
         budget.one_memory = budget.one_memory.max(stage.limits.memory);
         budget.table_elements = budget.table_elements.max(stage.limits.table_elements);
@@ -217,7 +217,24 @@ struct Maker<'a> {
     reused: Cell<usize>,
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
+    /// `stages` as they shall run.
+    fn placed(&self, stages: &[&'a Stage]) -> Vec<Placed<'a>> {
+        stages.iter().filter_map(|stage| Some((*stage, self.components.of(stage)?))).collect()
+    }
+
+    /// `stages` as they run when one was rewritten and turns out to need its original
+    /// form, if one may.
+    fn untried(&self, stages: &[&'a Stage]) -> Option<Vec<Placed<'a>>> {
+        stages.iter().any(|stage| self.components.is_trial(stage)).then(|| {
+            let form = |stage: &&'a Stage| match self.components.is_trial(stage) {
+                true => Some((*stage, self.components.original(stage)?)),
+                false => Some((*stage, self.components.of(stage)?)),
+            };
+            stages.iter().filter_map(form).collect()
+        })
+    }
+
     /// What the pool needs for the segments that do not run yet.
     fn missing(&self) -> Vec<PoolSize> {
         let mut sizes = Vec::new();
@@ -229,11 +246,11 @@ impl Maker<'_> {
                 if self.workshop.find(identity).is_some() {
                     continue;
                 }
-                let shapes = stages
-                    .iter()
-                    .filter_map(|stage| self.components.get(stage.component))
-                    .map(|component| &component.shape);
-                sizes.push(PoolSize::of(shapes, wanted, &self.budget(pipeline, stages)));
+                for stages in [Some(self.placed(stages)), self.untried(stages)].into_iter().flatten() {
+                    let shapes = stages.iter().map(|(_, component)| &component.shape);
+                    let budget = budget(pipeline, &stages, &self.plan.limits);
+                    sizes.push(PoolSize::of(shapes, wanted, &budget));
+                }
             }
         }
         sizes
@@ -267,9 +284,9 @@ impl Maker<'_> {
 
     /// What the stages reach by names of their own. `None` if a pipeline among it could
     /// not be made, which was told.
-    fn named(&self, stages: &[&Stage]) -> Option<Vec<(String, Next)>> {
+    fn named(&self, stages: &[Placed<'_>]) -> Option<Vec<(String, Next)>> {
         let hops = self.hops.borrow();
-        let calls = stages.iter().flat_map(|stage| stage.next.iter().map(|next| (stage.id.index, next)));
+        let calls = stages.iter().flat_map(|(stage, _)| stage.next.iter().map(|next| (stage.id.index, next)));
         calls
             .map(|(stage, next)| {
                 let hop = hops[next.pipeline.0].as_ref()?;
@@ -281,12 +298,41 @@ impl Maker<'_> {
     fn hop(
         &self,
         pipeline: &Pipeline,
-        stages: &[&Stage],
+        stages: &[&'a Stage],
         identity: Digest,
         next: Option<Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Hop>> {
-        let segment = match self.segment(pipeline, stages, next.as_ref(), diagnostics) {
+        let segment = self.segment(pipeline, &self.placed(stages), next.as_ref(), diagnostics)?;
+        let fallback = match self.untried(stages) {
+            Some(stages) => Some(self.segment(pipeline, &stages, next.as_ref(), diagnostics)?),
+            None => None,
+        };
+        // Only a stage that stands alone has a policy of its own.
+        let first = stages.first()?;
+        let breaker = first.breaker.map(|spec| Breaker::new(spec, first.id.to_string()));
+        let hop = Arc::new(Hop {
+            identity,
+            segment,
+            fallback,
+            on_failure: first.on_failure,
+            breaker,
+            next,
+            in_use: Arc::default(),
+        });
+        self.workshop.keep(&hop);
+        Some(hop)
+    }
+
+    /// A segment of `stages`; `None` if it can't be made, which `diagnostics` then tell.
+    fn segment(
+        &self,
+        pipeline: &Pipeline,
+        stages: &[Placed<'_>],
+        next: Option<&Onward>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<Segment>> {
+        let segment = match self.try_segment(pipeline, stages, next, diagnostics) {
             Ok(segment) => segment?,
             Err(error) => {
                 diagnostics
@@ -297,27 +343,15 @@ impl Maker<'_> {
             }
         };
         self.compiled.set(self.compiled.get() + 1);
-        // Only a stage that stands alone has a policy of its own.
-        let first = stages.first()?;
-        let breaker = first.breaker.map(|spec| Breaker::new(spec, first.id.to_string()));
-        let hop = Arc::new(Hop {
-            identity,
-            segment: Arc::new(segment),
-            on_failure: first.on_failure,
-            breaker,
-            next,
-            in_use: Arc::default(),
-        });
-        self.workshop.keep(&hop);
-        Some(hop)
+        Some(Arc::new(segment))
     }
 
     /// `None` if the stages can't be composed or what they are granted can't be had,
     /// which `diagnostics` then tell.
-    fn segment(
+    fn try_segment(
         &self,
         pipeline: &Pipeline,
-        stages: &[&Stage],
+        stages: &[Placed<'_>],
         next: Option<&Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Result<Option<Segment>, RuntimeError> {
@@ -326,12 +360,11 @@ impl Maker<'_> {
             // It ran when `missing` looked, and ended since.
             None => Runtime::new(&[PoolSize::default()], 1)?,
         };
-        let Some(members) = members(stages, self.components) else { return Ok(None) };
+        let members = members(stages);
         let code = match self.workshop.cache.load(runtime.engine(), &members) {
             Some(code) => code,
             None => {
-                let naming = Naming::PerStage;
-                let composed = compose_stages(pipeline, stages, self.components, naming, diagnostics);
+                let composed = compose_stages(pipeline, stages, Naming::PerStage, diagnostics);
                 let Some(composed) = composed else { return Ok(None) };
                 self.workshop.cache.compile(runtime.engine(), &members, composed)?
             }
@@ -342,25 +375,18 @@ impl Maker<'_> {
         Ok(Some(segment))
     }
 
-    fn budget(&self, pipeline: &Pipeline, stages: &[&Stage]) -> Budget {
-        budget(pipeline, stages, self.components, &self.plan.limits)
-    }
-
     fn blueprint(
         &self,
         pipeline: &Pipeline,
-        stages: &[&Stage],
+        stages: &[Placed<'_>],
         next: Option<&Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Blueprint> {
         // One stage that blocks blocks the instance.
-        let all_async = stages
-            .iter()
-            .filter_map(|stage| self.components.get(stage.component))
-            .all(|component| component.shape.lift() == Lift::Async);
+        let all_async = stages.iter().all(|(_, component)| component.shape.lift() == Lift::Async);
         let keys = self.plan.limits.rate_limit_keys;
         let mut scopes = Vec::new();
-        for stage in stages {
+        for (stage, _) in stages {
             let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
             match StageScope::new(stage, limiter) {
                 Ok(scope) => scopes.push(Arc::new(scope)),
@@ -374,7 +400,7 @@ impl Maker<'_> {
             }
         }
         let isolation = match stages {
-            [stage] if stage.link == Link::Dynamic => stage.isolation,
+            [(stage, _)] if stage.link == Link::Dynamic => stage.isolation,
             _ => pipeline.isolation,
         };
         let mut limits = pipeline.limits.clone();
@@ -384,11 +410,12 @@ impl Maker<'_> {
         }
         Some(Blueprint {
             pipeline: pipeline.name.to_string(),
-            budget: self.budget(pipeline, stages),
+            budget: budget(pipeline, stages, &self.plan.limits),
             limits,
             lift: if all_async { Lift::Async } else { Lift::Sync },
             scopes,
             fresh,
+            trial: stages.iter().any(|(stage, form)| form.relifted && self.components.is_trial(stage)),
             next: next.map(Onward::as_next),
             named: self.named(stages)?,
         })

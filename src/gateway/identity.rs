@@ -73,7 +73,7 @@ pub fn of_pipelines<'p>(
         };
         let mut found = Vec::new();
         for stages in segments(pipeline, components).into_iter().rev() {
-            let digest = |stage: &Stage| Some(components.get(stage.component)?.digest);
+            let digest = |stage: &Stage| Some(components.of(stage)?.digest);
             let digests: Vec<_> = stages.iter().filter_map(|stage| Some((*stage, digest(stage)?))).collect();
             let calls = stages.iter().flat_map(|stage| &stage.next);
             let called: Vec<_> =
@@ -116,7 +116,9 @@ fn of_segment(
         let it = mounts.iter().fold(it.plain(&mounts.len()), |it, mount| {
             it.text(&mount.path.to_string_lossy()).text(&mount.at).plain(&(mount.write, mount.node))
         });
-        it.plain(&stage.limits).plain(&(stage.link, stage.isolation, stage.on_failure)).plain(&stage.breaker)
+        it.plain(&stage.limits)
+            .plain(&(stage.link, stage.isolation, stage.on_failure, stage.lift))
+            .plain(&stage.breaker)
     });
     whole.finish()
 }

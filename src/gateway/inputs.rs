@@ -6,10 +6,10 @@
 
 use super::identity::Identity;
 use crate::component::inspect::InspectError;
-use crate::component::{Component, Digest, LoadError, Shape};
+use crate::component::{Component, Digest, LoadError, Refusal, Shape};
 use crate::config::Diagnostics;
 use crate::host::Next;
-use crate::plan::{ComponentIndex, ComponentRef, Plan};
+use crate::plan::{ComponentIndex, ComponentRef, Pipeline, Plan, Relift, Stage};
 use rustls::ServerConfig;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -19,12 +19,47 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The components of a plan, by [`ComponentIndex`]; `None` for one that could not
 /// be loaded.
 #[derive(Clone, Default)]
-pub struct Components(Vec<Option<Component>>);
+pub struct Components(Vec<Option<Forms>>);
+
+/// A component as it is, and rewritten to a sync lift where a stage may want that.
+#[derive(Clone)]
+struct Forms {
+    original: Component,
+    relifted: Option<Result<Rewritten, Refusal>>,
+}
+
+/// A component's rewritten form, and whether it can't trap for being rewritten.
+type Rewritten = (Component, bool);
 
 impl Components {
-    /// The component at `index`, if it could be loaded.
-    pub fn get(&self, index: ComponentIndex) -> Option<&Component> {
-        self.0.get(index.0)?.as_ref()
+    /// What stands at `stage`, in the form that it wants and can have, if it could be
+    /// loaded.
+    pub fn of(&self, stage: &Stage) -> Option<&Component> {
+        let forms = self.0.get(stage.component.0)?.as_ref()?;
+        Some(match (stage.lift, &forms.relifted) {
+            (Relift::Auto, Some(Ok((rewritten, true)))) | (Relift::Sync, Some(Ok((rewritten, _)))) => {
+                rewritten
+            }
+            _ => &forms.original,
+        })
+    }
+
+    /// What stands at `stage`, as it is.
+    pub fn original(&self, stage: &Stage) -> Option<&Component> {
+        Some(&self.0.get(stage.component.0)?.as_ref()?.original)
+    }
+
+    /// Whether what stands at `stage` was rewritten although it may do what its
+    /// rewritten form can't.
+    pub fn is_trial(&self, stage: &Stage) -> bool {
+        let forms = self.0.get(stage.component.0).and_then(Option::as_ref);
+        stage.lift == Relift::Sync
+            && forms.is_some_and(|forms| matches!(forms.relifted, Some(Ok((_, false)))))
+    }
+
+    /// Why what stands at `stage` can't be rewritten, if it can't.
+    pub fn refusal(&self, stage: &Stage) -> Option<&Refusal> {
+        self.0.get(stage.component.0)?.as_ref()?.relifted.as_ref()?.as_ref().err()
     }
 }
 
@@ -76,7 +111,7 @@ impl Inputs {
     pub fn identity(&self) -> Digest {
         let start = Identity::of("configuration").text(self.plan.source.text());
         let components = self.components.0.iter().flatten();
-        let read = components.fold(start, |it, component| it.bytes(&component.digest.0));
+        let read = components.fold(start, |it, forms| it.bytes(&forms.original.digest.0));
         let read = self.tls.iter().flatten().fold(read, |it, tls| it.bytes(&tls.digest.0));
         let values = self
             .plan
@@ -101,29 +136,49 @@ impl Inputs {
     }
 }
 
-/// Shapes of components that were inspected before, by digest: validating a large
-/// component takes longer than reading it.
+/// What was found out about components before, by digest: validating or rewriting a
+/// large component takes longer than reading it.
 #[derive(Default)]
-pub struct Shapes(Mutex<HashMap<Digest, Shape>>);
+pub struct Shapes {
+    shapes: Mutex<HashMap<Digest, Shape>>,
+    relifted: Mutex<HashMap<Digest, Result<Rewritten, Refusal>>>,
+}
 
 /// Components whose shapes are remembered; with more, all are forgotten.
 const MAX_SHAPES: usize = 4096;
+
+/// Components whose rewritten forms are remembered; with more, all are forgotten.
+const MAX_RELIFTED: usize = 64;
 
 impl Shapes {
     fn load(&self, reference: &ComponentRef) -> Result<Component, LoadError> {
         let path = &reference.path;
         let known =
-            |digest: &Digest| self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
+            |digest: &Digest| self.shapes.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
         let component = match &reference.given {
             Some(given) => Component::from_bytes(path, given.0.to_vec(), known)?,
             None => Component::load_with(path, known)?,
         };
-        let mut shapes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
         if shapes.len() >= MAX_SHAPES {
             shapes.clear();
         }
         shapes.insert(component.digest, component.shape.clone());
         Ok(component)
+    }
+
+    fn relift(&self, component: &Component) -> Result<Rewritten, Refusal> {
+        let lock = || self.relifted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&component.digest) {
+            return known.clone();
+        }
+        let found = component.relift();
+        let mut relifted = lock();
+        if relifted.len() >= MAX_RELIFTED {
+            relifted.clear();
+        }
+        relifted.insert(component.digest, found.clone());
+        found
     }
 }
 
@@ -150,7 +205,17 @@ pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnosti
             None
         }
     };
-    Components(plan.components.iter().map(load).collect())
+    let loaded: Vec<_> = plan.components.iter().map(load).collect();
+    let wanted = |index| {
+        let mut stages = plan.pipelines.iter().flat_map(Pipeline::all_stages);
+        stages.any(|stage| stage.component == index && stage.lift != Relift::AsIs)
+    };
+    let forms = |(index, original): (usize, Option<Component>)| {
+        let original = original?;
+        let relifted = wanted(ComponentIndex(index)).then(|| shapes.relift(&original));
+        Some(Forms { original, relifted })
+    };
+    Components(loaded.into_iter().enumerate().map(forms).collect())
 }
 
 fn check_digest(

@@ -208,6 +208,10 @@ pub struct Stage {
     pub link: Link,
     /// Whether it is made anew for each request; for [`Link::Dynamic`].
     pub isolation: Isolation,
+    /// Whether an async lift is rewritten.
+    pub lift: Relift,
+    /// The place of the word that says so, if one does.
+    pub lift_span: Option<Span>,
     /// What happens to a request when it fails; for [`Link::Dynamic`].
     pub on_failure: OnFailure,
     /// What takes it out of the way when it keeps failing; for [`Link::Dynamic`].
@@ -243,6 +247,18 @@ pub enum Isolation {
     Reuse,
     /// One: nothing that it remembers reaches another request.
     Request,
+}
+
+/// Whether an async-lifted component is rewritten to a sync lift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Relift {
+    /// No.
+    #[default]
+    AsIs,
+    /// If it is known that this changes nothing but the cost.
+    Auto,
+    /// Yes; it is an error where it can't be.
+    Sync,
 }
 
 /// What happens to a request whose stage fails.

@@ -62,12 +62,14 @@ path = "hello.wasm"
 [pipelines.edge]
 link = "static"
 isolation = "reuse"
+lift = "auto"
 service = { component = "hello" }
 
 [[pipelines.edge.stages]]
 component = "key-auth"
 link = "dynamic"
 isolation = "request"
+lift = "sync"
 on-failure = "skip"
 breaker = { failures = 1, window = "2s", open = "3s", then = "close" }
 config = { header = "x-api-key", keys = { env = "KEYS" } }

@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(lines(&text, "linkspan_traps_total{kind=\"cpu\""), [traps]);
         assert_eq!(
             lines(&text, "linkspan_instances_warm{"),
-            ["linkspan_instances_warm{linkspan_pipeline=\"edge\"} 8"]
+            ["linkspan_instances_warm{linkspan_pipeline=\"edge\"} 12"]
         );
         let active = lines(&text, "http_server_active_requests{");
         assert_eq!(

@@ -55,11 +55,13 @@ pub enum TrapKind {
     Cpu,
     /// It wanted more memory than it may have.
     Memory,
+    /// Its lift was rewritten, and it did what can't be done then.
+    Lift,
     /// Anything else, such as an instance that could not be made.
     Other,
 }
 
-pub(super) const TRAP_KINDS: [&str; 4] = ["trap", "cpu", "memory", "other"];
+pub(super) const TRAP_KINDS: [&str; 5] = ["trap", "cpu", "memory", "lift", "other"];
 
 /// The counts of one pipeline on one worker.
 pub struct PipelineMetrics {

@@ -302,6 +302,13 @@ pub static PIPELINE: Table = Table {
             "reuse",
             "Whether an instance serves many requests, or each request has a fresh one.",
         ),
+        key(
+            "lift",
+            Kind::Text(TextForm::OneOf(LIFTS)),
+            Presence::Default,
+            "as-is",
+            "Whether async-lifted middleware is rewritten to a sync lift, where it does not say it itself.",
+        ),
         optional(
             "stages",
             Kind::List { item: &Kind::Table(&STAGE), min: 0, max: MAX_MIDDLEWARE },
@@ -365,6 +372,8 @@ pub static PIPELINE_LIMITS: Table = Table {
 const LINKS: &[&str] = &["static", "dynamic"];
 /// The words of `isolation`.
 const ISOLATIONS: &[&str] = &["reuse", "request"];
+/// The words of `lift`.
+const LIFTS: &[&str] = &["auto", "as-is", "sync"];
 /// The words of `on-failure`.
 const ON_FAILURE: &[&str] = &["fail", "skip"];
 /// The words of a breaker's `then`.
@@ -422,6 +431,13 @@ pub static STAGE: Table = Table {
             Kind::Text(TextForm::OneOf(ISOLATIONS)),
             "\"request\"",
             "As the pipeline's, for a dynamically linked stage. Default: the pipeline's.",
+        ),
+        optional(
+            "lift",
+            Kind::Text(TextForm::OneOf(LIFTS)),
+            "\"auto\"",
+            "\"as-is\": as its author lifted it. \"auto\": rewritten to a sync lift, where that is known to change \
+             nothing else. \"sync\": rewritten, or refused. Default: the pipeline's.",
         ),
         key(
             "on-failure",

@@ -3,7 +3,7 @@
 use super::{Lowering, Names};
 use crate::config::{Fields, Named, Span, Text, suggest};
 use crate::plan::{
-    Breaker, BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits,
+    Breaker, BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits, Relift,
     Stage, StageId, StageLimits,
 };
 
@@ -18,6 +18,7 @@ struct Defaults<'a> {
     pipeline: &'a Name,
     link: Link,
     isolation: Isolation,
+    lift: (Relift, Option<Span>),
 }
 
 impl Lowering<'_> {
@@ -43,7 +44,9 @@ impl Lowering<'_> {
         let fields = &named.fields;
         let link = self.link(fields).unwrap_or_default();
         let isolation = self.isolation(fields).unwrap_or_default();
-        let defaults = Defaults { pipeline: &name, link, isolation };
+        // The pipeline's is a wish for those of its stages that can: no error for the others.
+        let lift = self.lift(fields).map_or((Relift::default(), None), |(lift, _)| (lift, None));
+        let defaults = Defaults { pipeline: &name, link, isolation, lift };
         let limits = PipelineLimits::lower(&fields.table_or_default("limits"));
         let mut stages: Vec<Stage> = Vec::new();
         for (index, stage) in fields.tables("stages").enumerate() {
@@ -125,6 +128,7 @@ impl Lowering<'_> {
         self.check_link(fields, link);
         let config = fields.node("config").map(|node| self.settings(node)).unwrap_or_default();
         let grants = fields.table("grant").map(|grant| self.grants(grant)).unwrap_or_default();
+        let (lift, lift_span) = self.lift(fields).unwrap_or(defaults.lift);
         let limits = StageLimits::lower(&fields.table_or_default("limits"));
         let next = fields.node("next").map(|node| self.next(node, known.pipelines)).unwrap_or_default();
         let text = fields.text("component")?;
@@ -139,6 +143,8 @@ impl Lowering<'_> {
             limits,
             link,
             isolation: self.isolation(fields).unwrap_or(defaults.isolation),
+            lift,
+            lift_span,
             on_failure: self.on_failure(fields),
             breaker: fields.table("breaker").map(|table| self.breaker(table)),
             next,
@@ -168,6 +174,13 @@ impl Lowering<'_> {
     fn isolation(&mut self, fields: &Fields) -> Option<Isolation> {
         let isolations = [Isolation::Reuse, Isolation::Request];
         self.choice(fields, "isolation", &["reuse", "request"]).map(|at| isolations[at])
+    }
+
+    /// Whether an async lift is rewritten, and where that is said.
+    fn lift(&mut self, fields: &Fields) -> Option<(Relift, Option<Span>)> {
+        let lifts = [Relift::Auto, Relift::AsIs, Relift::Sync];
+        let at = self.choice(fields, "lift", &["auto", "as-is", "sync"])?;
+        Some((lifts[at], Some(fields.span_of("lift"))))
     }
 
     fn on_failure(&mut self, fields: &Fields) -> OnFailure {

@@ -7,7 +7,8 @@ use super::{Pipeline, Setup};
 pub struct Chain {
     /// `link` of the pipeline.
     pub link: &'static str,
-    /// Middleware that do nothing, in front of what the case is about, and the link of each.
+    /// Middleware that do nothing, in front of what the case is about, and the link of each; `relifted` after it
+    /// rewrites its lift.
     pub front: &'static [(&'static str, &'static str)],
 }
 
@@ -20,8 +21,11 @@ impl Chain {
     /// A pipeline that ends in `service`.
     pub fn named(self, name: &str, service: &str) -> Pipeline {
         let pipeline = Pipeline::new(name, service).link(self.link);
-        self.front.iter().fold(pipeline, |pipeline, (component, link)| {
-            pipeline.stage_with(component, &format!("link = \"{link}\""))
+        self.front.iter().fold(pipeline, |pipeline, (component, link)| match link.split_once(' ') {
+            Some((link, "relifted")) => {
+                pipeline.stage_with(component, &format!("link = \"{link}\"\nlift = \"sync\""))
+            }
+            _ => pipeline.stage_with(component, &format!("link = \"{link}\"")),
         })
     }
 
@@ -45,9 +49,12 @@ macro_rules! chain_test {
             $crate::chain_test!(@case static_alone, "static", []);
             $crate::chain_test!(@case static_behind_sync, "static", [("pass-through-sync", "static")]);
             $crate::chain_test!(@case static_behind_async, "static", [("pass-through-async", "static")]);
+            $crate::chain_test!(@case static_behind_relifted, "static", [("pass-through-async", "static relifted")]);
+            $crate::chain_test!(@case static_behind_plain, "static", [("plain-async", "static relifted")]);
             $crate::chain_test!(@case dynamic_alone, "dynamic", []);
             $crate::chain_test!(@case dynamic_behind_sync, "dynamic", [("pass-through-sync", "dynamic")]);
             $crate::chain_test!(@case dynamic_behind_async, "dynamic", [("pass-through-async", "dynamic")]);
+            $crate::chain_test!(@case dynamic_behind_relifted, "dynamic", [("plain-async", "dynamic relifted")]);
             $crate::chain_test!(
                 @case mixed, "static", [("pass-through-sync", "static"), ("pass-through-async", "dynamic")]
             );

@@ -1,0 +1,469 @@
+//! Whether a component can be rewritten, and where its parts are.
+//!
+//! What counts is how the component is wired, not how its core functions are called:
+//! every canonical function is found by its definition, so that a toolchain's names
+//! and shims don't matter. Whatever is not known here is a reason to leave the
+//! component as it is.
+
+use super::Refusal;
+use super::layout::{MAX_FLAT, Shape};
+use crate::component::Interface;
+use std::collections::HashMap;
+use wasmparser::component_types::{ComponentDefinedType as Defined, ComponentValType};
+use wasmparser::types::TypesRef;
+use wasmparser::{
+    CanonicalFunction as Canonical, CanonicalOption, ComponentAlias, ComponentExternalKind as External,
+    ComponentOuterAliasKind, ExternalKind, Parser, Payload, ValType, Validator, WasmFeatures,
+};
+
+/// A canonical function that is replaced by one that does the same and keeps count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// `future.new`: somebody will wait for what is written.
+    NewFuture,
+    /// `stream.new`.
+    NewStream,
+    /// `future.write`.
+    WriteFuture,
+    /// `future.cancel-write`.
+    CancelFuture,
+    /// `stream.drop-writable`.
+    DropStream,
+    /// `context.get` of a slot: of one task at a time, so that a variable will do.
+    GetContext(u32),
+    /// `context.set` of a slot.
+    SetContext(u32),
+}
+
+impl Watched {
+    /// What it is called in the component model.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NewFuture => "future.new",
+            Self::NewStream => "stream.new",
+            Self::WriteFuture => "future.write",
+            Self::CancelFuture => "future.cancel-write",
+            Self::DropStream => "stream.drop-writable",
+            Self::GetContext(_) => "context.get",
+            Self::SetContext(_) => "context.set",
+        }
+    }
+
+    /// Whether its replacement calls it.
+    pub fn wraps(self) -> bool {
+        !matches!(self, Self::GetContext(_) | Self::SetContext(_))
+    }
+
+    fn of(function: &Canonical) -> Result<Option<Self>, Refusal> {
+        Ok(Some(match function {
+            Canonical::FutureNew { .. } => Self::NewFuture,
+            Canonical::StreamNew { .. } => Self::NewStream,
+            Canonical::FutureWrite { options, .. } if options.contains(&CanonicalOption::Async) => {
+                Self::WriteFuture
+            }
+            Canonical::FutureCancelWrite { async_: false, .. } => Self::CancelFuture,
+            Canonical::StreamDropWritable { .. } => Self::DropStream,
+            Canonical::ContextGet { slot, .. } => Self::GetContext(*slot),
+            Canonical::ContextSet { slot, .. } => Self::SetContext(*slot),
+            Canonical::FutureWrite { .. } | Canonical::FutureCancelWrite { .. } => {
+                return Err(Refusal::new("it writes futures in a way that is not known here"));
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// An export of a core instance.
+pub type CoreExport = (u32, String);
+
+/// The parts of a component that are replaced, and what their replacements need.
+/// Indices are those of the component as it is.
+#[derive(Debug)]
+pub struct Wiring {
+    /// The core function that the export begins with.
+    pub entry: CoreExport,
+    /// The one that takes it up again.
+    pub callback: CoreExport,
+    /// `task.return`, a core function.
+    pub task_return: u32,
+    /// The next stage's function, lowered asynchronously, a core function; and the
+    /// component function that it lowers.
+    pub lower: Option<(u32, u32)>,
+    /// The memory that all of it works in.
+    pub memory: u32,
+    /// The guest's allocator.
+    pub realloc: u32,
+    /// What `handle` returns.
+    pub result: Shape,
+    /// Slots of the task's context that the guest uses.
+    pub slots: Vec<u32>,
+    /// Watched core functions, in the order of their indices.
+    pub watched: Vec<(u32, Watched)>,
+}
+
+/// Looks for the parts of the component in `bytes`.
+///
+/// # Errors
+/// [`Refusal`] with the reason why it must stay as it is.
+pub fn analyse(bytes: &[u8]) -> Result<Wiring, Refusal> {
+    let types = Validator::new_with_features(WasmFeatures::all())
+        .validate_all(bytes)
+        .map_err(|error| Refusal::new(format!("it is not valid: {error}")))?;
+    let outline = Outline::read(bytes)?;
+    outline.wiring(types.as_ref())
+}
+
+/// A function of the component's index space, as far as it matters.
+enum Function {
+    /// A function of an imported interface.
+    Imported(Interface, String),
+    Other,
+}
+
+/// What is read of a component before it is judged.
+#[derive(Default)]
+struct Outline {
+    instances: Vec<Option<Interface>>,
+    functions: Vec<Function>,
+    core_functions: u32,
+    core_aliases: HashMap<u32, CoreExport>,
+    /// Each with its core function's index; a lift has none.
+    canonicals: Vec<(Option<u32>, Canonical)>,
+}
+
+impl Outline {
+    fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let mut outline = Self::default();
+        let mut depth = 0_u32;
+        let mut in_module = 0_u32;
+        for payload in Parser::new(0).parse_all(bytes) {
+            let payload = payload?;
+            match &payload {
+                Payload::ModuleSection { .. } if depth > 0 => {
+                    return Err(Refusal::new("it is composed of several components"));
+                }
+                Payload::ModuleSection { .. } => in_module += 1,
+                Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) if in_module > 0 => in_module -= 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                _ if in_module > 0 => {}
+                _ if depth > 0 => check_nested(payload)?,
+                _ => outline.read_section(payload)?,
+            }
+        }
+        Ok(outline)
+    }
+
+    fn read_section(&mut self, payload: Payload<'_>) -> Result<(), Refusal> {
+        match payload {
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    let import = import?;
+                    let named = import.name.implements.unwrap_or(import.name.name);
+                    self.define(import.ty.kind(), || Interface::parse(named))?;
+                }
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section {
+                    self.alias(alias?)?;
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section {
+                    instance?;
+                    self.instances.push(None);
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    self.define(export?.kind, || None)?;
+                }
+            }
+            Payload::ComponentCanonicalSection(section) => {
+                for function in section {
+                    let function = function?;
+                    let index = match function {
+                        Canonical::Lift { .. } => {
+                            self.functions.push(Function::Other);
+                            None
+                        }
+                        _ => {
+                            self.core_functions += 1;
+                            Some(self.core_functions - 1)
+                        }
+                    };
+                    self.canonicals.push((index, function));
+                }
+            }
+            Payload::ComponentStartSection { .. } => {
+                return Err(Refusal::new("it has a start function"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn define(
+        &mut self,
+        kind: External,
+        interface: impl FnOnce() -> Option<Interface>,
+    ) -> Result<(), Refusal> {
+        match kind {
+            External::Instance => self.instances.push(interface()),
+            External::Func => self.functions.push(Function::Other),
+            External::Module => return Err(Refusal::new("it imports or exports a core module")),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, alias: ComponentAlias<'_>) -> Result<(), Refusal> {
+        match alias {
+            ComponentAlias::InstanceExport { kind: External::Func, instance_index, name } => {
+                let interface = self.instances.get(instance_index as usize).cloned().flatten();
+                self.functions.push(match interface {
+                    Some(interface) => Function::Imported(interface, name.to_owned()),
+                    None => Function::Other,
+                });
+            }
+            ComponentAlias::InstanceExport { kind: External::Instance, .. } => self.instances.push(None),
+            ComponentAlias::InstanceExport { kind: External::Module, .. }
+            | ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } => {
+                return Err(Refusal::new("it takes a core module from elsewhere"));
+            }
+            ComponentAlias::CoreInstanceExport {
+                kind: ExternalKind::Func | ExternalKind::FuncExact,
+                instance_index,
+                name,
+            } => {
+                self.core_aliases.insert(self.core_functions, (instance_index, name.to_owned()));
+                self.core_functions += 1;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn wiring(self, types: TypesRef<'_>) -> Result<Wiring, Refusal> {
+        let (entry, callback, lifted) = self.lift(types)?;
+        let (task_return, result, memory) = self.task_return(types)?;
+        if lifted != result {
+            return Err(Refusal::new("its `task.return` is not that of its `handle`"));
+        }
+        if result.flat().len() > MAX_FLAT {
+            return Err(Refusal::new("its `handle` returns more than fits into parameters"));
+        }
+        let (lower, realloc) = self.lower(types, memory)?;
+        let mut slots = Vec::new();
+        let mut watched = Vec::new();
+        for (index, function) in &self.canonicals {
+            check_known(function)?;
+            if let Canonical::ContextGet { ty, slot } | Canonical::ContextSet { ty, slot } = function {
+                if *ty != ValType::I32 {
+                    return Err(Refusal::new("its context is not 32 bits wide"));
+                }
+                slots.push(*slot);
+            }
+            if let (Some(index), Some(kind)) = (index, Watched::of(function)?) {
+                watched.push((*index, kind));
+            }
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        Ok(Wiring { entry, callback, task_return, lower, memory, realloc, result, slots, watched })
+    }
+
+    /// The one lift: its entry, its callback and what it returns.
+    fn lift(&self, types: TypesRef<'_>) -> Result<(CoreExport, CoreExport, Shape), Refusal> {
+        let mut lifts = self.canonicals.iter().filter_map(|(_, function)| match function {
+            Canonical::Lift { core_func_index, type_index, options } => {
+                Some((*core_func_index, *type_index, options))
+            }
+            _ => None,
+        });
+        let (Some((entry, ty, options)), None) = (lifts.next(), lifts.next()) else {
+            return Err(Refusal::new("it exports not one function, but none or several"));
+        };
+        if !options.contains(&CanonicalOption::Async) {
+            return Err(Refusal::new("it is lifted synchronously already"));
+        }
+        let callback = options.iter().find_map(|option| match option {
+            CanonicalOption::Callback(index) => Some(*index),
+            _ => None,
+        });
+        let callback = callback.ok_or_else(|| Refusal::new("it is lifted without a callback"))?;
+        let export = |index: u32| {
+            let export = self.core_aliases.get(&index).cloned();
+            export.ok_or_else(|| Refusal::new("its exported function is not a core instance's"))
+        };
+        let wasmparser::component_types::ComponentAnyTypeId::Func(id) = types.component_any_type_at(ty)
+        else {
+            return Err(Refusal::new("it lifts no function"));
+        };
+        let function = &types[id];
+        let takes_request = match &*function.params {
+            [(_, ty)] => Shape::of(*ty, types)? == Shape::Number(wasm_encoder::ValType::I32, 4),
+            _ => false,
+        };
+        match function.result {
+            Some(result) if function.async_ && takes_request => {
+                Ok((export(entry)?, export(callback)?, Shape::of(result, types)?))
+            }
+            _ => Err(Refusal::new("its exported function is not a `handle`")),
+        }
+    }
+
+    /// The one `task.return`: its index, its type and its memory.
+    fn task_return(&self, types: TypesRef<'_>) -> Result<(u32, Shape, u32), Refusal> {
+        let mut returns = self.canonicals.iter().filter_map(|(index, function)| match function {
+            Canonical::TaskReturn { result, options } => Some(((*index)?, *result, options)),
+            _ => None,
+        });
+        let (Some((index, Some(result), options)), None) = (returns.next(), returns.next()) else {
+            return Err(Refusal::new("it does not answer in one place"));
+        };
+        let result = match result {
+            wasmparser::ComponentValType::Primitive(primitive) => ComponentValType::Primitive(primitive),
+            wasmparser::ComponentValType::Type(at) => {
+                ComponentValType::Type(types.component_defined_type_at(at))
+            }
+        };
+        let memory = memory_of(options)?;
+        let memory = memory.ok_or_else(|| Refusal::new("its `task.return` has no memory"))?;
+        Ok((index, Shape::of(result, types)?, memory))
+    }
+
+    /// The next stage's function, if it is lowered asynchronously, and the allocator that
+    /// goes with it.
+    fn lower(&self, types: TypesRef<'_>, memory: u32) -> Result<(Option<(u32, u32)>, u32), Refusal> {
+        let (mut lower, mut realloc) = (None, None);
+        for (index, function) in &self.canonicals {
+            let (Some(index), Canonical::Lower { func_index, options }) = (index, function) else { continue };
+            let asynchronous = options.contains(&CanonicalOption::Async);
+            let (interface, name) = match self.functions.get(*func_index as usize) {
+                Some(Function::Imported(interface, name)) => (interface, name),
+                _ => return Err(Refusal::new("it calls a function that belongs to no interface")),
+            };
+            if interface.is("wasi:http", "handler") && name == "handle" {
+                if memory_of(options)? != Some(memory) {
+                    return Err(Refusal::new("it has several memories"));
+                }
+                realloc = options.iter().find_map(|option| match option {
+                    CanonicalOption::Realloc(index) => Some(*index),
+                    _ => None,
+                });
+                if asynchronous && lower.replace((*index, *func_index)).is_some() {
+                    return Err(Refusal::new("it calls the next stage in several ways"));
+                }
+            } else if asynchronous {
+                return Err(Refusal::new(format!(
+                    "it may wait for `{interface}#{name}` while the next stage works"
+                )));
+            } else if !interface.is("wasi:http", "types") && moves_data(types, *func_index) {
+                return Err(Refusal::new(format!(
+                    "`{interface}#{name}` has a stream or future that may need it while the next stage works"
+                )));
+            }
+        }
+        let realloc = realloc.ok_or_else(|| Refusal::new("it calls no next stage"))?;
+        Ok((lower, realloc))
+    }
+}
+
+/// What stands inside of a nested component. Those of wit-component only rename.
+fn check_nested(payload: Payload<'_>) -> Result<(), Refusal> {
+    match payload {
+        Payload::ComponentCanonicalSection(_) | Payload::InstanceSection(_) => {
+            Err(Refusal::new("it is composed of several components"))
+        }
+        Payload::ComponentAliasSection(section) => {
+            for alias in section {
+                if let ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } = alias? {
+                    return Err(Refusal::new("it is composed of several components"));
+                }
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The memory of `options`, whose texts must be UTF-8.
+fn memory_of(options: &[CanonicalOption]) -> Result<Option<u32>, Refusal> {
+    let mut memory = None;
+    for option in options {
+        match option {
+            CanonicalOption::Memory(index) => memory = Some(*index),
+            CanonicalOption::UTF8 | CanonicalOption::Async | CanonicalOption::Realloc(_) => {}
+            _ => return Err(Refusal::new("its strings are not UTF-8")),
+        }
+    }
+    Ok(memory)
+}
+
+/// Whether the component function at `index` takes or returns streams or futures.
+fn moves_data(types: TypesRef<'_>, index: u32) -> bool {
+    let function = &types[types.component_function_at(index)];
+    let mut parts = function.params.iter().map(|(_, ty)| ty).chain(&function.result);
+    parts.any(|ty| holds_data(types, ty))
+}
+
+fn holds_data(types: TypesRef<'_>, ty: &ComponentValType) -> bool {
+    let ComponentValType::Type(id) = ty else { return false };
+    let holds = |ty: &ComponentValType| holds_data(types, ty);
+    match &types[*id] {
+        Defined::Future { .. } | Defined::Stream { .. } => true,
+        Defined::Record(record) => record.fields.values().any(holds),
+        Defined::Variant(variant) => variant.cases.values().any(|case| case.ty.iter().any(holds)),
+        Defined::Tuple(tuple) => tuple.types.iter().any(holds),
+        Defined::List { element, .. } | Defined::FixedLengthList { element, .. } => holds(element),
+        Defined::Map { key, value, .. } => holds(key) || holds(value),
+        Defined::Option { ty, .. } => holds(ty),
+        Defined::Result { ok, err, .. } => ok.iter().chain(err).any(holds),
+        _ => false,
+    }
+}
+
+/// What means the same in a task that is lifted synchronously.
+fn check_known(function: &Canonical) -> Result<(), Refusal> {
+    match function {
+        Canonical::Lift { .. }
+        | Canonical::Lower { .. }
+        | Canonical::ResourceDrop { .. }
+        | Canonical::TaskReturn { .. }
+        // Called when a task is cancelled, which happens to async tasks only.
+        | Canonical::TaskCancel
+        | Canonical::ContextGet { .. }
+        | Canonical::ContextSet { .. }
+        | Canonical::SubtaskDrop
+        | Canonical::SubtaskCancel { .. }
+        | Canonical::StreamNew { .. }
+        | Canonical::StreamRead { .. }
+        | Canonical::StreamWrite { .. }
+        | Canonical::StreamCancelRead { .. }
+        | Canonical::StreamCancelWrite { .. }
+        | Canonical::StreamDropReadable { .. }
+        | Canonical::StreamDropWritable { .. }
+        | Canonical::FutureNew { .. }
+        | Canonical::FutureRead { .. }
+        | Canonical::FutureWrite { .. }
+        | Canonical::FutureCancelRead { .. }
+        | Canonical::FutureCancelWrite { .. }
+        | Canonical::FutureDropReadable { .. }
+        | Canonical::FutureDropWritable { .. }
+        | Canonical::ErrorContextNew { .. }
+        | Canonical::ErrorContextDebugMessage { .. }
+        | Canonical::ErrorContextDrop
+        | Canonical::WaitableSetNew
+        | Canonical::WaitableSetWait { .. }
+        | Canonical::WaitableSetPoll { .. }
+        | Canonical::WaitableSetDrop
+        | Canonical::WaitableJoin
+        | Canonical::ThreadYield { .. } => Ok(()),
+        unknown => {
+            let text = format!("{unknown:?}");
+            let name = text.split([' ', '{', '(']).next().unwrap_or_default();
+            Err(Refusal::new(format!("it uses a part of the component model that is not known here ({name})")))
+        }
+    }
+}

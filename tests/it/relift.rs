@@ -1,0 +1,172 @@
+//! Async lifts that are rewritten to sync ones: the same answers, fewer reasons to wait.
+
+mod differences;
+mod values;
+
+use crate::chain_test;
+use crate::harness::{
+    Chain, Client, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, binary, body, dist, request, run,
+};
+use http::Method;
+use http_body::Frame;
+
+const SYNC: &str = "lift = \"sync\"";
+
+fn setup(chain: Chain) -> Setup {
+    Setup::of([chain.pipeline("echo").stage_with("mixed-async", SYNC)])
+}
+
+/// The value of `name` in what the stage does.
+fn asking(what: &str) -> [(&str, &str); 2] {
+    [("x-mixed", what), ("te", "trailers")]
+}
+
+chain_test! {
+    /// What a rewritten stage can do, many times over in one instance: what it leaves behind is taken up again.
+    fn rewritten_stages_work(chain) {
+        let gateway = Gateway::start(&setup(chain));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                for number in 0..30 {
+                    let size = number * 700;
+                    let send = |what: &'static str| request(Method::POST, "/", &asking(what), body::stream(size).1);
+                    let plain = client.ask(send("")).await.ok();
+                    assert_eq!(body::digest_of(&plain.body), body::digest(size));
+                    let edited = client.ask(send("response")).await.ok();
+                    assert_eq!(edited.header("x-mixed"), Some("response"));
+                    assert_eq!(body::digest_of(&edited.body), body::digest(size));
+                    let sent_on = client.ask(send("request")).await.ok();
+                    assert_eq!(sent_on.header("content-type"), Some("text/x-mixed"));
+                    assert_eq!(body::digest_of(&sent_on.body), body::digest(size));
+                    // What the client sends meanwhile is not what this is about.
+                    let refused = client.get("/", &asking("refuse")).await;
+                    assert!(refused.status == 403 && refused.body.is_empty() && refused.cut.is_none(), "{refused:?}");
+                    let failed = client.get("/", &asking("error")).await;
+                    failed.problem(500, "guest-error");
+                }
+            }
+        });
+        assert_eq!(gateway.count(|line| line.to_string().contains("rewritten")), 0, "{:#?}", gateway.log());
+        gateway.stop();
+    }
+}
+
+chain_test! {
+    /// Bodies of edited responses stream while further requests come in.
+    fn edited_responses_stream(chain) {
+        let gateway = Gateway::start(&setup(chain));
+        run(async {
+            let mut streams = Vec::new();
+            for number in 0..20 {
+                let mut client = Client::connect(&gateway, PROTOCOLS[number % 2]).await;
+                let (feeder, body) = body::channel();
+                let response = client.send(request(Method::POST, "/", &asking("response"), body)).await.unwrap();
+                assert_eq!(response.headers()["x-mixed"], "response");
+                streams.push((client, feeder, response));
+            }
+            for (_client, feeder, response) in streams {
+                feeder.send(Frame::data("late".into())).await.unwrap();
+                drop(feeder);
+                assert_eq!(crate::harness::Answer::read(response).await.ok().text(), "late");
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
+    /// What a rewritten stage can't do ends one request, and from then on the stage is as its author made it.
+    fn trials_end(chain) {
+        for (what, service, expected) in [
+            ("body", "echo", "HELLO"),
+            ("echo-body", "echo", "HELLO"),
+            ("trailers", "fault-service", "hello"),
+            ("task", "echo", "hello"),
+        ] {
+            let gateway = Gateway::start(&Setup::of([chain.pipeline(service).stage_with("mixed-async", SYNC)]));
+            run(async {
+                let mut client = Client::connect(&gateway, Protocol::Http2).await;
+                let ask = |what| {
+                    let fields = [("x-mixed", what), ("x-fault", "trailers")];
+                    request(Method::POST, "/", &fields, body::whole("hello"))
+                };
+                client.ask(ask("response")).await.ok();
+                client.ask(ask(what)).await.problem(500, "guest-trap");
+                for _ in 0..10 {
+                    let answer = client.ask(ask(what)).await.ok();
+                    assert_eq!(answer.text(), expected, "{what}");
+                    if what == "trailers" {
+                        assert_eq!(answer.trailers.as_ref().unwrap()["x-trailer"], "yes");
+                    }
+                    client.ask(ask("response")).await.ok();
+                }
+            });
+            gateway.counts(1, |line| {
+                line["message"] == "the original form takes over from a rewritten one"
+                    && line["reason"] == "the guest has a stream or future to write after its answer"
+            });
+            gateway.stop();
+        }
+    }
+}
+
+chain_test! {
+    /// A body that the next stage wants whole before it answers, transformed by a rewritten stage: the next stage is
+    /// called asynchronously then.
+    fn bodies_move_while_the_next_stage_works(chain) {
+        let gateway = Gateway::start(&Setup::of([chain.pipeline("fault-service").stage_with("mixed-async", SYNC)]));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                for size in [1, 100, 300_000] {
+                    let fields = [("x-mixed", "echo-body"), ("x-fault", "read-body")];
+                    let answer = client.ask(request(Method::POST, "/", &fields, body::stream(size).1)).await.ok();
+                    assert_eq!(answer.text(), size.to_string(), "{protocol:?}");
+                }
+            }
+        });
+        gateway.stop();
+    }
+}
+
+/// What `linkspan inspect` says would become of a component, which is what `lift` does.
+#[test]
+fn what_is_rewritten_and_what_is_not() {
+    for (component, expected) in [
+        ("plain-async", "can be rewritten to sync, with `lift = \"auto\"`"),
+        ("pass-through-async", "can be rewritten to sync, with `lift = \"sync\"` on trial"),
+        ("mixed-async", "can be rewritten to sync, with `lift = \"sync\"` on trial"),
+        ("pass-through-sync", "stays as it is: it is lifted synchronously already"),
+        ("fault-middleware", "stays as it is: it may wait for `wasi:clocks/monotonic-clock@0.3.0#wait-for`"),
+        ("egress", "stays as it is: it may wait for `wasi:http/client@0.3.0#send`"),
+        ("print", "stays as it is: `wasi:cli/stdout@0.3.0#write-via-stream` has a stream or future"),
+        ("probe", "stays as it is: it calls no next stage"),
+    ] {
+        let output = binary(&["inspect", dist(component).to_str().unwrap()]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let found = text.lines().find_map(|line| line.strip_prefix("relift")).unwrap().trim();
+        assert!(found.starts_with(expected), "{component}: {found}");
+    }
+}
+
+/// A rewritten composition is a component like others, and its stages are not rewritten twice.
+#[test]
+fn compositions_can_be_rewritten() {
+    let folder = crate::harness::Folder::new();
+    let pipeline =
+        Pipeline::new("main", "echo").stage("plain-async").stage("mixed-async").stage("fault-middleware");
+    let file = Setup::of([pipeline]).write(&folder);
+    let output = folder.path().join("composed.wasm");
+    let (file, output) = (file.to_str().unwrap(), output.to_str().unwrap());
+    let arguments = ["compose", file, "--pipeline", "main", "-o", output, "--portable", "--relift"];
+    let said = binary(&arguments).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let said = String::from_utf8(said.stdout).unwrap();
+    let stages: Vec<_> = said.lines().filter(|line| line.ends_with(": lifted synchronously")).collect();
+    assert_eq!(stages.len(), 2, "{said}");
+    let again = binary(&["inspect", output]).output().unwrap();
+    let again = String::from_utf8(again.stdout).unwrap();
+    assert!(again.contains("lift       sync and async"), "{again}");
+    assert!(again.contains("relift     stays as it is: it is composed of several components"), "{again}");
+}
