@@ -82,6 +82,8 @@ clocks = true
 stdio = true
 env = { REGION = "eu", TOKEN = { env = "TOKEN" } }
 egress = ["https://api.example.com", "http://*.example.com:8080"]
+filesystem = [{ path = ".", as = "/data", write = true }]
+sockets = ["tcp://10.0.0.5:5432"]
 
 [pipelines.edge.limits]
 deadline = "1s"
