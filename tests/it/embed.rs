@@ -203,11 +203,8 @@ fn a_service_that_fails_or_is_late_is_answered_for() {
             }
         }
     });
-    let service = Pipeline::new("main")
-        .stage(stage("pass-through-sync"))
-        .limit("deadline", "300ms")
-        .around(fail)
-        .unwrap();
+    let service =
+        Pipeline::new("main").stage(stage("pass-through-sync")).limit("deadline", "2s").around(fail).unwrap();
     run(async {
         for path in ["/error", "/panic"] {
             assert_eq!(problem(ask(&service, get(path)).await).await, "guest-error", "{path}");

@@ -66,7 +66,7 @@ async fn run_case(gateway: &Gateway, client: &mut Client, pipeline: &str, field:
     let path = format!("/{pipeline}/a?secret=1");
     let answer = client.get(&path, &[(field, case.fault)]).await;
     let id = answer.problem(case.status, case.kind);
-    let line = gateway.line(|line| line["request_id"] == id.as_str());
+    let line = gateway.reason(&id);
     assert_eq!(line["level"], "WARN");
     assert_eq!(line["pipeline"], pipeline);
     assert_eq!(line["status"], case.status);

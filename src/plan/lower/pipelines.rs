@@ -3,8 +3,8 @@
 use super::{Lowering, Names};
 use crate::config::{Fields, Named, Span, Text, suggest};
 use crate::plan::{
-    Breaker, BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits, Relift,
-    Stage, StageId, StageLimits,
+    Breaker, BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits,
+    Relift, Stage, StageId, StageLimits,
 };
 
 /// The names that stages refer to.

@@ -124,6 +124,11 @@ impl Gateway {
         }
     }
 
+    /// The line that says why the request `id` had no response of its chain.
+    pub fn reason(&self, id: &str) -> Line {
+        self.line(|line| line["request_id"] == id && line["message"] == "the chain gave no response")
+    }
+
     fn proc(&self, name: &str) -> std::path::PathBuf {
         Path::new("/proc").join(self.child.id().to_string()).join(name)
     }

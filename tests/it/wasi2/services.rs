@@ -123,7 +123,7 @@ chain_test! {
                 ] {
                     let mut client = Client::connect(&gateway, protocol).await;
                     let id = client.get("/", &[("x-do", what)]).await.problem(status, kind);
-                    let line = gateway.line(|line| line["request_id"] == id.as_str());
+                    let line = gateway.reason(&id);
                     assert!(line["reason"].as_str().unwrap().contains(reason), "{what}: {line}");
                     client.get("/", &[]).await.ok();
                 }

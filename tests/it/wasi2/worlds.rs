@@ -226,7 +226,7 @@ chain_test! {
         run(async {
             for _ in 0..3 {
                 let id = ask(&gateway, &[("x-look", "exit")]).await.problem(500, "guest-trap");
-                let line = gateway.line(|line| line["request_id"] == id.as_str());
+                let line = gateway.reason(&id);
                 assert!(line["reason"].as_str().unwrap().contains("called `wasi:cli/exit` with failure"), "{line}");
                 ask(&gateway, &[]).await.ok();
             }
