@@ -16,7 +16,6 @@ use crate::plan::PipelineLimits;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use wasmtime::component::Linker;
-use wasmtime::error::Context as _;
 use wasmtime_wasi::sockets::WasiSocketsCtx;
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
@@ -289,10 +288,8 @@ impl Segment {
         host::add_to_linker(&mut linker, &component, &lookup, next, &named)?;
         let pre = linker.instantiate_pre(&component)?;
         let pre = match component.get_export_index(None, EXPORT_0_2) {
-            Some(_) => Pre::Incoming(ProxyPre::new(pre).context("`wasi:http/incoming-handler` differs")?),
-            None => {
-                Pre::Handler(ServicePre::new(pre).context("`wasi:http/handler` differs from WASI 0.3.0's")?)
-            }
+            Some(_) => Pre::Incoming(ProxyPre::new(pre)?),
+            None => Pre::Handler(ServicePre::new(pre)?),
         };
         let sockets = match &scopes[..] {
             [only] => only.sockets.clone(),

@@ -113,7 +113,7 @@ impl Component {
         if size > MAX_COMPONENT_BYTES {
             return Err(LoadError::TooLarge { path: path.to_owned(), size });
         }
-        Self::from_bytes(path, std::fs::read(path).map_err(read)?, known)
+        Self::from_bytes(path, std::fs::read(path).map_err(read)?.into(), known)
     }
 
     /// A component whose bytes are in memory; `path` is what they are called.
@@ -122,13 +122,13 @@ impl Component {
     /// See [`LoadError`].
     pub fn from_bytes(
         path: &Path,
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
         known: impl FnOnce(&Digest) -> Option<Shape>,
     ) -> Result<Self, LoadError> {
         let digest = Digest::of(&bytes);
         let (bytes, shape) = Self::understand(bytes, known(&digest))
             .map_err(|source| LoadError::Inspect { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), bytes: bytes.into(), digest, shape, relifted: false })
+        Ok(Self { path: path.to_owned(), bytes, digest, shape, relifted: false })
     }
 
     /// The component's rewritten form, under the same digest, and whether it is proven
@@ -151,8 +151,12 @@ impl Component {
         Ok((component, rewritten.proven))
     }
 
-    /// The bytes as they are used, and their shape, if that is not known.
-    fn understand(bytes: Vec<u8>, known: Option<Shape>) -> Result<(Vec<u8>, Shape), inspect::InspectError> {
+    /// The bytes as they are used, and their shape, which may be known.
+    fn understand(
+        bytes: Arc<[u8]>,
+        known: Option<Shape>,
+    ) -> Result<(Arc<[u8]>, Shape), inspect::InspectError> {
+        let is_known = known.is_some();
         let shape = match known {
             Some(shape) => shape,
             None => inspect::inspect(&bytes)?,
@@ -160,9 +164,20 @@ impl Component {
         if shape.release_candidate.is_none() {
             return Ok((bytes, shape));
         }
-        let adapted = release_candidate::adapt(&bytes).map_err(inspect::InspectError::Adapt)?;
+        let adapted: Arc<[u8]> =
+            release_candidate::adapt(&bytes).map_err(inspect::InspectError::Adapt)?.into();
+        if is_known {
+            return Ok((adapted, shape));
+        }
         let mut released = inspect::inspect(&adapted)?;
         released.release_candidate = shape.release_candidate;
         Ok((adapted, released))
     }
+}
+
+/// Copies a section of the component in `bytes` as it is, with all that is nested in it.
+fn copy_section(section: &wasmparser::Payload<'_>, bytes: &[u8], into: &mut wasm_encoder::Component) {
+    let Some((id, range)) = section.as_section() else { return };
+    let range = usize::try_from(range.start).unwrap_or(0)..usize::try_from(range.end).unwrap_or(0);
+    into.section(&wasm_encoder::RawSection { id, data: bytes.get(range).unwrap_or_default() });
 }

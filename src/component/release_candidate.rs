@@ -9,13 +9,12 @@
 //!
 //! A component's digest stays that of its file.
 
-use super::Interface;
+use super::{Interface, copy_section};
 use std::borrow::Cow;
-use wasm_encoder::reencode::{Error, ReencodeComponent as _, RoundtripReencoder};
-use wasm_encoder::{
-    Component, ComponentExportSection, ComponentExternName, ComponentImportSection, RawSection,
-};
-use wasmparser::{Chunk, Parser, Payload};
+use std::convert::Infallible;
+use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent};
+use wasm_encoder::{Component, ComponentExportSection, ComponentExternName, ComponentImportSection};
+use wasmparser::{Parser, Payload};
 
 /// What the candidates are candidates for.
 const RELEASE: &str = "0.3.0";
@@ -43,44 +42,45 @@ pub fn candidate(name: &str) -> Option<&str> {
 /// If `bytes` are no component.
 pub fn adapt(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut adapted = Component::new();
-    let mut parser = Parser::new(0);
-    let mut rest = bytes;
-    loop {
-        // `eof` is true, so that the parser never asks for more.
-        let Chunk::Parsed { payload, consumed } = parser.parse(rest, true)? else {
-            return Ok(adapted.finish());
-        };
-        rest = &rest[consumed..];
+    Renamer.parse_component(&mut adapted, Parser::new(0), bytes)?;
+    Ok(adapted.finish())
+}
+
+/// Takes over all of a component but the names.
+struct Renamer;
+
+impl Reencode for Renamer {
+    type Error = Infallible;
+}
+
+impl ReencodeComponent for Renamer {
+    fn parse_component_payload(
+        &mut self,
+        component: &mut Component,
+        payload: Payload<'_>,
+        whole: &[u8],
+    ) -> Result<(), Error> {
         match payload {
-            Payload::End(_) => return Ok(adapted.finish()),
             Payload::ComponentImportSection(section) => {
                 let mut imports = ComponentImportSection::new();
                 for import in section {
                     let import = import?;
-                    let ty = RoundtripReencoder.component_type_ref(import.ty)?;
-                    imports.import(renamed(&import.name), ty);
+                    imports.import(renamed(&import.name), self.component_type_ref(import.ty)?);
                 }
-                adapted.section(&imports);
+                component.section(&imports);
             }
             Payload::ComponentExportSection(section) => {
                 let mut exports = ComponentExportSection::new();
                 for export in section {
                     let export = export?;
-                    let ty = export.ty.map(|ty| RoundtripReencoder.component_type_ref(ty)).transpose()?;
+                    let ty = export.ty.map(|ty| self.component_type_ref(ty)).transpose()?;
                     exports.export(renamed(&export.name), export.kind.into(), export.index, ty);
                 }
-                adapted.section(&exports);
+                component.section(&exports);
             }
-            payload => {
-                let Some((id, range)) = payload.as_section() else { continue };
-                let range = range.start as usize..range.end as usize;
-                if matches!(payload, Payload::ModuleSection { .. } | Payload::ComponentSection { .. }) {
-                    // What is nested is copied whole, instead of parsed.
-                    rest = &rest[range.len()..];
-                }
-                adapted.section(&RawSection { id, data: &bytes[range] });
-            }
+            payload => copy_section(&payload, whole, component),
         }
+        Ok(())
     }
 }
 

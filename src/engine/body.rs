@@ -108,16 +108,12 @@ impl Lent {
 impl RequestBody {
     /// A body of no bytes.
     pub fn empty() -> Self {
-        Self::limited(Inner::Empty, 0, |_| ()).0
+        Self::limited(Inner::Empty, 0, |_| ())
     }
 
     /// What comes from outside, up to `limit` bytes; its trailers go through
     /// `clean_trailers`.
-    pub fn arriving(
-        body: impl Into<Arriving>,
-        limit: u64,
-        clean_trailers: fn(&mut http::HeaderMap),
-    ) -> (Self, RequestLimit) {
+    pub fn arriving(body: impl Into<Arriving>, limit: u64, clean_trailers: fn(&mut http::HeaderMap)) -> Self {
         let inner = match body.into() {
             Arriving::Connection(body) if !body.is_end_stream() => Inner::Incoming(body),
             Arriving::Program(body) if !body.is_end_stream() => Inner::Boxed(body),
@@ -128,7 +124,7 @@ impl RequestBody {
 
     /// A body that comes from another stage, which has its bound already.
     pub fn passed_on(body: WasiBody) -> Self {
-        Self::limited(Inner::Boxed(body), u64::MAX, |_| ()).0
+        Self::limited(Inner::Boxed(body), u64::MAX, |_| ())
     }
 
     /// Tells how far the body was read.
@@ -145,9 +141,8 @@ impl RequestBody {
         lent
     }
 
-    fn limited(inner: Inner, limit: u64, clean_trailers: fn(&mut http::HeaderMap)) -> (Self, RequestLimit) {
-        let exceeded = RequestLimit::default();
-        (Self { inner, left: limit, exceeded: exceeded.clone(), clean_trailers }, exceeded)
+    fn limited(inner: Inner, limit: u64, clean_trailers: fn(&mut http::HeaderMap)) -> Self {
+        Self { inner, left: limit, exceeded: RequestLimit::default(), clean_trailers }
     }
 }
 

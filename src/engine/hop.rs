@@ -194,7 +194,7 @@ impl Hop {
         let hop = Arc::clone(self);
         Arc::new(move |head, body, context| {
             let limit = hop.segment.limits.request_body;
-            hop.call(head, RequestBody::arriving(body, limit, |_| ()).0, context)
+            hop.call(head, RequestBody::arriving(body, limit, |_| ()), context)
         })
     }
 

@@ -156,7 +156,7 @@ impl Shapes {
         let known =
             |digest: &Digest| self.shapes.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
         let component = match &reference.given {
-            Some(given) => Component::from_bytes(path, given.0.to_vec(), known)?,
+            Some(given) => Component::from_bytes(path, Arc::clone(&given.0), known)?,
             None => Component::load_with(path, known)?,
         };
         let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -181,7 +181,7 @@ const fn inert(
     reach: Reach,
     grant: Grant,
 ) -> Offer {
-    Offer { package, name, track, reach, grant, without: Without::Inert }
+    Offer { without: Without::Inert, ..offer(package, name, track, reach, grant) }
 }
 
 impl Offer {

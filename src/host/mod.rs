@@ -9,6 +9,16 @@
 //! address that is not granted: what a stage may see was read or opened when the
 //! generation was made and is in its [`StageScope`].
 
+/// Links each interface to the scope that `lookup` gives for a component's import of it.
+macro_rules! each_stage {
+    (($linker:ident, $component:ident, $lookup:ident); $($interface:path),+ $(,)?) => {$({
+        use $interface as interface;
+        interface::add_to_linker::<_, HasSelf<InstanceState>>(
+            $linker, $component, |name| $lookup(name), |state| state,
+        )?;
+    })+};
+}
+
 pub mod bindings;
 pub mod catalog;
 mod clocks;
@@ -82,15 +92,8 @@ pub fn add_to_linker(
 
     next::add_to_linker(linker, next, named)?;
 
-    macro_rules! each_stage {
-        ($($interface:path),+ $(,)?) => {$({
-            use $interface as interface;
-            interface::add_to_linker::<_, HasSelf<InstanceState>>(
-                linker, component, |name| lookup(name), |state| state,
-            )?;
-        })+};
-    }
     each_stage!(
+        (linker, component, lookup);
         own::wasi::http::client,
         own::wasi::cli::environment,
         own::wasi::cli::stdin,

@@ -189,7 +189,7 @@ fn bounded(body: Arriving, headers: &HeaderMap, plan: &Pipeline) -> Result<Reque
     if declared.is_some_and(|length| length > plan.limits.request_body) {
         return Err(Refusal::PayloadTooLarge);
     }
-    Ok(RequestBody::arriving(body, plan.limits.request_body, clean_trailers).0)
+    Ok(RequestBody::arriving(body, plan.limits.request_body, clean_trailers))
 }
 
 /// The request as the first stage sees it: with scheme and authority, which guests

@@ -4,7 +4,7 @@
 //! `LINKSPAN_TEST_SEED` replays a run; `LINKSPAN_TEST_FULL=1` sends 1,000,000 requests.
 
 use crate::harness::{
-    Answer, Gateway, Load, PROTOCOLS, Pipeline, Setup, body, drive, eventually, request, run, scaled,
+    Answer, Gateway, Load, PROTOCOLS, Pipeline, Seeded, Setup, body, drive, eventually, request, run, scaled,
 };
 use http::{Method, Request};
 use std::cell::Cell;
@@ -31,14 +31,8 @@ const TRAPS_OF_MIDDLEWARE: [&str; 5] = ["trap", "loop", "allocate", "trap-after"
 
 /// The fate of request `number`: one in eight has a fault.
 fn fate(seed: u64, number: u64) -> Fate {
-    // SplitMix64 of both.
-    let mut state = seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ number;
-    let mut below = |bound: usize| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
-    };
+    let mut seeded = Seeded(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ number);
+    let mut below = |bound| seeded.below(bound);
     if below(8) > 0 {
         return if below(4) > 0 { Fate::Sent(below(5_000)) } else { Fate::Received(below(300)) };
     }

@@ -8,25 +8,22 @@
 use super::Refusal;
 use super::analyse::{Watched, Wiring};
 use super::glue::{self, Glue, watched_name};
+use crate::component::copy_section;
 use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent};
 use wasm_encoder::{
     Alias, CanonicalFunctionSection, CanonicalOption as Option_, Component, ComponentAliasSection,
-    ExportKind, InstanceSection, Module, ModuleArg, ModuleSection, RawSection,
+    ExportKind, InstanceSection, Module, ModuleArg, ModuleSection,
 };
 use wasmparser::{
     CanonicalFunction as Canonical, CanonicalOption, ComponentAlias, ExternalKind, Parser, Payload,
 };
-
-/// Section numbers of the component binary format.
-const CORE_MODULE: u8 = 1;
-const COMPONENT: u8 = 4;
 
 /// Rewrites the component in `bytes`, whose parts are `wiring`.
 ///
 /// # Errors
 /// [`Refusal`] if its sections come in an order that is not known here.
 pub fn rewrite(bytes: &[u8], wiring: &Wiring) -> Result<Vec<u8>, Refusal> {
-    let mut rewriter = Rewriter::new(bytes, wiring);
+    let mut rewriter = Rewriter::new(wiring);
     let mut component = Component::new();
     rewriter.parse_component(&mut component, Parser::new(0), bytes).map_err(|error| match error {
         Error::UserError(refusal) => refusal,
@@ -65,7 +62,6 @@ impl Moved {
 }
 
 struct Rewriter<'a> {
-    bytes: &'a [u8],
     wiring: &'a Wiring,
     functions: Moved,
     modules: Moved,
@@ -83,9 +79,8 @@ struct Rewriter<'a> {
 type Given = Vec<(String, ExportKind, u32)>;
 
 impl<'a> Rewriter<'a> {
-    fn new(bytes: &'a [u8], wiring: &'a Wiring) -> Self {
+    fn new(wiring: &'a Wiring) -> Self {
         Self {
-            bytes,
             wiring,
             functions: Moved::default(),
             modules: Moved::default(),
@@ -306,11 +301,6 @@ impl<'a> Rewriter<'a> {
             *place = Some(new);
         }
     }
-
-    fn raw(&self, component: &mut Component, id: u8, range: &std::ops::Range<u64>) {
-        let range = usize::try_from(range.start).unwrap_or(0)..usize::try_from(range.end).unwrap_or(0);
-        component.section(&RawSection { id, data: self.bytes.get(range).unwrap_or_default() });
-    }
 }
 
 impl Reencode for Rewriter<'_> {
@@ -337,13 +327,13 @@ impl ReencodeComponent for Rewriter<'_> {
         whole: &[u8],
     ) -> Result<(), Error<Refusal>> {
         match payload {
-            Payload::ModuleSection { unchecked_range, .. } => {
-                self.raw(component, CORE_MODULE, &unchecked_range);
+            Payload::ModuleSection { .. } => {
+                copy_section(&payload, whole, component);
                 self.modules.keep();
                 Ok(())
             }
-            Payload::ComponentSection { unchecked_range, .. } => {
-                self.raw(component, COMPONENT, &unchecked_range);
+            Payload::ComponentSection { .. } => {
+                copy_section(&payload, whole, component);
                 Ok(())
             }
             Payload::ComponentCanonicalSection(section) => self.canonicals(component, section),

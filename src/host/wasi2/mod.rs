@@ -56,15 +56,8 @@ pub(super) fn add_to_linker(
     let options = http::types::LinkOptions::default();
     http::types::add_to_linker::<_, WasiHttp>(linker, &options, InstanceState::http)?;
 
-    macro_rules! each_stage {
-        ($($interface:path),+ $(,)?) => {$({
-            use $interface as interface;
-            interface::add_to_linker::<_, HasSelf<InstanceState>>(
-                linker, component, |name| lookup(name), |state| state,
-            )?;
-        })+};
-    }
     each_stage!(
+        (linker, component, lookup);
         own::wasi::cli::environment,
         own::wasi::cli::stdin,
         own::wasi::cli::stdout,

@@ -10,6 +10,7 @@ mod chain;
 mod client;
 mod gateway;
 mod load;
+mod seeded;
 mod setup;
 mod tls;
 
@@ -17,6 +18,7 @@ pub use chain::Chain;
 pub use client::{Answer, Client, ENCRYPTED, PROTOCOLS, Protocol, get, request};
 pub use gateway::{Gateway, Line, binary};
 pub use load::{Load, drive};
+pub use seeded::Seeded;
 pub use setup::{Folder, Pipeline, Setup, dist, repository};
 pub use tls::identity;
 

@@ -1,25 +1,10 @@
 //! The same random requests through stages as they are and rewritten.
 
 use super::SYNC;
-use crate::harness::{Answer, Client, Gateway, PROTOCOLS, Pipeline, Setup, body, request, run, scaled};
+use crate::harness::{
+    Answer, Client, Gateway, PROTOCOLS, Pipeline, Seeded, Setup, body, request, run, scaled,
+};
 use http::{HeaderMap, Method};
-
-/// Numbers that follow from a seed (SplitMix64).
-struct Seeded(u64);
-
-impl Seeded {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
 
 /// A request, by its parts, so that it can be sent twice.
 #[derive(Debug)]
@@ -33,11 +18,11 @@ struct Case {
 
 impl Case {
     fn random(seeded: &mut Seeded) -> Self {
-        let text = |most: u64, seeded: &mut Seeded| -> String {
+        let text = |most: usize, seeded: &mut Seeded| -> String {
             let length = seeded.below(most + 1);
             (0..length).map(|_| char::from(b'!' + seeded.below(94) as u8)).collect()
         };
-        let what = ["", "", "request", "response", "refuse", "error", "error"][seeded.below(7) as usize];
+        let what = ["", "", "request", "response", "refuse", "error", "error"][seeded.below(7)];
         let mut fields =
             vec![("x-mixed".to_owned(), what.to_owned()), ("te".to_owned(), "trailers".to_owned())];
         fields.push(("x-message".to_owned(), text(300, seeded)));
@@ -48,11 +33,11 @@ impl Case {
             fields.push(("content-type".to_owned(), format!("text/{}", seeded.below(1000))));
         }
         let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD];
-        let method = methods[seeded.below(5) as usize].clone();
+        let method = methods[seeded.below(5)].clone();
         // Who answers without having read a body closes a connection of HTTP/1.1 if it has not come yet.
         let answers_early = what == "refuse" || what == "error";
         let has_body = method != Method::GET && method != Method::HEAD && !answers_early;
-        let most = if has_body { [0, 10, 1_000, 100_000][seeded.below(4) as usize] } else { 0 };
+        let most = if has_body { [0, 10, 1_000, 100_000][seeded.below(4)] } else { 0 };
         Self {
             method,
             path: format!("/{:x}?{:x}", seeded.next(), seeded.next()),

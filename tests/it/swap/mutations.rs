@@ -3,24 +3,12 @@
 use super::number;
 use super::stamped;
 use super::support::{Served, whole};
-use crate::harness::{Client, MS, PROTOCOLS, run};
+use crate::harness::{Client, MS, PROTOCOLS, Seeded, run};
 use http::Method;
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
-
-/// Numbers that follow from a seed (SplitMix64).
-struct Seeded(u64);
-
-impl Seeded {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let number = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((number ^ (number >> 31)) % bound as u64).unwrap()
-    }
-}
 
 /// A change of `text`, which is ASCII: of bytes, of lines, or its end missing.
 fn mutate(text: &str, seeded: &mut Seeded) -> String {
