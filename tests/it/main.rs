@@ -22,6 +22,7 @@ mod large;
 mod limits;
 mod masses;
 mod nexts;
+mod polyglot;
 mod relift;
 mod structure;
 mod swap;

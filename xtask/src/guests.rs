@@ -6,7 +6,7 @@
 //! whoever looks at its time or digest sees no change where there is none.
 
 use crate::toolchain::{LIBC_TARGET, Toolchain, libc_cargo};
-use crate::{Project, execute, step};
+use crate::{Project, execute, python, step};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
@@ -18,11 +18,11 @@ use wit_parser::WorldItem;
 const KINDS: [&str; 3] = ["middleware", "service", "test"];
 
 /// Guests elsewhere: what a user would write.
-const EXAMPLES: [&str; 3] = ["hello-header", "hello-rc", "greeter-0-2"];
+const EXAMPLES: [&str; 4] = ["hello-header", "hello-rc", "greeter-0-2", "page"];
 
 /// Guests with a libc, in a workspace of their own: rustc's linker makes them
 /// components. Their tests are skipped where there is no compiler for them.
-const WITH_LIBC: [&str; 1] = ["libc-0-3"];
+const WITH_LIBC: [&str; 2] = ["libc-0-3", "notices"];
 
 /// Build all guests.
 pub fn build(project: &Project) -> Result<()> {
@@ -50,6 +50,15 @@ pub fn build(project: &Project) -> Result<()> {
         }
         Err(error) => {
             step(&format!("SKIPPED: {}, for want of {LIBC_TARGET}: {error:#}", WITH_LIBC.join(", ")))
+        }
+    }
+    for name in python::EXAMPLES {
+        match python::build(project, name, &dist) {
+            Ok(made) => {
+                changed += usize::from(made);
+                names.push(name.into());
+            }
+            Err(error) => step(&format!("SKIPPED: {name}, for want of componentize-py: {error:#}")),
         }
     }
     remove_others(&names, &dist)?;
