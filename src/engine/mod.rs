@@ -18,6 +18,7 @@
 pub mod body;
 mod breaker;
 mod exchange;
+mod gather;
 mod hop;
 mod incoming;
 mod instance;
