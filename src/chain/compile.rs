@@ -7,7 +7,7 @@
 //! room turns into waiting, never a growing process.
 
 use super::cache::Code;
-use super::compose::{EXPORT_0_2, Places, stage_of};
+use super::compose::{EXPORT, EXPORT_0_2, Places, stage_of};
 use crate::component::relift::TRAP_PREFIX;
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
@@ -342,14 +342,24 @@ impl Segment {
         let start = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let mut store = self.store(Arc::default());
-            let started = async {
-                let instantiate = self.instantiate(&mut store);
-                tokio::time::timeout(self.limits.deadline, instantiate).await
-            };
-            runtime.block_on(started)?.map(drop)
+            let started = async { tokio::time::timeout(self.limits.deadline, self.start(&mut store)).await };
+            runtime.block_on(started)?
         };
         let started = std::thread::scope(|scope| scope.spawn(start).join());
         Ok(started.unwrap_or_else(|_| Err(wasmtime::format_err!("its start panicked")))?)
+    }
+
+    async fn start(&self, store: &mut wasmtime::Store<InstanceState>) -> wasmtime::Result<()> {
+        match &self.pre {
+            Pre::Handler(pre) => {
+                let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
+                Service::new(store, &instance).map(drop).map_err(|error| differs(EXPORT, &error))
+            }
+            Pre::Incoming(pre) => {
+                let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
+                Proxy::new(store, &instance).map(drop).map_err(|error| differs(EXPORT_0_2, &error))
+            }
+        }
     }
 
     /// An empty store with the segment's budgets, which tells `pulse` how it is.
@@ -391,4 +401,9 @@ impl Segment {
             .collect();
         Some(names.join(" or "))
     }
+}
+
+/// What a component exports under `export` has the type of another version than the name says.
+fn differs(export: &str, error: &wasmtime::Error) -> wasmtime::Error {
+    wasmtime::format_err!("its `{export}` is not that of WASI: {error:#}")
 }
