@@ -342,14 +342,14 @@ impl Body for ResponseBody {
         match frame {
             Some(Ok(frame)) => {
                 this.on_progress();
-                return Poll::Ready(Some(Ok(frame)));
+                Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
                 // What a dead instance leaves looks like a wrong length; its
                 // death is the reason.
                 let error = this.broken().map_or_else(|| BodyError::Chain(error), BodyError::Cut);
                 this.end(Err(Error::ConnectionTerminated));
-                return Poll::Ready(Some(Err(error)));
+                Poll::Ready(Some(Err(error)))
             }
             // The end of a dead instance's body is no end.
             None => {
@@ -358,7 +358,7 @@ impl Body for ResponseBody {
                     None => Ok(()),
                     Some(_) => Err(Error::ConnectionTerminated),
                 });
-                return Poll::Ready(broken.map(|why| Err(BodyError::Cut(why))));
+                Poll::Ready(broken.map(|why| Err(BodyError::Cut(why))))
             }
         }
     }

@@ -113,27 +113,28 @@ mod tests {
     use super::*;
     use futures::executor::block_on;
     use http_body_util::{BodyExt as _, StreamBody};
+    use std::collections::VecDeque;
 
     /// Pieces of these lengths, `0` for a moment in which nothing is there; and how the body ends.
     fn body(lengths: &[usize], end: Result<Frame<Bytes>, Error>) -> Gather {
-        let mut lengths = lengths.to_vec().into_iter();
+        let mut lengths = VecDeque::from(lengths.to_vec());
         let mut end = Some(end);
         let mut paused = false;
-        let stream = futures::stream::poll_fn(move |cx| match lengths.as_slice().first() {
+        let stream = futures::stream::poll_fn(move |cx| match lengths.front() {
             Some(0) if !paused => {
                 paused = true;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
             Some(0) => {
-                lengths.next();
+                lengths.pop_front();
                 paused = false;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
             Some(length) => {
                 let piece = Bytes::from(vec![b'x'; *length]);
-                lengths.next();
+                lengths.pop_front();
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             None => Poll::Ready(end.take()),
