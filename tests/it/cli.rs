@@ -493,7 +493,8 @@ fn bench_hops_prints_a_table_and_json() {
     let stages = ["rate-limit", "plain-async", "plain-async, rewritten"];
     assert_eq!(rows.collect::<Vec<_>>(), stages.map(|stage| [stage; 2]).concat());
     // It wants a `rate`.
-    let given = [&few[..], &["--stage", text(&folder.join("rate-limit.wasm"))]].concat();
+    let unconfigured = folder.join("rate-limit.wasm");
+    let given = [&few[..], &["--stage", text(&unconfigured)]].concat();
     let ran = linkspan(&given).code(1);
     assert!(
         ran.stderr.contains("a chain of rate-limit answers 500") || ran.stderr.contains("`rate` is missing"),

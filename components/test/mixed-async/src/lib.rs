@@ -11,6 +11,8 @@
 //! | `body` | the response's body in upper case |
 //! | `echo-body` | the request's body in upper case |
 //! | `trailers` | the response's trailers, with one more |
+//! | `trap` | it traps, without the next stage |
+//! | `trap-after` | it traps when the next stage has answered |
 //! | `task` | the response, and a task that waits for ever |
 //! | `edits` | the edits of the values of `x-edit-request` and `x-edit-response`: `set`, `append`, `default` or `remove`, a name, a value, with spaces between; as many removals as `many` says, or a value as `long` as it says |
 
@@ -30,6 +32,7 @@ async fn handle(mut request: Request, next: AsyncNext) -> Result<Response, Error
         }
         "refuse" => return Ok(Response::new(403)),
         "error" => return Err(internal(request.header("x-message").unwrap_or_default())),
+        "trap" => trap(),
         "echo-body" => {
             let body = request.take_body()?;
             request.set_body(upper_case(body));
@@ -43,6 +46,7 @@ async fn handle(mut request: Request, next: AsyncNext) -> Result<Response, Error
     let mut response = next.call(request).await?;
     match what.as_str() {
         "edits" => edit(response.headers_mut(), &edits),
+        "trap-after" => trap(),
         "response" => response.headers_mut().append("x-mixed", "response"),
         "body" => {
             let body = response.take_body()?;
@@ -61,6 +65,13 @@ async fn handle(mut request: Request, next: AsyncNext) -> Result<Response, Error
     Ok(response)
 }
 middleware!(async handle);
+
+fn trap() -> ! {
+    #[cfg(target_family = "wasm")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_family = "wasm"))]
+    panic!("as asked")
+}
 
 fn edit(headers: &mut HeaderEdits, edits: &[Vec<u8>]) {
     for edit in edits {
