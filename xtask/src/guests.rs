@@ -22,7 +22,7 @@ const EXAMPLES: [&str; 3] = ["hello-header", "hello-rc", "greeter-0-2"];
 
 /// Guests with a libc, in a workspace of their own: rustc's linker makes them
 /// components. Their tests are skipped where there is no compiler for them.
-const WITH_LIBC: [&str; 1] = ["libc-0-3"];
+const WITH_LIBC: [&str; 2] = ["async-0-3", "libc-0-3"];
 
 /// Guests that are also built with the feature `in-place`, from the same source, and
 /// the end of that component's name.
