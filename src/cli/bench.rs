@@ -6,6 +6,8 @@
 //! all chains alternate, so that a machine whose speed drifts slows all of them,
 //! and the best round of each counts.
 
+mod given;
+
 use super::Failed;
 use crate::chain::compile::Blueprint;
 use crate::chain::{Cache, Member, Naming, PoolSize, Runtime, Segment, compose};
@@ -15,6 +17,8 @@ use crate::host::{Budget, RequestHead};
 use crate::plan::{OnFailure, PipelineLimits};
 use crate::telemetry::Metrics;
 use clap::{Args, Subcommand};
+use given::{Given, Guest};
+use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -33,9 +37,11 @@ pub(super) struct Hops {
     /// Middleware in the chains, 0 to 16 each
     #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 2, 4, 8, 16], value_parser = clap::value_parser!(u64).range(0..=16))]
     depths: Vec<u64>,
-    /// Only the chains with these guests
+    /// Only the chains with these guests; with `--stage`, none but those if not said
     #[arg(long, value_enum)]
     guests: Option<Guests>,
+    #[command(flatten)]
+    given: Given,
     /// How the middleware are linked
     #[arg(long, value_enum, default_value_t = Link::Static)]
     link: Link,
@@ -75,7 +81,7 @@ enum Link {
 
 /// One chain and its best round so far.
 struct Row {
-    guests: &'static str,
+    guests: String,
     depth: u64,
     chain: Arc<Hop>,
     best: Duration,
@@ -101,18 +107,19 @@ async fn measure(hops: &Hops) -> Result<Vec<Row>, Failed> {
     depths.dedup();
     let worker = Worker::start(0, Metrics::new());
     let chains = chains(hops, &depths)?;
+    let head = hops.given.head();
     let mut rows: Vec<_> = chains
         .into_iter()
         .map(|(guests, depth, chain)| Row { guests, depth, chain, best: Duration::MAX })
         .collect();
     for row in &rows {
         // Instances are made and code is warm before the first round.
-        send(&worker, &row.chain, hops.requests / 10 + 1).await?;
+        send(&worker, row, &head, hops.requests / 10 + 1).await?;
     }
     for _ in 0..hops.rounds {
         for row in &mut rows {
             let start = Instant::now();
-            send(&worker, &row.chain, hops.requests).await?;
+            send(&worker, row, &head, hops.requests).await?;
             row.best = row.best.min(start.elapsed());
         }
     }
@@ -136,33 +143,28 @@ impl Link {
     }
 }
 
-type Chains = Vec<(&'static str, u64, Arc<Hop>)>;
+type Chains = Vec<(String, u64, Arc<Hop>)>;
 
 /// Compiles a chain of each depth for each kind of guest, all in one engine.
 fn chains(hops: &Hops, depths: &[u64]) -> Result<Chains, Failed> {
-    let (folder, link) = (&hops.components, hops.link);
-    let load = |name: &str| {
-        Component::load(&folder.join(name)).map_err(|error| {
-            Failed::wrong(format!("{error}\n`cargo xtask components` makes the components of the benchmark"))
-        })
+    let link = hops.link;
+    let service = match &hops.given.service {
+        Some(file) => Component::load(file).map_err(Failed::wrong)?,
+        None => own(hops, "empty.wasm")?,
     };
-    let service = load("empty.wasm")?;
-    let asynchronous = load("pass-through-async.wasm")?;
-    let (rewritten, _) = asynchronous.relift().map_err(Failed::wrong)?;
-    let kinds = [
-        (Guests::Sync, "sync", load("pass-through-sync.wasm")?),
-        (Guests::Async, "async", asynchronous),
-        (Guests::Rewritten, "rewritten", rewritten),
-    ];
+    let mut guests = Vec::new();
+    if hops.given.stages.is_empty() || hops.guests.is_some() {
+        guests = own_guests(hops)?;
+    }
+    for middleware in &hops.given.stages {
+        guests.extend(middleware.load()?);
+    }
     let mut chains = Vec::new();
-    for (kind, guests, middleware) in &kinds {
-        if hops.guests.is_some_and(|wanted| wanted != *kind) {
-            continue;
-        }
+    for guest in &guests {
         for depth in depths {
-            let middleware = (0..*depth as usize).map(|index| Member { index, component: middleware });
+            let middleware = (0..*depth as usize).map(|index| Member { index, component: &guest.component });
             let service = Member { index: *depth as usize, component: &service };
-            chains.push((*guests, *depth, middleware.chain([service]).collect::<Vec<_>>()));
+            chains.push((guest, *depth, middleware.chain([service]).collect::<Vec<_>>()));
         }
     }
     let sizes: Vec<_> = chains
@@ -173,8 +175,30 @@ fn chains(hops: &Hops, depths: &[u64]) -> Result<Chains, Failed> {
     let runtime = Runtime::new(&sizes, 1_000).map_err(Failed::system)?;
     chains
         .iter()
-        .map(|(guests, depth, members)| Ok((*guests, *depth, chain(&runtime, members, link)?)))
+        .map(|(guest, depth, members)| {
+            Ok((guest.label.clone(), *depth, chain(&runtime, members, guest, link)?))
+        })
         .collect()
+}
+
+/// One of the components of the benchmark.
+fn own(hops: &Hops, name: &str) -> Result<Component, Failed> {
+    Component::load(&hops.components.join(name)).map_err(|error| {
+        Failed::wrong(format!("{error}\n`cargo xtask components` makes the components of the benchmark"))
+    })
+}
+
+/// The no-ops that are wanted.
+fn own_guests(hops: &Hops) -> Result<Vec<Guest>, Failed> {
+    let asynchronous = own(hops, "pass-through-async.wasm")?;
+    let (rewritten, _) = asynchronous.relift().map_err(Failed::wrong)?;
+    let kinds = [
+        (Guests::Sync, Guest::plain("sync", own(hops, "pass-through-sync.wasm")?)),
+        (Guests::Async, Guest::plain("async", asynchronous)),
+        (Guests::Rewritten, Guest::plain("rewritten", rewritten)),
+    ];
+    let wanted = |kind: &Guests| hops.guests.is_none_or(|wanted| wanted == *kind);
+    Ok(kinds.into_iter().filter(|(kind, _)| wanted(kind)).map(|(_, guest)| guest).collect())
 }
 
 const BUDGET: Budget = Budget {
@@ -185,7 +209,7 @@ const BUDGET: Budget = Budget {
     cpu: Duration::from_secs(1),
 };
 
-fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Hop>, Failed> {
+fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -> Result<Arc<Hop>, Failed> {
     let mut next: Option<Onward> = None;
     let mut first = None;
     for members in link.segments(members).rev() {
@@ -197,7 +221,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             // Instances live for the whole measurement.
             limits: PipelineLimits { reuse: usize::MAX, ..PipelineLimits::default() },
             lift: if all_async { Lift::Async } else { Lift::Sync },
-            scopes: Vec::new(),
+            scopes: guest.scopes(members)?,
             fresh: false,
             trial: false,
             next: next.as_ref().map(Onward::as_next),
@@ -222,18 +246,22 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
     first.ok_or_else(|| Failed::wrong("a chain ends in a service"))
 }
 
-async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Failed> {
+async fn send(worker: &Rc<Worker>, row: &Row, headers: &HeaderMap, requests: u64) -> Result<(), Failed> {
     for _ in 0..requests {
         let head = RequestHead {
             scheme: Some(http::uri::Scheme::HTTP),
             authority: Some(http::uri::Authority::from_static("localhost")),
             path_with_query: Some(http::uri::PathAndQuery::from_static("/")),
+            headers: headers.clone(),
             ..RequestHead::default()
         };
         let origin = Arc::default();
         let request =
             ChainRequest { head, body: RequestBody::empty(), deadline: None, cut_off: None, origin };
-        let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
+        let response = row.chain.handle(worker, request).await.map_err(Failed::wrong)?;
+        if !response.status().is_success() {
+            return Err(Failed::wrong(format!("a chain of {} answers {}", row.guests, response.status())));
+        }
         response.into_body().collect().await.map_err(Failed::wrong)?;
     }
     Ok(())
@@ -252,10 +280,11 @@ impl Row {
 }
 
 fn print_table(hops: &Hops, rows: &[Row]) {
-    println!("guests     middleware  ns a request  ns a hop");
+    let width = rows.iter().map(|row| row.guests.len()).max().unwrap_or(0).max(9);
+    println!("{:width$}  middleware  ns a request  ns a hop", "guests");
     for row in rows {
         let per_hop = row.per_hop(hops, rows).map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}"));
-        println!("{:9}  {:>10}  {:>12.0}  {per_hop:>8}", row.guests, row.depth, row.nanoseconds(hops));
+        println!("{:width$}  {:>10}  {:>12.0}  {per_hop:>8}", row.guests, row.depth, row.nanoseconds(hops));
     }
     println!(
         "\n{} links, one request at a time; best of {} rounds of {}",

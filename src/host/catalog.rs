@@ -131,6 +131,8 @@ pub const OFFERS: &[Offer] = &[
     offer("wasi:config", "store", "0.2.0-rc.1", Reach::Stage, Grant::None),
     offer("wasi:logging", "logging", "0.1.0-draft", Reach::Stage, Grant::None),
     offer("linkspan:gateway", "rate-limiter", "0.1", Reach::Stage, Grant::None),
+    // It does nothing that `wasi:http/types` doesn't, to the same resources.
+    offer("linkspan:gateway", "headers", "0.1", Reach::Shared, Grant::None),
     offer("wasi:http", "types", "0.2", Reach::Shared, Grant::None),
     inert("wasi:http", "outgoing-handler", "0.2", Reach::Stage, Grant::Egress),
     offer("wasi:io", "error", "0.2", Reach::Shared, Grant::None),

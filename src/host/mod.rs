@@ -23,6 +23,7 @@ pub mod bindings;
 pub mod catalog;
 mod clocks;
 mod egress;
+mod headers;
 mod imports;
 pub mod limiter;
 pub mod next;
@@ -90,6 +91,7 @@ pub fn add_to_linker(
         }
     }
 
+    headers::add_to_linker(linker)?;
     next::add_to_linker(linker, next, named)?;
 
     each_stage!(
