@@ -272,17 +272,41 @@ impl Control {
             .plan
             .pipelines
             .iter()
-            .zip(live.first_hops())
+            .zip(live.beginnings())
             .map(|(pipeline, first)| {
-                let hops = std::iter::successors(Some(first), |hop| hop.next_hop());
-                let segments: Vec<_> = hops
+                let segments: Vec<_> = first
+                    .hops()
                     .map(|hop| {
                         let stages: Vec<_> =
                             hop.segment.scopes.iter().map(|scope| scope.id.to_string()).collect();
                         serde_json::json!({ "stages": stages, "identity": hop.identity.to_string() })
                     })
                     .collect();
-                serde_json::json!({ "name": pipeline.name.to_string(), "segments": segments })
+                let upstream = first.upstream().map(|end| end.upstream.name().to_owned());
+                let name = pipeline.name.to_string();
+                serde_json::json!({ "name": name, "segments": segments, "upstream": upstream })
+            })
+            .collect();
+        let upstreams: Vec<_> = live
+            .upstreams()
+            .into_iter()
+            .map(|upstream| {
+                let servers: Vec<_> = upstream
+                    .report()
+                    .map(|it| {
+                        serde_json::json!({
+                            "server": &*it.server,
+                            "up": it.up,
+                            "failing": it.failing,
+                            "ejected": it.ejected,
+                        })
+                    })
+                    .collect();
+                serde_json::json!({
+                    "name": upstream.name(),
+                    "identity": upstream.identity,
+                    "servers": servers,
+                })
             })
             .collect();
         let retiring: Vec<_> = state
@@ -305,6 +329,7 @@ impl Control {
                 "compiled": live.compiled,
                 "reused": live.reused,
                 "pipelines": pipelines,
+                "upstreams": upstreams,
             },
             "retiring": retiring,
             "history": state.history.len(),

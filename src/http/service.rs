@@ -5,9 +5,10 @@ use super::mirror::mirror;
 use super::normalize::{Head, HeadLimits, normalize};
 use super::record::{Record, Recorder};
 use super::request_id::RequestId;
-use super::respond::{Refusal, refuse};
+use super::respond::{Refusal, Upstream, refuse};
 use crate::engine::{
-    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, Worker,
+    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, UpstreamFailure,
+    Worker,
 };
 use crate::gateway::split::choose;
 use crate::gateway::{Generation, Live, Match};
@@ -117,7 +118,8 @@ impl Service {
             details.limit = Some(limit.clone());
         }
         if let Some(second) = second {
-            request = mirror(&self.worker, here.generation.pipeline(second), request);
+            let name = &here.generation.plan.pipeline(second).name;
+            request = mirror(&self.worker, name, here.generation.pipeline(second), request);
         }
         // 4. Walk the chain, and say what became of it.
         match here.generation.pipeline(here.pipeline).handle(&self.worker, request).await {
@@ -225,6 +227,7 @@ fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head
         Failure::InvalidResponse(_) => Refusal::BadGateway,
         Failure::Deadline => Refusal::Deadline,
         Failure::Capacity | Failure::BreakerOpen => Refusal::NoCapacity { retry_after: RETRY_AFTER },
+        Failure::Upstream(error) => of_upstream(&error.kind),
     };
     let stage = match failure {
         Failure::Trap { stage, .. } => stage.as_deref(),
@@ -241,6 +244,22 @@ fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head
         "the chain gave no response",
     );
     refusal
+}
+
+/// What a client is told of an upstream that gave no response.
+fn of_upstream(kind: &UpstreamFailure) -> Refusal {
+    Refusal::Upstream(match kind {
+        UpstreamFailure::Down => Upstream::Down { retry_after: RETRY_AFTER },
+        UpstreamFailure::Busy => Upstream::Busy { retry_after: RETRY_AFTER },
+        UpstreamFailure::Unreachable(_) => Upstream::Unreachable,
+        UpstreamFailure::Broken(_) => Upstream::Broken,
+        UpstreamFailure::ConnectTimeout
+        | UpstreamFailure::ResponseTimeout
+        | UpstreamFailure::TotalTimeout => Upstream::Timeout,
+        UpstreamFailure::Deadline | UpstreamFailure::CutOff => return Refusal::Deadline,
+        UpstreamFailure::Request(_) => return Refusal::BadRequest("The request's body broke off."),
+        UpstreamFailure::Unsendable(_) => return Refusal::BadGateway,
+    })
 }
 
 /// The body of an answer.

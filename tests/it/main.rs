@@ -27,4 +27,5 @@ mod structure;
 mod swap;
 mod traffic;
 mod ui;
+mod upstream;
 mod wasi2;
