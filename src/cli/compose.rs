@@ -55,6 +55,11 @@ pub(super) fn run(
     if diagnostics.has_errors() {
         return Err(Failed::wrong(diagnostics));
     }
+    if pipeline.all_stages().next().is_none() {
+        return Err(Failed::wrong(format!(
+            "there is nothing to compose: `{name}` goes straight to an upstream"
+        )));
+    }
     let stages: Vec<_> =
         pipeline.all_stages().filter_map(|stage| Some((stage, components.of(stage)?))).collect();
     let composed = compose_stages(pipeline, &stages, naming, &mut diagnostics)

@@ -18,6 +18,7 @@ use super::live::Live;
 use crate::component::Digest;
 use crate::config::Diagnostics;
 use crate::plan::Plan;
+use crate::upstream::{ServerReport, Upstream};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -287,28 +288,6 @@ impl Control {
                 serde_json::json!({ "name": name, "segments": segments, "upstream": upstream })
             })
             .collect();
-        let upstreams: Vec<_> = live
-            .upstreams()
-            .into_iter()
-            .map(|upstream| {
-                let servers: Vec<_> = upstream
-                    .report()
-                    .map(|it| {
-                        serde_json::json!({
-                            "server": &*it.server,
-                            "up": it.up,
-                            "failing": it.failing,
-                            "ejected": it.ejected,
-                        })
-                    })
-                    .collect();
-                serde_json::json!({
-                    "name": upstream.name(),
-                    "identity": upstream.identity,
-                    "servers": servers,
-                })
-            })
-            .collect();
         let retiring: Vec<_> = state
             .retired
             .iter()
@@ -329,7 +308,7 @@ impl Control {
                 "compiled": live.compiled,
                 "reused": live.reused,
                 "pipelines": pipelines,
-                "upstreams": upstreams,
+                "upstreams": upstreams(&live),
             },
             "retiring": retiring,
             "history": state.history.len(),
@@ -341,6 +320,26 @@ impl Control {
         // A panic in a build leaves the state as it was before the swap.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The upstreams of a generation, and how their servers are.
+fn upstreams(generation: &Generation) -> Vec<serde_json::Value> {
+    let server = |it: ServerReport| {
+        serde_json::json!({
+            "server": &*it.server,
+            "up": it.up,
+            "failing": it.failing,
+            "ejected": it.ejected,
+        })
+    };
+    let upstream = |upstream: &Arc<Upstream>| {
+        serde_json::json!({
+            "name": upstream.name(),
+            "identity": upstream.identity,
+            "servers": upstream.report().map(server).collect::<Vec<_>>(),
+        })
+    };
+    generation.upstreams().into_iter().map(upstream).collect()
 }
 
 fn unix_seconds(time: SystemTime) -> u64 {

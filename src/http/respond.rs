@@ -11,7 +11,7 @@
 //! | [`Refusal::Misdirected`] | 421 | |
 //! | [`Refusal::HeadersTooLarge`] | 431 | |
 //! | [`Refusal::GuestTrap`], [`Refusal::GuestError`] | 500 | |
-//! | [`Refusal::NotImplemented`] | 501 | |
+//! | [`Refusal::NotImplemented`], [`Upstream::NoUpgrade`] | 501 | |
 //! | [`Refusal::BadGateway`], [`Upstream::Unreachable`], [`Upstream::Broken`] | 502 | |
 //! | [`Refusal::NoCapacity`], [`Upstream::Busy`], [`Upstream::Down`] | 503 | `Retry-After` |
 //! | [`Refusal::Deadline`], [`Upstream::Timeout`] | 504 | |
@@ -62,7 +62,7 @@ pub enum Refusal {
     Upstream(Upstream),
 }
 
-/// Why a request of an upstream gets the gateway's own answer.
+/// Why a request for an upstream gets the gateway's own answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
     /// No connection to a server could be made.
@@ -81,6 +81,8 @@ pub enum Upstream {
     },
     /// A server took too long.
     Timeout,
+    /// The client wants another protocol on its connection.
+    NoUpgrade,
 }
 
 impl Upstream {
@@ -116,6 +118,12 @@ impl Upstream {
                 "upstream-timeout",
                 "Gateway timeout",
                 "The server behind this gateway did not answer in time.",
+            ),
+            Self::NoUpgrade => row(
+                StatusCode::NOT_IMPLEMENTED,
+                "upgrade-not-supported",
+                "Not implemented",
+                "Connections are not upgraded to other protocols here.",
             ),
         }
     }
@@ -286,6 +294,7 @@ mod tests {
             (Refusal::GuestTrap, 500, "guest-trap"),
             (Refusal::GuestError, 500, "guest-error"),
             (Refusal::NotImplemented, 501, "not-implemented"),
+            (Refusal::Upstream(Upstream::NoUpgrade), 501, "upgrade-not-supported"),
             (Refusal::BadGateway, 502, "bad-gateway"),
             (Refusal::NoCapacity { retry_after: Duration::ZERO }, 503, "no-capacity"),
             (Refusal::Deadline, 504, "deadline"),

@@ -16,8 +16,8 @@ use crate::host::{Origin, RequestHead};
 use crate::net::ConnInfo;
 use crate::plan::{Pipeline, PipelineIndex, Route};
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{Extensions, HeaderMap, Request, Response};
+use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -89,6 +89,9 @@ impl Service {
         let origin = Arc::new(Origin { id: id.number(), extensions: entry.extensions });
         // 3. Take off what belongs to the connection, and bound the body.
         let mut headers = parts.headers;
+        if wants_upgrade(&headers) && generation.pipeline(pipeline).upstream().is_some() {
+            return refused(&Refusal::Upstream(Upstream::NoUpgrade), record, &id);
+        }
         clean_request(&mut headers);
         let here = Here { generation, pipeline, id };
         let request = match bounded(body.into(), &headers, here.plan()) {
@@ -183,6 +186,16 @@ fn way<'g>(
 fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<Answer> {
     record.answered(refusal.status().as_u16(), Some(refusal.kind()));
     refuse(refusal, id.as_str()).map(|body| Answer::Gateway { body: Full::new(body), record })
+}
+
+/// Whether the client asks for another protocol (RFC 9110 §7.8) and could not do without: who offers HTTP/2 in passing
+/// gets a plain answer.
+fn wants_upgrade(headers: &HeaderMap) -> bool {
+    let tokens = |name| {
+        headers.get_all(name).iter().flat_map(|value: &HeaderValue| value.as_bytes().split(|it| *it == b','))
+    };
+    let asks = tokens(CONNECTION).any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    asks && tokens(UPGRADE).any(|token| !token.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }
 
 /// The body with the pipeline's bound, which a declared length may break at once.

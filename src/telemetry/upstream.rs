@@ -131,3 +131,33 @@ pub(super) fn render(text: &mut Text, servers: &Servers) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn workers_are_added_up_and_a_gone_server_is_neither_up_nor_down() {
+        let metrics = Metrics::new();
+        assert!(!metrics.render().contains("linkspan_upstream_"));
+        let up = Arc::new(AtomicBool::new(false));
+        for worker in 0..2 {
+            let server = metrics.upstream("a", "http://b", worker, &up);
+            server.began();
+            server.connected();
+            server.timed_out();
+        }
+        metrics.upstream("a", "http://b", 1, &up).ended();
+        let text = metrics.render();
+        let has = |line: &str| text.lines().any(|found| found == line);
+        let labels = "linkspan_upstream=\"a\",server=\"http://b\"";
+        assert!(has(&format!("linkspan_upstream_requests_total{{{labels}}} 2")), "{text}");
+        assert!(has(&format!("linkspan_upstream_requests_active{{{labels}}} 1")));
+        assert!(has(&format!("linkspan_upstream_connections_open{{{labels}}} 2")));
+        assert!(has(&format!("linkspan_upstream_faults_total{{fault=\"timeout\",{labels}}} 2")));
+        assert!(has(&format!("linkspan_upstream_server_up{{{labels}}} 0")));
+        drop(up);
+        assert!(!metrics.render().contains("linkspan_upstream_server_up{"));
+    }
+}

@@ -162,10 +162,8 @@ impl<B: Payload> Body for Download<B> {
                 if let Some(kind) = this.exchange.stopped() {
                     return this.broken(why(kind), false);
                 }
-                if let Some(trailers) = frame.trailers_mut() {
-                    strip(trailers);
-                }
-                if this.body.is_end_stream() {
+                let is_last = frame.trailers_mut().map(strip).is_some();
+                if is_last || this.body.is_end_stream() {
                     this.end();
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -11,6 +11,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -140,12 +141,21 @@ pub(super) async fn start<B: Payload>(connected: Connected, open: OpenGuard) -> 
         .handshake::<_, Upload<B>>(io)
         .await
         .map_err(unreachable)?;
-    let task = drive(async { drop(connection.await) }, open);
+    let (allowed, mut connection) = (Rc::new(Cell::new(usize::MAX)), connection);
+    let told = Rc::clone(&allowed);
+    let connection = std::future::poll_fn(move |cx| {
+        let ended = Pin::new(&mut connection).poll(cx).map(drop);
+        told.set(connection.current_max_send_streams());
+        ended
+    });
+    let task = drive(connection, open);
     Ok(Link::Http2(Rc::new(Http2 {
         sender,
         address,
         streams: Cell::new(0),
+        allowed,
         draining: Cell::new(false),
+        proven: Cell::new(false),
         idle_since: Cell::new(Instant::now()),
         task,
     })))

@@ -196,3 +196,74 @@ pub fn failed(upstream: &str, servers: &[ServerState], at: usize, ejection: &Eje
         "a server failed and is ejected"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(number: usize) -> Vec<ServerState> {
+        let server = |at| Server::parse(&format!("http://10.0.0.{at}")).unwrap();
+        (1..=number).map(|at| ServerState::new(&server(at))).collect()
+    }
+
+    #[test]
+    fn failures_in_a_row_eject_and_a_response_forgives() {
+        let servers = servers(2);
+        let ejection = Ejection { failures: 2, time: Duration::from_secs(3600), share: 50 };
+        let fail = |at| failed("a", &servers, at, &ejection, "");
+        fail(0);
+        servers[0].succeeded();
+        fail(0);
+        assert!(servers[0].is_up("a"));
+        fail(0);
+        assert!(!servers[0].is_up("a") && servers[0].report().ejected && !servers[0].up.load(Relaxed));
+        // The share of the other one is used up.
+        fail(1);
+        fail(1);
+        assert!(servers[1].is_up("a"));
+    }
+
+    #[test]
+    fn a_server_that_is_back_is_on_probation() {
+        let servers = servers(2);
+        let ejection = Ejection { failures: 3, time: Duration::from_millis(1), share: 50 };
+        let fail = || failed("a", &servers, 0, &ejection, "");
+        (0..3).for_each(|_| fail());
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(servers[0].is_up("a") && servers[0].up.load(Relaxed));
+        let ejection = Ejection { time: Duration::from_secs(3600), ..ejection };
+        failed("a", &servers, 0, &ejection, "");
+        assert!(!servers[0].is_up("a"));
+    }
+
+    #[test]
+    fn addresses_are_looked_up_again_by_one_who_finds_them_old() {
+        let server = ServerState::new(&Server::parse("http://a.example").unwrap());
+        let age = Duration::from_secs(3600);
+        assert!(server.is_stale(age));
+        assert!(server.addresses(age).1, "never looked up");
+        let address = SocketAddr::from(([10, 0, 0, 1], 80));
+        server.resolved(vec![address]);
+        let (known, stale) = server.addresses(age);
+        assert_eq!((&*known, stale), (&[address][..], false));
+        assert!(server.has(&address) && !server.has(&SocketAddr::from(([10, 0, 0, 2], 80))));
+        assert!(server.addresses(Duration::ZERO).1);
+        let literal = ServerState::new(&Server::parse("http://10.0.0.1").unwrap());
+        assert!(!literal.addresses(Duration::ZERO).1);
+    }
+
+    #[test]
+    fn checks_count_in_a_row() {
+        let servers = servers(1);
+        let check = |good: bool| {
+            let result = if good { Ok(()) } else { Err(String::new()) };
+            servers[0].checked("a", result, 2, 3);
+            servers[0].is_up("a")
+        };
+        let seen: Vec<bool> = [false, false, true, false, false, false, true, false, true, true]
+            .into_iter()
+            .map(check)
+            .collect();
+        assert_eq!(seen, [true, true, true, true, true, false, false, false, false, true]);
+    }
+}

@@ -29,11 +29,22 @@ pub(super) struct Http2<B: 'static> {
     pub sender: http2::SendRequest<Upload<B>>,
     pub address: SocketAddr,
     pub streams: Cell<usize>,
+    /// How many the server allows at once, as far as is known.
+    pub allowed: Rc<Cell<usize>>,
     /// It takes no more requests.
     pub draining: Cell<bool>,
+    /// A request had a response over it.
+    pub proven: Cell<bool>,
     /// When its last request ended.
     pub idle_since: Cell<Instant>,
     pub task: AbortHandle,
+}
+
+impl<B: Payload> Http2<B> {
+    /// Whether one more request would not wait for another one's end, of `most` at once.
+    pub fn has_room(&self, most: usize) -> bool {
+        self.streams.get() < most.min(self.allowed.get()).max(1)
+    }
 }
 
 impl<B> Drop for Http2<B> {
@@ -84,11 +95,13 @@ impl<B: Payload> Lease<B> {
             }
             Some(Link::Http2(link)) => {
                 let mut sender = link.sender.clone();
+                let used = link.proven.get();
                 let sent = sender.try_send_request(request).await;
+                link.proven.set(used || sent.is_ok());
                 if sent.is_err() && sender.is_closed() {
                     link.draining.set(true);
                 }
-                (sent, true)
+                (sent, used)
             }
             None => return Err(NotSent { why: String::new(), unsent: true, used: true }),
         };

@@ -351,7 +351,10 @@ impl<B: Payload> Pool<B> {
         let mut links = self.servers[server].http2.borrow_mut();
         let state = &self.core.servers[server];
         links.retain(|link| !link.draining.get() && !link.sender.is_closed() && state.has(&link.address));
-        links.iter().find(|link| link.streams.get() < self.limits().streams).cloned()
+        let free = links.iter().find(|link| link.has_room(self.limits().streams)).cloned();
+        // A server that allows fewer streams than we do has requests wait on its connections, which are bounded.
+        let full = links.len() >= self.limits().connections;
+        free.or_else(|| links.iter().filter(|_| full).min_by_key(|link| link.streams.get()).cloned())
     }
 
     /// Keeps a connection for the next request.

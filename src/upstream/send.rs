@@ -3,7 +3,7 @@
 use super::body::{Download, Payload, Slot};
 use super::error::{Error, Kind};
 use super::exchange::{Exchange, Phase};
-use super::fields::{Head, Length, is_idempotent, strip};
+use super::fields::{Head, Length, is_idempotent, settle_response};
 use super::link::{Fault, broken};
 use super::pool::Pool;
 use http::uri::{Authority, PathAndQuery};
@@ -89,7 +89,7 @@ impl<B: Payload> Work<'_, B> {
                 return Err(failed.error);
             }
             retries += 1;
-            (avoid, fresh) = (failed.server, true);
+            (avoid, fresh) = (failed.server, failed.stale);
             if let Some(server) = failed.server {
                 self.pool.metrics(server).retried();
             }
@@ -154,10 +154,14 @@ impl<B: Payload> Work<'_, B> {
             pool.failed(server, "101 without a request for it", Fault::Broken);
             return Err(fail(Kind::Broken("101 without a request for it".to_owned()), false, false));
         }
+        let (mut parts, body) = response.into_parts();
+        let exact = body.size_hint().exact();
+        if let Err(why) = settle_response(&self.head.method, parts.status, &mut parts.headers, exact) {
+            pool.failed(server, why, Fault::Broken);
+            return Err(fail(Kind::Broken(why.to_owned()), false, false));
+        }
         pool.succeeded(server);
         exchange.enter(Phase::Body(false), pool.now());
-        let (mut parts, body) = response.into_parts();
-        strip(&mut parts.headers);
         Ok(Response::from_parts(parts, Download::new(body, lease, Rc::clone(exchange))))
     }
 }

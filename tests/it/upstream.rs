@@ -2,6 +2,8 @@
 
 #[path = "upstream/balance.rs"]
 mod balance;
+#[path = "upstream/bounds.rs"]
+mod bounds;
 #[path = "upstream/failures.rs"]
 mod failures;
 #[path = "upstream/nginx.rs"]
@@ -71,7 +73,8 @@ fn bodies_stream_both_ways() {
                     assert_eq!(frame.into_data().unwrap(), piece);
                 }
                 drop(feeder);
-                assert!(in_time(download.frame()).await.is_none());
+                let rest = in_time(download.collect()).await.unwrap();
+                assert!(rest.to_bytes().is_empty(), "{stages} {protocol:?}");
 
                 const SIZE: u64 = 5_000_001;
                 let (_, upload) = body::stream(SIZE);
@@ -213,7 +216,8 @@ fn an_early_answer_comes_through() {
 #[test]
 fn slow_sides_hold_up_the_fast_ones() {
     let origin = Origin::start();
-    let served = gateway(&[origin.url()], "");
+    let text = configuration(&[origin.url()], "", "") + "[pipelines.main.limits]\nrequest-body = \"2GiB\"\n";
+    let served = Served::start("", &text);
     run(async {
         for protocol in PROTOCOLS {
             let mut client = Client::connect(&served.gateway, protocol).await;
@@ -297,4 +301,22 @@ fn a_reload_keeps_what_is_unchanged() {
         soon("the old one ends", || origin.open() == 1).await;
         served.nothing_retires().await;
     });
+}
+
+/// An upgrade is refused before a server hears of it; an offer of HTTP/2 is not taken for one.
+#[test]
+fn upgrades_are_refused() {
+    let origin = Origin::start();
+    for stages in STAGES {
+        let served = Served::start("", &configuration(&[origin.url()], "", stages));
+        let before = origin.requests();
+        run(async {
+            let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+            let fields = [("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")];
+            client.get("/", &fields).await.problem(501, "upgrade-not-supported");
+            assert_eq!(origin.requests(), before);
+            client.get("/", &[("connection", "upgrade"), ("upgrade", "h2c")]).await.ok();
+            assert!(!origin.last().headers.contains_key("upgrade"));
+        });
+    }
 }

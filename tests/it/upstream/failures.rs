@@ -142,7 +142,7 @@ fn a_client_that_leaves_ends_the_request() {
                     } else {
                         let mut response = in_time(response).await.unwrap().into_body();
                         in_time(response.frame()).await.unwrap().unwrap();
-                        drop(client);
+                        drop((client, response));
                         soon("the response is given up", || origin.seen.broken.load(SeqCst) > before.0).await;
                     }
                     let left = usize::from(!keys.is_empty());
@@ -197,8 +197,12 @@ fn a_body_beyond_the_bound_is_413() {
             for protocol in PROTOCOLS {
                 let before = origin.seen.broken.load(SeqCst);
                 let mut client = Client::connect(&served.gateway, protocol).await;
+                let requests = origin.requests();
                 let (feeder, upload) = body::channel();
+                feeder.send(Frame::data("begin".into())).await.unwrap();
+                let seen = std::sync::Arc::clone(&origin.seen);
                 tokio::task::spawn_local(async move {
+                    soon("the request arrives", || seen.heads.lock().unwrap().len() > requests).await;
                     let piece = || Frame::data(bytes::Bytes::from(vec![b'x'; 16 << 10]));
                     while feeder.send(piece()).await.is_ok() {}
                 });
@@ -352,5 +356,57 @@ fn a_wrong_certificate_is_502() {
     run(async {
         let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
         client.get("/", &[("host", "localhost")]).await.ok();
+    });
+}
+
+/// A response that could be read in two ways is none.
+#[test]
+fn an_ambiguous_response_is_502() {
+    for head in [
+        "content-length: 3\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 5",
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "transfer-encoding: identity",
+        "content-length: 3\r\ncontent-length: 5",
+        "content-length: 3, 5",
+        "content-length: -1",
+        "content-length: 0x5",
+        "x a: 1\r\ncontent-length: 5",
+        "x-a : 1\r\ncontent-length: 5",
+        "x-a: 1\r\n x-folded: 2\r\ncontent-length: 5",
+        "x-a: 1\r\ncontent-length: 5\0",
+    ] {
+        let text = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        let origin = Raw::saying(Box::leak(text.into_boxed_str()));
+        let served = gateway(&[origin.url()], ONCE);
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&served.gateway, protocol).await;
+                let answer = client.get("/", &[]).await;
+                assert_eq!(answer.status, 502, "{head:?}: {answer:?}");
+                answer.problem(502, "upstream-broken");
+            }
+        });
+    }
+}
+
+/// What a server says beyond its response is not the answer to the next request.
+#[test]
+fn a_second_response_is_nobodys() {
+    let origin = Raw::start(|mut stream, _| {
+        let answer = |text: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+        if read_head(&mut stream).is_some() {
+            drop(stream.write_all((answer("right") + &answer("wrong")).as_bytes()));
+            drop(stream.read_to_end(&mut Vec::new()));
+        }
+    });
+    let served = gateway(&[origin.url()], "");
+    run(async {
+        let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+        for number in 1..20 {
+            let answer = client.get("/", &[]).await.ok();
+            assert_eq!((answer.text(), origin.accepted()), ("right", number));
+        }
     });
 }

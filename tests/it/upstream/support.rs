@@ -165,24 +165,7 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Response<TestBod
     seen.heads.lock().unwrap().push(parts.clone());
     match path.as_str() {
         "/echo" => echo(upload, &parts.headers),
-        "/digest" => {
-            let (mut hash, mut size) = (Sha256::new(), 0);
-            while let Some(frame) = upload.frame().await {
-                let Ok(frame) = frame else {
-                    seen.broken.fetch_add(1, SeqCst);
-                    return status(400);
-                };
-                if let Some(data) = frame.data_ref() {
-                    size += data.len();
-                    hash.update(data);
-                }
-            }
-            let hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-                write!(hex, "{byte:02x}").unwrap();
-                hex
-            });
-            Response::new(body::whole(format!("{size} {hex}")))
-        }
+        "/digest" => digest(upload, &seen).await,
         "/stream" => {
             let size = parts.uri.query().unwrap().parse().unwrap();
             let mut response = Response::new(body::stream(size).1);
@@ -234,6 +217,26 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Response<TestBod
             response
         }
     }
+}
+
+/// The length and the digest of what came.
+async fn digest(mut upload: Incoming, seen: &Seen) -> Response<TestBody> {
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    while let Some(frame) = upload.frame().await {
+        let Ok(frame) = frame else {
+            seen.broken.fetch_add(1, SeqCst);
+            return status(400);
+        };
+        if let Some(data) = frame.data_ref() {
+            size += data.len();
+            hash.update(data);
+        }
+    }
+    let hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
+    Response::new(body::whole(format!("{size} {hex}")))
 }
 
 fn status(status: u16) -> Response<TestBody> {
