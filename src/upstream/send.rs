@@ -8,6 +8,7 @@ use super::link::{Fault, broken};
 use super::pool::Pool;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http_body::Body as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

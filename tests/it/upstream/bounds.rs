@@ -96,7 +96,11 @@ fn what_was_replaced_is_cut() {
         let answer = in_time(waiting).await.unwrap().unwrap();
         crate::harness::Answer::read(answer).await.problem(504, "deadline");
         soon("its connections end", || origin.open() == 0).await;
-        assert_eq!(served.metric("linkspan_retirement_streams_cut_total").await, 2.0);
+        // It is brought up to date several times a second.
+        let start = std::time::Instant::now();
+        while served.metric("linkspan_retirement_streams_cut_total").await != 2.0 {
+            assert!(start.elapsed() < crate::harness::SOON, "both are counted");
+        }
     });
 }
 
