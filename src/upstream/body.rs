@@ -32,9 +32,11 @@ impl<B: Payload> Slot<B> {
         Rc::new(Self { body: RefCell::new(body), length, progress })
     }
 
-    /// The body for one attempt. It may be had again until a frame of it was taken.
+    /// The body for one attempt, and for no earlier one any more. It may be had again until a frame of it was taken.
     pub fn upload(self: &Rc<Self>) -> Upload<B> {
-        Upload(Rc::clone(self))
+        let turn = self.progress.turn.get() + 1;
+        self.progress.turn.set(turn);
+        Upload { slot: Rc::clone(self), turn }
     }
 
     fn fail(&self, why: String) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
@@ -44,7 +46,10 @@ impl<B: Payload> Slot<B> {
 }
 
 /// A request's body on its way to a server. It has exactly the length that the head says, or breaks off.
-pub(super) struct Upload<B>(Rc<Slot<B>>);
+pub(super) struct Upload<B> {
+    slot: Rc<Slot<B>>,
+    turn: usize,
+}
 
 impl<B: Payload> Body for Upload<B> {
     type Data = Bytes;
@@ -54,12 +59,14 @@ impl<B: Payload> Body for Upload<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
-        let slot = &self.0;
+        let slot = &self.slot;
         let progress = &slot.progress;
-        let frame = match Pin::new(&mut *slot.body.borrow_mut()).poll_frame(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(frame) => frame,
-        };
+        if progress.turn.get() != self.turn {
+            return Poll::Ready(Some(Err("the attempt is over".into())));
+        }
+        let frame = Pin::new(&mut *slot.body.borrow_mut()).poll_frame(cx);
+        progress.waits.set(frame.is_pending());
+        let Poll::Ready(frame) = frame else { return Poll::Pending };
         progress.touched.set(true);
         let declared = match slot.length {
             Length::None => Some(0),
@@ -87,13 +94,13 @@ impl<B: Payload> Body for Upload<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.length == Length::None || self.0.body.borrow().is_end_stream()
+        self.slot.length == Length::None || self.slot.body.borrow().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.0.length {
+        match self.slot.length {
             Length::None => SizeHint::with_exact(0),
-            _ => self.0.body.borrow().size_hint(),
+            _ => self.slot.body.borrow().size_hint(),
         }
     }
 }
@@ -147,7 +154,7 @@ impl<B: Payload> Body for Download<B> {
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Pending => match this.exchange.stopped() {
                 Some(kind) => {
-                    let is_servers = matches!(kind, Kind::Broken(_));
+                    let is_servers = matches!(kind, Kind::Broken(_)) && !this.exchange.upload.waits.get();
                     this.broken(why(kind), is_servers)
                 }
                 None => {

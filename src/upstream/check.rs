@@ -22,22 +22,25 @@ use std::sync::{Arc, LazyLock, Weak};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, timeout};
 
+/// Upstreams on their way to the thread: some configurations' worth, which it takes at once.
+const QUEUE: usize = 4096;
+
 /// Begins to check the servers of `upstream`.
 pub(super) fn begin(upstream: &Arc<Upstream>) {
-    static CHECKER: LazyLock<mpsc::UnboundedSender<Weak<Upstream>>> = LazyLock::new(|| {
-        let (sender, receiver) = mpsc::unbounded_channel();
+    static CHECKER: LazyLock<mpsc::Sender<Weak<Upstream>>> = LazyLock::new(|| {
+        let (sender, receiver) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new().name("linkspan-checks".to_owned());
         if let Err(error) = thread.spawn(|| run(receiver)) {
             tracing::error!(%error, "cannot start the thread that checks servers");
         }
         sender
     });
-    if CHECKER.send(Arc::downgrade(upstream)).is_err() {
+    if CHECKER.try_send(Arc::downgrade(upstream)).is_err() {
         tracing::error!(upstream = upstream.name(), "the servers are not checked");
     }
 }
 
-fn run(mut upstreams: mpsc::UnboundedReceiver<Weak<Upstream>>) {
+fn run(mut upstreams: mpsc::Receiver<Weak<Upstream>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -30,6 +30,10 @@ pub(super) struct Progress {
     pub bytes: Cell<u64>,
     /// A part of it went out, so that it can't be sent again.
     pub touched: Cell<bool>,
+    /// The server takes it faster than it comes, so that the time is not the server's.
+    pub waits: Cell<bool>,
+    /// The attempt that has it.
+    pub turn: Cell<usize>,
     /// Why it broke off, if it did.
     pub failed: RefCell<Option<String>>,
 }
@@ -105,7 +109,8 @@ impl Exchange {
             return Some(Kind::TotalTimeout);
         }
         let uploaded = self.upload.bytes.get();
-        if self.uploaded.replace(uploaded) != uploaded {
+        let moved = self.uploaded.replace(uploaded) != uploaded;
+        if moved || (phase == Phase::Head && self.upload.waits.get()) {
             self.since.set(now);
         }
         let waited = now.duration_since(self.since.get());

@@ -43,6 +43,9 @@ pub struct Pool<B: Payload> {
 /// Retries that may be made at once, however few requests there were before.
 const RESERVE: usize = 10 * 100;
 
+/// Who waits for the connection that is being made, if one is.
+type Connecting = RefCell<Option<Vec<oneshot::Sender<Result<(), Error>>>>>;
+
 /// Those to one server.
 struct Connections<B: 'static> {
     /// Requests that have a permit.
@@ -55,7 +58,7 @@ struct Connections<B: 'static> {
     /// Whether it speaks HTTP/2, once that is known.
     speaks_http2: Cell<Option<bool>>,
     /// Who waits for a connection that is being made, and may be for many.
-    connecting: RefCell<Option<Vec<oneshot::Sender<Result<(), Error>>>>>,
+    connecting: Connecting,
     metrics: Arc<UpstreamMetrics>,
 }
 
@@ -431,7 +434,7 @@ impl<B: Payload> Pool<B> {
 }
 
 /// Tells those who wait for a connection what became of it; that it came to nothing, if it is dropped.
-struct Making<'a>(&'a RefCell<Option<Vec<oneshot::Sender<Result<(), Error>>>>>);
+struct Making<'a>(&'a Connecting);
 
 impl Making<'_> {
     fn tell(self, result: Result<(), Error>) {

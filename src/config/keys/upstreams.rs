@@ -168,7 +168,7 @@ pub static UPSTREAM_LIMITS: Table = Table {
         ),
         time(
             "response-timeout",
-            "30s",
+            "25s",
             MS,
             HOUR,
             "From the request's last byte to the head of the response; then 504.",

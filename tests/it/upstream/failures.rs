@@ -410,3 +410,22 @@ fn a_second_response_is_nobodys() {
         }
     });
 }
+
+/// A client that does not go on with its request is no fault of the server.
+#[test]
+fn a_slow_client_is_no_fault_of_the_server() {
+    let origin = Origin::start();
+    let keys =
+        "ejection = { failures = 1, time = \"1h\", share = 100 }\nlimits = { response-timeout = \"100ms\" }";
+    let text = configuration(&[origin.url()], keys, "") + "[pipelines.main.limits]\ndeadline = \"500ms\"\n";
+    let served = Served::start("", &text);
+    run(async {
+        let mut client = Client::connect(&served.gateway, Protocol::Http2).await;
+        let (feeder, upload) = body::channel();
+        feeder.send(Frame::data("begin".into())).await.unwrap();
+        client.ask(request(Method::POST, "/digest", &[], upload)).await.problem(504, "deadline");
+        client.get("/", &[]).await.ok();
+        client.get("/never", &[]).await.problem(504, "upstream-timeout");
+        client.get("/", &[]).await.problem(503, "upstream-down");
+    });
+}
