@@ -30,7 +30,7 @@ pub(super) fn run(
         for pipeline in &mut plan.pipelines {
             let service = match &mut pipeline.end {
                 End::Component(stage) => Some(&mut **stage),
-                End::Native(_) => None,
+                End::Native(_) | End::Upstream(_) => None,
             };
             for stage in pipeline.stages.iter_mut().chain(service) {
                 // A wish: what can't be is left as it is.
@@ -48,12 +48,17 @@ pub(super) fn run(
         }
         false => Naming::PerStage,
     };
-    let inputs = Inputs { plan, components, tls: Vec::new(), natives: Arc::default() };
+    let inputs = Inputs { plan, components, tls: Vec::new(), upstreams: Vec::new(), natives: Arc::default() };
     check_pipelines(&inputs, &mut diagnostics);
     let Inputs { plan, components, .. } = inputs;
     let pipeline = plan.pipeline(index);
     if diagnostics.has_errors() {
         return Err(Failed::wrong(diagnostics));
+    }
+    if pipeline.all_stages().next().is_none() {
+        return Err(Failed::wrong(format!(
+            "there is nothing to compose: `{name}` goes straight to an upstream"
+        )));
     }
     let stages: Vec<_> =
         pipeline.all_stages().filter_map(|stage| Some((stage, components.of(stage)?))).collect();

@@ -136,14 +136,16 @@ fn start_log(format: LogFormat) {
 }
 
 fn announce(generation: &Generation) {
-    for (pipeline, first) in generation.plan.pipelines.iter().zip(generation.first_hops()) {
+    for (pipeline, first) in generation.plan.pipelines.iter().zip(generation.beginnings()) {
         // `→` within a store, `⇒` from one into another.
-        let segments: Vec<_> = std::iter::successors(Some(first), |hop| hop.next_hop())
+        let mut segments: Vec<_> = first
+            .hops()
             .map(|hop| {
                 let names: Vec<_> = hop.segment.scopes.iter().map(|scope| &*scope.id.component).collect();
                 names.join(" → ")
             })
             .collect();
+        segments.extend(first.upstream().map(|end| format!("upstream {}", end.upstream.name())));
         tracing::info!(pipeline = %pipeline.name, stages = %segments.join(" ⇒ "), "ready");
     }
 }

@@ -33,6 +33,11 @@ impl CutOff {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// What is set by [`CutOff::cut`].
+    pub(super) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     /// Whether [`CutOff::cut`] was called.
     pub fn is_cut(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -12,6 +12,7 @@ use super::breaker::{Attempt, Breaker};
 use super::exchange::CutOff;
 use super::native::Native;
 use super::outcome::Failure;
+use super::upstream::UpstreamEnd;
 use super::worker::{Worker, ticks};
 use crate::chain::Segment;
 use crate::component::Digest;
@@ -51,20 +52,64 @@ pub struct Hop {
     pub in_use: Arc<()>,
 }
 
-/// What comes after a segment.
+/// What comes after a segment, or where a pipeline begins.
+#[derive(Clone)]
 pub enum Onward {
     /// Another one.
     Hop(Arc<Hop>),
     /// A service of the program that embeds the gateway.
     Native(Arc<Native>),
+    /// Servers elsewhere.
+    Upstream(Arc<UpstreamEnd>),
 }
 
 impl Onward {
+    /// Sends `request` through it and what comes after it.
+    ///
+    /// # Errors
+    /// [`Failure`], if there is no response.
+    pub async fn handle(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
+        match self {
+            Self::Hop(hop) => hop.handle(worker, request).await,
+            Self::Native(native) => native.handle(worker, request).await,
+            Self::Upstream(upstream) => upstream.handle(worker, request).await,
+        }
+    }
+
+    /// The segments from here on.
+    pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
+        let first = match self {
+            Self::Hop(hop) => Some(hop),
+            Self::Native(_) | Self::Upstream(_) => None,
+        };
+        std::iter::successors(first, |hop| hop.next_hop())
+    }
+
+    /// The servers at its end, if there are any.
+    pub fn upstream(&self) -> Option<&Arc<UpstreamEnd>> {
+        match self {
+            Self::Hop(hop) => hop.next.as_ref()?.upstream(),
+            Self::Native(_) => None,
+            Self::Upstream(upstream) => Some(upstream),
+        }
+    }
+
+    /// What a stage of another pipeline imports by name: a pipeline from its beginning on, with its own bound on the
+    /// body.
+    pub fn as_pipeline(&self) -> Next {
+        match self {
+            Self::Hop(hop) => hop.as_pipeline(),
+            Self::Native(native) => native.as_next(),
+            Self::Upstream(upstream) => upstream.as_pipeline(),
+        }
+    }
+
     /// What the segment before it imports as its next stage.
     pub fn as_next(&self) -> Next {
         match self {
             Self::Hop(hop) => hop.as_next(),
             Self::Native(native) => native.as_next(),
+            Self::Upstream(upstream) => upstream.as_next(),
         }
     }
 }
@@ -159,8 +204,7 @@ impl Hop {
     async fn pass_over(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
         let mut response = match &self.next {
             // Boxed: a future can't contain itself.
-            Some(Onward::Hop(next)) => Box::pin(next.handle(worker, request)).await?,
-            Some(Onward::Native(native)) => native.handle(worker, request).await?,
+            Some(next) => Box::pin(next.handle(worker, request)).await?,
             None => return Err(Failure::BreakerOpen),
         };
         if let Ok(name) = HeaderValue::try_from(self.name()) {
@@ -178,7 +222,7 @@ impl Hop {
     pub fn next_hop(&self) -> Option<&Arc<Hop>> {
         match &self.next {
             Some(Onward::Hop(next)) => Some(next),
-            Some(Onward::Native(_)) | None => None,
+            Some(Onward::Native(_) | Onward::Upstream(_)) | None => None,
         }
     }
 

@@ -25,6 +25,7 @@ mod instance;
 mod native;
 pub mod outcome;
 mod pool;
+mod upstream;
 mod worker;
 
 pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
@@ -32,6 +33,7 @@ pub use breaker::Breaker;
 pub use exchange::CutOff;
 pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
 pub use native::Native;
-pub use outcome::Failure;
+pub use outcome::{Failure, UpstreamFailure};
 pub use pool::{Pool, PoolCounts};
+pub use upstream::UpstreamEnd;
 pub use worker::{TICK, Worker};

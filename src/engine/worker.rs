@@ -1,9 +1,11 @@
 //! The part of the engine that belongs to one thread: its pools and its clock.
 
+use super::body::RequestBody;
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
 use crate::telemetry::Metrics;
+use crate::upstream::{self, Upstream, UpstreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -43,6 +45,7 @@ pub struct Worker {
     number: usize,
     metrics: Arc<Metrics>,
     pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
+    upstreams: RefCell<HashMap<UpstreamId, Rc<upstream::Pool<RequestBody>>>>,
 }
 
 impl Worker {
@@ -51,8 +54,8 @@ impl Worker {
     /// # Panics
     /// Outside of a tokio `LocalSet`, which the pools need.
     pub fn start(number: usize, metrics: Arc<Metrics>) -> Rc<Self> {
-        let pools = RefCell::default();
-        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools });
+        let (pools, upstreams) = (RefCell::default(), RefCell::default());
+        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools, upstreams });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
         tokio::task::spawn_local(async move {
@@ -70,6 +73,11 @@ impl Worker {
                 }
                 // A pool of a segment that no generation has, and no instance is in.
                 worker.pools.borrow_mut().retain(|_, pool| !pool.is_over());
+                let upstreams: Vec<_> = worker.upstreams.borrow().values().cloned().collect();
+                for pool in upstreams {
+                    pool.on_tick(now);
+                }
+                worker.upstreams.borrow_mut().retain(|_, pool| !pool.is_over());
             }
         });
         worker
@@ -89,6 +97,15 @@ impl Worker {
     /// The worker of this thread.
     pub(super) fn current() -> Option<Rc<Self>> {
         CURRENT.with_borrow(Weak::upgrade)
+    }
+
+    /// The connections of this worker to the servers of `upstream`.
+    pub(super) fn upstream(&self, upstream: &Arc<Upstream>) -> Rc<upstream::Pool<RequestBody>> {
+        let mut upstreams = self.upstreams.borrow_mut();
+        let pool = upstreams
+            .entry(upstream.id)
+            .or_insert_with(|| upstream::Pool::new(upstream, &self.metrics, self.number));
+        Rc::clone(pool)
     }
 
     /// The pool of `segment` on this worker.

@@ -8,7 +8,8 @@
 use super::build::segments;
 use super::inputs::{Components, Natives};
 use crate::component::Digest;
-use crate::plan::{ConfigValue, End, GatewayLimits, Pipeline, Plan, Stage};
+use crate::plan::{ConfigValue, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan};
+use crate::upstream::TlsSettings;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Debug;
 
@@ -55,6 +56,31 @@ fn of_native(name: &str, natives: &Natives) -> Digest {
     Identity::of("native").text(name).plain(&natives.get(name).map(|native| native.id)).finish()
 }
 
+/// The identity of an upstream: of what is configured of it, and of the files that it names.
+pub fn of_upstream(upstream: &UpstreamPlan, tls: Option<&TlsSettings>) -> Digest {
+    let UpstreamPlan {
+        name,
+        servers,
+        protocol,
+        balance,
+        host,
+        tls: files,
+        health,
+        ejection,
+        retry,
+        limits,
+        ..
+    } = upstream;
+    let start = Identity::of("upstream")
+        .text(name)
+        .plain(&(servers, protocol, balance, host, &files.name))
+        .plain(&(health, ejection, retry, limits));
+    let contents = tls.map_or(&[][..], |tls| &tls.contents);
+    // Which file is which: the same content in another place is another thing.
+    let which = start.plain(&(files.roots.is_some(), files.identity.is_some()));
+    contents.iter().fold(which, |it, content| it.bytes(content)).finish()
+}
+
 /// A segment's stages, and its identity.
 pub type Identified<'p> = (Vec<&'p Stage>, Digest);
 
@@ -63,21 +89,33 @@ pub fn of_pipelines<'p>(
     plan: &'p Plan,
     components: &Components,
     natives: &Natives,
+    upstreams: &[Digest],
 ) -> Vec<Vec<Identified<'p>>> {
     let mut all: Vec<Vec<Identified<'p>>> = vec![Vec::new(); plan.pipelines.len()];
     for index in plan.called_first() {
         let pipeline = plan.pipeline(index);
         let mut next = match &pipeline.end {
             End::Native(name) => Some(of_native(name, natives)),
+            // The pipeline's limits are in each segment's identity anyway.
+            End::Upstream(upstream) => Some(upstreams[upstream.0]),
             End::Component(_) => None,
         };
         let mut found = Vec::new();
         for stages in segments(pipeline, components).into_iter().rev() {
             let digest = |stage: &Stage| Some(components.of(stage)?.digest);
             let digests: Vec<_> = stages.iter().filter_map(|stage| Some((*stage, digest(stage)?))).collect();
+            let beginning = |index: PipelineIndex| match (all[index.0].last(), &plan.pipeline(index).end) {
+                (Some((_, identity)), _) => Some(*identity),
+                (None, End::Upstream(upstream)) => {
+                    let limits = &plan.pipeline(index).limits;
+                    let servers = &upstreams[upstream.0].0;
+                    Some(Identity::of("pipeline").bytes(servers).plain(limits).finish())
+                }
+                (None, _) => None,
+            };
             let calls = stages.iter().flat_map(|stage| &stage.next);
             let called: Vec<_> =
-                calls.filter_map(|next| Some((next.name.as_str(), all[next.pipeline.0].last()?.1))).collect();
+                calls.filter_map(|next| Some((next.name.as_str(), beginning(next.pipeline)?))).collect();
             let identity = of_segment(pipeline, &digests, &plan.limits, next, &called);
             next = Some(identity);
             found.push((stages, identity));

@@ -5,7 +5,8 @@
 //! keep up loses the rest, with an error, instead of slowing the original down. At
 //! most [`MIRRORS`] copies run at once on a worker; more are not made.
 
-use crate::engine::{ChainRequest, Hop, RequestBody, Worker};
+use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
+use crate::plan::Name;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -23,9 +24,9 @@ const QUEUE: usize = 16;
 /// Mirrored requests at once, on one worker.
 const MIRRORS: usize = 256;
 
-/// Sends a copy of `request` to `hop` in the background. Returns the original, whose
+/// Sends a copy of `request` to the pipeline `name`, which begins at `first`, in the background. Returns the original, whose
 /// body feeds the copy's.
-pub fn mirror(worker: &Rc<Worker>, hop: &Arc<Hop>, request: ChainRequest) -> ChainRequest {
+pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRequest) -> ChainRequest {
     thread_local! {
         static RUNNING: Cell<usize> = const { Cell::new(0) };
     }
@@ -42,16 +43,16 @@ pub fn mirror(worker: &Rc<Worker>, hop: &Arc<Hop>, request: ChainRequest) -> Cha
         cut_off: cut_off.clone(),
         origin: Arc::clone(&origin),
     };
-    let (worker, hop) = (Rc::clone(worker), Arc::clone(hop));
+    let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
-        match hop.handle(&worker, copy).await {
+        match first.handle(&worker, copy).await {
             // Read to its end, as a client would.
             Ok(response) => {
                 let mut body = response.into_body();
                 while let Some(Ok(_)) = body.frame().await {}
             }
             Err(failure) => {
-                tracing::debug!(pipeline = hop.segment.pipeline, reason = %failure, "a mirrored request failed");
+                tracing::debug!(pipeline = %name, reason = %failure, "a mirrored request failed");
             }
         }
         RUNNING.set(RUNNING.get() - 1);

@@ -21,6 +21,7 @@ mod route;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod value;
 
 use std::net::SocketAddr;
@@ -38,6 +39,10 @@ pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
 pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
 pub use self::socket::{SocketProtocol, SocketRule};
+pub use self::upstream::{
+    Balance, Ejection, HealthCheck, HostPolicy, Retry, Server, ServerHost, UpstreamLimits, UpstreamPlan,
+    UpstreamProtocol, UpstreamTlsFiles,
+};
 pub use self::value::{ConfigValue, ValueOrigin};
 use crate::config::{self, Diagnostics, SourceFile, Span};
 
@@ -62,6 +67,8 @@ pub struct Plan {
     pub access_log: Option<AccessLogPlan>,
     /// In the order of the file.
     pub components: Vec<ComponentRef>,
+    /// In the order of the file.
+    pub upstreams: Vec<UpstreamPlan>,
     /// In the order of the file; at least one.
     pub pipelines: Vec<Pipeline>,
     /// In the order of the file; at least one. Which one serves a request is said at [`Route`].
@@ -90,6 +97,10 @@ pub struct Gateway {
 /// A component's place in [`Plan::components`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ComponentIndex(pub usize);
+
+/// An upstream's place in [`Plan::upstreams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamIndex(pub usize);
 
 /// A pipeline's place in [`Plan::pipelines`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,7 +174,7 @@ impl Pipeline {
     pub fn service(&self) -> Option<&Stage> {
         match &self.end {
             End::Component(stage) => Some(stage),
-            End::Native(_) => None,
+            End::Native(_) | End::Upstream(_) => None,
         }
     }
 }
@@ -175,6 +186,8 @@ pub enum End {
     Component(Box<Stage>),
     /// A service of the embedding program, by its name there. There is at least one stage before it.
     Native(Name),
+    /// Servers elsewhere.
+    Upstream(UpstreamIndex),
 }
 
 /// A pipeline that a stage reaches by a name of its own.
@@ -321,6 +334,11 @@ impl Plan {
             visit(self, PipelineIndex(index), &mut seen, &mut order);
         }
         order
+    }
+
+    /// The upstream at an index of this plan.
+    pub fn upstream(&self, index: UpstreamIndex) -> &UpstreamPlan {
+        &self.upstreams[index.0]
     }
 
     /// The pipeline called `name`.

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::metrics::{Metrics, Pipelines, RELOAD_RESULTS, ReloadResult, since_epoch};
 use super::pipeline::{BUCKETS, Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
+use super::upstream::{self, Servers};
 
 /// The text being written.
-struct Text(String);
+pub(super) struct Text(String);
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -23,7 +24,7 @@ enum Kind {
 
 impl Text {
     /// Begins a metric. `help` has neither line feeds nor backslashes.
-    fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -33,7 +34,7 @@ impl Text {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (at, (label, value)) in labels.iter().enumerate() {
             self.0.push(if at == 0 { '{' } else { ',' });
@@ -72,11 +73,12 @@ fn seconds(nanoseconds: u128) -> String {
     format!("{}.{:09}", nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000)
 }
 
-pub(super) fn render(metrics: &Metrics, pipelines: &Pipelines) -> String {
+pub(super) fn render(metrics: &Metrics, pipelines: &Pipelines, servers: &Servers) -> String {
     let mut text = Text(String::with_capacity(4096 + pipelines.len() * 2048));
     durations(&mut text, pipelines);
     active(&mut text, pipelines);
     events(&mut text, pipelines);
+    upstream::render(&mut text, servers);
     gateway(&mut text, metrics);
     access_log(&mut text, metrics);
     process(&mut text, metrics);

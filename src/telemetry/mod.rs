@@ -13,8 +13,10 @@ mod exposition;
 mod line;
 pub mod metrics;
 mod pipeline;
+mod upstream;
 
 pub use access::{AccessCounters, AccessLog};
 pub use line::Entry;
 pub use metrics::{Metrics, ReloadResult};
 pub use pipeline::{InFlight, PipelineMetrics, TrapKind};
+pub use upstream::UpstreamMetrics;

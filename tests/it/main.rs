@@ -29,4 +29,5 @@ mod structure;
 mod swap;
 mod traffic;
 mod ui;
+mod upstream;
 mod wasi2;

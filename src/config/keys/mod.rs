@@ -6,6 +6,7 @@
 mod grants;
 mod operations;
 mod tables;
+mod upstreams;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
     COMPONENT, GATEWAY, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS, TLS,
 };
+pub use self::upstreams::{EJECTION, HEALTH, MAX_SERVERS, RETRY, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
 
 /// A kind of table: the keys it may have.
 #[derive(Debug)]
@@ -132,6 +134,14 @@ pub enum TextForm {
     Pipeline,
     /// A name that an embedding program gave one of its services.
     Native,
+    /// A name under `[upstreams]`.
+    Upstream,
+    /// A server of an upstream.
+    Server,
+    /// What a request names as its host.
+    Authority,
+    /// A path and query.
+    Target,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A host or the hosts below a domain.

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use super::grants::GRANT;
 use super::operations::{ACCESS_LOG, ADMIN};
+use super::upstreams::UPSTREAM;
 use super::{Key, Kind, MAX_MIDDLEWARE, MAX_NEXT, Presence, Table, TextForm};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const MS: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MS: Duration = Duration::from_millis(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) const fn key(
     name: &'static str,
@@ -56,7 +57,7 @@ const fn size(name: &'static str, default: &'static str, min: u64, max: u64, doc
     key(name, Kind::Size { min, max }, Presence::Default, default, doc)
 }
 
-const fn time(
+pub(super) const fn time(
     name: &'static str,
     default: &'static str,
     min: Duration,
@@ -101,6 +102,12 @@ pub static ROOT: Table = Table {
             Kind::Named { table: &COMPONENT, max: 1000 },
             "{ hello = { path = \"hello.wasm\" } }",
             "WebAssembly components by name (kebab case, at most 64 characters).",
+        ),
+        optional(
+            "upstreams",
+            Kind::Named { table: &UPSTREAM, max: 1000 },
+            "{ backend = { servers = [\"http://127.0.0.1:8081\"] } }",
+            "Servers in which pipelines may end, by name (kebab case, at most 64 characters).",
         ),
         optional(
             "pipelines",
@@ -286,7 +293,7 @@ pub static COMPONENT: Table = Table {
 pub static PIPELINE: Table = Table {
     id: "pipeline",
     title: "a pipeline",
-    doc: "Stages that a request goes through, and the service that answers it.",
+    doc: "Stages that a request goes through, and the service or upstream that answers it.",
     keys: &[
         key(
             "link",
@@ -319,7 +326,13 @@ pub static PIPELINE: Table = Table {
             "service",
             Kind::Table(&STAGE),
             "{ component = \"hello\" }",
-            "The service that answers. Either this or `native`.",
+            "The service that answers. Either this, `upstream` or `native`.",
+        ),
+        optional(
+            "upstream",
+            Kind::Text(TextForm::Upstream),
+            "\"backend\"",
+            "A name under `upstreams`: its servers answer.",
         ),
         optional(
             "native",
