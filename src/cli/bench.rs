@@ -231,8 +231,14 @@ async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Fai
             ..RequestHead::default()
         };
         let origin = Arc::default();
-        let request =
-            ChainRequest { head, body: RequestBody::empty(), deadline: None, cut_off: None, origin };
+        let request = ChainRequest {
+            head,
+            body: RequestBody::empty(),
+            deadline: None,
+            cut_off: None,
+            origin,
+            depth: 0,
+        };
         let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
         response.into_body().collect().await.map_err(Failed::wrong)?;
     }

@@ -17,6 +17,7 @@
 
 pub mod body;
 mod breaker;
+mod call;
 mod exchange;
 mod hop;
 mod incoming;
@@ -28,6 +29,7 @@ mod worker;
 
 pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
 pub use breaker::Breaker;
+pub use call::Callee;
 pub use exchange::CutOff;
 pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
 pub use native::Native;

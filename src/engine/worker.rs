@@ -3,7 +3,7 @@
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
-use crate::telemetry::Metrics;
+use crate::telemetry::{CallMetrics, Metrics};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -43,6 +43,8 @@ pub struct Worker {
     number: usize,
     metrics: Arc<Metrics>,
     pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
+    /// The counters of calls that were met, by caller and callee.
+    calls: RefCell<HashMap<Arc<str>, HashMap<Arc<str>, Arc<CallMetrics>>>>,
 }
 
 impl Worker {
@@ -51,8 +53,8 @@ impl Worker {
     /// # Panics
     /// Outside of a tokio `LocalSet`, which the pools need.
     pub fn start(number: usize, metrics: Arc<Metrics>) -> Rc<Self> {
-        let pools = RefCell::default();
-        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools });
+        let (pools, calls) = (RefCell::default(), RefCell::default());
+        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools, calls });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
         tokio::task::spawn_local(async move {
@@ -89,6 +91,17 @@ impl Worker {
     /// The worker of this thread.
     pub(super) fn current() -> Option<Rc<Self>> {
         CURRENT.with_borrow(Weak::upgrade)
+    }
+
+    /// Where calls of the pipeline `callee` by `caller` are counted.
+    pub(super) fn calls(&self, caller: &Arc<str>, callee: &Arc<str>) -> Arc<CallMetrics> {
+        let mut calls = self.calls.borrow_mut();
+        if let Some(known) = calls.get(caller).and_then(|callees| callees.get(callee)) {
+            return Arc::clone(known);
+        }
+        let metrics = self.metrics.call(caller, callee, self.number);
+        calls.entry(Arc::clone(caller)).or_default().insert(Arc::clone(callee), Arc::clone(&metrics));
+        metrics
     }
 
     /// The pool of `segment` on this worker.

@@ -8,7 +8,7 @@
 use super::build::segments;
 use super::inputs::{Components, Natives};
 use crate::component::Digest;
-use crate::plan::{ConfigValue, End, GatewayLimits, Pipeline, Plan, Stage};
+use crate::plan::{ConfigValue, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Debug;
 
@@ -75,10 +75,14 @@ pub fn of_pipelines<'p>(
         for stages in segments(pipeline, components).into_iter().rev() {
             let digest = |stage: &Stage| Some(components.of(stage)?.digest);
             let digests: Vec<_> = stages.iter().filter_map(|stage| Some((*stage, digest(stage)?))).collect();
-            let calls = stages.iter().flat_map(|stage| &stage.next);
-            let called: Vec<_> =
-                calls.filter_map(|next| Some((next.name.as_str(), all[next.pipeline.0].last()?.1))).collect();
-            let identity = of_segment(pipeline, &digests, &plan.limits, next, &called);
+            let first_of = |pipeline: PipelineIndex| Some(all[pipeline.0].last()?.1);
+            let named = stages.iter().flat_map(|stage| &stage.next);
+            let named: Vec<_> =
+                named.filter_map(|next| Some((next.name.as_str(), first_of(next.pipeline)?))).collect();
+            let calls = stages.iter().flat_map(|stage| &stage.grants.calls);
+            let calls: Vec<_> =
+                calls.filter_map(|call| Some((call.name.as_str(), first_of(call.pipeline)?))).collect();
+            let identity = of_segment(pipeline, &digests, &plan.limits, next, (&named, &calls));
             next = Some(identity);
             found.push((stages, identity));
         }
@@ -88,19 +92,20 @@ pub fn of_pipelines<'p>(
 }
 
 /// The identity of a segment of `pipeline`: of its stages and their components, of the
-/// segment after it, and of the pipelines that it calls, each by its first segment.
+/// segment after it, and of the pipelines that it reaches by names of its own and by theirs,
+/// each by its first segment.
 fn of_segment(
     pipeline: &Pipeline,
     stages: &[(&Stage, Digest)],
     gateway: &GatewayLimits,
     next: Option<Digest>,
-    called: &[(&str, Digest)],
+    called: (&[(&str, Digest)], &[(&str, Digest)]),
 ) -> Digest {
     let start = Identity::of("segment")
         .text(&pipeline.name)
         .plain(&pipeline.limits)
         .plain(&pipeline.isolation)
-        .plain(&(gateway.header_size, gateway.rate_limit_keys))
+        .plain(&(gateway.header_size, gateway.rate_limit_keys, gateway.call_depth))
         .plain(&next)
         .plain(&called);
     let whole = stages.iter().fold(start, |it, (stage, digest)| {

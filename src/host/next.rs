@@ -56,6 +56,8 @@ pub struct CallContext {
     pub deadline: u64,
     /// The request from which it comes.
     pub origin: Arc<Origin>,
+    /// How many calls by name led here.
+    pub depth: usize,
     /// Whether the stage called the next one.
     passed_on: AtomicBool,
     /// Why the next stage gave no response, as the engine knows it; the stage itself
@@ -64,9 +66,16 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A call for `origin` that must be answered by `deadline`.
-    pub fn new(deadline: u64, origin: Arc<Origin>) -> Arc<Self> {
-        Arc::new(Self { deadline, origin, passed_on: AtomicBool::new(false), failure: Mutex::default() })
+    /// A call for `origin` that must be answered by `deadline`, and to which `depth` calls
+    /// by name led.
+    pub fn new(deadline: u64, origin: Arc<Origin>, depth: usize) -> Arc<Self> {
+        Arc::new(Self {
+            deadline,
+            origin,
+            depth,
+            passed_on: AtomicBool::new(false),
+            failure: Mutex::default(),
+        })
     }
 
     /// Notes why the next stage gave no response.
@@ -127,6 +136,18 @@ async fn handle(
     request: Resource<Request>,
     next: &Next,
 ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
+    let note = |context: &CallContext| context.passed_on.store(true, Ordering::Relaxed);
+    carry(store, request, Ok(next), note).await
+}
+
+/// Takes a request out of the store to `next`, or nowhere, and its response back. `before`
+/// gets the context of the call, if there is one, before that.
+pub(super) async fn carry(
+    store: &Accessor<InstanceState>,
+    request: Resource<Request>,
+    next: Result<&Next, ErrorCode>,
+    before: impl FnOnce(&CallContext),
+) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
     let (sent, was_sent) = oneshot::channel();
     let left = store.with(|mut store| {
         let context = context(&mut store)?;
@@ -138,12 +159,17 @@ async fn handle(
         (Ok(request), context, pulse) => (request, context, pulse),
         (Err(error), ..) => return error.downcast().map(Err),
     };
+    // Not before the request is out: what it has in the store is gone only then.
+    let next = match next {
+        Ok(next) => next,
+        Err(code) => return Ok(Err(code)),
+    };
     let body = match body.is_end_stream() {
         true => body,
         false => Whole { body, pulse }.boxed_unsync(),
     };
     if let Some(context) = &context {
-        context.passed_on.store(true, Ordering::Relaxed);
+        before(context);
     }
     match next(head, body, context).await {
         Ok(response) => store.with(|mut store| {
@@ -187,7 +213,7 @@ impl Body for Whole {
 }
 
 /// The context of the call that the running guest works on.
-fn context(
+pub(super) fn context(
     store: &mut wasmtime::component::Access<'_, InstanceState>,
 ) -> wasmtime::Result<Option<Arc<CallContext>>> {
     use wasmtime::AsContextMut as _;

@@ -2,6 +2,7 @@
 
 use super::clocks::Precision;
 use super::limiter::{Cell, Limiter, Quota};
+use super::next::Next;
 use crate::plan::{EgressRule, Mount, SocketProtocol, SocketRule, Stage, StageId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,8 @@ pub struct StageScope {
     pub environment: Vec<(String, String)>,
     /// Where it may send requests to: nowhere if empty.
     pub egress: Vec<EgressRule>,
+    /// The pipelines that it may call, by name.
+    pub calls: Vec<(String, Next)>,
     /// Whether what it prints goes to its log.
     pub stdio: bool,
     /// How well it can tell the time.
@@ -53,12 +56,16 @@ impl std::fmt::Debug for StageScope {
 }
 
 impl StageScope {
-    /// The world of `stage`, which keeps its counters in `limiter`. Opens the
-    /// directories that it sees.
+    /// The world of `stage`, which keeps its counters in `limiter`, and reaches `calls` by
+    /// name. Opens the directories that it sees.
     ///
     /// # Errors
     /// The directory that can't be opened, and why.
-    pub fn new(stage: &Stage, limiter: Arc<Limiter>) -> Result<Self, (&Mount, wasmtime::Error)> {
+    pub fn new(
+        stage: &Stage,
+        limiter: Arc<Limiter>,
+        calls: Vec<(String, Next)>,
+    ) -> Result<Self, (&Mount, wasmtime::Error)> {
         let (filesystem, sockets) = outside(stage)?;
         let text =
             |(name, value): &(String, crate::plan::ConfigValue)| (name.clone(), value.expose().to_owned());
@@ -67,6 +74,7 @@ impl StageScope {
             config: stage.config.iter().map(text).collect(),
             environment: stage.grants.env.iter().flatten().map(text).collect(),
             egress: stage.grants.egress.clone(),
+            calls,
             stdio: stage.grants.stdio,
             clocks: Precision::of(stage.grants.clocks),
             filesystem,

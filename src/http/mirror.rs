@@ -33,7 +33,7 @@ pub fn mirror(worker: &Rc<Worker>, hop: &Arc<Hop>, request: ChainRequest) -> Cha
         return request;
     }
     RUNNING.set(RUNNING.get() + 1);
-    let ChainRequest { head, body, deadline, cut_off, origin } = request;
+    let ChainRequest { head, body, deadline, cut_off, origin, depth } = request;
     let (body, copied) = tee(body);
     let copy = ChainRequest {
         head: head.clone(),
@@ -41,6 +41,7 @@ pub fn mirror(worker: &Rc<Worker>, hop: &Arc<Hop>, request: ChainRequest) -> Cha
         deadline: None,
         cut_off: cut_off.clone(),
         origin: Arc::clone(&origin),
+        depth,
     };
     let (worker, hop) = (Rc::clone(worker), Arc::clone(hop));
     tokio::task::spawn_local(async move {
@@ -56,7 +57,7 @@ pub fn mirror(worker: &Rc<Worker>, hop: &Arc<Hop>, request: ChainRequest) -> Cha
         }
         RUNNING.set(RUNNING.get() - 1);
     });
-    ChainRequest { head, body, deadline, cut_off, origin }
+    ChainRequest { head, body, deadline, cut_off, origin, depth }
 }
 
 /// A body and its copy.

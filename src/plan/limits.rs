@@ -30,6 +30,8 @@ pub struct GatewayLimits {
     pub shutdown_timeout: Duration,
     /// Instances of all pipelines and workers together.
     pub instances: usize,
+    /// Pipelines that call each other in a row.
+    pub call_depth: usize,
     /// Keys that one stage's rate limiter remembers.
     pub rate_limit_keys: usize,
 }
@@ -48,6 +50,7 @@ impl GatewayLimits {
             streams: fields.count("streams"),
             shutdown_timeout: fields.duration("shutdown-timeout"),
             instances: fields.count("instances"),
+            call_depth: fields.count("call-depth"),
             rate_limit_keys: fields.count("rate-limit-keys"),
         }
     }

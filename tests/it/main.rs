@@ -10,6 +10,7 @@ mod harness;
 
 mod aborts;
 mod answers;
+mod calls;
 mod chains;
 mod chaos;
 mod cli;

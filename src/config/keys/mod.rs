@@ -156,6 +156,9 @@ pub const MAX_MIDDLEWARE: usize = 16;
 /// Most pipelines that one stage reaches by name.
 pub const MAX_NEXT: usize = 16;
 
+/// Most pipelines that one stage may call by theirs.
+pub const MAX_CALLS: usize = 64;
+
 impl Table {
     /// The key called `name`.
     pub fn key(&self, name: &str) -> Option<&'static Key> {

@@ -210,6 +210,14 @@ pub static LIMITS: Table = Table {
         ),
         count("instances", "4000", 1, 100_000, "Instances of all pipelines and workers together."),
         count(
+            "call-depth",
+            "8",
+            1,
+            1000,
+            "Pipelines that call each other in a row, beyond the one that a request was routed to; one more call is \
+             refused.",
+        ),
+        count(
             "rate-limit-keys",
             "65536",
             1,

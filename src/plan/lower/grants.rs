@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::{Lowering, describe};
+use super::{Lowering, Names, describe};
 use crate::config::{Fault, Fields, Span, Text};
 use crate::plan::{Clocks, EgressRule, Grants, Mount, SocketRule};
 
@@ -11,13 +11,14 @@ use crate::plan::{Clocks, EgressRule, Grants, Mount, SocketRule};
 const MAX_GUEST_PATH: usize = 256;
 
 impl Lowering<'_> {
-    pub(super) fn grants(&mut self, fields: &Fields) -> Grants {
+    pub(super) fn grants(&mut self, fields: &Fields, pipelines: &mut Names<'_>) -> Grants {
         Grants {
             random: fields.boolean("random"),
             clocks: self.clocks(fields),
             stdio: fields.boolean("stdio"),
             env: fields.node("env").map(|node| self.variables(node)),
             egress: fields.texts("egress").filter_map(|text| self.egress_rule(text)).collect(),
+            calls: self.calls(fields, pipelines),
             filesystem: self.mounts(fields),
             sockets: fields.texts("sockets").filter_map(|text| self.socket_rule(text)).collect(),
             span: Some(fields.span()),
