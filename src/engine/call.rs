@@ -10,6 +10,7 @@ use super::hop::{ChainRequest, Hop, crossing};
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
 use crate::host::{CallContext, Next, RequestHead};
+use crate::telemetry::CallMetrics;
 use http::Response;
 use send_wrapper::SendWrapper;
 use std::sync::Arc;
@@ -49,7 +50,8 @@ impl Callee {
         context: Option<Arc<CallContext>>,
     ) -> Result<Response<WasiBody>, ErrorCode> {
         let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
-        let start = Instant::now();
+        let mut counted =
+            Counted { metrics: worker.calls(&self.caller, &self.callee), start: Some(Instant::now()) };
         let depth = context.as_ref().map_or(0, |context| context.depth) + 1;
         let origin = context.as_ref().map(|context| Arc::clone(&context.origin)).unwrap_or_default();
         let id = origin.id;
@@ -67,9 +69,7 @@ impl Callee {
                 self.hop.handle(&worker, request).await
             }
         };
-        let metrics = worker.calls(&self.caller, &self.callee);
-        answer.map(crossing).inspect(|_| metrics.answered(start.elapsed())).map_err(|failure| {
-            metrics.failed();
+        answer.map(crossing).inspect(|_| counted.answered()).map_err(|failure| {
             let (caller, pipeline) = (&*self.caller, &*self.callee);
             let request_id = format!("{id:016x}");
             match depth > self.most {
@@ -92,5 +92,27 @@ impl Callee {
                 failure => failure.into_code(),
             }
         })
+    }
+}
+
+/// One call: without an answer, whatever the reason, it failed.
+struct Counted {
+    metrics: Arc<CallMetrics>,
+    start: Option<Instant>,
+}
+
+impl Counted {
+    fn answered(&mut self) {
+        if let Some(start) = self.start.take() {
+            self.metrics.answered(start.elapsed());
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.start.is_some() {
+            self.metrics.failed();
+        }
     }
 }

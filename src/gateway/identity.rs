@@ -114,7 +114,7 @@ fn of_segment(
             .bytes(&digest.0)
             .values(&stage.config)
             .plain(&(stage.grants.random, stage.grants.clocks, stage.grants.stdio))
-            .plain(&(&stage.grants.egress, &stage.grants.sockets))
+            .plain(&(&stage.grants.egress, &stage.grants.egress_networks, &stage.grants.sockets))
             .plain(&stage.grants.env.is_some())
             .values(stage.grants.env.as_deref().unwrap_or_default());
         let mounts = &stage.grants.filesystem;

@@ -9,13 +9,16 @@
 //! The request leaves the store as one to the next stage does (see `next`), and the
 //! callee sees it with the authority that the caller wrote.
 
-use super::next::{self, Next};
+use super::next::{self, CallContext, Next, NextFuture, RequestHead};
 use super::scope::StageScope;
-use super::state::InstanceState;
+use super::state::{InstanceState, Pulse};
 use http::uri::{Authority, PathAndQuery, Scheme};
+use std::sync::Arc;
+use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{RequestOptions, WasiBody};
 
 /// What follows a pipeline's name in the host of a call.
 const DOMAIN: &str = ".internal";
@@ -72,4 +75,79 @@ pub async fn send(
         wasmtime::error::Ok(found)
     })?;
     next::carry(store, request, found, |_| ()).await
+}
+
+/// Sends a request of WASI 0.2 likewise: in a task of its own, since the guest goes on, and
+/// where it asks for the answer is no place to start an instance.
+///
+/// A guest that sends it from no request's work is refused: there is no worker to take it.
+pub fn start(
+    scope: &StageScope,
+    callee: &str,
+    request: http::Request<WasiBody>,
+    options: Option<RequestOptions>,
+    context: Option<Arc<CallContext>>,
+    pulse: Arc<Pulse>,
+) -> NextFuture {
+    let (parts, body) = request.into_parts();
+    let http::uri::Parts { scheme, authority, path_and_query, .. } = parts.uri.into_parts();
+    let found = authority.as_ref().ok_or(ErrorCode::HttpRequestUriInvalid);
+    let found = found.and_then(|authority| target(scope, callee, scheme.as_ref(), authority));
+    let (next, context) = match (found, context) {
+        (Ok(next), Some(context)) => (next, context),
+        (Ok(_), None) => return Box::pin(async { Err(ErrorCode::HttpRequestDenied) }),
+        (Err(code), _) => return Box::pin(async { Err(code) }),
+    };
+    let head = RequestHead {
+        method: parts.method,
+        scheme,
+        authority,
+        path_with_query: path_and_query,
+        headers: parts.headers,
+        options: options.map(Arc::new),
+    };
+    let answer = next(head, next::whole(body, pulse), Some(context));
+    let (tell, told) = oneshot::channel();
+    let task = tokio::task::spawn_local(async move {
+        // A guest that dropped the request wants no answer.
+        drop(tell.send(answer.await));
+    });
+    let task = AbortOnDrop(task.abort_handle());
+    Box::pin(async move {
+        let answer = told.await.unwrap_or(Err(ErrorCode::InternalError(None)));
+        drop(task);
+        answer
+    })
+}
+
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_label_under_internal_is_a_pipeline() {
+        let callee = |authority: &str| callee(&authority.parse().expect(authority)).map(str::to_owned);
+        for (authority, expected) in [
+            ("inventory.internal", Some("inventory")),
+            ("Inventory.INTERNAL", Some("Inventory")),
+            ("inventory.internal:8080", Some("inventory")),
+            ("me@inventory.internal", Some("inventory")),
+            ("internal", None),
+            ("x.internal.", None),
+            ("a.b.internal", None),
+            ("inventory.internal.example.com", None),
+            ("inventoryinternal", None),
+            ("[::1]", None),
+        ] {
+            assert_eq!(callee(authority).as_deref(), expected, "{authority}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
@@ -58,6 +58,9 @@ pub struct CallContext {
     pub origin: Arc<Origin>,
     /// How many calls by name led here.
     pub depth: usize,
+    /// Nobody waits for what comes of it any more.
+    over: AtomicBool,
+    on_over: Notify,
     /// Whether the stage called the next one.
     passed_on: AtomicBool,
     /// Why the next stage gave no response, as the engine knows it; the stage itself
@@ -73,9 +76,31 @@ impl CallContext {
             deadline,
             origin,
             depth,
+            over: AtomicBool::new(false),
+            on_over: Notify::new(),
             passed_on: AtomicBool::new(false),
             failure: Mutex::default(),
         })
+    }
+
+    /// Ends the calls that came out of this one, and those that will: it was answered
+    /// otherwise.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.on_over.notify_waiters();
+    }
+
+    /// What `answer` comes to, unless this call is over before.
+    async fn unless_over(&self, answer: NextFuture) -> Result<http::Response<WasiBody>, ErrorCode> {
+        let on_over = self.on_over.notified();
+        if self.over.load(Ordering::Relaxed) {
+            return Err(ErrorCode::ConnectionTerminated);
+        }
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = on_over => Err(ErrorCode::ConnectionTerminated),
+        }
     }
 
     /// Notes why the next stage gave no response.
@@ -164,14 +189,16 @@ pub(super) async fn carry(
         Ok(next) => next,
         Err(code) => return Ok(Err(code)),
     };
-    let body = match body.is_end_stream() {
-        true => body,
-        false => Whole { body, pulse }.boxed_unsync(),
-    };
+    let body = whole(body, pulse);
     if let Some(context) = &context {
         before(context);
     }
-    match next(head, body, context).await {
+    let answer = next(head, body, context.clone());
+    let answer = match context {
+        Some(context) => context.unless_over(answer).await,
+        None => answer.await,
+    };
+    match answer {
         Ok(response) => store.with(|mut store| {
             let _ = sent.send(Ok(()));
             let http = store.get().http();
@@ -179,6 +206,14 @@ pub(super) async fn carry(
             Ok(Ok(http.table.push(response)?))
         }),
         Err(code) => Ok(Err(code)),
+    }
+}
+
+/// `body`, out of the store of `pulse`, as one that does not look complete when it is not.
+pub(super) fn whole(body: WasiBody, pulse: Arc<Pulse>) -> WasiBody {
+    match body.is_end_stream() {
+        true => body,
+        false => Whole { body, pulse }.boxed_unsync(),
     }
 }
 

@@ -1,12 +1,12 @@
 //! A stage's own world: what its imports reach, in whichever store it runs.
 
 use super::clocks::Precision;
+use super::egress::Egress;
 use super::limiter::{Cell, Limiter, Quota};
 use super::next::Next;
-use crate::plan::{EgressRule, Mount, SocketProtocol, SocketRule, Stage, StageId};
+use crate::plan::{Mount, SocketProtocol, SocketRule, Stage, StageId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::Semaphore;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtx};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
@@ -29,8 +29,8 @@ pub struct StageScope {
     pub config: Vec<(String, String)>,
     /// The environment variables that it was granted.
     pub environment: Vec<(String, String)>,
-    /// Where it may send requests to: nowhere if empty.
-    pub egress: Vec<EgressRule>,
+    /// Where in the network it may send requests to.
+    pub(super) egress: Egress,
     /// The pipelines that it may call, by name.
     pub calls: Vec<(String, Next)>,
     /// Whether what it prints goes to its log.
@@ -43,8 +43,6 @@ pub struct StageScope {
     pub sockets: WasiSocketsCtx,
     /// Its counters.
     pub limiter: Arc<Limiter>,
-    /// Counts its open connections.
-    pub(super) connections: Arc<Semaphore>,
     log: Cell,
     dropped_lines: AtomicU64,
 }
@@ -73,14 +71,13 @@ impl StageScope {
             id: stage.id.clone(),
             config: stage.config.iter().map(text).collect(),
             environment: stage.grants.env.iter().flatten().map(text).collect(),
-            egress: stage.grants.egress.clone(),
+            egress: Egress::new(&stage.grants, &stage.limits),
             calls,
             stdio: stage.grants.stdio,
             clocks: Precision::of(stage.grants.clocks),
             filesystem,
             sockets,
             limiter,
-            connections: Arc::new(Semaphore::new(super::egress::MAX_CONNECTIONS)),
             log: Cell::default(),
             dropped_lines: AtomicU64::new(0),
         })

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigValue, EgressRule, PipelineIndex, SocketRule};
+use super::{ConfigValue, EgressRule, Network, PipelineIndex, SocketRule};
 use crate::config::Span;
 
 /// What a stage may use of the world outside; by default nothing.
@@ -18,6 +18,8 @@ pub struct Grants {
     pub env: Option<Vec<(String, ConfigValue)>>,
     /// Where it may send requests; none means no egress at all.
     pub egress: Vec<EgressRule>,
+    /// The networks that are not of the public internet to which names in `egress` may lead all the same.
+    pub egress_networks: Vec<Network>,
     /// The pipelines that it may call by name, `http://<name>.internal`. No pipeline reaches itself that way. Each is
     /// there once.
     pub calls: Vec<Call>,

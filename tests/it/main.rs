@@ -15,6 +15,7 @@ mod chains;
 mod chaos;
 mod cli;
 mod counting;
+mod egress;
 mod embed;
 mod faults;
 mod framing;

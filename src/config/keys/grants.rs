@@ -34,6 +34,12 @@ pub static GRANT: Table = Table {
             "Origins to which the stage may send requests; `https://*.example.com` means all hosts below the domain.",
         ),
         optional(
+            "egress-networks",
+            Kind::List { item: &Kind::Text(TextForm::Network), min: 0, max: 64 },
+            "[\"10.0.0.0/8\"]",
+            "Networks inside to which names in `egress` may lead; without it, only to addresses of the public internet.",
+        ),
+        optional(
             "calls",
             Kind::List { item: &Kind::Text(TextForm::Pipeline), min: 0, max: MAX_CALLS },
             "[\"inventory\"]",

@@ -144,6 +144,8 @@ pub enum TextForm {
     Origin,
     /// Addresses and ports for sockets.
     Socket,
+    /// A network of addresses.
+    Network,
     /// An absolute path in the eyes of a stage.
     GuestPath,
     /// The name of a header or cookie.

@@ -2,7 +2,8 @@
 //! origins in the field `x-way`, with the others in that field, and answers with the
 //! response; with `204` where there is no origin left.
 //!
-//! What gave no response is answered 502, with the error code's name as text. With
+//! What gave no response is answered 502, with the error code's name as text, or with
+//! the error code itself where the field `x-pass-error` asks for that. With
 //! `x-times`, it sends so many requests without a body, one after the other, and
 //! answers how many of them were answered 200.
 
@@ -27,10 +28,11 @@ async fn handle(mut request: Request) -> Result<Response, Error> {
         return Ok(text(502, "refused by set-authority".into()));
     }
     request.headers_mut().set("x-way", rest);
-    Ok(match send(request).await {
-        Ok(response) => response,
-        Err(error) => text(502, format!("{error:?}")),
-    })
+    let pass_error = request.has_header("x-pass-error");
+    match send(request).await {
+        Err(error) if !pass_error => Ok(text(502, format!("{error:?}"))),
+        answer => answer,
+    }
 }
 service!(async handle);
 
