@@ -211,7 +211,7 @@ pub struct Segment {
     pub scopes: Vec<Scope>,
     /// Each request has an instance of its own.
     pub fresh: bool,
-    /// One of its stages calls others through the host.
+    /// One of its stages calls other stages or pipelines through the host.
     pub links_on: bool,
     /// One of its stages can't do with its lift rewritten.
     disproved: AtomicBool,
@@ -276,7 +276,8 @@ impl Segment {
     pub fn link(runtime: &Runtime, code: Code, blueprint: Blueprint) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Blueprint { pipeline, budget, limits, lift, scopes, fresh, trial, next, named } = blueprint;
-        let links_on = next.is_some() || !named.is_empty();
+        let calls = scopes.iter().any(|scope| !scope.calls.is_empty());
+        let links_on = next.is_some() || !named.is_empty() || calls;
         let Code { component, places } = code;
         let mut linker = Linker::new(runtime.engine());
         let lookup = |name: &str| {

@@ -1,4 +1,4 @@
-//! `linkspan bench`: what a hop costs, measured in this process.
+//! `linkspan bench`: what a hop costs, measured in this process, and what a call costs.
 //!
 //! A hop is the way through one more middleware and back. The same request goes
 //! through chains of the no-op middleware of different depths, one at a time on one
@@ -6,6 +6,7 @@
 //! all chains alternate, so that a machine whose speed drifts slows all of them,
 //! and the best round of each counts.
 
+mod calls;
 mod given;
 
 use super::Failed;
@@ -30,6 +31,8 @@ use std::time::{Duration, Instant};
 pub(super) enum Bench {
     /// The cost of a hop, with sync and with async guests
     Hops(Hops),
+    /// The cost of a call of another service, by name and over the loopback network
+    Calls(calls::Calls),
 }
 
 #[derive(Debug, Args)]
@@ -89,7 +92,10 @@ struct Row {
 
 /// Runs the command.
 pub(super) fn run(what: &Bench) -> Result<(), Failed> {
-    let Bench::Hops(hops) = what;
+    let hops = match what {
+        Bench::Hops(hops) => hops,
+        Bench::Calls(options) => return calls::run(options),
+    };
     let system = |error| Failed::system(format!("cannot start: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
     let rows = tokio::task::LocalSet::new().block_on(&runtime, measure(hops))?;
@@ -256,8 +262,14 @@ async fn send(worker: &Rc<Worker>, row: &Row, headers: &HeaderMap, requests: u64
             ..RequestHead::default()
         };
         let origin = Arc::default();
-        let request =
-            ChainRequest { head, body: RequestBody::empty(), deadline: None, cut_off: None, origin };
+        let request = ChainRequest {
+            head,
+            body: RequestBody::empty(),
+            deadline: None,
+            cut_off: None,
+            origin,
+            depth: 0,
+        };
         let response = row.chain.handle(worker, request).await.map_err(Failed::wrong)?;
         if !response.status().is_success() {
             return Err(Failed::wrong(format!("a chain of {} answers {}", row.guests, response.status())));

@@ -85,6 +85,8 @@ fn check_portable(pipeline: &Pipeline, components: &Components, diagnostics: &mu
             Some("it has an environment of its own".to_owned())
         } else if !stage.next.is_empty() {
             Some("it calls pipelines by names of its own".to_owned())
+        } else if !stage.grants.calls.is_empty() {
+            Some("it calls pipelines by their names".to_owned())
         } else {
             components.of(stage).and_then(|component| {
                 let own = |interface: &&Interface| {

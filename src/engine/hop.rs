@@ -28,8 +28,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Says in a response which stage was passed over; several have one field each.
 pub const SKIPPED: HeaderName = HeaderName::from_static("linkspan-skipped");
@@ -127,6 +127,8 @@ pub struct ChainRequest {
     pub origin: Arc<Origin>,
     /// What may end it early; what comes out of it ends with it.
     pub cut_off: Option<CutOff>,
+    /// How many calls by name led to it.
+    pub depth: usize,
 }
 
 pub(super) type Answer = Result<Response<ResponseBody>, Failure>;
@@ -164,8 +166,8 @@ impl Hop {
         let pool = worker.pool(self.current(), &self.in_use);
         let own = pool.tick() + ticks(self.segment.limits.deadline);
         let deadline = request.deadline.map_or(own, |outer| outer.min(own));
-        let origin = request.origin;
-        let context = self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin)));
+        let (origin, depth) = (request.origin, request.depth);
+        let context = self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin), depth));
         // Kept only where it may be needed a second time.
         let spare = (self.on_failure == OnFailure::Skip).then(|| (request.head.clone(), request.body.lend()));
         let cut_off = request.cut_off;
@@ -196,7 +198,7 @@ impl Hop {
         let Some(body) = lent.reclaim() else { return Err(failure) };
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
         // What the stage used up is gone for the others.
-        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin };
+        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin, depth };
         self.pass_over(worker, request).await
     }
 
@@ -253,8 +255,9 @@ impl Hop {
             let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
             let deadline = context.as_ref().map(|context| context.deadline);
             let origin = context.as_ref().map(|context| Arc::clone(&context.origin)).unwrap_or_default();
+            let depth = context.as_ref().map_or(0, |context| context.depth);
             let (id, limit) = (origin.id, body.limit());
-            let request = ChainRequest { head, body, deadline, cut_off: None, origin };
+            let request = ChainRequest { head, body, deadline, cut_off: None, origin, depth };
             let answer = hop.handle(&worker, request).await;
             let response = answer.map_err(|failure| {
                 let request_id = format_args!("{id:016x}");
@@ -267,13 +270,18 @@ impl Hop {
                 }
                 failure.into_code()
             })?;
-            Ok(response.map(|body| Crossing(SendWrapper::new(body)).boxed_unsync()))
+            Ok(crossing(response))
         }))
     }
 }
 
 /// A response's body on its way into another store of the same worker.
 struct Crossing(SendWrapper<ResponseBody>);
+
+/// `response`, for another store of the same worker.
+pub(super) fn crossing(response: Response<ResponseBody>) -> Response<WasiBody> {
+    response.map(|body| Crossing(SendWrapper::new(body)).boxed_unsync())
+}
 
 impl Body for Crossing {
     type Data = Bytes;

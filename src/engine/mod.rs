@@ -17,6 +17,7 @@
 
 pub mod body;
 mod breaker;
+mod call;
 mod exchange;
 mod gather;
 mod hop;
@@ -30,6 +31,7 @@ mod worker;
 
 pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
 pub use breaker::Breaker;
+pub use call::Callee;
 pub use exchange::CutOff;
 pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
 pub use native::Native;

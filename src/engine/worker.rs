@@ -4,7 +4,7 @@ use super::body::RequestBody;
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
-use crate::telemetry::Metrics;
+use crate::telemetry::{CallMetrics, Metrics};
 use crate::upstream::{self, Upstream, UpstreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -46,6 +46,8 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
     upstreams: RefCell<HashMap<UpstreamId, Rc<upstream::Pool<RequestBody>>>>,
+    /// The counters of calls that were met, by caller and callee.
+    calls: RefCell<HashMap<Arc<str>, HashMap<Arc<str>, Arc<CallMetrics>>>>,
 }
 
 impl Worker {
@@ -54,8 +56,8 @@ impl Worker {
     /// # Panics
     /// Outside of a tokio `LocalSet`, which the pools need.
     pub fn start(number: usize, metrics: Arc<Metrics>) -> Rc<Self> {
-        let (pools, upstreams) = (RefCell::default(), RefCell::default());
-        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools, upstreams });
+        let (pools, upstreams, calls) = (RefCell::default(), RefCell::default(), RefCell::default());
+        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools, upstreams, calls });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
         tokio::task::spawn_local(async move {
@@ -106,6 +108,17 @@ impl Worker {
             .entry(upstream.id)
             .or_insert_with(|| upstream::Pool::new(upstream, &self.metrics, self.number));
         Rc::clone(pool)
+    }
+
+    /// Where calls of the pipeline `callee` by `caller` are counted.
+    pub(super) fn calls(&self, caller: &Arc<str>, callee: &Arc<str>) -> Arc<CallMetrics> {
+        let mut calls = self.calls.borrow_mut();
+        if let Some(known) = calls.get(caller).and_then(|callees| callees.get(callee)) {
+            return Arc::clone(known);
+        }
+        let metrics = self.metrics.call(caller, callee, self.number);
+        calls.entry(Arc::clone(caller)).or_default().insert(Arc::clone(callee), Arc::clone(&metrics));
+        metrics
     }
 
     /// The pool of `segment` on this worker.

@@ -16,7 +16,7 @@ use crate::chain::{
 };
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, CutOff, Hop, Native, Onward, UpstreamEnd};
+use crate::engine::{Breaker, Callee, CutOff, Hop, Native, Onward, UpstreamEnd};
 use crate::host::{Budget, Limiters, Next, StageScope};
 use crate::plan::{End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage};
 use crate::upstream::{TlsSettings, Upstream};
@@ -320,6 +320,20 @@ impl<'a> Maker<'a> {
             .collect()
     }
 
+    /// What `stage` of `pipeline` reaches by the names of pipelines; `None` as above.
+    fn calls(&self, pipeline: &Pipeline, stage: &Stage) -> Option<Vec<(String, Next)>> {
+        let pipelines = self.pipelines.borrow();
+        let calls = stage.grants.calls.iter();
+        calls
+            .map(|call| {
+                let first = pipelines[call.pipeline.0].clone()?;
+                let callee = self.plan.pipeline(call.pipeline);
+                let callee = Callee::new(first, callee, &pipeline.name, self.plan.limits.call_depth);
+                Some((call.name.clone(), callee.as_next()))
+            })
+            .collect()
+    }
+
     fn hop(
         &self,
         pipeline: &Pipeline,
@@ -413,7 +427,7 @@ impl<'a> Maker<'a> {
         let mut scopes = Vec::new();
         for (stage, _) in stages {
             let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
-            match StageScope::new(stage, limiter) {
+            match StageScope::new(stage, limiter, self.calls(pipeline, stage)?) {
                 Ok(scope) => scopes.push(Arc::new(scope)),
                 Err((mount, error)) => {
                     diagnostics

@@ -113,10 +113,13 @@ pub fn of_pipelines<'p>(
                 }
                 (None, _) => None,
             };
-            let calls = stages.iter().flat_map(|stage| &stage.next);
-            let called: Vec<_> =
-                calls.filter_map(|next| Some((next.name.as_str(), beginning(next.pipeline)?))).collect();
-            let identity = of_segment(pipeline, &digests, &plan.limits, next, &called);
+            let named = stages.iter().flat_map(|stage| &stage.next);
+            let named: Vec<_> =
+                named.filter_map(|next| Some((next.name.as_str(), beginning(next.pipeline)?))).collect();
+            let calls = stages.iter().flat_map(|stage| &stage.grants.calls);
+            let calls: Vec<_> =
+                calls.filter_map(|call| Some((call.name.as_str(), beginning(call.pipeline)?))).collect();
+            let identity = of_segment(pipeline, &digests, &plan.limits, next, (&named, &calls));
             next = Some(identity);
             found.push((stages, identity));
         }
@@ -126,19 +129,20 @@ pub fn of_pipelines<'p>(
 }
 
 /// The identity of a segment of `pipeline`: of its stages and their components, of the
-/// segment after it, and of the pipelines that it calls, each by its first segment.
+/// segment after it, and of the pipelines that it reaches by names of its own and by theirs,
+/// each by its first segment.
 fn of_segment(
     pipeline: &Pipeline,
     stages: &[(&Stage, Digest)],
     gateway: &GatewayLimits,
     next: Option<Digest>,
-    called: &[(&str, Digest)],
+    called: (&[(&str, Digest)], &[(&str, Digest)]),
 ) -> Digest {
     let start = Identity::of("segment")
         .text(&pipeline.name)
         .plain(&pipeline.limits)
         .plain(&pipeline.isolation)
-        .plain(&(gateway.header_size, gateway.rate_limit_keys))
+        .plain(&(gateway.header_size, gateway.rate_limit_keys, gateway.call_depth))
         .plain(&next)
         .plain(&called);
     let whole = stages.iter().fold(start, |it, (stage, digest)| {
@@ -147,7 +151,7 @@ fn of_segment(
             .bytes(&digest.0)
             .values(&stage.config)
             .plain(&(stage.grants.random, stage.grants.clocks, stage.grants.stdio))
-            .plain(&(&stage.grants.egress, &stage.grants.sockets))
+            .plain(&(&stage.grants.egress, &stage.grants.egress_networks, &stage.grants.sockets))
             .plain(&stage.grants.env.is_some())
             .values(stage.grants.env.as_deref().unwrap_or_default());
         let mounts = &stage.grants.filesystem;

@@ -20,6 +20,7 @@ macro_rules! each_stage {
 }
 
 pub mod bindings;
+mod calls;
 pub mod catalog;
 mod clocks;
 mod egress;

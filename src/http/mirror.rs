@@ -34,7 +34,7 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRe
         return request;
     }
     RUNNING.set(RUNNING.get() + 1);
-    let ChainRequest { head, body, deadline, cut_off, origin } = request;
+    let ChainRequest { head, body, deadline, cut_off, origin, depth } = request;
     let (body, copied) = tee(body);
     let copy = ChainRequest {
         head: head.clone(),
@@ -42,6 +42,7 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRe
         deadline: None,
         cut_off: cut_off.clone(),
         origin: Arc::clone(&origin),
+        depth,
     };
     let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
@@ -57,7 +58,7 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRe
         }
         RUNNING.set(RUNNING.get() - 1);
     });
-    ChainRequest { head, body, deadline, cut_off, origin }
+    ChainRequest { head, body, deadline, cut_off, origin, depth }
 }
 
 /// A body and its copy.

@@ -224,7 +224,7 @@ fn chain_request(
         headers,
         options: None,
     };
-    ChainRequest { head, body, deadline: None, cut_off: Some(generation.cut_off.clone()), origin }
+    ChainRequest { head, body, deadline: None, cut_off: Some(generation.cut_off.clone()), origin, depth: 0 }
 }
 
 /// What a failure means to the client; the log gets the reason.

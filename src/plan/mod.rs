@@ -15,6 +15,7 @@ mod host;
 mod limits;
 mod lower;
 mod name;
+mod network;
 mod operations;
 mod program;
 mod route;
@@ -31,10 +32,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::egress::{EgressHost, EgressRule, EgressScheme};
-pub use self::grants::{Clocks, Grants, Mount};
+pub use self::grants::{Call, Clocks, Grants, Mount};
 pub use self::host::HostPattern;
 pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::name::{Name, StageId};
+pub use self::network::Network;
 pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
 pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
@@ -240,6 +242,12 @@ pub struct Stage {
 impl Stage {
     /// Most values in one stage's configuration, and most variables in its environment.
     pub const MAX_VALUES: usize = 1024;
+
+    /// The pipelines that it can reach, beside its own, and where each is named.
+    pub fn reaches(&self) -> impl Iterator<Item = (PipelineIndex, Span)> {
+        let next = self.next.iter().map(|next| (next.pipeline, next.span));
+        next.chain(self.grants.calls.iter().map(|call| (call.pipeline, call.span)))
+    }
 }
 
 /// How a stage is linked with its neighbours.
@@ -318,14 +326,14 @@ impl Plan {
         &self.pipelines[index.0]
     }
 
-    /// All pipelines, each after those that its stages call by name.
+    /// All pipelines, each after those that its stages reach.
     pub fn called_first(&self) -> Vec<PipelineIndex> {
         fn visit(plan: &Plan, at: PipelineIndex, seen: &mut [bool], order: &mut Vec<PipelineIndex>) {
             if std::mem::replace(&mut seen[at.0], true) {
                 return;
             }
-            for next in plan.pipeline(at).all_stages().flat_map(|stage| &stage.next) {
-                visit(plan, next.pipeline, seen, order);
+            for (reached, _) in plan.pipeline(at).all_stages().flat_map(Stage::reaches) {
+                visit(plan, reached, seen, order);
             }
             order.push(at);
         }

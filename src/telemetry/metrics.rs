@@ -2,7 +2,8 @@
 //!
 //! Every worker has its own [`PipelineMetrics`] for each pipeline and keeps it; they are added up when a scrape asks.
 //! A pipeline that vanished from the configuration keeps its series to the end of the process, because a counter that
-//! goes backwards looks like a restart; so the names are bounded: after 10,000, new ones share `_other`.
+//! goes backwards looks like a restart; so the names are bounded: after 10,000, new ones share `_other`. So are the pairs
+//! of pipelines of which one calls the other.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::access::AccessCounters;
+use super::calls::{CallMetrics, Calls};
 use super::exposition;
 use super::pipeline::PipelineMetrics;
 use super::upstream::{Servers, UpstreamMetrics};
@@ -44,6 +46,7 @@ pub struct Metrics {
     started: SystemTime,
     pipelines: Mutex<Pipelines>,
     servers: Mutex<Servers>,
+    calls: Mutex<Calls>,
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     access: Arc<AccessCounters>,
     pub(super) generation: AtomicU64,
@@ -71,6 +74,7 @@ impl Metrics {
             started: SystemTime::now(),
             pipelines: Mutex::default(),
             servers: Mutex::default(),
+            calls: Mutex::default(),
             connections: OnceLock::new(),
             access: Arc::default(),
             generation: AtomicU64::new(0),
@@ -112,6 +116,16 @@ impl Metrics {
         let server = servers.entry(key).or_default();
         server.up = Arc::downgrade(up);
         Arc::clone(server.workers.entry(worker).or_default())
+    }
+
+    /// What `worker` counts of calls of the pipeline `callee` by the pipeline `caller`, likewise.
+    #[must_use]
+    pub fn call(&self, caller: &str, callee: &str, worker: usize) -> Arc<CallMetrics> {
+        let mut calls = lock(&self.calls);
+        let edge = (Arc::from(caller), Arc::from(callee));
+        let known = calls.contains_key(&edge) || calls.len() < MAX_PIPELINES;
+        let edge = if known { edge } else { (OTHER.into(), OTHER.into()) };
+        Arc::clone(calls.entry(edge).or_default().entry(worker).or_default())
     }
 
     /// What `worker` counts of requests that reach no pipeline: no route, or a head that breaks the rules.
@@ -158,7 +172,8 @@ impl Metrics {
         // The lock is not held while the text is written.
         let pipelines = lock(&self.pipelines).clone();
         let servers = lock(&self.servers).clone();
-        exposition::render(self, &pipelines, &servers)
+        let calls = lock(&self.calls).clone();
+        exposition::render(self, &pipelines, &servers, &calls)
     }
 
     /// The format of [`Metrics::render`].

@@ -9,6 +9,7 @@
 
 pub mod access;
 mod calendar;
+mod calls;
 mod exposition;
 mod line;
 pub mod metrics;
@@ -16,6 +17,7 @@ mod pipeline;
 mod upstream;
 
 pub use access::{AccessCounters, AccessLog};
+pub use calls::CallMetrics;
 pub use line::Entry;
 pub use metrics::{Metrics, ReloadResult};
 pub use pipeline::{InFlight, PipelineMetrics, TrapKind};

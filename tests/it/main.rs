@@ -10,11 +10,13 @@ mod harness;
 
 mod aborts;
 mod answers;
+mod calls;
 mod chains;
 mod chaos;
 mod cli;
 mod counting;
 mod edits;
+mod egress;
 mod embed;
 mod faults;
 mod framing;

@@ -62,7 +62,7 @@ pub use bindings::wasi::http::types::{ErrorCode as Error, Fields, Method, Scheme
 pub use body::{Body, BodyWriter, Trailers};
 pub use config::{Config, FromConfig};
 pub use header::{HeaderEdits, HeaderName, HeaderValue};
-pub use next::{AsyncNext, Next, call_named, call_named_async, send};
+pub use next::{AsyncNext, Next, call, call_named, call_named_async, send};
 pub use request::Request;
 pub use response::Response;
 pub use value::{Rate, Value};

@@ -95,7 +95,7 @@ impl Guest {
         let scope = |member: &Member<'_>| {
             let is_this = member.component.digest == self.component.digest;
             let stage = stage(member.index, if is_this { &self.config } else { &[] })?;
-            let scope = StageScope::new(&stage, Arc::new(Limiter::new(1_000)));
+            let scope = StageScope::new(&stage, Arc::new(Limiter::new(1_000)), Vec::new());
             Ok(Arc::new(scope.map_err(|(_, error)| Failed::system(error))?))
         };
         members.iter().map(scope).collect()

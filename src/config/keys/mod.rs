@@ -154,6 +154,8 @@ pub enum TextForm {
     Origin,
     /// Addresses and ports for sockets.
     Socket,
+    /// A network of addresses.
+    Network,
     /// An absolute path in the eyes of a stage.
     GuestPath,
     /// The name of a header or cookie.
@@ -165,6 +167,9 @@ pub const MAX_MIDDLEWARE: usize = 16;
 
 /// Most pipelines that one stage reaches by name.
 pub const MAX_NEXT: usize = 16;
+
+/// Most pipelines that one stage may call by theirs.
+pub const MAX_CALLS: usize = 64;
 
 impl Table {
     /// The key called `name`.

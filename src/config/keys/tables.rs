@@ -217,6 +217,14 @@ pub static LIMITS: Table = Table {
         ),
         count("instances", "4000", 1, 100_000, "Instances of all pipelines and workers together."),
         count(
+            "call-depth",
+            "8",
+            1,
+            1000,
+            "Pipelines that call each other in a row, beyond the one that a request was routed to; one more call is \
+             refused.",
+        ),
+        count(
             "rate-limit-keys",
             "65536",
             1,
@@ -431,7 +439,7 @@ pub static STAGE: Table = Table {
             "{ clocks = true }",
             "What the stage may use. Default: nothing.",
         ),
-        optional("limits", Kind::Table(&STAGE_LIMITS), "{ memory = \"64MiB\" }", "Bounds of one instance."),
+        optional("limits", Kind::Table(&STAGE_LIMITS), "{ memory = \"64MiB\" }", "Bounds of the stage."),
         optional(
             "link",
             Kind::Text(TextForm::OneOf(LINKS)),
@@ -478,10 +486,38 @@ pub static STAGE: Table = Table {
 pub static STAGE_LIMITS: Table = Table {
     id: "stage-limits",
     title: "the limits of a stage",
-    doc: "Bounds of one instance of a stage.",
+    doc: "Bounds of a stage: of one instance, and of the requests of its own.",
     keys: &[
         size("memory", "64MiB", 64 * KIB, 4 * GIB, "Each linear memory."),
         count("table-elements", "20000", 1, 10_000_000, "Elements of each table."),
+        count(
+            "egress-requests",
+            "256",
+            1,
+            100_000,
+            "Requests of its own that the stage may have under way at once, over all its instances.",
+        ),
+        count(
+            "egress-connections",
+            "64",
+            1,
+            100_000,
+            "Connections for them; a request that finds none free waits.",
+        ),
+        time(
+            "egress-connect-timeout",
+            "10s",
+            MS,
+            MINUTE,
+            "Longest time to look up, connect and agree on TLS for one of them.",
+        ),
+        time(
+            "egress-timeout",
+            "30s",
+            MS,
+            HOUR,
+            "From sending one of them to the head of its response, waiting for a connection included.",
+        ),
     ],
 };
 

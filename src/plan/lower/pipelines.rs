@@ -137,7 +137,8 @@ impl Lowering<'_> {
         let link = self.link(fields).unwrap_or(defaults.link);
         self.check_link(fields, link);
         let config = fields.node("config").map(|node| self.settings(node)).unwrap_or_default();
-        let grants = fields.table("grant").map(|grant| self.grants(grant)).unwrap_or_default();
+        let grant = fields.table("grant");
+        let grants = grant.map(|grant| self.grants(grant, known.pipelines)).unwrap_or_default();
         let (lift, lift_span) = self.lift(fields).unwrap_or(defaults.lift);
         let limits = StageLimits::lower(&fields.table_or_default("limits"));
         let next = fields.node("next").map(|node| self.next(node, known.pipelines)).unwrap_or_default();
