@@ -55,7 +55,7 @@ fn no_response_has_a_reason() {
     for (server, keys, status, kind, reason) in cases {
         for stages in STAGES {
             let keys = format!("{ONCE}\n{keys}");
-            let served = Served::start("", &configuration(&[server.clone()], &keys, stages));
+            let served = Served::start("", &configuration(std::slice::from_ref(&server), &keys, stages));
             run(async {
                 let mut client = Client::connect(&served.gateway, Protocol::Http2).await;
                 for method in [Method::GET, Method::POST] {
