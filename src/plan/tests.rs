@@ -105,6 +105,32 @@ queue-timeout = "11s"
 stages = [{ component = "key-auth" }]
 native = "app"
 
+[pipelines.away]
+upstream = "backend"
+
+[upstreams.backend]
+servers = ["http://10.0.0.1:8080", "https://B.example"]
+protocol = "http1"
+balance = "least-requests"
+host = "upstream"
+tls = { roots = "cert.pem", certificate = "cert.pem", key = "key.pem", name = "b.internal" }
+health = { path = "/up?x", status = 204, interval = "1s", timeout = "2s", healthy = 3, unhealthy = 4 }
+ejection = { failures = 6, time = "7s", share = 8 }
+retry = { attempts = 2, budget = 30 }
+
+[upstreams.backend.limits]
+connect-timeout = "1s"
+response-timeout = "2s"
+idle-timeout = "3s"
+total-timeout = "4s"
+connections = 5
+streams = 6
+pending = 7
+pending-timeout = "8s"
+keep-alive = 9
+keep-alive-timeout = "10s"
+resolve = "11s"
+
 [[routes]]
 host = "*.Example.com"
 path = "/v1"
@@ -222,7 +248,17 @@ fn every_key() {
 
     assert_eq!((stage.next[0].name.as_str(), stage.next[0].pipeline), ("stable", PipelineIndex(1)));
     assert_eq!(plan.pipelines[1].end, End::Native(Name::parse("app").unwrap()));
-    assert_eq!(plan.called_first(), [PipelineIndex(1), PipelineIndex(0)]);
+    assert_eq!(plan.called_first(), [PipelineIndex(1), PipelineIndex(0), PipelineIndex(2)]);
+    assert_eq!(plan.pipelines[2].end, End::Upstream(UpstreamIndex(0)));
+    let upstream = plan.upstream(UpstreamIndex(0));
+    let servers: Vec<String> = upstream.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["http://10.0.0.1:8080", "https://b.example"]);
+    assert_eq!((upstream.protocol, upstream.balance), (UpstreamProtocol::Http1, Balance::LeastRequests));
+    assert_eq!((&upstream.host, upstream.tls.name.as_deref()), (&HostPolicy::Upstream, Some("b.internal")));
+    assert_eq!(upstream.tls.files().count(), 3);
+    assert_eq!(upstream.health.as_ref().unwrap().status, Some(204));
+    assert_eq!(upstream.retry, Retry { attempts: 2, budget: 30 });
+    assert_eq!((upstream.limits.connections, upstream.limits.keep_alive), (5, 9));
     assert_eq!(plan.gateway.calls, 17);
 
     let route = &plan.routes[0];
@@ -356,6 +392,9 @@ fn defaults_are_the_documented_ones() {
     let stage = StageLimits::default();
     assert_eq!((stage.memory, stage.table_elements), (64 << 20, 20_000));
     assert_eq!((stage.egress_requests, stage.egress_connections), (256, 64));
+    let upstream = UpstreamLimits::default();
+    assert_eq!((upstream.connections, upstream.pending, upstream.keep_alive), (256, 1024, 32));
+    assert!(upstream.response_timeout < pipeline.deadline, "a server that hangs is known for it");
 }
 
 /// Each limit is read into the field that is called like its key: a value for one key changes that line of the
@@ -366,11 +405,16 @@ fn limits_go_into_their_own_fields() {
     let base = |plan: &Plan| format!("{:#?}", plan.limits);
     let pipeline = |plan: &Plan| format!("{:#?}", plan.pipelines[0].limits);
     let stage = |plan: &Plan| format!("{:#?}", plan.pipelines[0].service().unwrap().limits);
+    let upstream = |plan: &Plan| {
+        let limits = plan.upstreams.first().map_or_else(UpstreamLimits::default, |it| it.limits.clone());
+        format!("{limits:#?}")
+    };
     type Shown<'a> = &'a dyn Fn(&Plan) -> String;
-    let tables: [(&Table, &str, Shown<'_>); 3] = [
+    let tables: [(&Table, &str, Shown<'_>); 4] = [
         (&keys::LIMITS, "[limits]", &base),
         (&keys::PIPELINE_LIMITS, "[pipelines.edge.limits]", &pipeline),
         (&keys::STAGE_LIMITS, "[pipelines.edge.service.limits]", &stage),
+        (&keys::UPSTREAM_LIMITS, "[upstreams.a]\nservers = ['http://a']\n[upstreams.a.limits]", &upstream),
     ];
     for (table, header, shown) in tables {
         let before = shown(&folder.with_service("").unwrap().0);
