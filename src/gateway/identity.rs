@@ -55,6 +55,9 @@ fn of_native(name: &str, natives: &Natives) -> Digest {
     Identity::of("native").text(name).plain(&natives.get(name).map(|native| native.id)).finish()
 }
 
+/// A name, and the first segment of the pipeline behind it.
+type Named<'a> = (&'a str, Digest);
+
 /// A segment's stages, and its identity.
 pub type Identified<'p> = (Vec<&'p Stage>, Digest);
 
@@ -99,7 +102,7 @@ fn of_segment(
     stages: &[(&Stage, Digest)],
     gateway: &GatewayLimits,
     next: Option<Digest>,
-    called: (&[(&str, Digest)], &[(&str, Digest)]),
+    called: (&[Named<'_>], &[Named<'_>]),
 ) -> Digest {
     let start = Identity::of("segment")
         .text(&pipeline.name)
