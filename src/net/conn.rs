@@ -96,7 +96,7 @@ pub struct ConnInfo {
 /// What the TLS handshake settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsInfo {
-    /// The name that the client asked for (SNI), if it did.
+    /// The name that the client asked for (SNI), if it did: in lower case, never an address.
     pub server_name: Option<Box<str>>,
     /// The version of TLS.
     pub version: Option<rustls::ProtocolVersion>,
