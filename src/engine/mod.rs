@@ -24,6 +24,7 @@ mod instance;
 mod native;
 pub mod outcome;
 mod pool;
+mod upload;
 mod worker;
 
 pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
@@ -33,4 +34,5 @@ pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
 pub use native::Native;
 pub use outcome::Failure;
 pub use pool::{Pool, PoolCounts};
+pub use upload::UploadPace;
 pub use worker::{TICK, Worker};

@@ -191,7 +191,10 @@ fn every_key() {
     assert_eq!(warnings, ["`admin` is not used", "`listeners` is not used"]);
     assert_eq!(plan.workers.get(), 3);
     assert_eq!(plan.limits.header_size, 16 << 10);
-    assert_eq!(plan.listeners[0].tls.as_ref().unwrap().certificate, folder.0.join("cert.pem"));
+    assert_eq!(
+        plan.listeners[0].tls.as_ref().unwrap().certificates[0].certificate.path,
+        folder.0.join("cert.pem")
+    );
     assert_eq!(plan.listeners[1].address.to_string(), "[::1]:0");
     let admin = plan.admin.as_ref().unwrap();
     assert_eq!(admin.address.to_string(), "127.0.0.1:9180");
@@ -248,7 +251,7 @@ fn spans_point_at_what_they_blame() {
     let text = |span: Span| &FULL[span.start()..span.end()];
     let stage = &plan.pipelines[0].stages[0];
     assert_eq!(text(plan.listeners[0].span), "\"127.0.0.1:8443\"");
-    assert_eq!(text(plan.listeners[0].tls.as_ref().unwrap().key_span), "\"key.pem\"");
+    assert_eq!(text(plan.listeners[0].tls.as_ref().unwrap().certificates[0].key.span), "\"key.pem\"");
     assert_eq!(text(plan.components[0].path_span), "\"hello.wasm\"");
     assert!(text(plan.components[0].sha256_span.unwrap()).starts_with("\"0101"));
     assert_eq!(text(plan.pipelines[0].span), "edge");

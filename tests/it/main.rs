@@ -14,6 +14,7 @@ mod chains;
 mod chaos;
 mod cli;
 mod counting;
+mod edge;
 mod embed;
 mod faults;
 mod framing;
