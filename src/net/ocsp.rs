@@ -74,3 +74,40 @@ fn certificate<'a>(answer: &mut Der<'a>) -> Option<&'a [u8]> {
     id.expect(OCTET_STRING)?;
     id.expect(INTEGER).map(|serial| serial.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// From OpenSSL, about the certificate 77.
+    const REAL: &[u8] = include_bytes!("../../tests/ui/files/other-ocsp.der");
+
+    #[test]
+    fn a_real_response_is_understood() {
+        let staple = Staple::read(REAL.to_vec(), &[77]).unwrap();
+        let now = SystemTime::now();
+        assert!(staple.is_fresh(now) && staple.until.is_some());
+        assert!(!staple.is_fresh(now + Duration::from_hours(200 * 365 * 24)));
+        assert_eq!(Staple::read(REAL.to_vec(), &[78]), Err("it is about another certificate"));
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        for length in 0..REAL.len() {
+            // The end is the signature, in which nothing is looked for, but the outer length is wrong then.
+            assert!(Staple::read(REAL[..length].to_vec(), &[77]).is_err(), "{length}");
+        }
+        let revoked = |status: u8| {
+            let at = REAL.windows(3).position(|it| it == [2, 1, 77]).unwrap() + 3;
+            let mut der = REAL.to_vec();
+            assert_eq!(der[at], 0x80);
+            der[at] = status;
+            Staple::read(der, &[77])
+        };
+        assert_eq!(revoked(0xa1), Err("it says that the certificate is revoked"));
+        assert_eq!(revoked(0x82), Err("it says that the certificate is unknown"));
+        // A responder that is busy.
+        assert!(Staple::read(vec![0x30, 3, 0x0a, 1, 3], &[77]).unwrap_err().contains("error"));
+    }
+}

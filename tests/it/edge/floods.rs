@@ -111,11 +111,15 @@ fn floods_end_and_others_are_served() {
 fn a_flood_is_told_why_it_ends() {
     let setup = Setup::of([Pipeline::new("main", "echo")]);
     let gateway = Gateway::start(&setup.limit("control-frames = 16").limit("stream-resets = 5"));
-    for (frames, expected) in [(10, None), (60, Some(0xb))] {
+    let ping: Flood = |_| frame(PING, 0, 0, b"flooding");
+    let (_, reset) = FLOODS[9];
+    for (flood, frames, expected) in
+        [(ping, 10, None), (ping, 60, Some(0xb)), (reset, 3, None), (reset, 12, Some(0xb))]
+    {
         let mut tls = h2(gateway.tls, WINDOW);
-        let pings: Vec<u8> = (0..frames).flat_map(|_| frame(PING, 0, 0, b"flooding")).collect();
-        tls.write_all(&pings).unwrap();
-        tls.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields(false))).unwrap();
+        let bytes: Vec<u8> = (0..frames).flat_map(flood).collect();
+        tls.write_all(&bytes).unwrap();
+        tls.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, odd(frames), &fields(false))).unwrap();
         let mut told = None;
         // An answer, or the end.
         while let Ok((kind, payload)) = next_frame(&mut tls) {

@@ -1,7 +1,7 @@
 //! Names, certificates of both sides, versions, staples, sessions, and the way from plain HTTP.
 
 use super::support::{Authority, Dialer, Signed, json, values};
-use crate::harness::{Client, Folder, Gateway, Pipeline, Protocol, SOON, Setup, get, identity, run};
+use crate::harness::{Client, Folder, Gateway, Pipeline, Protocol, SOON, Setup, full, get, identity, run};
 use rustls::HandshakeKind::{Full, Resumed};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -138,6 +138,14 @@ fn forged_fields_are_taken_off_over_http2() {
     gateway.stop();
 }
 
+/// All suites that there are can be named.
+#[test]
+fn the_known_suites_are_those_of_rustls() {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let suites = provider.cipher_suites.iter().map(|suite| format!("{:?}", suite.suite()));
+    assert_eq!(suites.collect::<Vec<_>>(), linkspan::config::keys::CIPHER_SUITES);
+}
+
 #[test]
 fn versions_suites_and_protocols_are_those_that_are_configured() {
     const SUITE: &str = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
@@ -189,6 +197,36 @@ fn sessions_are_resumed_unless_that_is_off() {
         }
         gateway.stop();
     }
+}
+
+/// testssl.sh, a package of Debian, finds nothing in the defaults but what is wrong with a certificate that nobody has
+/// signed. It takes some minutes, so only the long form has it, where the program is.
+#[test]
+fn testssl_finds_no_weakness() {
+    let there = std::process::Command::new("testssl").arg("--version").output().is_ok();
+    if !full() || !there {
+        return;
+    }
+    // Some of what it looks for is not TLS, but a header field of the service.
+    let pipeline = Pipeline::new("main", "hello").stage("security-headers");
+    let gateway = Gateway::start(&Setup::of([pipeline]));
+    let found = gateway.folder().join("found.json");
+    let uri = format!("https://localhost:{}/", gateway.tls.port());
+    let status = std::process::Command::new("timeout")
+        .args(["600", "testssl", "--quiet", "--color", "0", "--warnings", "off", "--ip", "127.0.0.1"])
+        .args(["--severity", "LOW", "--jsonfile", found.to_str().unwrap(), &uri])
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.code().is_some_and(|code| code != 124), "{status}");
+    let found: serde_json::Value = serde_json::from_slice(&std::fs::read(found).unwrap()).unwrap();
+    let about_trust = |finding: &serde_json::Value| {
+        let id = finding["id"].as_str().unwrap();
+        id.starts_with("cert_") || id == "DNS_CAArecord" || id == "overall_grade"
+    };
+    let weak: Vec<_> = found.as_array().unwrap().iter().filter(|finding| !about_trust(finding)).collect();
+    assert!(weak.is_empty(), "{weak:#?}");
+    gateway.stop();
 }
 
 /// DER of one value.
