@@ -107,6 +107,7 @@ fn certificate(at: usize, planned: &plan::Certificate, found: &mut Diagnostics) 
         })
         .ok();
     let mut certificate = net::Certificate::new(key?);
+    warn_of_time(&certificate, planned.certificate.span, found);
     let mut good = true;
     for (name, span) in &planned.names {
         if !certificate.covers(name) {
@@ -144,6 +145,18 @@ fn certificate(at: usize, planned: &plan::Certificate, found: &mut Diagnostics) 
         }
     }
     good.then_some(certificate)
+}
+
+/// A certificate that is not valid now is served all the same: a gateway that stays down helps nobody.
+fn warn_of_time(certificate: &net::Certificate, span: Span, found: &mut Diagnostics) {
+    let now = SystemTime::now();
+    let message = match certificate.validity() {
+        Some((_, until)) if until < now => "the certificate has expired",
+        Some((from, _)) if from > now => "the certificate is not valid yet",
+        _ => return,
+    };
+    let help = "replace the file; a change of it is loaded like any other";
+    found.warning(span, message).label("clients refuse it").help(help);
 }
 
 /// A few names, for a sentence.

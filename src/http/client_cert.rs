@@ -71,5 +71,9 @@ mod tests {
         strip(&mut headers);
         assert_eq!(headers.len(), 4, "{headers:?}");
         assert!(headers.values().all(|value| value == "kept"));
+        let mut late = HeaderMap::new();
+        late.insert("client-cert-subject", HeaderValue::from_static("CN=root"));
+        super::super::headers::clean_trailers(&mut late);
+        assert!(late.is_empty());
     }
 }

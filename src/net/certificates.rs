@@ -11,6 +11,7 @@ use rustls::pki_types::{DnsName, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::der::{Der, INTEGER, SEQUENCE, explicit};
 use super::ocsp::Staple;
 
 /// A certificate with its key, and what belongs to it.
@@ -30,6 +31,19 @@ impl Certificate {
     pub fn new(key: CertifiedKey) -> Self {
         let names = dns_names(&key);
         Self { key, staple: None, names }
+    }
+
+    /// From when to when it is valid, as far as that can be read.
+    #[must_use]
+    pub fn validity(&self) -> Option<(SystemTime, SystemTime)> {
+        let mut body = Der(self.key.cert.first()?).expect(SEQUENCE)?.expect(SEQUENCE)?;
+        body.optional(explicit(0))?;
+        body.expect(INTEGER)?;
+        // The signature's algorithm, and who has made it.
+        body.expect(SEQUENCE)?;
+        body.expect(SEQUENCE)?;
+        let mut validity = body.expect(SEQUENCE)?;
+        Some((validity.time()?, validity.time()?))
     }
 
     /// Whether clients that ask for `name` will take it; it may begin with `*.`.

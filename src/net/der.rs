@@ -6,7 +6,8 @@ pub(super) const INTEGER: u8 = 0x02;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const OID: u8 = 0x06;
 pub(super) const ENUMERATED: u8 = 0x0a;
-pub(super) const GENERALIZED_TIME: u8 = 0x18;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
@@ -57,9 +58,16 @@ impl<'a> Der<'a> {
         if self.tag() == Some(tag) { self.expect(tag).map(Some) } else { Some(None) }
     }
 
-    /// A `GeneralizedTime` of the form that RFC 5280 §4.1.2.5.2 demands: whole seconds, UTC.
+    /// A time of one of the forms that RFC 5280 §4.1.2.5 demands: whole seconds, UTC.
     pub(super) fn time(&mut self) -> Option<SystemTime> {
-        let text = self.expect(GENERALIZED_TIME)?.0;
+        let (tag, content) = self.any()?;
+        let century: &[u8] = match (tag, content) {
+            (GENERALIZED_TIME, _) => b"",
+            (UTC_TIME, [b'0'..=b'4', ..]) => b"20",
+            (UTC_TIME, _) => b"19",
+            _ => return None,
+        };
+        let text = [century, content].concat();
         let digits =
             text.strip_suffix(b"Z").filter(|it| it.len() == 14 && it.iter().all(u8::is_ascii_digit))?;
         let number = |at: std::ops::Range<usize>| {
@@ -104,6 +112,10 @@ mod tests {
         assert_eq!(time("19700101000000Z"), Some(0));
         assert_eq!(time("20000229123456Z"), Some(951_827_696));
         assert_eq!(time("20261120164233Z"), Some(1_795_192_953));
+        let short = |text: &str| Der(&[&[UTC_TIME, 13], text.as_bytes()].concat()).time();
+        let since = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(short("261120164233Z"), since(1_795_192_953));
+        assert_eq!(short("991231235959Z"), since(946_684_799));
         for bad in
             ["19691231235959Z", "20261320000000Z", "20260100000000Z", "202611201642Z", "20261120164233.5Z"]
         {

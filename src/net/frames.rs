@@ -115,9 +115,8 @@ impl Budget {
     fn spend(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_millis();
         if passed > 0 {
-            // In WINDOW all of it is back.
-            let passed = u64::try_from(passed).unwrap_or(PARTS).min(PARTS);
-            self.used = self.used.saturating_sub(passed * self.limit);
+            let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+            self.used = self.used.saturating_sub(passed.saturating_mul(self.limit));
             self.at = now;
         }
         self.used += PARTS;
