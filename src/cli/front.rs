@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) fn net_limits(limits: &GatewayLimits) -> NetLimits {
     NetLimits {
         connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        requests_per_connection: limits.requests_per_connection as u64,
         handshakes: limits.handshakes,
         handshake_timeout: limits.handshake_timeout,
         header_read_timeout: limits.header_read_timeout,
@@ -27,6 +29,10 @@ pub(super) fn net_limits(limits: &GatewayLimits) -> NetLimits {
         header_size: limits.header_size,
         header_count: limits.header_count,
         streams: u32::try_from(limits.streams).unwrap_or(u32::MAX),
+        stream_resets: u32::try_from(limits.stream_resets).unwrap_or(u32::MAX),
+        control_frames: u32::try_from(limits.control_frames).unwrap_or(u32::MAX),
+        download_rate: limits.download_rate,
+        download_grace: limits.download_grace,
         shutdown_timeout: limits.shutdown_timeout,
     }
 }
@@ -55,6 +61,7 @@ type Key = (SocketAddr, usize);
 struct Open {
     name: Arc<str>,
     tls: bool,
+    redirect: Option<u16>,
 }
 
 /// All workers' listeners.
@@ -119,12 +126,14 @@ impl Front {
         let Listening { address, sockets, shared } = listening;
         tracing::info!(%address, scheme, workers = self.workers, "listening");
         let name: Arc<str> = address.to_string().into();
-        self.open.insert(key, Open { name: Arc::clone(&name), tls });
+        let redirect = listener.redirect;
+        self.open.insert(key, Open { name: Arc::clone(&name), tls, redirect });
         let source = tls.then(|| self.tls_source(listener.address)).flatten();
         let endpoint = |socket| Endpoint {
             name: Arc::clone(&name),
             socket,
             tls: source.clone(),
+            redirect,
             shared: shared.clone(),
         };
         sockets.into_iter().map(|sockets| sockets.into_iter().map(endpoint).collect()).collect()
@@ -183,7 +192,8 @@ impl Front {
         let wanted: HashMap<Key, &Listener> = keyed(&plan.listeners).collect();
         let mut new = Vec::new();
         for (key, listener) in &wanted {
-            let same = self.open.get(key).is_some_and(|open| open.tls == listener.tls.is_some());
+            let (tls, redirect) = (listener.tls.is_some(), listener.redirect);
+            let same = self.open.get(key).is_some_and(|open| (open.tls, open.redirect) == (tls, redirect));
             if same {
                 continue;
             }

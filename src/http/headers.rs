@@ -82,6 +82,7 @@ pub fn clean_response(headers: &mut HeaderMap) {
 /// Removes from trailers, in either direction, what has no business there.
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     strip_hop_by_hop(trailers);
+    super::client_cert::strip(trailers);
     for name in &NOT_IN_TRAILERS {
         trailers.remove(name);
     }

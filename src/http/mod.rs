@@ -7,6 +7,7 @@
 //!
 //! This room never touches a socket and never buffers a body.
 
+pub mod client_cert;
 pub mod headers;
 pub mod mirror;
 pub mod normalize;

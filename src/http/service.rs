@@ -1,5 +1,6 @@
 //! The life of a request, from its head to its answer.
 
+use super::client_cert::identify;
 use super::headers::{clean_request, clean_response, clean_trailers};
 use super::mirror::mirror;
 use super::normalize::{Head, HeadLimits, normalize};
@@ -7,8 +8,8 @@ use super::record::{Record, Recorder};
 use super::request_id::RequestId;
 use super::respond::{Refusal, Upstream, refuse};
 use crate::engine::{
-    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, UpstreamFailure,
-    Worker,
+    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, UploadPace,
+    UpstreamFailure, Worker,
 };
 use crate::gateway::split::choose;
 use crate::gateway::{Generation, Live, Match};
@@ -67,6 +68,10 @@ impl Service {
             Ok(head) => head,
             Err(refusal) => return refused(&refusal, self.recorder.begin(None, &parts.method), &id),
         };
+        if let Some(port) = conn.redirect {
+            let refusal = Refusal::OnlyHttps { location: under_https(&head, port) };
+            return refused(&refusal, self.recorder.begin(None, &parts.method), &id);
+        }
         // 2. Find the route, and the pipeline that it leads this request to.
         let details = self.recorder.details(&parts, &head, &conn, &id);
         let (pipeline, route) = match way(&generation, &entry, &head, &parts.headers, &id) {
@@ -93,6 +98,7 @@ impl Service {
             return refused(&Refusal::Upstream(Upstream::NoUpgrade), record, &id);
         }
         clean_request(&mut headers);
+        identify(&mut headers, &conn);
         let here = Here { generation, pipeline, id };
         let request = match bounded(body.into(), &headers, here.plan()) {
             Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
@@ -198,13 +204,20 @@ fn wants_upgrade(headers: &HeaderMap) -> bool {
     asks && tokens(UPGRADE).any(|token| !token.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }
 
+/// The same target over TLS, at a port.
+fn under_https(head: &Head, port: u16) -> String {
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    format!("https://{}{port}{}", head.host(), head.path_and_query)
+}
+
 /// The body with the pipeline's bound, which a declared length may break at once.
 fn bounded(body: Arriving, headers: &HeaderMap, plan: &Pipeline) -> Result<RequestBody, Refusal> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > plan.limits.request_body) {
         return Err(Refusal::PayloadTooLarge);
     }
-    Ok(RequestBody::arriving(body, plan.limits.request_body, clean_trailers))
+    let pace = UploadPace { rate: plan.limits.upload_rate, grace: plan.limits.upload_grace };
+    Ok(RequestBody::arriving(body, plan.limits.request_body, clean_trailers).at_pace(pace))
 }
 
 /// The request as the first stage sees it: with scheme and authority, which guests
@@ -232,6 +245,7 @@ fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head
     let too_large = limit.is_exceeded();
     let refusal = match failure {
         _ if too_large => Refusal::PayloadTooLarge,
+        _ if limit.is_too_slow() => Refusal::RequestTimeout,
         Failure::Guest(ErrorCode::HttpRequestBodySize(_)) => Refusal::PayloadTooLarge,
         Failure::Trap { .. } | Failure::Instantiate(_) => Refusal::GuestTrap,
         Failure::Guest(ErrorCode::HttpResponseTimeout) => Refusal::Deadline,

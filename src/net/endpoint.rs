@@ -37,6 +37,8 @@ pub struct Endpoint {
     pub socket: TcpListener,
     /// TLS; plain HTTP/1.1 without.
     pub tls: Option<TlsSource>,
+    /// The port of https that its requests are sent to, as [`ConnInfo`] gives it.
+    pub redirect: Option<u16>,
     /// Whether others hold this very socket too.
     pub shared: Shared,
 }
@@ -215,11 +217,15 @@ type Ready = (Origin, tokio::net::TcpListener);
 fn register(endpoints: Vec<Endpoint>) -> Result<Vec<Ready>, (Arc<str>, io::Error)> {
     endpoints
         .into_iter()
-        .map(|Endpoint { name, socket, tls, shared }| {
+        .map(|Endpoint { name, socket, tls, redirect, shared }| {
             let registered =
                 socket.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(socket));
             match registered {
-                Ok(socket) => Ok((Origin { name, tls, shared, in_flight: Rc::new(Cell::new(0)) }, socket)),
+                Ok(socket) => {
+                    let in_flight = Rc::new(Cell::new(0));
+                    let flood_log = super::frames::FloodLog::default();
+                    Ok((Origin { name, tls, redirect, shared, in_flight, flood_log }, socket))
+                }
                 Err(source) => Err((name, source)),
             }
         })

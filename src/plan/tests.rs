@@ -33,6 +33,8 @@ query = true
 
 [limits]
 connections = 1
+connections-per-address = 13
+requests-per-connection = 14
 handshakes = 2
 handshake-timeout = "3s"
 header-read-timeout = "4s"
@@ -41,6 +43,10 @@ header-size = "16KiB"
 header-count = 7
 uri-size = "1KiB"
 streams = 9
+stream-resets = 15
+control-frames = 16
+download-rate = "17KiB"
+download-grace = "18s"
 shutdown-timeout = "10s"
 instances = 11
 call-depth = 12
@@ -48,10 +54,23 @@ rate-limit-keys = 13
 
 [[listeners]]
 address = "127.0.0.1:8443"
-tls = { certificate = "cert.pem", key = "key.pem" }
+
+[listeners.tls]
+certificate = "cert.pem"
+key = "key.pem"
+ocsp = "cert.pem"
+certificates = [{ certificate = "cert.pem", key = "key.pem", ocsp = "key.pem", names = ["a.example", "*.B.example"] }]
+fallback = "refuse"
+client-auth = { roots = "cert.pem", mode = "optional", revoked = "key.pem" }
+min-version = "1.3"
+cipher-suites = ["TLS13_AES_256_GCM_SHA384"]
+alpn = ["http/1.1"]
+resumption = false
 
 [[listeners]]
 address = "[::1]:0"
+redirect = "https"
+redirect-port = 8443
 
 [components.hello]
 path = "hello.wasm"
@@ -90,6 +109,9 @@ sockets = ["tcp://10.0.0.5:5432"]
 
 [pipelines.edge.limits]
 deadline = "1s"
+total = "12s"
+upload-rate = "13KiB"
+upload-grace = "14s"
 body-idle-timeout = "2s"
 cpu = "3ms"
 linger = "4s"
@@ -220,8 +242,19 @@ fn every_key() {
     assert_eq!(warnings, ["`admin` is not used", "`listeners` is not used"]);
     assert_eq!(plan.workers.get(), 3);
     assert_eq!(plan.limits.header_size, 16 << 10);
-    assert_eq!(plan.listeners[0].tls.as_ref().unwrap().certificate, folder.0.join("cert.pem"));
+    assert_eq!(
+        plan.listeners[0].tls.as_ref().unwrap().certificates[0].certificate.path,
+        folder.0.join("cert.pem")
+    );
     assert_eq!(plan.listeners[1].address.to_string(), "[::1]:0");
+    let tls = plan.listeners[0].tls.as_ref().unwrap();
+    let names: Vec<_> = tls.certificates[1].names.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a.example", "*.b.example"]);
+    assert!(tls.refuse_unknown_names && !tls.tls12 && !tls.resumption);
+    assert_eq!((tls.alpn.join(" "), tls.cipher_suites.len()), ("http/1.1".to_owned(), 1));
+    assert!(tls.client_auth.as_ref().unwrap().optional);
+    assert_eq!(tls.files().count(), 8);
+    assert_eq!((plan.listeners[0].redirect, plan.listeners[1].redirect), (None, Some(8443)));
     let admin = plan.admin.as_ref().unwrap();
     assert_eq!(admin.address.to_string(), "127.0.0.1:9180");
     assert_eq!(admin.token.as_ref().unwrap().expose(), "hunter4-hunter4-hunter4");
@@ -287,7 +320,7 @@ fn spans_point_at_what_they_blame() {
     let text = |span: Span| &FULL[span.start()..span.end()];
     let stage = &plan.pipelines[0].stages[0];
     assert_eq!(text(plan.listeners[0].span), "\"127.0.0.1:8443\"");
-    assert_eq!(text(plan.listeners[0].tls.as_ref().unwrap().key_span), "\"key.pem\"");
+    assert_eq!(text(plan.listeners[0].tls.as_ref().unwrap().certificates[0].key.span), "\"key.pem\"");
     assert_eq!(text(plan.components[0].path_span), "\"hello.wasm\"");
     assert!(text(plan.components[0].sha256_span.unwrap()).starts_with("\"0101"));
     assert_eq!(text(plan.pipelines[0].span), "edge");

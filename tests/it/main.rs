@@ -15,6 +15,7 @@ mod chains;
 mod chaos;
 mod cli;
 mod counting;
+mod edge;
 mod edits;
 mod egress;
 mod embed;

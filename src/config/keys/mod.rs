@@ -3,6 +3,7 @@
 //! This is the only place that knows them. The decoder checks a file against these tables, the JSON Schema is written
 //! from them, and the defaults in `plan` are read from them, so that the three cannot drift apart.
 
+mod front;
 mod grants;
 mod operations;
 mod tables;
@@ -10,10 +11,11 @@ mod upstreams;
 
 use std::time::Duration;
 
+pub use self::front::{CERTIFICATE, CIPHER_SUITES, CLIENT_AUTH, LIMITS, MAX_CERTIFICATES, TLS};
 pub use self::grants::{GRANT, MOUNT};
 pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
-    COMPONENT, GATEWAY, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS, TLS,
+    COMPONENT, GATEWAY, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS,
 };
 pub use self::upstreams::{EJECTION, HEALTH, MAX_SERVERS, RETRY, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
 

@@ -11,6 +11,7 @@ mod operations;
 mod pipelines;
 mod routes;
 mod settings;
+mod tls;
 mod upstreams;
 
 use std::collections::HashMap;
