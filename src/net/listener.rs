@@ -41,7 +41,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
-use super::{BoxError, ConnInfo, Cut, Shared, Shutdown, TlsSource, Worker, conn};
+use super::{BoxError, ConnInfo, Cut, ProxyProtocol, Shared, Shutdown, TlsSource, Worker, conn};
 
 /// How long a socket that closes accepts connections that had begun before: the time that a client may need to complete
 /// TCP's handshake. Less than the second after which TCP repeats itself (RFC 6298 §2), so that who was turned away is back
@@ -60,6 +60,7 @@ const LIMIT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Origin {
     pub(super) name: Arc<str>,
     pub(super) tls: Option<TlsSource>,
+    pub(super) proxy: Option<ProxyProtocol>,
     pub(super) shared: Shared,
     /// Requests that came in by this socket and have no complete answer yet.
     pub(super) in_flight: Rc<Cell<usize>>,

@@ -16,10 +16,12 @@ pub mod conn;
 pub mod endpoint;
 pub mod handover;
 pub mod listener;
+pub mod proxy_protocol;
 pub mod shutdown;
 pub mod sockets;
 pub mod tls;
 mod transport;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ pub use conn::{ConnInfo, Protocol, TlsInfo};
 pub use endpoint::{
     ChangeError, Duplicate, Endpoint, EndpointChange, Shared, TlsSource, changes, serve_worker,
 };
+pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use shutdown::{Shutdown, Signals, Trigger};
 pub use sockets::{BindError, Listening, Sources, bind};
 pub use tls::TlsError;
@@ -57,6 +60,8 @@ pub struct NetLimits {
     pub header_size: usize,
     /// Fields in a request's head. Beyond: 431.
     pub header_count: usize,
+    /// Bytes of chunk extensions in one body of HTTP/1. Beyond: the body is malformed.
+    pub chunk_extensions: usize,
     /// Concurrent streams of one HTTP/2 connection.
     pub streams: u32,
     /// How long a stop waits for requests in flight before it cuts them.
@@ -73,6 +78,7 @@ impl Default for NetLimits {
             idle_timeout: Duration::from_secs(75),
             header_size: 64 * 1024,
             header_count: 100,
+            chunk_extensions: 256,
             streams: 128,
             shutdown_timeout: Duration::from_secs(30),
         }

@@ -15,7 +15,9 @@ mod host;
 mod limits;
 mod lower;
 mod name;
+mod network;
 mod operations;
+pub mod policy;
 mod program;
 mod route;
 mod socket;
@@ -34,7 +36,9 @@ pub use self::grants::{Clocks, Grants, Mount};
 pub use self::host::HostPattern;
 pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::name::{Name, StageId};
+pub use self::network::Network;
 pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
+pub use self::policy::HttpPolicy;
 pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
 pub use self::socket::{SocketProtocol, SocketRule};
@@ -54,6 +58,8 @@ pub struct Plan {
     pub gateway: Gateway,
     /// Bounds of the whole process.
     pub limits: GatewayLimits,
+    /// What is taken for HTTP.
+    pub http: HttpPolicy,
     /// At least one; no address twice, except with port 0.
     pub listeners: Vec<Listener>,
     /// The admin listener, if there is one.
@@ -102,6 +108,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Certificate and key; without them, plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub proxy: Option<policy::ProxyPlan>,
     /// The place of the address.
     pub span: Span,
 }

@@ -23,6 +23,7 @@ mod limits;
 mod masses;
 mod nexts;
 mod relift;
+mod strict;
 mod structure;
 mod swap;
 mod traffic;

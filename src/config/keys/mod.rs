@@ -4,15 +4,18 @@
 //! from them, and the defaults in `plan` are read from them, so that the three cannot drift apart.
 
 mod grants;
+mod http;
 mod operations;
 mod tables;
 
 use std::time::Duration;
 
 pub use self::grants::{GRANT, MOUNT};
+pub use self::http::{ENCODED_SLASH, FORWARDED, HTTP, REQUEST_ID, SNI, TRACEPARENT};
 pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
-    COMPONENT, GATEWAY, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS, TLS,
+    COMPONENT, GATEWAY, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, PROXY_PROTOCOL, ROOT, ROUTE, STAGE,
+    STAGE_LIMITS, TLS,
 };
 
 /// A kind of table: the keys it may have.
@@ -148,6 +151,8 @@ pub enum TextForm {
     GuestPath,
     /// The name of a header or cookie.
     FieldName,
+    /// An IP address, or one with a prefix.
+    Network,
 }
 
 /// Most stages before the service of a pipeline.

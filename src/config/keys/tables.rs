@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::grants::GRANT;
+use super::http::HTTP;
 use super::operations::{ACCESS_LOG, ADMIN};
 use super::{Key, Kind, MAX_MIDDLEWARE, MAX_NEXT, Presence, Table, TextForm};
 
@@ -78,6 +79,12 @@ pub static ROOT: Table = Table {
     keys: &[
         optional("gateway", Kind::Table(&GATEWAY), "{ workers = 2 }", "The process."),
         optional("limits", Kind::Table(&LIMITS), "{ connections = 10000 }", "Bounds of the whole process."),
+        optional(
+            "http",
+            Kind::Table(&HTTP),
+            "{ trusted-proxies = [\"10.0.0.0/8\"] }",
+            "What is taken for HTTP, and what requests carry along.",
+        ),
         optional(
             "admin",
             Kind::Table(&ADMIN),
@@ -200,6 +207,7 @@ pub static LIMITS: Table = Table {
         ),
         count("header-count", "100", 1, 1000, "Header fields of a request."),
         size("uri-size", "8KiB", 64, 64 * KIB, "Target of a request; at most `header-size`."),
+        size("chunk-extensions", "256B", 0, 16 * KIB, "HTTP/1: chunk extensions in the body of a request."),
         count("streams", "128", 1, 10_000, "HTTP/2 streams at once on one connection."),
         time(
             "shutdown-timeout",
@@ -237,8 +245,25 @@ pub static LISTENER: Table = Table {
             "{ certificate = \"cert.pem\", key = \"key.pem\" }",
             "Certificate and key for TLS 1.2 and 1.3. Default: plain HTTP.",
         ),
+        optional(
+            "proxy-protocol",
+            Kind::Text(TextForm::OneOf(PROXY_PROTOCOL)),
+            "\"v2\"",
+            "Each connection begins with a header of the PROXY protocol, of this version, from one of \
+             `http.trusted-proxies`; others are closed. Default: none does.",
+        ),
+        time(
+            "proxy-timeout",
+            "5s",
+            MS,
+            MINUTE,
+            "How long the header of the PROXY protocol may take; then the connection closes.",
+        ),
     ],
 };
+
+/// The words of `proxy-protocol`.
+pub const PROXY_PROTOCOL: &[&str] = &["v1", "v2"];
 
 /// `tls` of a listener.
 pub static TLS: Table = Table {
