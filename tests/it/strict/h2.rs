@@ -1,6 +1,6 @@
 //! Requests over HTTP/2 that no client library would send, frame by frame.
 
-use super::support::{Raw, Strict, sees};
+use super::support::{Expect as Expected, Raw, Strict, sees};
 use crate::harness::{Gateway, Protocol};
 
 const DATA: u8 = 0;
@@ -275,5 +275,36 @@ fn the_handshakes_name_can_be_passed_over() {
     let outcome = connection.ask(1, &[M, P, S, (":authority", "other")], None);
     assert_eq!(outcome.status, Some(200), "{outcome:?}");
     drop(connection);
+    strict.gateway.stop();
+}
+
+/// The table of paths once more: what has no normal form over HTTP/1.1 has none here, and the others have the same.
+#[test]
+fn paths_are_those_of_http_1() {
+    let strict = Strict::start("");
+    let mut wrong = String::new();
+    for (name, bytes, expect) in super::paths::PATHS {
+        let target = bytes
+            .strip_prefix("GET ")
+            .and_then(|rest| rest.strip_suffix(" HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        // What is behind `#` is dropped here; an absolute form there is none.
+        let Some(target) = target.filter(|target| !target.contains('#') && target.starts_with('/')) else {
+            continue;
+        };
+        let mut connection = Connection::open(&strict.gateway);
+        let outcome = connection.ask(1, &[M, (":path", target), S, A], None);
+        let right = match expect {
+            Expected::Sees(wanted) => {
+                let saw = serde_json::from_slice(&outcome.body).unwrap_or_default();
+                outcome.status == Some(200) && sees(&saw, wanted, Protocol::Http2).is_ok()
+            }
+            Expected::Answered(status) => outcome.status == Some(*status),
+            _ => outcome.status == Some(400) || outcome.reset.is_some() || outcome.gone,
+        };
+        if !right {
+            wrong.push_str(&format!("{name}: {target}: {expect:?} and not {outcome:?}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
     strict.gateway.stop();
 }

@@ -4,7 +4,7 @@ use super::support::Expect::{Answered, Refused, Sees};
 use super::support::{Case, Strict};
 
 #[rustfmt::skip]
-const PATHS: &[Case] = &[
+pub const PATHS: &[Case] = &[
     ("plain", "GET /a/b?c=d HTTP/1.1\r\nHost: localhost\r\n\r\n", Sees(&[("path", "/a/b?c=d")])),
     ("the root of an absolute form", "GET http{s}://localhost HTTP/1.1\r\nHost: localhost\r\n\r\n", Sees(&[("path", "/")])),
     ("dots", "GET /a/./b/../c HTTP/1.1\r\nHost: localhost\r\n\r\n", Sees(&[("path", "/a/c")])),
