@@ -252,3 +252,20 @@ fn services_are_held_to_the_same() {
     }
     strict.gateway.stop();
 }
+
+/// The bound on chunk extensions, by default and by configuration.
+#[test]
+fn chunk_extensions_have_a_bound() {
+    for (tables, most) in [("", 256), ("\n[limits]\nchunk-extensions = \"1KiB\"\n", 1024)] {
+        let strict = Strict::with("", "", tables);
+        for (length, whole) in [(most, true), (most + 1, false), (40_000, false)] {
+            let mut client = Raw::connect(&strict.gateway, Protocol::Http1);
+            let head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+            client.send(format!("{head}5;{}\r\nhello\r\n0\r\n\r\n", "e".repeat(length)).as_bytes());
+            let answers = client.answers();
+            let good = answers.first().is_some_and(|answer| answer.status == 200 && answer.whole);
+            assert_eq!(good, whole, "{length} of {most}: {answers:?}");
+        }
+        strict.gateway.stop();
+    }
+}
