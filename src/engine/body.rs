@@ -29,6 +29,7 @@ pub struct RequestLimit(Arc<Counted>);
 struct Counted {
     exceeded: AtomicBool,
     too_slow: AtomicBool,
+    malformed: AtomicBool,
     bytes: AtomicU64,
 }
 
@@ -41,6 +42,11 @@ impl RequestLimit {
     /// Whether the client sent it too slowly.
     pub fn is_too_slow(&self) -> bool {
         self.0.too_slow.load(Ordering::Relaxed)
+    }
+
+    /// Whether the body broke off, or was not what its framing said.
+    pub fn is_malformed(&self) -> bool {
+        self.0.malformed.load(Ordering::Relaxed)
     }
 
     /// Bytes that were read so far.
@@ -172,7 +178,11 @@ impl Body for RequestBody {
         let mut frame = match &mut this.inner {
             Inner::Empty => return Poll::Ready(None),
             Inner::Incoming(body) => {
-                Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(Error::Hyper)))
+                let frame = Pin::new(body).poll_frame(cx);
+                if let Poll::Ready(Some(Err(_))) = frame {
+                    this.exceeded.0.malformed.store(true, Ordering::Relaxed);
+                }
+                frame.map(|f| f.map(|f| f.map_err(Error::Hyper)))
             }
             Inner::Boxed(body) => Pin::new(body).poll_frame(cx),
             Inner::Lent(lent) => lent.poll_frame(cx),

@@ -66,6 +66,8 @@ pub(super) struct Activity {
     broken: AtomicBool,
     /// A stop has begun.
     stopping: AtomicBool,
+    /// The client was told that the connection speaks something else from now on.
+    upgraded: AtomicBool,
 }
 
 impl Activity {
@@ -86,11 +88,27 @@ impl Activity {
             had_body: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
         })
     }
 
     fn now(&self) -> Tick {
         millis(self.start.elapsed())
+    }
+
+    /// What the connection speaks.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The answer is 101: what follows is not HTTP.
+    pub(super) fn upgrade(&self) {
+        self.upgraded.store(true, Relaxed);
+    }
+
+    /// Whether that has been said.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Relaxed)
     }
 
     /// The transport read something.
@@ -228,6 +246,11 @@ impl InFlight {
         let activity = &self.activity;
         let last = activity.stopping.load(Relaxed) || activity.left.load(Relaxed) == 0;
         activity.protocol == Protocol::Http1 && last
+    }
+
+    /// The connection speaks something else after this answer.
+    pub(super) fn upgrade(&self) {
+        self.activity.upgrade();
     }
 
     /// Which protocol the request came by.

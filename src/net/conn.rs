@@ -113,7 +113,7 @@ pub struct TlsInfo {
 
 /// Serves one connection to its end. Whatever goes wrong ends it; nothing is returned because nobody could do better.
 pub(super) async fn serve<F, Fut, B>(
-    tcp: TcpStream,
+    mut tcp: TcpStream,
     peer: SocketAddr,
     origin: Rc<Origin>,
     worker: Rc<Worker<F>>,
@@ -127,6 +127,9 @@ pub(super) async fn serve<F, Fut, B>(
     listener::prepare(&tcp);
     // Fails only if the client is gone.
     let Ok(local) = tcp.local_addr() else { return };
+    let last = last_request(&worker.limits);
+    let own = (peer, local);
+    let Some((peer, local)) = addresses(&mut tcp, own, &origin, last, &mut shutdown).await else { return };
     let (stream, tls) = match &origin.tls {
         None => (Stream::Plain(tcp), None),
         Some(source) => {
@@ -135,7 +138,7 @@ pub(super) async fn serve<F, Fut, B>(
             let outcome = tokio::select! {
                 outcome = timeout_at(deadline, handshake) => outcome,
                 // A client that knows itself connected will send a request; one that is silent has none to lose.
-                () = stopped_for(&mut shutdown, last_request(&worker.limits)) => return,
+                () = stopped_for(&mut shutdown, last) => return,
             };
             match secured(outcome, &origin, peer) {
                 Some((stream, info)) => (Stream::Tls(Box::new(stream)), Some(info)),
@@ -148,13 +151,12 @@ pub(super) async fn serve<F, Fut, B>(
     let (listener, redirect) = (Arc::clone(&origin.name), origin.redirect);
     let info = Rc::new(ConnInfo { listener, peer, local, protocol, tls, redirect });
     let activity = Activity::new(protocol, &worker.limits);
-    let transport = Transport::new(stream, Arc::clone(&activity));
+    let transport = Transport::new(stream, Arc::clone(&activity), &worker.limits);
     let total = Rc::clone(&origin.in_flight);
     let downloads = Downloads::new(&worker.limits);
     let watchdog = Watchdog::new(Arc::clone(&activity), Rc::clone(&downloads), worker.limits.download_grace);
     let requests =
         Requests { worker: Rc::clone(&worker), info, activity: Arc::clone(&activity), downloads, total };
-    let last = last_request(&worker.limits);
     let ended = match protocol {
         Protocol::Http1 => {
             let io = TokioIo::new(transport);
@@ -193,6 +195,28 @@ fn secured(
         }
         Err(_) => {
             tracing::debug!(listener, %peer, "TLS handshake timed out");
+            None
+        }
+    }
+}
+
+/// Source and destination of a connection: its `own`, or those that a proxy gives. `None` if it is to be closed.
+async fn addresses(
+    tcp: &mut TcpStream,
+    own: (SocketAddr, SocketAddr),
+    origin: &Origin,
+    last: Duration,
+    shutdown: &mut Shutdown,
+) -> Option<(SocketAddr, SocketAddr)> {
+    let Some(proxy) = &origin.proxy else { return Some(own) };
+    let outcome = tokio::select! {
+        outcome = proxy.read(tcp, own.0.ip()) => outcome,
+        () = stopped_for(shutdown, last) => return None,
+    };
+    match outcome {
+        Ok(addresses) => Some(addresses.unwrap_or(own)),
+        Err(error) => {
+            tracing::debug!(listener = &*origin.name, peer = %own.0, %error, "no PROXY header");
             None
         }
     }
@@ -411,6 +435,11 @@ where
         let via_h2 = in_flight.as_ref().is_some_and(|request| request.protocol() == Protocol::Http2);
         if in_flight.as_ref().is_some_and(InFlight::is_last) {
             response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(in_flight) = &in_flight
+        {
+            in_flight.upgrade();
         }
         let bodiless = via_h2 && drop_body(&mut response, *this.head_only);
         Poll::Ready(Ok(response.map(|body| {

@@ -42,7 +42,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
 use super::frames::FloodLog;
-use super::{BoxError, ConnInfo, Cut, Shared, Shutdown, TlsSource, Worker, conn};
+use super::{BoxError, ConnInfo, Cut, ProxyProtocol, Shared, Shutdown, TlsSource, Worker, conn};
 
 /// How long a socket that closes accepts connections that had begun before: the time that a client may need to complete
 /// TCP's handshake. Less than the second after which TCP repeats itself (RFC 6298 §2), so that who was turned away is back
@@ -62,6 +62,7 @@ pub(super) struct Origin {
     pub(super) name: Arc<str>,
     pub(super) tls: Option<TlsSource>,
     pub(super) redirect: Option<u16>,
+    pub(super) proxy: Option<ProxyProtocol>,
     pub(super) shared: Shared,
     /// Requests that came in by this socket and have no complete answer yet.
     pub(super) in_flight: Rc<Cell<usize>>,

@@ -23,10 +23,12 @@ pub mod handover;
 pub mod identity;
 pub mod listener;
 pub mod ocsp;
+pub mod proxy_protocol;
 pub mod shutdown;
 pub mod sockets;
 pub mod tls;
 mod transport;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,7 @@ pub use endpoint::{
     ChangeError, Duplicate, Endpoint, EndpointChange, Shared, TlsSource, changes, serve_worker,
 };
 pub use identity::ClientIdentity;
+pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use shutdown::{Shutdown, Signals, Trigger};
 pub use sockets::{BindError, Listening, Sources, bind};
 pub use tls::TlsError;
@@ -71,6 +74,8 @@ pub struct NetLimits {
     pub header_size: usize,
     /// Fields in a request's head. Beyond: 431.
     pub header_count: usize,
+    /// Bytes of chunk extensions in one body of HTTP/1. Beyond: the body is malformed.
+    pub chunk_extensions: usize,
     /// Concurrent streams of one HTTP/2 connection.
     pub streams: u32,
     /// HTTP/2: streams that a client resets in [`frames::WINDOW`], beyond those that were answered.
@@ -97,6 +102,7 @@ impl Default for NetLimits {
             idle_timeout: Duration::from_secs(75),
             header_size: 64 * 1024,
             header_count: 100,
+            chunk_extensions: 256,
             streams: 128,
             stream_resets: 200,
             control_frames: 1000,

@@ -28,6 +28,8 @@ pub struct GatewayLimits {
     pub header_count: usize,
     /// Bytes of a request's target.
     pub uri_size: usize,
+    /// HTTP/1: bytes of chunk extensions in one body.
+    pub chunk_extensions: usize,
     /// HTTP/2 streams at once on one connection.
     pub streams: usize,
     /// HTTP/2 streams of one connection that are reset in 10 s beyond those that were answered.
@@ -61,6 +63,7 @@ impl GatewayLimits {
             header_size: fields.memory_size("header-size"),
             header_count: fields.count("header-count"),
             uri_size: fields.memory_size("uri-size"),
+            chunk_extensions: fields.memory_size("chunk-extensions"),
             streams: fields.count("streams"),
             stream_resets: fields.count("stream-resets"),
             control_frames: fields.count("control-frames"),

@@ -17,6 +17,7 @@ mod lower;
 mod name;
 mod network;
 mod operations;
+pub mod policy;
 mod program;
 mod route;
 mod socket;
@@ -39,6 +40,7 @@ pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::name::{Name, StageId};
 pub use self::network::Network;
 pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
+pub use self::policy::HttpPolicy;
 pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
 pub use self::socket::{SocketProtocol, SocketRule};
@@ -63,6 +65,8 @@ pub struct Plan {
     pub gateway: Gateway,
     /// Bounds of the whole process.
     pub limits: GatewayLimits,
+    /// What is taken for HTTP.
+    pub http: HttpPolicy,
     /// At least one; no address twice, except with port 0.
     pub listeners: Vec<Listener>,
     /// The admin listener, if there is one.
@@ -119,6 +123,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// The port of https that every request is sent to.
     pub redirect: Option<u16>,
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub proxy: Option<policy::ProxyPlan>,
     /// The place of the address.
     pub span: Span,
 }

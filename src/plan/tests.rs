@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::policy::{EncodedSlash, ForwardedForm, PathRules, ProxyPlan, RequestIdPolicy};
 use super::*;
 use crate::config::keys::{self, Key, Presence, Table};
 
@@ -42,6 +43,7 @@ idle-timeout = "5s"
 header-size = "16KiB"
 header-count = 7
 uri-size = "1KiB"
+chunk-extensions = "8B"
 streams = 9
 stream-resets = 15
 control-frames = 16
@@ -51,6 +53,16 @@ shutdown-timeout = "10s"
 instances = 11
 call-depth = 12
 rate-limit-keys = 13
+
+[http]
+trusted-proxies = ["10.0.0.0/8", "::1"]
+forwarded = "forwarded"
+via = "edge"
+request-id = "accept"
+traceparent = "make"
+encoded-slash = "decode"
+merge-slashes = false
+sni = "ignore"
 
 [[listeners]]
 address = "127.0.0.1:8443"
@@ -71,6 +83,8 @@ resumption = false
 address = "[::1]:0"
 redirect = "https"
 redirect-port = 8443
+proxy-protocol = "v2"
+proxy-timeout = "6s"
 
 [components.hello]
 path = "hello.wasm"
@@ -238,6 +252,15 @@ impl Drop for Folder {
 fn every_key() {
     let folder = Folder::new("every-key");
     let (plan, warnings) = folder.parse(FULL).unwrap();
+    let http = &plan.http;
+    assert_eq!((http.forwarded, http.via.as_deref()), (ForwardedForm::Forwarded, Some("edge")));
+    assert_eq!((http.request_id, http.make_traceparent), (RequestIdPolicy::Accept, true));
+    assert_eq!(http.paths, PathRules { encoded_slash: EncodedSlash::Decode, merge_slashes: false });
+    assert!(
+        http.any_sni && http.trusts("10.9.9.9".parse().unwrap()) && !http.trusts("11.0.0.0".parse().unwrap())
+    );
+    let proxy = ProxyPlan { binary: true, timeout: Duration::from_secs(6) };
+    assert_eq!((plan.listeners[0].proxy, plan.listeners[1].proxy), (None, Some(proxy)));
     let warnings: Vec<_> = warnings.sorted().iter().map(|warning| warning.message().to_owned()).collect();
     assert_eq!(warnings, ["`admin` is not used", "`listeners` is not used"]);
     assert_eq!(plan.workers.get(), 3);

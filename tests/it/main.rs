@@ -28,6 +28,7 @@ mod masses;
 mod nexts;
 mod polyglot;
 mod relift;
+mod strict;
 mod structure;
 mod swap;
 mod traffic;

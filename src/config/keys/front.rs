@@ -48,6 +48,7 @@ pub static LIMITS: Table = Table {
         ),
         count("header-count", "100", 1, 1000, "Header fields of a request."),
         size("uri-size", "8KiB", 64, 64 * KIB, "Target of a request; at most `header-size`."),
+        size("chunk-extensions", "256B", 0, 16 * KIB, "HTTP/1: chunk extensions in the body of a request."),
         count("streams", "128", 1, 10_000, "HTTP/2 streams at once on one connection."),
         count(
             "stream-resets",

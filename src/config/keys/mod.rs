@@ -5,6 +5,7 @@
 
 mod front;
 mod grants;
+mod http;
 mod operations;
 mod tables;
 mod upstreams;
@@ -13,9 +14,10 @@ use std::time::Duration;
 
 pub use self::front::{CERTIFICATE, CIPHER_SUITES, CLIENT_AUTH, LIMITS, MAX_CERTIFICATES, TLS};
 pub use self::grants::{GRANT, MOUNT};
+pub use self::http::{ENCODED_SLASH, FORWARDED, HTTP, REQUEST_ID, SNI, TRACEPARENT};
 pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
-    COMPONENT, GATEWAY, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS,
+    COMPONENT, GATEWAY, LISTENER, PIPELINE, PIPELINE_LIMITS, PROXY_PROTOCOL, ROOT, ROUTE, STAGE, STAGE_LIMITS,
 };
 pub use self::upstreams::{EJECTION, HEALTH, MAX_SERVERS, RETRY, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
 

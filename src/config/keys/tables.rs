@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::front::{LIMITS, TLS};
 use super::grants::GRANT;
+use super::http::HTTP;
 use super::operations::{ACCESS_LOG, ADMIN};
 use super::upstreams::UPSTREAM;
 use super::{Key, Kind, MAX_MIDDLEWARE, MAX_NEXT, Presence, Table, TextForm};
@@ -87,6 +88,12 @@ pub static ROOT: Table = Table {
     keys: &[
         optional("gateway", Kind::Table(&GATEWAY), "{ workers = 2 }", "The process."),
         optional("limits", Kind::Table(&LIMITS), "{ connections = 10000 }", "Bounds of the whole process."),
+        optional(
+            "http",
+            Kind::Table(&HTTP),
+            "{ trusted-proxies = [\"10.0.0.0/8\"] }",
+            "What is taken for HTTP, and what requests carry along.",
+        ),
         optional(
             "admin",
             Kind::Table(&ADMIN),
@@ -219,8 +226,25 @@ pub static LISTENER: Table = Table {
             "8443",
             "The port of https that clients are sent to. Default: 443.",
         ),
+        optional(
+            "proxy-protocol",
+            Kind::Text(TextForm::OneOf(PROXY_PROTOCOL)),
+            "\"v2\"",
+            "Each connection begins with a header of the PROXY protocol, of this version, from one of \
+             `http.trusted-proxies`; others are closed. Default: none does.",
+        ),
+        time(
+            "proxy-timeout",
+            "5s",
+            MS,
+            MINUTE,
+            "How long the header of the PROXY protocol may take; then the connection closes.",
+        ),
     ],
 };
+
+/// The words of `proxy-protocol`.
+pub const PROXY_PROTOCOL: &[&str] = &["v1", "v2"];
 
 /// `[components.<name>]`.
 pub static COMPONENT: Table = Table {

@@ -14,7 +14,7 @@ impl Lowering<'_> {
         }
         let mut listeners: Vec<Listener> = Vec::new();
         for fields in root.tables("listeners") {
-            let Some(listener) = self.listener(fields) else {
+            let Some(listener) = self.listener(fields, root) else {
                 continue;
             };
             let same =
@@ -31,13 +31,14 @@ impl Lowering<'_> {
         listeners
     }
 
-    fn listener(&mut self, fields: &Fields) -> Option<Listener> {
-        // Both halves are checked even if the first is wrong.
+    fn listener(&mut self, fields: &Fields, root: &Fields) -> Option<Listener> {
+        // All parts are checked even if the first is wrong.
         let tls = fields.table("tls").map(|tls| self.tls(tls));
         let redirect = self.redirect(fields);
+        let proxy = self.proxy_protocol(fields, root);
         let text = fields.text("address")?;
         match parse_address(text.text) {
-            Ok(address) => Some(Listener { address, tls: tls.flatten(), redirect, span: text.span }),
+            Ok(address) => Some(Listener { address, tls: tls.flatten(), redirect, proxy, span: text.span }),
             Err(fault) => {
                 self.diagnostics.fault(text.span, fault);
                 None
