@@ -224,7 +224,11 @@ fn testssl_finds_no_weakness() {
         let id = finding["id"].as_str().unwrap();
         id.starts_with("cert_") || id == "DNS_CAArecord" || id == "overall_grade"
     };
-    let weak: Vec<_> = found.as_array().unwrap().iter().filter(|finding| !about_trust(finding)).collect();
+    let found = found.as_array().unwrap();
+    assert!(found.iter().any(|finding| finding["id"] == "cert_chain_of_trust"), "it has looked: {found:#?}");
+    // `WARN` is a look that failed, on a busy machine for example.
+    let weak: Vec<_> =
+        found.iter().filter(|finding| !about_trust(finding) && finding["severity"] != "WARN").collect();
     assert!(weak.is_empty(), "{weak:#?}");
     gateway.stop();
 }
