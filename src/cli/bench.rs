@@ -1,4 +1,4 @@
-//! `linkspan bench`: what a hop costs, measured in this process.
+//! `linkspan bench`: what a hop costs, and what a pipeline does, measured in this process.
 //!
 //! A hop is the way through one more middleware and back. The same request goes
 //! through chains of the no-op middleware of different depths, one at a time on one
@@ -6,11 +6,13 @@
 //! all chains alternate, so that a machine whose speed drifts slows all of them,
 //! and the best round of each counts.
 
+mod pipeline;
+
 use super::Failed;
 use crate::chain::compile::Blueprint;
 use crate::chain::{Cache, Member, Naming, PoolSize, Runtime, Segment, compose};
 use crate::component::{Component, Digest, Lift};
-use crate::engine::{ChainRequest, Hop, Onward, RequestBody, Worker};
+use crate::engine::{ChainRequest, Fork, Hop, Onward, RequestBody, Worker};
 use crate::host::{Budget, RequestHead};
 use crate::plan::{OnFailure, PipelineLimits};
 use crate::telemetry::Metrics;
@@ -26,6 +28,8 @@ use std::time::{Duration, Instant};
 pub(super) enum Bench {
     /// The cost of a hop, with sync and with async guests
     Hops(Hops),
+    /// The cost of a pipeline, and of each of its stages
+    Pipeline(pipeline::Options),
 }
 
 #[derive(Debug, Args)]
@@ -83,7 +87,10 @@ struct Row {
 
 /// Runs the command.
 pub(super) fn run(what: &Bench) -> Result<(), Failed> {
-    let Bench::Hops(hops) = what;
+    let hops = match what {
+        Bench::Hops(hops) => hops,
+        Bench::Pipeline(options) => return pipeline::run(options),
+    };
     let system = |error| Failed::system(format!("cannot start: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
     let rows = tokio::task::LocalSet::new().block_on(&runtime, measure(hops))?;
@@ -216,7 +223,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             next,
             in_use: Arc::default(),
         });
-        next = Some(Onward::Hop(Arc::clone(&hop)));
+        next = Some(Onward::Fork(Fork::only(Arc::clone(&hop))));
         first = Some(hop);
     }
     first.ok_or_else(|| Failed::wrong("a chain ends in a service"))
@@ -231,8 +238,14 @@ async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Fai
             ..RequestHead::default()
         };
         let origin = Arc::default();
-        let request =
-            ChainRequest { head, body: RequestBody::empty(), deadline: None, cut_off: None, origin };
+        let request = ChainRequest {
+            head,
+            body: RequestBody::empty(),
+            deadline: None,
+            cut_off: None,
+            origin,
+            applied: None,
+        };
         let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
         response.into_body().collect().await.map_err(Failed::wrong)?;
     }

@@ -136,11 +136,12 @@ fn start_log(format: LogFormat) {
 }
 
 fn announce(generation: &Generation) {
-    for (pipeline, first) in generation.plan.pipelines.iter().zip(generation.first_hops()) {
+    for (pipeline, segments) in generation.plan.pipelines.iter().zip(generation.segments()) {
         // `→` within a store, `⇒` from one into another.
-        let segments: Vec<_> = std::iter::successors(Some(first), |hop| hop.next_hop())
-            .map(|hop| {
-                let names: Vec<_> = hop.segment.scopes.iter().map(|scope| &*scope.id.component).collect();
+        let segments: Vec<_> = segments
+            .map(|fork| {
+                let names: Vec<_> =
+                    fork.whole().segment.scopes.iter().map(|scope| &*scope.id.component).collect();
                 names.join(" → ")
             })
             .collect();

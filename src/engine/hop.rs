@@ -10,25 +10,23 @@
 use super::body::{BodyError, RequestBody, ResponseBody};
 use super::breaker::{Attempt, Breaker};
 use super::exchange::CutOff;
+use super::fork::Fork;
 use super::native::Native;
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
 use crate::chain::Segment;
 use crate::component::Digest;
-use crate::host::next::NextFuture;
 use crate::host::{CallContext, Next, Origin, RequestHead};
-use crate::plan::{BreakerThen, OnFailure};
+use crate::plan::{Applied, BreakerThen, OnFailure};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use send_wrapper::SendWrapper;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use wasmtime_wasi_http::Error;
-use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 /// Says in a response which stage was passed over; several have one field each.
 pub const SKIPPED: HeaderName = HeaderName::from_static("linkspan-skipped");
@@ -52,9 +50,10 @@ pub struct Hop {
 }
 
 /// What comes after a segment.
+#[derive(Clone)]
 pub enum Onward {
     /// Another one.
-    Hop(Arc<Hop>),
+    Fork(Arc<Fork>),
     /// A service of the program that embeds the gateway.
     Native(Arc<Native>),
 }
@@ -63,7 +62,7 @@ impl Onward {
     /// What the segment before it imports as its next stage.
     pub fn as_next(&self) -> Next {
         match self {
-            Self::Hop(hop) => hop.as_next(),
+            Self::Fork(fork) => fork.as_next(),
             Self::Native(native) => native.as_next(),
         }
     }
@@ -82,6 +81,8 @@ pub struct ChainRequest {
     pub origin: Arc<Origin>,
     /// What may end it early; what comes out of it ends with it.
     pub cut_off: Option<CutOff>,
+    /// The stages that apply to it; not known yet where it enters a pipeline.
+    pub applied: Option<Applied>,
 }
 
 pub(super) type Answer = Result<Response<ResponseBody>, Failure>;
@@ -119,8 +120,9 @@ impl Hop {
         let pool = worker.pool(self.current(), &self.in_use);
         let own = pool.tick() + ticks(self.segment.limits.deadline);
         let deadline = request.deadline.map_or(own, |outer| outer.min(own));
-        let origin = request.origin;
-        let context = self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin)));
+        let (origin, applied) = (request.origin, request.applied);
+        let known = applied.unwrap_or(Applied::ALL);
+        let context = self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin), known));
         // Kept only where it may be needed a second time.
         let spare = (self.on_failure == OnFailure::Skip).then(|| (request.head.clone(), request.body.lend()));
         let cut_off = request.cut_off;
@@ -151,7 +153,7 @@ impl Hop {
         let Some(body) = lent.reclaim() else { return Err(failure) };
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
         // What the stage used up is gone for the others.
-        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin };
+        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin, applied };
         self.pass_over(worker, request).await
     }
 
@@ -159,7 +161,7 @@ impl Hop {
     async fn pass_over(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
         let mut response = match &self.next {
             // Boxed: a future can't contain itself.
-            Some(Onward::Hop(next)) => Box::pin(next.handle(worker, request)).await?,
+            Some(Onward::Fork(next)) => Box::pin(next.handle(worker, request)).await?,
             Some(Onward::Native(native)) => native.handle(worker, request).await?,
             None => return Err(Failure::BreakerOpen),
         };
@@ -170,66 +172,13 @@ impl Hop {
     }
 
     /// The stage of a segment that has one, which all with a policy of their own do.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.segment.scopes.first().map_or_else(String::new, |scope| scope.id.to_string())
-    }
-
-    /// The segment after this one, if it is one.
-    pub fn next_hop(&self) -> Option<&Arc<Hop>> {
-        match &self.next {
-            Some(Onward::Hop(next)) => Some(next),
-            Some(Onward::Native(_)) | None => None,
-        }
-    }
-
-    /// What the segment before this one imports as its next stage.
-    pub fn as_next(self: &Arc<Self>) -> Next {
-        let hop = Arc::clone(self);
-        Arc::new(move |head, body, context| hop.call(head, RequestBody::passed_on(body), context))
-    }
-
-    /// What a stage of another pipeline imports by name: this pipeline, from its first
-    /// segment on, with its own bound on the body.
-    pub fn as_pipeline(self: &Arc<Self>) -> Next {
-        let hop = Arc::clone(self);
-        Arc::new(move |head, body, context| {
-            let limit = hop.segment.limits.request_body;
-            hop.call(head, RequestBody::arriving(body, limit, |_| ()), context)
-        })
-    }
-
-    fn call(
-        self: &Arc<Self>,
-        head: RequestHead,
-        body: RequestBody,
-        context: Option<Arc<CallContext>>,
-    ) -> NextFuture {
-        let hop = Arc::clone(self);
-        Box::pin(SendWrapper::new(async move {
-            let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
-            let deadline = context.as_ref().map(|context| context.deadline);
-            let origin = context.as_ref().map(|context| Arc::clone(&context.origin)).unwrap_or_default();
-            let (id, limit) = (origin.id, body.limit());
-            let request = ChainRequest { head, body, deadline, cut_off: None, origin };
-            let answer = hop.handle(&worker, request).await;
-            let response = answer.map_err(|failure| {
-                let request_id = format_args!("{id:016x}");
-                tracing::warn!(%request_id, stage = hop.name(), reason = %failure, "a stage gave no response");
-                if limit.is_exceeded() {
-                    return ErrorCode::HttpRequestBodySize(None);
-                }
-                if let Some(context) = context {
-                    context.note_failure(failure.clone());
-                }
-                failure.into_code()
-            })?;
-            Ok(response.map(|body| Crossing(SendWrapper::new(body)).boxed_unsync()))
-        }))
     }
 }
 
 /// A response's body on its way into another store of the same worker.
-struct Crossing(SendWrapper<ResponseBody>);
+pub(super) struct Crossing(pub(super) SendWrapper<ResponseBody>);
 
 impl Body for Crossing {
     type Data = Bytes;

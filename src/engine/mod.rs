@@ -18,6 +18,7 @@
 pub mod body;
 mod breaker;
 mod exchange;
+mod fork;
 mod hop;
 mod incoming;
 mod instance;
@@ -29,6 +30,7 @@ mod worker;
 pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
 pub use breaker::Breaker;
 pub use exchange::CutOff;
+pub use fork::{Conditions, Fork};
 pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
 pub use native::Native;
 pub use outcome::Failure;

@@ -6,7 +6,7 @@
 //! Nothing that is live is touched.
 
 use super::generation::Generation;
-use super::identity::{Identified, of_pipelines};
+use super::identity::{Part, Variant, of_pipelines};
 use super::inputs::{Components, Inputs, Natives, Shapes};
 use super::router::Router;
 use crate::chain::check::{Position, check_stage};
@@ -16,7 +16,7 @@ use crate::chain::{
 };
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, CutOff, Hop, Native, Onward};
+use crate::engine::{Breaker, Conditions, CutOff, Fork, Hop, Native, Onward};
 use crate::host::{Budget, Limiters, Next, StageScope};
 use crate::plan::{End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage};
 use std::cell::{Cell, RefCell};
@@ -71,7 +71,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         natives,
         workshop,
         segments: of_pipelines(plan, components, natives),
-        hops: RefCell::new(vec![None; plan.pipelines.len()]),
+        forks: RefCell::new(vec![None; plan.pipelines.len()]),
         runtime: None,
         compiled: Cell::new(0),
         reused: Cell::new(0),
@@ -89,8 +89,8 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         }
     }
     for index in plan.called_first() {
-        let hop = maker.pipeline(index, &mut diagnostics);
-        maker.hops.borrow_mut()[index.0] = hop;
+        let first = maker.pipeline(index, &mut diagnostics);
+        maker.forks.borrow_mut()[index.0] = first;
     }
     if diagnostics.has_errors() {
         return Err(diagnostics);
@@ -105,7 +105,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         router: Router::new(&plan.routes),
         tls: listeners.map(|(listener, tls)| (listener.address, tls.clone())).collect(),
         plan: plan.clone(),
-        pipelines: maker.hops.take().into_iter().flatten().collect(),
+        pipelines: maker.forks.take().into_iter().flatten().collect(),
         cut_off: CutOff::default(),
         cuts: Arc::clone(&workshop.cuts),
     })
@@ -208,9 +208,9 @@ struct Maker<'a> {
     natives: &'a Natives,
     workshop: &'a Workshop,
     /// The pipelines' segments, each list from the last to the first.
-    segments: Vec<Vec<Identified<'a>>>,
-    /// The first hops of the pipelines that were made.
-    hops: RefCell<Vec<Option<Arc<Hop>>>>,
+    segments: Vec<Vec<Part<'a>>>,
+    /// The first segments of the pipelines that were made.
+    forks: RefCell<Vec<Option<Arc<Fork>>>>,
     /// For segments that do not run yet, if there are any.
     runtime: Option<Runtime>,
     compiled: Cell<usize>,
@@ -242,8 +242,9 @@ impl<'a> Maker<'a> {
             let most = self.plan.limits.instances;
             let wanted = pipeline.limits.instances.saturating_mul(self.plan.workers.get()).min(most);
             let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-            for (stages, identity) in segments {
-                if self.workshop.find(identity).is_some() {
+            let variants = segments.iter().flat_map(|part| &part.variants);
+            for Variant { stages, identity, .. } in variants {
+                if stages.is_empty() || self.workshop.find(identity).is_some() {
                     continue;
                 }
                 for stages in [Some(self.placed(stages)), self.untried(stages)].into_iter().flatten() {
@@ -256,9 +257,9 @@ impl<'a> Maker<'a> {
         sizes
     }
 
-    /// Makes the hops of `pipeline`, from the last to the first, which each next
+    /// Makes the segments of `pipeline`, from the last to the first, which each next
     /// one is linked to.
-    fn pipeline(&self, index: PipelineIndex, diagnostics: &mut Diagnostics) -> Option<Arc<Hop>> {
+    fn pipeline(&self, index: PipelineIndex, diagnostics: &mut Diagnostics) -> Option<Arc<Fork>> {
         let pipeline = self.plan.pipeline(index);
         let mut next = match &pipeline.end {
             End::Component(_) => None,
@@ -267,17 +268,24 @@ impl<'a> Maker<'a> {
                 Some(Onward::Native(Native::new(service, pipeline.limits.clone())))
             }
         };
+        let conditions =
+            pipeline.stages.iter().filter_map(|stage| Some((stage.id.index, stage.when.clone()?)));
+        let conditions: Conditions = conditions.collect();
         let mut first = None;
-        for (stages, identity) in &self.segments[index.0] {
-            let hop = match self.workshop.find(identity) {
-                Some(hop) => {
-                    self.reused.set(self.reused.get() + 1);
-                    hop
-                }
-                None => self.hop(pipeline, stages, *identity, next, diagnostics)?,
-            };
-            next = Some(Onward::Hop(Arc::clone(&hop)));
-            first = Some(hop);
+        for part in &self.segments[index.0] {
+            let mut hops = Vec::new();
+            for variant in &part.variants {
+                let hop = match variant.stages.is_empty() {
+                    true => None,
+                    false => Some(self.hop(pipeline, variant, next.clone(), diagnostics)?),
+                };
+                hops.push((variant.applied, hop));
+            }
+            // The first has all stages.
+            let (conditional, whole) = hops.remove(0);
+            let fork = Fork::new(Arc::clone(&conditions), conditional, whole?, hops, next);
+            next = Some(Onward::Fork(Arc::clone(&fork)));
+            first = Some(fork);
         }
         first
     }
@@ -285,24 +293,29 @@ impl<'a> Maker<'a> {
     /// What the stages reach by names of their own. `None` if a pipeline among it could
     /// not be made, which was told.
     fn named(&self, stages: &[Placed<'_>]) -> Option<Vec<(String, Next)>> {
-        let hops = self.hops.borrow();
+        let forks = self.forks.borrow();
         let calls = stages.iter().flat_map(|(stage, _)| stage.next.iter().map(|next| (stage.id.index, next)));
         calls
             .map(|(stage, next)| {
-                let hop = hops[next.pipeline.0].as_ref()?;
-                Some((next_label(stage, &next.name), hop.as_pipeline()))
+                let fork = forks[next.pipeline.0].as_ref()?;
+                Some((next_label(stage, &next.name), fork.as_pipeline()))
             })
             .collect()
     }
 
+    /// A hop that runs already, or a new one.
     fn hop(
         &self,
         pipeline: &Pipeline,
-        stages: &[&'a Stage],
-        identity: Digest,
+        variant: &Variant<'a>,
         next: Option<Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Hop>> {
+        let Variant { stages, identity, .. } = variant;
+        if let Some(hop) = self.workshop.find(identity) {
+            self.reused.set(self.reused.get() + 1);
+            return Some(hop);
+        }
         let segment = self.segment(pipeline, &self.placed(stages), next.as_ref(), diagnostics)?;
         let fallback = match self.untried(stages) {
             Some(stages) => Some(self.segment(pipeline, &stages, next.as_ref(), diagnostics)?),
@@ -312,7 +325,7 @@ impl<'a> Maker<'a> {
         let first = stages.first()?;
         let breaker = first.breaker.map(|spec| Breaker::new(spec, first.id.to_string()));
         let hop = Arc::new(Hop {
-            identity,
+            identity: *identity,
             segment,
             fallback,
             on_failure: first.on_failure,

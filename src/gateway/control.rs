@@ -272,10 +272,10 @@ impl Control {
             .plan
             .pipelines
             .iter()
-            .zip(live.first_hops())
-            .map(|(pipeline, first)| {
-                let hops = std::iter::successors(Some(first), |hop| hop.next_hop());
-                let segments: Vec<_> = hops
+            .zip(live.segments())
+            .map(|(pipeline, segments)| {
+                let segments: Vec<_> = segments
+                    .flat_map(|fork| fork.hops())
                     .map(|hop| {
                         let stages: Vec<_> =
                             hop.segment.scopes.iter().map(|scope| scope.id.to_string()).collect();

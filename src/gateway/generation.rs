@@ -3,7 +3,7 @@
 use super::inputs::Tls;
 use super::router::Router;
 use crate::component::Digest;
-use crate::engine::{CutOff, Hop};
+use crate::engine::{CutOff, Fork, Hop};
 use crate::plan::{PipelineIndex, Plan};
 use rustls::ServerConfig;
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ pub struct Generation {
     /// Which pipeline serves a request.
     pub router: Router,
     /// The pipelines, in the plan's order.
-    pub(super) pipelines: Vec<Arc<Hop>>,
+    pub(super) pipelines: Vec<Arc<Fork>>,
     /// Its requests were given enough time since it was replaced.
     pub cut_off: CutOff,
     /// Requests that were cut for that, of all generations.
@@ -38,8 +38,8 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// The first hop of `pipeline`.
-    pub fn pipeline(&self, pipeline: PipelineIndex) -> &Arc<Hop> {
+    /// The first segment of `pipeline`.
+    pub fn pipeline(&self, pipeline: PipelineIndex) -> &Arc<Fork> {
         &self.pipelines[pipeline.0]
     }
 
@@ -55,13 +55,13 @@ impl Generation {
         }
     }
 
-    /// The first hop of each pipeline, in the plan's order.
-    pub fn first_hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
-        self.pipelines.iter()
+    /// The segments of each pipeline, in the plan's order.
+    pub fn segments(&self) -> impl Iterator<Item = impl Iterator<Item = &Arc<Fork>>> {
+        self.pipelines.iter().map(|first| std::iter::successors(Some(first), |fork| fork.next_fork()))
     }
 
     /// All hops of all pipelines.
     pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
-        self.pipelines.iter().flat_map(|first| std::iter::successors(Some(first), |hop| hop.next_hop()))
+        self.segments().flatten().flat_map(|fork| fork.hops())
     }
 }

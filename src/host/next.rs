@@ -6,6 +6,7 @@
 //! never enters it.
 
 use super::state::{InstanceState, Pulse};
+use crate::plan::Applied;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method};
@@ -56,6 +57,8 @@ pub struct CallContext {
     pub deadline: u64,
     /// The request from which it comes.
     pub origin: Arc<Origin>,
+    /// The stages of its pipeline that apply to it.
+    pub applied: Applied,
     /// Whether the stage called the next one.
     passed_on: AtomicBool,
     /// Why the next stage gave no response, as the engine knows it; the stage itself
@@ -64,9 +67,15 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A call for `origin` that must be answered by `deadline`.
-    pub fn new(deadline: u64, origin: Arc<Origin>) -> Arc<Self> {
-        Arc::new(Self { deadline, origin, passed_on: AtomicBool::new(false), failure: Mutex::default() })
+    /// A call for `origin` that must be answered by `deadline`, in a pipeline of which those stages apply to it.
+    pub fn new(deadline: u64, origin: Arc<Origin>, applied: Applied) -> Arc<Self> {
+        Arc::new(Self {
+            deadline,
+            origin,
+            applied,
+            passed_on: AtomicBool::new(false),
+            failure: Mutex::default(),
+        })
     }
 
     /// Notes why the next stage gave no response.

@@ -119,8 +119,14 @@ impl Service {
         if let Some(second) = second {
             request = mirror(&self.worker, here.generation.pipeline(second), request);
         }
-        // 4. Walk the chain, and say what became of it.
-        match here.generation.pipeline(here.pipeline).handle(&self.worker, request).await {
+        // 4. Find the stages that apply, walk the chain, and say what became of it.
+        let chain = here.generation.pipeline(here.pipeline);
+        let applied = chain.applied(&request.head, request.origin.id);
+        request.applied = Some(applied);
+        if let Some(details) = &mut record.details {
+            details.skipped = here.plan().skipped(applied);
+        }
+        match chain.handle(&self.worker, request).await {
             Ok(mut response) => {
                 clean_response(response.headers_mut());
                 Ok(response)
@@ -209,7 +215,14 @@ fn chain_request(
         headers,
         options: None,
     };
-    ChainRequest { head, body, deadline: None, cut_off: Some(generation.cut_off.clone()), origin }
+    ChainRequest {
+        head,
+        body,
+        deadline: None,
+        cut_off: Some(generation.cut_off.clone()),
+        origin,
+        applied: None,
+    }
 }
 
 /// What a failure means to the client; the log gets the reason.

@@ -28,3 +28,4 @@ mod swap;
 mod traffic;
 mod ui;
 mod wasi2;
+mod when;

@@ -6,6 +6,7 @@
 mod grants;
 mod operations;
 mod tables;
+mod when;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
     COMPONENT, GATEWAY, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS, TLS,
 };
+pub use self::when::WHEN;
 
 /// A kind of table: the keys it may have.
 #[derive(Debug)]
@@ -148,10 +150,16 @@ pub enum TextForm {
     GuestPath,
     /// The name of a header or cookie.
     FieldName,
+    /// The value of a header.
+    FieldValue,
 }
 
 /// Most stages before the service of a pipeline.
 pub const MAX_MIDDLEWARE: usize = 16;
+
+/// Most combinations of statically linked stages that the conditions of one pipeline may need: each is a component of its
+/// own.
+pub const MAX_COMBINATIONS: usize = 16;
 
 /// Most pipelines that one stage reaches by name.
 pub const MAX_NEXT: usize = 16;

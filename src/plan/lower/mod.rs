@@ -11,6 +11,7 @@ mod operations;
 mod pipelines;
 mod routes;
 mod settings;
+mod when;
 
 use std::collections::HashMap;
 use std::io;
