@@ -6,6 +6,7 @@
 //! all chains alternate, so that a machine whose speed drifts slows all of them,
 //! and the best round of each counts.
 
+mod micro;
 mod pipeline;
 
 use super::Failed;
@@ -17,6 +18,7 @@ use crate::host::{Budget, RequestHead};
 use crate::plan::{OnFailure, PipelineLimits};
 use crate::telemetry::Metrics;
 use clap::{Args, Subcommand};
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -28,6 +30,8 @@ use std::time::{Duration, Instant};
 pub(super) enum Bench {
     /// The cost of a hop, with sync and with async guests
     Hops(Hops),
+    /// Where the nanoseconds of a hop are
+    Micro(micro::Options),
     /// The cost of a pipeline, and of each of its stages
     Pipeline(pipeline::Options),
 }
@@ -81,7 +85,7 @@ enum Link {
 struct Row {
     guests: &'static str,
     depth: u64,
-    chain: Arc<Hop>,
+    chain: Arc<Fork>,
     best: Duration,
 }
 
@@ -89,6 +93,7 @@ struct Row {
 pub(super) fn run(what: &Bench) -> Result<(), Failed> {
     let hops = match what {
         Bench::Hops(hops) => hops,
+        Bench::Micro(options) => return micro::run(options),
         Bench::Pipeline(options) => return pipeline::run(options),
     };
     let system = |error| Failed::system(format!("cannot start: {error}"));
@@ -114,12 +119,12 @@ async fn measure(hops: &Hops) -> Result<Vec<Row>, Failed> {
         .collect();
     for row in &rows {
         // Instances are made and code is warm before the first round.
-        send(&worker, &row.chain, hops.requests / 10 + 1).await?;
+        send(&worker, &row.chain, hops.requests / 10 + 1, &HeaderMap::new()).await?;
     }
     for _ in 0..hops.rounds {
         for row in &mut rows {
             let start = Instant::now();
-            send(&worker, &row.chain, hops.requests).await?;
+            send(&worker, &row.chain, hops.requests, &HeaderMap::new()).await?;
             row.best = row.best.min(start.elapsed());
         }
     }
@@ -143,7 +148,7 @@ impl Link {
     }
 }
 
-type Chains = Vec<(&'static str, u64, Arc<Hop>)>;
+type Chains = Vec<(&'static str, u64, Arc<Fork>)>;
 
 /// Compiles a chain of each depth for each kind of guest, all in one engine.
 fn chains(hops: &Hops, depths: &[u64]) -> Result<Chains, Failed> {
@@ -192,7 +197,7 @@ const BUDGET: Budget = Budget {
     cpu: Duration::from_secs(1),
 };
 
-fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Hop>, Failed> {
+fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Fork>, Failed> {
     let mut next: Option<Onward> = None;
     let mut first = None;
     for members in link.segments(members).rev() {
@@ -214,7 +219,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             .compile(runtime.engine(), members, composed)
             .map_err(|error| Failed::wrong(format!("{error:#}")))?;
         let segment = Arc::new(Segment::link(runtime, code, blueprint).map_err(Failed::wrong)?);
-        let hop = Arc::new(Hop {
+        let fork = Fork::only(Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,
             fallback: None,
@@ -222,19 +227,21 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Ho
             breaker: None,
             next,
             in_use: Arc::default(),
-        });
-        next = Some(Onward::Fork(Fork::only(Arc::clone(&hop))));
-        first = Some(hop);
+        }));
+        next = Some(Onward::Fork(Arc::clone(&fork)));
+        first = Some(fork);
     }
     first.ok_or_else(|| Failed::wrong("a chain ends in a service"))
 }
 
-async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Failed> {
+/// Sends requests with these fields, one after the other; each must be answered 200.
+async fn send(worker: &Rc<Worker>, chain: &Fork, requests: u64, headers: &HeaderMap) -> Result<(), Failed> {
     for _ in 0..requests {
         let head = RequestHead {
             scheme: Some(http::uri::Scheme::HTTP),
             authority: Some(http::uri::Authority::from_static("localhost")),
             path_with_query: Some(http::uri::PathAndQuery::from_static("/")),
+            headers: headers.clone(),
             ..RequestHead::default()
         };
         let origin = Arc::default();
@@ -247,7 +254,11 @@ async fn send(worker: &Rc<Worker>, chain: &Hop, requests: u64) -> Result<(), Fai
             applied: None,
         };
         let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
+        let status = response.status();
         response.into_body().collect().await.map_err(Failed::wrong)?;
+        if status != StatusCode::OK {
+            return Err(Failed::wrong(format!("answered {status}")));
+        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 use super::body::RequestBody;
 use super::hop::{Answer, ChainRequest, Crossing, Hop, Onward};
+use super::native::Native;
 use super::worker::Worker;
 use crate::host::next::NextFuture;
 use crate::host::{CallContext, Next, RequestHead};
@@ -34,7 +35,7 @@ pub struct Fork {
 /// Where a request goes.
 enum Way<'a> {
     Hop(&'a Arc<Hop>),
-    On(&'a Onward),
+    Native(&'a Arc<Native>),
 }
 
 impl Fork {
@@ -92,24 +93,27 @@ impl Fork {
         request.applied = Some(applied);
         match self.way(applied) {
             Way::Hop(hop) => hop.handle(worker, request).await,
-            // Boxed: a future can't contain itself.
-            Way::On(Onward::Fork(next)) => Box::pin(next.handle(worker, request)).await,
-            Way::On(Onward::Native(native)) => native.handle(worker, request).await,
+            Way::Native(native) => native.handle(worker, request).await,
         }
     }
 
+    /// The first of this segment and those after it of which something applies.
     fn way(&self, applied: Applied) -> Way<'_> {
-        let combination = applied.among(self.conditional);
-        if combination == self.conditional {
-            return Way::Hop(&self.whole);
-        }
-        let part = self.parts.iter().find(|(part, _)| *part == combination);
-        match (part, &self.next) {
-            (Some((_, Some(hop))), _) => Way::Hop(hop),
-            (Some((_, None)), Some(next)) => Way::On(next),
-            // What no request was thought to need is served by all stages; and there is no pipeline without a stage that
-            // always applies, its service.
-            _ => Way::Hop(&self.whole),
+        let mut fork = self;
+        loop {
+            let combination = applied.among(fork.conditional);
+            if combination == fork.conditional {
+                return Way::Hop(&fork.whole);
+            }
+            let part = fork.parts.iter().find(|(part, _)| *part == combination);
+            match (part, &fork.next) {
+                (Some((_, Some(hop))), _) => return Way::Hop(hop),
+                (Some((_, None)), Some(Onward::Fork(next))) => fork = next,
+                (Some((_, None)), Some(Onward::Native(native))) => return Way::Native(native),
+                // What no request was thought to need is served by all stages; and there is no pipeline whose last
+                // segment may be passed over, since a service always applies.
+                _ => return Way::Hop(&fork.whole),
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod front_end;
 mod harness;
 
 mod aborts;
+mod allocations;
 mod answers;
 mod chains;
 mod chaos;
@@ -21,6 +22,7 @@ mod isolation;
 mod large;
 mod limits;
 mod masses;
+mod measures;
 mod nexts;
 mod relift;
 mod structure;
