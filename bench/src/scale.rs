@@ -27,7 +27,7 @@ Measures what a request costs against the number of things, and the memory of ea
 
   --binary FILE      the gateway (target/release/linkspan)
   --components DIR   its components (components/dist)
-  --only NAMES       of stages, pipelines, routes, idle, waiting, with commas between them
+  --only NAMES       of stages, pipelines, routes, idle, waiting, warm, start, with commas between them
   --seconds N        of each measurement (2)
   --rounds N         measurements of each point, of which the middle one counts (3)
   --output DIR       where results go (bench/results/<date>-<machine>)
@@ -74,7 +74,7 @@ pub async fn run(mut arguments: Arguments) -> Result<bool> {
     let quick = arguments.flag("--quick");
     let folder = std::env::temp_dir().join(format!("linkspan-scale-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let only = arguments.text("--only", "stages,pipelines,routes,idle,waiting");
+    let only = arguments.text("--only", "stages,pipelines,routes,idle,waiting,warm,start");
     let output = format!("bench/results/{}-{}", machine::date(), machine::name());
     let output: PathBuf = arguments.text("--output", &output).into();
     let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?.cert.der().clone();
@@ -100,6 +100,8 @@ pub async fn run(mut arguments: Arguments) -> Result<bool> {
             "routes" => scale.routes().await,
             "idle" => scale.idle().await,
             "waiting" => scale.waiting().await,
+            "warm" => scale.warm().await,
+            "start" => scale.starts().await,
             other => Err(format!("there is no chart {other}\n\n{HELP}").into()),
         }?;
         print!("{}", chart.text());
@@ -127,8 +129,10 @@ fn write(scale: &Scale, charts: &[Chart], output: &Path) -> Result<()> {
     std::fs::write(output.join("scale.md"), format!("# Against the number of things\n{text}"))?;
     for chart in charts {
         let cpu: Vec<_> = chart.series(|point| point.cpu);
-        let svg = svg::lines(&format!("{}: CPU a request", chart.title), chart.across, "µs", &cpu);
-        std::fs::write(output.join(format!("scale-{}-cpu.svg", chart.name)), svg)?;
+        if cpu.iter().any(|(_, points)| !points.is_empty()) {
+            let svg = svg::lines(&format!("{}: CPU a request", chart.title), chart.across, "µs", &cpu);
+            std::fs::write(output.join(format!("scale-{}-cpu.svg", chart.name)), svg)?;
+        }
         let memory = chart.series(|point| point.resident as f64 / f64::from(1 << 20));
         let svg = svg::lines(&format!("{}: resident memory", chart.title), chart.across, "MiB", &memory);
         std::fs::write(output.join(format!("scale-{}-memory.svg", chart.name)), svg)?;
@@ -192,9 +196,9 @@ impl Chart {
 }
 
 /// One worker, and room for what is measured here.
-fn head(address: SocketAddr) -> String {
+fn head(address: SocketAddr, gateway: &str) -> String {
     format!(
-        "[gateway]\nworkers = 1\nwatch = \"0s\"\n\n[limits]\nconnections = 50000\nidle-timeout = \"1h\"\n\
+        "[gateway]\nworkers = 1\nwatch = \"0s\"\n{gateway}\n[limits]\nconnections = 50000\nidle-timeout = \"1h\"\n\
          instances = 20000\n\n[[listeners]]\naddress = \"{address}\"\n\n"
     )
 }
@@ -206,9 +210,14 @@ impl Scale {
     }
 
     fn start(&self, name: &str, rest: &str) -> Result<Server> {
+        self.start_with("", name, rest)
+    }
+
+    /// The same with further keys of `[gateway]`.
+    fn start_with(&self, gateway: &str, name: &str, rest: &str) -> Result<Server> {
         let address = free_address()?;
         let file = self.folder.join(format!("{name}.toml"));
-        std::fs::write(&file, head(address) + rest)?;
+        std::fs::write(&file, head(address, gateway) + rest)?;
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg(&file).env("LINKSPAN_LOG", "warn").current_dir(&self.folder);
         Server::start(&command, self.cores, address, &self.folder.join(format!("{name}.log")))
@@ -375,31 +384,107 @@ impl Scale {
         Ok(chart)
     }
 
-    async fn wait(&self, middleware: &'static str, number: usize) -> Result<Point> {
-        let slow = Chain::new(Stage::times(middleware, 3), "fault-service")
+    /// A pipeline of `middleware` in front of a service that takes its time, and one without that, at `/`.
+    fn slow(&self, middleware: &'static str, count: usize) -> Result<Server> {
+        let slow = Chain::new(Stage::times(middleware, count), "fault-service")
             .with(
                 "limits = { instances = 1000, queue = 100000, queue-timeout = \"10m\", deadline = \"10m\" }",
             )
             .service_with(", grant = { clocks = true }");
-        let fast = Chain::new(Stage::times(middleware, 3), "empty");
+        let fast = Chain::new(Stage::times(middleware, count), "empty");
         let text = components([&slow, &fast], &self.components)
             + &slow.write("slow")
             + &fast.write("fast")
             + "[[routes]]\npipeline = \"fast\"\n[[routes]]\npath = \"/slow\"\npipeline = \"slow\"\n";
-        let server = self.start("waiting", &text)?;
-        self.cpu(&server, Ask::get("/")).await?;
+        self.start("slow", &text)
+    }
+
+    /// So many requests that the slow service answers after some milliseconds.
+    async fn sent(&self, server: &Server, number: usize, millis: u64) -> Result<Vec<Connection>> {
         let mut ask = Ask::get("/slow");
-        ask.fields = vec![("x-fault", "slow".to_owned()), ("x-delay-ms", "600000".to_owned())];
-        let target = self.target(&server, ask)?;
-        let mut waiting = Vec::new();
+        ask.fields = vec![("x-fault", "slow".to_owned()), ("x-delay-ms", millis.to_string())];
+        let target = self.target(server, ask)?;
+        let mut sent = Vec::new();
         for _ in 0..number {
             let mut connection = target.open().await?;
             connection.begin(&target).await?;
             connection.rest();
-            waiting.push(connection);
+            sent.push(connection);
         }
         // Until all of them are where they wait.
         tokio::time::sleep(Duration::from_millis(500)).await;
+        Ok(sent)
+    }
+
+    async fn wait(&self, middleware: &'static str, number: usize) -> Result<Point> {
+        let server = self.slow(middleware, 3)?;
+        self.cpu(&server, Ask::get("/")).await?;
+        let _waiting = self.sent(&server, number, 600_000).await?;
         self.point(number, &server, "/").await
+    }
+
+    /// Instances that were used and have nothing to do. Those of sync-lifted stages take one request each.
+    async fn warm(&self) -> Result<Chart> {
+        let mut chart = Chart::new("warm", "Warm instances that have nothing to do", "instances");
+        for count in [1, 3] {
+            let mut points = Vec::new();
+            for number in self.numbers([1, 10, 100, 300, 1000]) {
+                let server = self.slow(SYNC, count)?;
+                self.cpu(&server, Ask::get("/")).await?;
+                // Long enough for the last one to come while the first one waits.
+                for mut connection in self.sent(&server, number, 2_000).await? {
+                    match connection.finish().await? {
+                        200 => {}
+                        status => return Err(format!("answered {status}\n{}", server.last_words()).into()),
+                    }
+                }
+                points.push(Point { number: number as f64, cpu: f64::NAN, resident: server.resident()?.0 });
+            }
+            if let [first, .., last] = points.as_slice() {
+                let each = last.resident.saturating_sub(first.resident) as f64
+                    / (last.number - first.number)
+                    / 1024.0;
+                chart.notes.push(format!(
+                    "A warm instance of {count} sync middleware and a service keeps {each:.1} KiB resident."
+                ));
+            }
+            chart.lines.push(Line { name: format!("{count} middleware and a service"), points });
+        }
+        Ok(chart)
+    }
+
+    /// From the start of the process to the end of the first answer.
+    async fn starts(&self) -> Result<Chart> {
+        let mut chart = Chart::new("start", "A start, and the memory after the first answer", "middleware");
+        for (name, keep) in [("compiled anew", false), ("from the compile cache", true)] {
+            let mut points = Vec::new();
+            for number in self.numbers([0, 1, 4, 8, 16]) {
+                let chain = Chain::new(Stage::times(SYNC, number), "empty");
+                let text = components([&chain], &self.components) + &chain.write("main");
+                let text = text + "[[routes]]\npipeline = \"main\"\n";
+                let mut found = Vec::new();
+                let mut resident = 0;
+                // With a cache, the first start fills it.
+                for _ in 0..=self.rounds {
+                    let start = Instant::now();
+                    let server = self.start_with(
+                        if keep { "compile-cache = \"cache\"\n" } else { "" },
+                        "start",
+                        &text,
+                    )?;
+                    let target = self.target(&server, Ask::get("/"))?;
+                    target.open().await?.send(&target).await?;
+                    found.push(start.elapsed().as_secs_f64() * 1e3);
+                    resident = server.resident()?.0;
+                }
+                let milliseconds = median(&found[1..]);
+                chart
+                    .notes
+                    .push(format!("{number} middleware, {name}: {milliseconds:.0} ms to the first answer."));
+                points.push(Point { number: number as f64, cpu: f64::NAN, resident });
+            }
+            chart.lines.push(Line { name: name.to_owned(), points });
+        }
+        Ok(chart)
     }
 }

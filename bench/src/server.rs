@@ -55,7 +55,7 @@ impl Server {
             if start.elapsed() > SOON {
                 return Err(format!("{name} does not listen:\n{}", server.last_words()).into());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(server)
     }

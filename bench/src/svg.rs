@@ -25,6 +25,7 @@ fn open(title: &str, width: f64, height: f64) -> String {
 /// A number with as many digits as tell something.
 pub fn number(value: f64) -> String {
     match value.abs() {
+        0.0 => "0".to_owned(),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
@@ -152,7 +153,11 @@ fn nice(value: f64) -> f64 {
         return 1.0;
     }
     let power = 10_f64.powf(value.log10().floor());
-    [1.0, 2.0, 4.0, 5.0, 8.0, 10.0].iter().map(|step| step * power).find(|end| *end >= value).unwrap_or(value)
+    [1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 5.0, 6.0, 8.0, 10.0]
+        .iter()
+        .map(|step| step * power)
+        .find(|end| *end >= value)
+        .unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -161,7 +166,7 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        for (value, end) in [(0.0, 1.0), (0.3, 0.4), (1.0, 1.0), (37.0, 40.0), (81.0, 100.0), (799.0, 800.0)]
+        for (value, end) in [(0.0, 1.0), (0.3, 0.32), (1.0, 1.0), (37.0, 40.0), (81.0, 100.0), (799.0, 800.0)]
         {
             assert!((nice(value) - end).abs() < 1e-9, "{value}");
         }

@@ -162,6 +162,15 @@ impl Connection {
         }
     }
 
+    /// Reads the answer to what [`Connection::begin`] sent.
+    pub async fn finish(&mut self) -> Result<u16> {
+        match self {
+            Self::Plain(wire) => Ok(wire.read(None).await?.0),
+            Self::Tls(wire) => Ok(wire.read(None).await?.0),
+            Self::Http2(_) => Err("not over HTTP/2".into()),
+        }
+    }
+
     /// Keeps no memory that only work needs.
     pub fn rest(&mut self) {
         match self {

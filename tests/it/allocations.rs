@@ -48,7 +48,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Allocations by which a path may be below its mark.
+/// Allocations by which a path may be below its mark, at least; a tenth of it where that is more. An optimised build may
+/// have some fewer than one that is not.
 const SLACK: u64 = 3;
 
 /// Stages of the chains of which one's share is told.
@@ -141,14 +142,14 @@ fn hot_paths_allocate_no_more_than_their_marks() {
     ];
     let found = measure(&pipelines);
     let mut wrong = String::new();
-    let marks: [u64; 8] = [0, 0, 0, 0, 0, 0, 0, 0];
+    let marks: [u64; 8] = [49, 80, 5, 5, 22, 42, 48, 64];
     for (((name, keys), count), mark) in pipelines.iter().zip(&found).zip(marks) {
         // Of a chain, what one stage adds, rounded up.
         let count = match keys.contains("stages") {
             true => (count - found[0]).div_ceil(DEPTH as u64),
             false => *count,
         };
-        if count > mark || count + SLACK < mark {
+        if count > mark || count + SLACK.max(mark / 10) < mark {
             wrong += &format!("{name}: {count} allocations, its mark is {mark}\n");
         }
     }

@@ -13,8 +13,8 @@ fn bench(arguments: &[&str]) -> Value {
 fn setup(folder: &Folder) -> String {
     let pipeline = Pipeline::new("main", "hello")
         .stage_with("key-auth", "config = { keys = { a = \"secret-secret-secret\" } }")
-        .stage_with("pass-through-async", "lift = \"auto\"\nwhen = { path = \"/never\" }")
-        .stage_with("pass-through-async", "lift = \"auto\"\nwhen = { percent = 0 }")
+        .stage_with("pass-through-async", "lift = \"sync\"\nwhen = { path = \"/never\" }")
+        .stage_with("pass-through-async", "lift = \"sync\"\nwhen = { percent = 0 }")
         .stage_with("pass-through-async", "link = \"dynamic\"");
     Setup::of([pipeline]).write(folder).to_str().unwrap().to_owned()
 }
@@ -37,7 +37,7 @@ fn a_pipeline_is_measured_stage_by_stage() {
         ["0 key-auth", "sync", "static"],
         ["2 pass-through-async", "sync, rewritten", "static"],
         ["3 pass-through-async", "async", "dynamic"],
-        ["hello", "sync", "static"],
+        ["hello", "async", "static"],
     ];
     assert_eq!(stages, expected, "{found:#}");
     assert_eq!(found["stages-that-do-not-apply"], 1);

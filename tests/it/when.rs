@@ -190,6 +190,8 @@ fn combinations_outlive_a_reload() {
             + "[[routes]]\npipeline = \"main\"\n"
     };
     let served = Served::start("", &text("1", "/a", "static"));
+    let ready = served.gateway.line(|line| line["message"] == "ready");
+    assert_eq!(ready["stages"], "probe-middleware? → probe-middleware? → hello");
     run(async {
         let mut client = Client::connect(&served.gateway, Protocol::Http2).await;
         let both = [("x-b", "")];

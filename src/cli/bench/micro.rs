@@ -74,7 +74,7 @@ enum What {
 }
 
 /// Iterations of a loop inside of WebAssembly, for each request of a turn.
-const LOOPS: u32 = 100;
+const LOOPS: u32 = 1_000;
 
 /// Runs the command.
 pub(in crate::cli) fn run(options: &Options) -> Result<(), Failed> {
