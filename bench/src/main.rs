@@ -27,7 +27,10 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let run = || {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+        if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+            arguments = vec!["help".to_owned()];
+        }
         // Sockets are looked at each time the load has had its turn: it spins.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()?;
         let local = tokio::task::LocalSet::new();

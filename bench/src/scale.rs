@@ -360,6 +360,9 @@ impl Scale {
     /// Requests that are in a pipeline and wait, as for a slow service behind it, while 32 connections work.
     async fn waiting(&self) -> Result<Chart> {
         let mut chart = Chart::new("waiting", "Requests that wait inside of a pipeline", "waiting requests");
+        chart.notes.push(
+            "Of a sync chain, 1000 wait in an instance each, and the others for an instance.".to_owned(),
+        );
         for (name, middleware) in [("sync", SYNC), ("async", ASYNC)] {
             let mut points = Vec::new();
             for number in self.numbers([1, 10, 100, 1000, 3000, 10_000]) {
