@@ -20,3 +20,4 @@ pub mod http;
 pub mod net;
 pub mod plan;
 pub mod telemetry;
+pub mod upstream;

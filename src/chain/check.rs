@@ -46,6 +46,22 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
     }
     missing_grants(stage, &missing, diagnostics);
     unknown_nexts(stage, component, diagnostics);
+    unused_calls(stage, component, diagnostics);
+}
+
+/// Complains of pipelines that the stage may call and that it never calls, since it sends no
+/// requests of its own.
+fn unused_calls(stage: &Stage, component: &Component, diagnostics: &mut Diagnostics) {
+    let sends = |interface: &Interface| Offer::find(interface).is_some_and(|o| o.grant == Grant::Egress);
+    let mut imports = component.shape.imports.iter().filter(|import| import.calls);
+    if let Some(call) = stage.grants.calls.first()
+        && !imports.any(|import| import.interface.as_ref().is_some_and(sends))
+    {
+        diagnostics
+            .error(call.span, format!("component `{}` sends no requests of its own", stage.id.component))
+            .label("never called")
+            .help("remove `calls`: it imports neither `wasi:http/client` nor `outgoing-handler` of 0.2");
+    }
 }
 
 /// Checks a handler that a component imports under a name of its own.
@@ -151,10 +167,13 @@ fn missing_grants(stage: &Stage, missing: &[(Grant, &str)], diagnostics: &mut Di
         if missing[..at].iter().any(|(earlier, _)| earlier == grant) {
             continue;
         }
-        let help = match stage.grants.span {
+        let mut help = match stage.grants.span {
             Some(_) => format!("add `{grant}` to the stage's `grant`, if it should have it"),
             None => format!("add `grant = {{ {grant} }}` to the stage, if it should have it"),
         };
+        if *grant == Grant::Egress {
+            help += "; or `calls`, if it should reach pipelines";
+        }
         diagnostics
             .error(
                 stage.grants.span.unwrap_or(stage.component_span),

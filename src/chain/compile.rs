@@ -7,7 +7,7 @@
 //! room turns into waiting, never a growing process.
 
 use super::cache::Code;
-use super::compose::{EXPORT_0_2, Places, stage_of};
+use super::compose::{EXPORT, EXPORT_0_2, Places, stage_of};
 use crate::component::relift::TRAP_PREFIX;
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
@@ -211,7 +211,7 @@ pub struct Segment {
     pub scopes: Vec<Scope>,
     /// Each request has an instance of its own.
     pub fresh: bool,
-    /// One of its stages calls others through the host.
+    /// One of its stages calls other stages or pipelines through the host.
     pub links_on: bool,
     /// One of its stages can't do with its lift rewritten.
     disproved: AtomicBool,
@@ -276,7 +276,8 @@ impl Segment {
     pub fn link(runtime: &Runtime, code: Code, blueprint: Blueprint) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Blueprint { pipeline, budget, limits, lift, scopes, fresh, trial, next, named } = blueprint;
-        let links_on = next.is_some() || !named.is_empty();
+        let calls = scopes.iter().any(|scope| !scope.calls.is_empty());
+        let links_on = next.is_some() || !named.is_empty() || calls;
         let Code { component, places } = code;
         let mut linker = Linker::new(runtime.engine());
         let lookup = |name: &str| {
@@ -342,14 +343,24 @@ impl Segment {
         let start = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let mut store = self.store(Arc::default());
-            let started = async {
-                let instantiate = self.instantiate(&mut store);
-                tokio::time::timeout(self.limits.deadline, instantiate).await
-            };
-            runtime.block_on(started)?.map(drop)
+            let started = async { tokio::time::timeout(self.limits.deadline, self.start(&mut store)).await };
+            runtime.block_on(started)?
         };
         let started = std::thread::scope(|scope| scope.spawn(start).join());
         Ok(started.unwrap_or_else(|_| Err(wasmtime::format_err!("its start panicked")))?)
+    }
+
+    async fn start(&self, store: &mut wasmtime::Store<InstanceState>) -> wasmtime::Result<()> {
+        match &self.pre {
+            Pre::Handler(pre) => {
+                let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
+                Service::new(store, &instance).map(drop).map_err(|error| differs(EXPORT, &error))
+            }
+            Pre::Incoming(pre) => {
+                let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
+                Proxy::new(store, &instance).map(drop).map_err(|error| differs(EXPORT_0_2, &error))
+            }
+        }
     }
 
     /// An empty store with the segment's budgets, which tells `pulse` how it is.
@@ -391,4 +402,9 @@ impl Segment {
             .collect();
         Some(names.join(" or "))
     }
+}
+
+/// What a component exports under `export` has the type of another version than the name says.
+fn differs(export: &str, error: &wasmtime::Error) -> wasmtime::Error {
+    wasmtime::format_err!("its `{export}` is not that of WASI: {error:#}")
 }

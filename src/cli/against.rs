@@ -16,7 +16,7 @@ use std::time::Duration;
 const MAX_ANSWER: u64 = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a reload would do, in a line for each segment.
+/// What a reload would do, in a line for each segment and upstream.
 ///
 /// # Errors
 /// If the running gateway can't be asked.
@@ -24,11 +24,15 @@ pub(super) fn compare(generation: &Generation, url: &str, token: Option<&str>) -
     let live = segments(&ask(url, token)?)?;
     let mut lines = Vec::new();
     let mut kept = Vec::new();
-    for hop in generation.hops() {
-        let identity = hop.identity.to_string();
+    let segments = generation.hops().map(|hop| {
         let stages: Vec<_> = hop.segment.scopes.iter().map(|scope| scope.id.to_string()).collect();
+        (hop.identity.to_string(), stages.join(" → "))
+    });
+    let upstreams = generation.upstreams().into_iter();
+    let upstreams = upstreams.map(|it| (it.identity.clone(), format!("upstream {}", it.name())));
+    for (identity, name) in segments.chain(upstreams) {
         let what = if live.contains_key(&identity) { "carried over" } else { "made      " };
-        lines.push(format!("{what}  {}", stages.join(" → ")));
+        lines.push(format!("{what}  {name}"));
         kept.push(identity);
     }
     let retired = live.iter().filter(|(identity, _)| !kept.contains(identity));
@@ -36,7 +40,7 @@ pub(super) fn compare(generation: &Generation, url: &str, token: Option<&str>) -
     Ok(lines.join("\n") + "\n")
 }
 
-/// The live segments by identity.
+/// The live segments and upstreams by identity.
 fn segments(answer: &serde_json::Value) -> Result<BTreeMap<String, String>, Failed> {
     let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
     let pipelines = answer.pointer("/live/pipelines").ok_or_else(|| {
@@ -48,6 +52,11 @@ fn segments(answer: &serde_json::Value) -> Result<BTreeMap<String, String>, Fail
             list(&segment["stages"]).iter().filter_map(|stage| stage.as_str().map(str::to_owned)).collect();
         let identity = segment["identity"].as_str().unwrap_or_default().to_owned();
         segments.insert(identity, stages.join(" → "));
+    }
+    for upstream in list(&answer["live"]["upstreams"]) {
+        let identity = upstream["identity"].as_str().unwrap_or_default().to_owned();
+        let name = upstream["name"].as_str().unwrap_or_default();
+        segments.insert(identity, format!("upstream {name}"));
     }
     Ok(segments)
 }

@@ -1,4 +1,4 @@
-//! `linkspan bench`: what a hop costs, and what a pipeline does, measured in this process.
+//! `linkspan bench`: what a hop costs, what a pipeline does and what a call does, measured in this process.
 //!
 //! A hop is the way through one more middleware and back. The same request goes
 //! through chains of the no-op middleware of different depths, one at a time on one
@@ -6,6 +6,8 @@
 //! all chains alternate, so that a machine whose speed drifts slows all of them,
 //! and the best round of each counts.
 
+mod calls;
+mod given;
 mod micro;
 mod pipeline;
 
@@ -18,7 +20,8 @@ use crate::host::{Budget, RequestHead};
 use crate::plan::{OnFailure, PipelineLimits};
 use crate::telemetry::Metrics;
 use clap::{Args, Subcommand};
-use http::{HeaderMap, StatusCode};
+use given::{Given, Guest};
+use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -34,6 +37,8 @@ pub(super) enum Bench {
     Micro(micro::Options),
     /// The cost of a pipeline, and of each of its stages
     Pipeline(pipeline::Options),
+    /// The cost of a call of another service, by name and over the loopback network
+    Calls(calls::Calls),
 }
 
 #[derive(Debug, Args)]
@@ -41,9 +46,11 @@ pub(super) struct Hops {
     /// Middleware in the chains, 0 to 16 each
     #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 2, 4, 8, 16], value_parser = clap::value_parser!(u64).range(0..=16))]
     depths: Vec<u64>,
-    /// Only the chains with these guests
+    /// Only the chains with these guests; with `--stage`, none but those if not said
     #[arg(long, value_enum)]
     guests: Option<Guests>,
+    #[command(flatten)]
+    given: Given,
     /// How the middleware are linked
     #[arg(long, value_enum, default_value_t = Link::Static)]
     link: Link,
@@ -83,9 +90,9 @@ enum Link {
 
 /// One chain and its best round so far.
 struct Row {
-    guests: &'static str,
+    guests: String,
     depth: u64,
-    chain: Arc<Fork>,
+    chain: Onward,
     best: Duration,
 }
 
@@ -95,6 +102,7 @@ pub(super) fn run(what: &Bench) -> Result<(), Failed> {
         Bench::Hops(hops) => hops,
         Bench::Micro(options) => return micro::run(options),
         Bench::Pipeline(options) => return pipeline::run(options),
+        Bench::Calls(options) => return calls::run(options),
     };
     let system = |error| Failed::system(format!("cannot start: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
@@ -113,18 +121,19 @@ async fn measure(hops: &Hops) -> Result<Vec<Row>, Failed> {
     depths.dedup();
     let worker = Worker::start(0, Metrics::new());
     let chains = chains(hops, &depths)?;
+    let head = hops.given.head();
     let mut rows: Vec<_> = chains
         .into_iter()
         .map(|(guests, depth, chain)| Row { guests, depth, chain, best: Duration::MAX })
         .collect();
     for row in &rows {
         // Instances are made and code is warm before the first round.
-        send(&worker, &row.chain, hops.requests / 10 + 1, &HeaderMap::new()).await?;
+        send(&worker, &row.guests, &row.chain, &head, hops.requests / 10 + 1).await?;
     }
     for _ in 0..hops.rounds {
         for row in &mut rows {
             let start = Instant::now();
-            send(&worker, &row.chain, hops.requests, &HeaderMap::new()).await?;
+            send(&worker, &row.guests, &row.chain, &head, hops.requests).await?;
             row.best = row.best.min(start.elapsed());
         }
     }
@@ -148,33 +157,28 @@ impl Link {
     }
 }
 
-type Chains = Vec<(&'static str, u64, Arc<Fork>)>;
+type Chains = Vec<(String, u64, Onward)>;
 
 /// Compiles a chain of each depth for each kind of guest, all in one engine.
 fn chains(hops: &Hops, depths: &[u64]) -> Result<Chains, Failed> {
-    let (folder, link) = (&hops.components, hops.link);
-    let load = |name: &str| {
-        Component::load(&folder.join(name)).map_err(|error| {
-            Failed::wrong(format!("{error}\n`cargo xtask components` makes the components of the benchmark"))
-        })
+    let link = hops.link;
+    let service = match &hops.given.service {
+        Some(file) => Component::load(file).map_err(Failed::wrong)?,
+        None => own(hops, "empty.wasm")?,
     };
-    let service = load("empty.wasm")?;
-    let asynchronous = load("pass-through-async.wasm")?;
-    let (rewritten, _) = asynchronous.relift().map_err(Failed::wrong)?;
-    let kinds = [
-        (Guests::Sync, "sync", load("pass-through-sync.wasm")?),
-        (Guests::Async, "async", asynchronous),
-        (Guests::Rewritten, "rewritten", rewritten),
-    ];
+    let mut guests = Vec::new();
+    if hops.given.stages.is_empty() || hops.guests.is_some() {
+        guests = own_guests(hops)?;
+    }
+    for middleware in &hops.given.stages {
+        guests.extend(middleware.load()?);
+    }
     let mut chains = Vec::new();
-    for (kind, guests, middleware) in &kinds {
-        if hops.guests.is_some_and(|wanted| wanted != *kind) {
-            continue;
-        }
+    for guest in &guests {
         for depth in depths {
-            let middleware = (0..*depth as usize).map(|index| Member { index, component: middleware });
+            let middleware = (0..*depth as usize).map(|index| Member { index, component: &guest.component });
             let service = Member { index: *depth as usize, component: &service };
-            chains.push((*guests, *depth, middleware.chain([service]).collect::<Vec<_>>()));
+            chains.push((guest, *depth, middleware.chain([service]).collect::<Vec<_>>()));
         }
     }
     let sizes: Vec<_> = chains
@@ -185,8 +189,30 @@ fn chains(hops: &Hops, depths: &[u64]) -> Result<Chains, Failed> {
     let runtime = Runtime::new(&sizes, 1_000).map_err(Failed::system)?;
     chains
         .iter()
-        .map(|(guests, depth, members)| Ok((*guests, *depth, chain(&runtime, members, link)?)))
+        .map(|(guest, depth, members)| {
+            Ok((guest.label.clone(), *depth, chain(&runtime, members, guest, link)?))
+        })
         .collect()
+}
+
+/// One of the components of the benchmark.
+fn own(hops: &Hops, name: &str) -> Result<Component, Failed> {
+    Component::load(&hops.components.join(name)).map_err(|error| {
+        Failed::wrong(format!("{error}\n`cargo xtask components` makes the components of the benchmark"))
+    })
+}
+
+/// The no-ops that are wanted.
+fn own_guests(hops: &Hops) -> Result<Vec<Guest>, Failed> {
+    let asynchronous = own(hops, "pass-through-async.wasm")?;
+    let (rewritten, _) = asynchronous.relift().map_err(Failed::wrong)?;
+    let kinds = [
+        (Guests::Sync, Guest::plain("sync", own(hops, "pass-through-sync.wasm")?)),
+        (Guests::Async, Guest::plain("async", asynchronous)),
+        (Guests::Rewritten, Guest::plain("rewritten", rewritten)),
+    ];
+    let wanted = |kind: &Guests| hops.guests.is_none_or(|wanted| wanted == *kind);
+    Ok(kinds.into_iter().filter(|(kind, _)| wanted(kind)).map(|(_, guest)| guest).collect())
 }
 
 const BUDGET: Budget = Budget {
@@ -197,9 +223,8 @@ const BUDGET: Budget = Budget {
     cpu: Duration::from_secs(1),
 };
 
-fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Fork>, Failed> {
+fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -> Result<Onward, Failed> {
     let mut next: Option<Onward> = None;
-    let mut first = None;
     for members in link.segments(members).rev() {
         let composed = compose(members, Naming::PerStage).map_err(Failed::wrong)?;
         let all_async = members.iter().all(|member| member.component.shape.lift() == Lift::Async);
@@ -209,7 +234,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Fo
             // Instances live for the whole measurement.
             limits: PipelineLimits { reuse: usize::MAX, ..PipelineLimits::default() },
             lift: if all_async { Lift::Async } else { Lift::Sync },
-            scopes: Vec::new(),
+            scopes: guest.scopes(members)?,
             fresh: false,
             trial: false,
             next: next.as_ref().map(Onward::as_next),
@@ -228,14 +253,19 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], link: Link) -> Result<Arc<Fo
             next,
             in_use: Arc::default(),
         }));
-        next = Some(Onward::Fork(Arc::clone(&fork)));
-        first = Some(fork);
+        next = Some(Onward::Fork(fork));
     }
-    first.ok_or_else(|| Failed::wrong("a chain ends in a service"))
+    next.ok_or_else(|| Failed::wrong("a chain ends in a service"))
 }
 
-/// Sends requests with these fields, one after the other; each must be answered 200.
-async fn send(worker: &Rc<Worker>, chain: &Fork, requests: u64, headers: &HeaderMap) -> Result<(), Failed> {
+/// Sends requests with these fields through the chain of `name`, one after the other; each must be answered well.
+async fn send(
+    worker: &Rc<Worker>,
+    name: &str,
+    chain: &Onward,
+    headers: &HeaderMap,
+    requests: u64,
+) -> Result<(), Failed> {
     for _ in 0..requests {
         let head = RequestHead {
             scheme: Some(http::uri::Scheme::HTTP),
@@ -251,14 +281,14 @@ async fn send(worker: &Rc<Worker>, chain: &Fork, requests: u64, headers: &Header
             deadline: None,
             cut_off: None,
             origin,
+            depth: 0,
             applied: None,
         };
         let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
-        let status = response.status();
-        response.into_body().collect().await.map_err(Failed::wrong)?;
-        if status != StatusCode::OK {
-            return Err(Failed::wrong(format!("answered {status}")));
+        if !response.status().is_success() {
+            return Err(Failed::wrong(format!("a chain of {name} answers {}", response.status())));
         }
+        response.into_body().collect().await.map_err(Failed::wrong)?;
     }
     Ok(())
 }
@@ -276,10 +306,11 @@ impl Row {
 }
 
 fn print_table(hops: &Hops, rows: &[Row]) {
-    println!("guests     middleware  ns a request  ns a hop");
+    let width = rows.iter().map(|row| row.guests.len()).max().unwrap_or(0).max(9);
+    println!("{:width$}  middleware  ns a request  ns a hop", "guests");
     for row in rows {
         let per_hop = row.per_hop(hops, rows).map_or_else(|| "-".to_owned(), |ns| format!("{ns:.0}"));
-        println!("{:9}  {:>10}  {:>12.0}  {per_hop:>8}", row.guests, row.depth, row.nanoseconds(hops));
+        println!("{:width$}  {:>10}  {:>12.0}  {per_hop:>8}", row.guests, row.depth, row.nanoseconds(hops));
     }
     println!(
         "\n{} links, one request at a time; best of {} rounds of {}",

@@ -26,7 +26,7 @@ pub(super) fn run(
         for pipeline in &mut plan.pipelines {
             let service = match &mut pipeline.end {
                 End::Component(stage) => Some(&mut **stage),
-                End::Native(_) => None,
+                End::Native(_) | End::Upstream(_) => None,
             };
             for stage in pipeline.stages.iter_mut().chain(service) {
                 // A wish: what can't be is left as it is.
@@ -44,12 +44,17 @@ pub(super) fn run(
         }
         false => Naming::PerStage,
     };
-    let inputs = Inputs { plan, components, tls: Vec::new(), natives: Arc::default() };
+    let inputs = Inputs { plan, components, tls: Vec::new(), upstreams: Vec::new(), natives: Arc::default() };
     check_pipelines(&inputs, &mut diagnostics);
     let Inputs { plan, components, .. } = inputs;
     let pipeline = plan.pipeline(index);
     if diagnostics.has_errors() {
         return Err(Failed::wrong(diagnostics));
+    }
+    if pipeline.all_stages().next().is_none() {
+        return Err(Failed::wrong(format!(
+            "there is nothing to compose: `{name}` goes straight to an upstream"
+        )));
     }
     let stages: Vec<_> =
         pipeline.all_stages().filter_map(|stage| Some((stage, components.of(stage)?))).collect();
@@ -90,6 +95,8 @@ fn check_portable(pipeline: &Pipeline, components: &Components, diagnostics: &mu
             Some("it does not apply to every request".to_owned())
         } else if !stage.next.is_empty() {
             Some("it calls pipelines by names of its own".to_owned())
+        } else if !stage.grants.calls.is_empty() {
+            Some("it calls pipelines by their names".to_owned())
         } else {
             components.of(stage).and_then(|component| {
                 let own = |interface: &&Interface| {

@@ -55,11 +55,12 @@ fn status(import: &Import, offer: Option<&Offer>) -> String {
                 Reach::Shared => "shared",
                 Reach::Stage => "the stage's own",
             };
+            let calls = if offer.grant == Grant::Egress { " or `calls`" } else { "" };
             match (offer.grant, offer.without) {
                 (Grant::None, _) => whose.to_owned(),
                 _ if !import.calls => format!("{whose}; types only"),
-                (grant, Without::Refused) => format!("{whose}; needs `grant = {{ {grant} }}`"),
-                (grant, Without::Inert) => format!("{whose}; inert without `grant = {{ {grant} }}`"),
+                (grant, Without::Refused) => format!("{whose}; needs `grant = {{ {grant} }}`{calls}"),
+                (grant, Without::Inert) => format!("{whose}; inert without `grant = {{ {grant} }}`{calls}"),
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::component::Digest;
 use crate::config::Diagnostics;
 use crate::gateway::build::check_pipelines;
-use crate::gateway::inputs::{Inputs, Tls, load_components};
+use crate::gateway::inputs::{Inputs, Tls, load_components, load_upstreams};
 use crate::gateway::{Generation, Workshop, build};
 use crate::net::TlsError;
 use crate::plan::{Listener, Plan, TlsFiles};
@@ -60,7 +60,8 @@ pub(super) fn gather(
     let Some(plan) = plan else { return Err(found) };
     let components = load_components(&plan, &workshop.shapes, &mut found);
     let tls = load_tls(&plan, settings, &mut found);
-    let inputs = Inputs { plan, components, tls, natives: Arc::default() };
+    let upstreams = load_upstreams(&plan, &mut found);
+    let inputs = Inputs { plan, components, tls, upstreams, natives: Arc::default() };
     if found.has_errors() {
         // One run shows all of it.
         check_pipelines(&inputs, &mut found);

@@ -137,15 +137,17 @@ fn start_log(format: LogFormat) {
 }
 
 fn announce(generation: &Generation) {
-    for (pipeline, segments) in generation.plan.pipelines.iter().zip(generation.segments()) {
+    for (pipeline, first) in generation.plan.pipelines.iter().zip(generation.beginnings()) {
         let named = |scope: &Scope| {
             let conditional = pipeline.stages.get(scope.id.index).is_some_and(|stage| stage.when.is_some());
             format!("{}{}", scope.id.component, if conditional { "?" } else { "" })
         };
         // `→` within a store, `⇒` from one into another, `?` behind what does not always apply.
-        let segments: Vec<_> = segments
+        let mut segments: Vec<_> = first
+            .forks()
             .map(|fork| fork.whole().segment.scopes.iter().map(named).collect::<Vec<_>>().join(" → "))
             .collect();
+        segments.extend(first.upstream().map(|end| format!("upstream {}", end.upstream.name())));
         tracing::info!(pipeline = %pipeline.name, stages = %segments.join(" ⇒ "), "ready");
     }
 }

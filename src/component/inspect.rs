@@ -10,7 +10,7 @@ use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{
     CanonicalFunction, CanonicalOption, Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance,
-    ComponentOuterAliasKind, Instance, Parser, Payload, Validator, WasmFeatures,
+    ComponentOuterAliasKind, ComponentType, Instance, Parser, Payload, Validator, WasmFeatures,
 };
 
 /// Why bytes are not a component that can be inspected.
@@ -54,7 +54,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// How the functions that a component exports are lifted.
+/// How the `async` functions that a component exports are lifted: its handler, where it has no others.
 ///
 /// The canonical ABI lets a guest choose for each export; it decides what a hop
 /// costs and whether an instance can serve several requests at once.
@@ -228,6 +228,48 @@ impl Cost {
     }
 }
 
+/// What a component's definitions are counted from, each in an index space of its own.
+#[derive(Debug, Default)]
+struct Spaces {
+    modules: Definitions,
+    components: Definitions,
+    types: Vec<Option<bool>>,
+}
+
+impl Spaces {
+    /// Something that came by an import, an export or an alias gets an index here, too.
+    fn define(&mut self, kind: ComponentExternalKind) {
+        match kind {
+            ComponentExternalKind::Module => self.modules.0.push(None),
+            ComponentExternalKind::Component => self.components.0.push(None),
+            ComponentExternalKind::Type => self.types.push(None),
+            _ => {}
+        }
+    }
+
+    fn alias(&mut self, alias: &ComponentAlias<'_>) {
+        match alias {
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } => {
+                self.define(ComponentExternalKind::Module);
+            }
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, .. } => {
+                self.define(ComponentExternalKind::Component);
+            }
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => {
+                self.define(ComponentExternalKind::Type);
+            }
+            ComponentAlias::InstanceExport { kind, .. } => self.define(*kind),
+            _ => {}
+        }
+    }
+
+    /// Whether a type is known to be a function's that is not `async`: such a function, a start-up's for example, is
+    /// not the handler.
+    fn is_plain_function(&self, index: u32) -> bool {
+        self.types.get(index as usize) == Some(&Some(false))
+    }
+}
+
 /// The modules, or components, that can be instantiated at a place, by index. What
 /// came by an import or alias counts as the largest that is known: the pool may be
 /// too large, not too small.
@@ -291,7 +333,7 @@ fn read_component(
     shape: &mut Shape,
 ) -> Result<Cost, wasmparser::BinaryReaderError> {
     let mut cost = Cost::default();
-    let (mut modules, mut components) = (Definitions::default(), Definitions::default());
+    let mut spaces = Spaces::default();
     loop {
         let (payload, consumed) = match parser.parse(bytes, true)? {
             Chunk::Parsed { payload, consumed } => (payload, consumed),
@@ -301,48 +343,30 @@ fn read_component(
         bytes = &bytes[consumed..];
         match payload {
             Payload::ModuleSection { parser, unchecked_range } => {
-                modules.0.push(Some(read_module(parser, bytes, shape)?));
+                spaces.modules.0.push(Some(read_module(parser, bytes, shape)?));
                 bytes = &bytes[(unchecked_range.end - unchecked_range.start) as usize..];
             }
             Payload::ComponentSection { parser, unchecked_range } => {
-                components.0.push(Some(read_component(parser, bytes, depth + 1, shape)?));
+                spaces.components.0.push(Some(read_component(parser, bytes, depth + 1, shape)?));
                 bytes = &bytes[(unchecked_range.end - unchecked_range.start) as usize..];
-            }
-            Payload::ComponentAliasSection(section) => {
-                for alias in section {
-                    read_alias(&alias?, &mut modules, &mut components);
-                }
             }
             Payload::InstanceSection(section) => {
                 for instance in section {
                     if let Instance::Instantiate { module_index, .. } = instance? {
-                        cost.add(modules.cost_of(module_index));
+                        cost.add(spaces.modules.cost_of(module_index));
                     }
                 }
             }
             Payload::ComponentInstanceSection(section) => {
                 for instance in section {
                     if let ComponentInstance::Instantiate { component_index, .. } = instance? {
-                        cost.add(components.cost_of(component_index));
+                        cost.add(spaces.components.cost_of(component_index));
                     }
                 }
             }
             Payload::End(_) => return Ok(cost),
-            payload => read_outline(payload, depth, shape, &mut modules, &mut components)?,
+            payload => read_outline(payload, depth, shape, &mut spaces)?,
         }
-    }
-}
-
-/// A module or component of another place gets an index here, too.
-fn read_alias(alias: &ComponentAlias<'_>, modules: &mut Definitions, components: &mut Definitions) {
-    match alias {
-        ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. }
-        | ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => modules.0.push(None),
-        ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, .. }
-        | ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => {
-            components.0.push(None);
-        }
-        _ => {}
     }
 }
 
@@ -351,18 +375,13 @@ fn read_outline(
     payload: Payload<'_>,
     depth: u32,
     shape: &mut Shape,
-    modules: &mut Definitions,
-    components: &mut Definitions,
+    spaces: &mut Spaces,
 ) -> Result<(), wasmparser::BinaryReaderError> {
     match payload {
         Payload::ComponentImportSection(section) => {
             for import in section {
                 let import = import?;
-                match import.ty.kind() {
-                    ComponentExternalKind::Module => modules.0.push(None),
-                    ComponentExternalKind::Component => components.0.push(None),
-                    _ => {}
-                }
+                spaces.define(import.ty.kind());
                 let named = import.name.implements.unwrap_or(import.name.name);
                 if depth == 0 {
                     shape.imports.push(Import {
@@ -378,21 +397,31 @@ fn read_outline(
             for export in section {
                 let export = export?;
                 // An export is a definition of its own, with an index.
-                match export.kind {
-                    ComponentExternalKind::Module => modules.0.push(None),
-                    ComponentExternalKind::Component => components.0.push(None),
-                    _ => {}
-                }
+                spaces.define(export.kind);
                 if depth == 0 {
                     shape.exports.push(export.name.name.to_owned());
                 }
             }
         }
+        Payload::ComponentAliasSection(section) => {
+            for alias in section {
+                spaces.alias(&alias?);
+            }
+        }
+        Payload::ComponentTypeSection(section) => {
+            for ty in section {
+                spaces.types.push(match ty? {
+                    ComponentType::Func(function) => Some(function.async_),
+                    _ => None,
+                });
+            }
+        }
         Payload::ComponentCanonicalSection(section) => {
             for function in section {
-                if let CanonicalFunction::Lift { options, .. } = function? {
+                if let CanonicalFunction::Lift { options, type_index, .. } = function? {
                     match options.contains(&CanonicalOption::Async) {
                         true => shape.async_lifts += 1,
+                        false if spaces.is_plain_function(type_index) => {}
                         false => shape.sync_lifts += 1,
                     }
                 }

@@ -18,7 +18,11 @@ pub fn schema() -> Value {
     let mut definitions = Map::new();
     let mut root = table_schema(&ROOT, &mut definitions);
     if let Some(pipeline) = definitions.get_mut("pipeline") {
-        pipeline["oneOf"] = json!([{ "required": ["service"] }, { "required": ["native"] }]);
+        pipeline["oneOf"] = json!([
+            { "required": ["service"] },
+            { "required": ["upstream"] },
+            { "required": ["native"] },
+        ]);
     }
     definitions.insert("setting".to_owned(), setting_schema());
     definitions.insert("variable".to_owned(), variable_schema());
@@ -118,7 +122,10 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Address => "^(\\[[0-9A-Fa-f:.]+(%[0-9]+)?\\]|[0-9.]+):[0-9]{1,5}$",
         TextForm::Path => "^.+$",
         TextForm::Digest => "^[0-9A-Fa-f]{64}$",
-        TextForm::Component | TextForm::Pipeline | TextForm::Native => NAME_PATTERN,
+        TextForm::Component | TextForm::Pipeline | TextForm::Native | TextForm::Upstream => NAME_PATTERN,
+        TextForm::Server => "^[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$",
+        TextForm::Authority => "^([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$",
+        TextForm::Target => "^/[^\\s#]*$",
         TextForm::Host => "^(\\*\\.)?[A-Za-z0-9_.-]+$|^\\[[0-9A-Fa-f:.]+\\]$",
         TextForm::Prefix => "^/([^/%?#\\s]+(/[^/%?#\\s]+)*)?$",
         TextForm::FieldName => "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$",
@@ -127,6 +134,7 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Socket => {
             "^([Tt][Cc][Pp]|[Uu][Dd][Pp])://([0-9.]+|\\[[0-9A-Fa-f:.]+\\])(/[0-9]{1,3})?:[0-9]{1,5}(-[0-9]{1,5})?$"
         }
+        TextForm::Network => "^([0-9.]+|[0-9A-Fa-f:.]+)(/[0-9]{1,3})?$",
         TextForm::GuestPath => "^/([^/]+(/[^/]+)*)?$",
         TextForm::Origin => {
             "^[Hh][Tt][Tt][Pp][Ss]?://((\\*\\.)?[A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$"

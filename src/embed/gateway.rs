@@ -8,7 +8,7 @@ use crate::chain::Cache;
 use crate::config::{self, Diagnostics, SourceFile};
 use crate::gateway::build::check_pipelines;
 use crate::gateway::control::{Change, Control};
-use crate::gateway::inputs::{Inputs, NativeService, load_components};
+use crate::gateway::inputs::{Inputs, NativeService, load_components, load_upstreams};
 use crate::gateway::{Live, Workshop, build};
 use crate::plan::{Given, Plan, Program, Surroundings};
 use crate::telemetry::{AccessLog, Metrics};
@@ -84,7 +84,8 @@ impl Description {
         let components = load_components(&plan, &workshop.shapes, &mut found);
         let tls = vec![None; plan.listeners.len()];
         let natives = self.natives.iter().map(|(name, native)| (name.clone(), native.clone()));
-        let inputs = Inputs { plan, components, tls, natives: Arc::new(natives.collect()) };
+        let upstreams = load_upstreams(&plan, &mut found);
+        let inputs = Inputs { plan, components, tls, upstreams, natives: Arc::new(natives.collect()) };
         if found.has_errors() {
             check_pipelines(&inputs, &mut found);
             return Err(found);

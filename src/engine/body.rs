@@ -3,10 +3,10 @@
 //! [`RequestBody`] holds what a client sends to the pipeline's limit.
 //! [`ResponseBody`] makes sure that a response which was cut short is seen as cut
 //! short: wasmtime-wasi-http ends a body as if it were complete when its instance
-//! is gone, so the end counts only while the instance lives. Empty frames, which
-//! can grow HTTP/2's buffers (GHSA-f8mm-ggr3-89wh), are dropped.
+//! is gone, so the end counts only while the instance lives.
 
 use super::exchange::Exchange;
+use super::gather::Gather;
 use super::instance::{Instance, PAUSED};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -218,7 +218,7 @@ pub enum BodyError {
 /// stream of a guest that was called synchronously has no end before its instance
 /// is called again.
 pub struct ResponseBody {
-    inner: Option<WasiBody>,
+    inner: Option<Gather>,
     announces_trailers: bool,
     keeper: Keeper,
 }
@@ -246,14 +246,14 @@ impl ResponseBody {
         sent: oneshot::Sender<Result<(), Error>>,
     ) -> Self {
         let keeper = Keeper::Exchange { instance, exchange, sent: Some(sent) };
-        Self { inner: Some(inner), announces_trailers, keeper }
+        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
     }
 
     /// The body of a native service's response, in which no pause is longer than
     /// `patience`.
     pub(super) fn native(inner: WasiBody, announces_trailers: bool, patience: Duration) -> Self {
         let keeper = Keeper::Pause { patience, end: Box::pin(tokio::time::sleep(patience)) };
-        Self { inner: Some(inner), announces_trailers, keeper }
+        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
     }
 
     /// Whether all that is to come has come.
@@ -320,50 +320,45 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        loop {
-            let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-            let frame = match Pin::new(inner).poll_frame(cx) {
-                Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    if let Some(why) = this.broken() {
-                        this.end(Err(Error::ConnectionTerminated));
-                        return Poll::Ready(Some(Err(BodyError::Cut(why))));
-                    }
-                    if this.is_complete() {
-                        this.end(Ok(()));
-                        return Poll::Ready(None);
-                    }
-                    if let Some(why) = this.watch(cx) {
-                        this.end(Err(Error::ConnectionTerminated));
-                        return Poll::Ready(Some(Err(BodyError::Cut(why))));
-                    }
-                    return Poll::Pending;
-                }
-            };
-            match frame {
-                Some(Ok(frame)) => {
-                    if frame.data_ref().is_some_and(Bytes::is_empty) {
-                        continue;
-                    }
-                    this.on_progress();
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                Some(Err(error)) => {
-                    // What a dead instance leaves looks like a wrong length; its
-                    // death is the reason.
-                    let error = this.broken().map_or_else(|| BodyError::Chain(error), BodyError::Cut);
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let frame = match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                if let Some(why) = this.broken() {
                     this.end(Err(Error::ConnectionTerminated));
-                    return Poll::Ready(Some(Err(error)));
+                    return Poll::Ready(Some(Err(BodyError::Cut(why))));
                 }
-                // The end of a dead instance's body is no end.
-                None => {
-                    let broken = this.broken();
-                    this.end(match broken {
-                        None => Ok(()),
-                        Some(_) => Err(Error::ConnectionTerminated),
-                    });
-                    return Poll::Ready(broken.map(|why| Err(BodyError::Cut(why))));
+                if this.is_complete() {
+                    this.end(Ok(()));
+                    return Poll::Ready(None);
                 }
+                if let Some(why) = this.watch(cx) {
+                    this.end(Err(Error::ConnectionTerminated));
+                    return Poll::Ready(Some(Err(BodyError::Cut(why))));
+                }
+                return Poll::Pending;
+            }
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                this.on_progress();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                // What a dead instance leaves looks like a wrong length; its
+                // death is the reason.
+                let error = this.broken().map_or_else(|| BodyError::Chain(error), BodyError::Cut);
+                this.end(Err(Error::ConnectionTerminated));
+                Poll::Ready(Some(Err(error)))
+            }
+            // The end of a dead instance's body is no end.
+            None => {
+                let broken = this.broken();
+                this.end(match broken {
+                    None => Ok(()),
+                    Some(_) => Err(Error::ConnectionTerminated),
+                });
+                Poll::Ready(broken.map(|why| Err(BodyError::Cut(why))))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::body::{RequestLimit, ResponseBody};
 use super::outcome::Failure;
+use crate::host::CallContext;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,11 @@ impl CutOff {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// What is set by [`CutOff::cut`].
+    pub(super) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     /// Whether [`CutOff::cut`] was called.
     pub fn is_cut(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -55,15 +61,19 @@ pub struct Exchange {
     aborted: Cell<Option<&'static str>>,
     body: RefCell<Option<Waker>>,
     cut_off: Option<CutOff>,
+    /// What its guests call ends with it.
+    context: Option<Arc<CallContext>>,
 }
 
 impl Exchange {
-    /// An exchange that answers to `reply`, and ends early if `cut_off` says so.
+    /// An exchange that answers to `reply`, and ends early if `cut_off` says so. What comes
+    /// out of it has `context`.
     pub fn new(
         reply: oneshot::Sender<Reply>,
         deadline: u64,
         upload: RequestLimit,
         cut_off: Option<CutOff>,
+        context: Option<Arc<CallContext>>,
     ) -> Self {
         Self {
             phase: Cell::new(Phase::Calling),
@@ -75,6 +85,7 @@ impl Exchange {
             aborted: Cell::new(None),
             body: RefCell::new(None),
             cut_off,
+            context,
         }
     }
 
@@ -125,6 +136,9 @@ impl Exchange {
     pub fn fail(&self, failure: Failure) {
         self.phase.set(Phase::Expired);
         self.send(Err(failure));
+        if let Some(context) = &self.context {
+            context.end();
+        }
     }
 
     fn send(&self, reply: Reply) {

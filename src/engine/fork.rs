@@ -5,13 +5,13 @@
 //! costs nothing; where none of a segment's stages applies, the request goes on to the next segment.
 
 use super::body::RequestBody;
-use super::hop::{Answer, ChainRequest, Crossing, Hop, Onward};
+use super::hop::{Answer, ChainRequest, Hop, Onward, crossing};
 use super::native::Native;
+use super::upstream::UpstreamEnd;
 use super::worker::Worker;
 use crate::host::next::NextFuture;
 use crate::host::{CallContext, Next, RequestHead};
 use crate::plan::{Applied, When};
-use http_body_util::BodyExt as _;
 use send_wrapper::SendWrapper;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub struct Fork {
 enum Way<'a> {
     Hop(&'a Arc<Hop>),
     Native(&'a Arc<Native>),
+    Upstream(&'a Arc<UpstreamEnd>),
 }
 
 impl Fork {
@@ -66,11 +67,16 @@ impl Fork {
         std::iter::once(&self.whole).chain(self.parts.iter().filter_map(|(_, hop)| hop.as_ref()))
     }
 
+    /// What comes after this segment.
+    pub(super) fn next(&self) -> Option<&Onward> {
+        self.next.as_ref()
+    }
+
     /// The segment after this one, if it is one.
     pub fn next_fork(&self) -> Option<&Arc<Self>> {
         match &self.next {
             Some(Onward::Fork(next)) => Some(next),
-            Some(Onward::Native(_)) | None => None,
+            Some(Onward::Native(_) | Onward::Upstream(_)) | None => None,
         }
     }
 
@@ -94,6 +100,7 @@ impl Fork {
         match self.way(applied) {
             Way::Hop(hop) => hop.handle(worker, request).await,
             Way::Native(native) => native.handle(worker, request).await,
+            Way::Upstream(upstream) => upstream.handle(worker, request).await,
         }
     }
 
@@ -110,6 +117,7 @@ impl Fork {
                 (Some((_, Some(hop))), _) => return Way::Hop(hop),
                 (Some((_, None)), Some(Onward::Fork(next))) => fork = next,
                 (Some((_, None)), Some(Onward::Native(native))) => return Way::Native(native),
+                (Some((_, None)), Some(Onward::Upstream(upstream))) => return Way::Upstream(upstream),
                 // What no request was thought to need is served by all stages; and there is no pipeline whose last
                 // segment may be passed over, since a service always applies.
                 _ => return Way::Hop(&fork.whole),
@@ -149,8 +157,9 @@ impl Fork {
             let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
             let deadline = context.as_ref().map(|context| context.deadline);
             let origin = context.as_ref().map(|context| Arc::clone(&context.origin)).unwrap_or_default();
+            let depth = context.as_ref().map_or(0, |context| context.depth);
             let (id, limit) = (origin.id, body.limit());
-            let request = ChainRequest { head, body, deadline, cut_off: None, origin, applied };
+            let request = ChainRequest { head, body, deadline, cut_off: None, origin, depth, applied };
             let answer = fork.handle(&worker, request).await;
             let response = answer.map_err(|failure| {
                 let request_id = format_args!("{id:016x}");
@@ -164,7 +173,7 @@ impl Fork {
                 }
                 failure.into_code()
             })?;
-            Ok(response.map(|body| Crossing(SendWrapper::new(body)).boxed_unsync()))
+            Ok(crossing(response))
         }))
     }
 }

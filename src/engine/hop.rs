@@ -13,6 +13,7 @@ use super::exchange::CutOff;
 use super::fork::Fork;
 use super::native::Native;
 use super::outcome::Failure;
+use super::upstream::UpstreamEnd;
 use super::worker::{Worker, ticks};
 use crate::chain::Segment;
 use crate::component::Digest;
@@ -26,7 +27,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Says in a response which stage was passed over; several have one field each.
 pub const SKIPPED: HeaderName = HeaderName::from_static("linkspan-skipped");
@@ -49,21 +50,78 @@ pub struct Hop {
     pub in_use: Arc<()>,
 }
 
-/// What comes after a segment.
+/// What comes after a segment, or where a pipeline begins.
 #[derive(Clone)]
 pub enum Onward {
     /// Another one.
     Fork(Arc<Fork>),
     /// A service of the program that embeds the gateway.
     Native(Arc<Native>),
+    /// Servers elsewhere.
+    Upstream(Arc<UpstreamEnd>),
 }
 
 impl Onward {
+    /// Sends `request` through it and what comes after it.
+    ///
+    /// # Errors
+    /// [`Failure`], if there is no response.
+    pub async fn handle(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
+        match self {
+            Self::Fork(fork) => fork.handle(worker, request).await,
+            Self::Native(native) => native.handle(worker, request).await,
+            Self::Upstream(upstream) => upstream.handle(worker, request).await,
+        }
+    }
+
+    /// The segments from here on.
+    pub fn forks(&self) -> impl Iterator<Item = &Arc<Fork>> {
+        let first = match self {
+            Self::Fork(fork) => Some(fork),
+            Self::Native(_) | Self::Upstream(_) => None,
+        };
+        std::iter::successors(first, |fork| fork.next_fork())
+    }
+
+    /// Their hops, of all combinations of their stages.
+    pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
+        self.forks().flat_map(|fork| fork.hops())
+    }
+
+    /// The stages that apply to a request which enters a pipeline here; `chance` is a number that differs from request
+    /// to request.
+    pub fn applied(&self, head: &RequestHead, chance: u64) -> Applied {
+        match self {
+            Self::Fork(fork) => fork.applied(head, chance),
+            Self::Native(_) | Self::Upstream(_) => Applied::ALL,
+        }
+    }
+
+    /// The servers at its end, if there are any.
+    pub fn upstream(&self) -> Option<&Arc<UpstreamEnd>> {
+        match self {
+            Self::Fork(fork) => fork.next()?.upstream(),
+            Self::Native(_) => None,
+            Self::Upstream(upstream) => Some(upstream),
+        }
+    }
+
+    /// What a stage of another pipeline imports by name: a pipeline from its beginning on, with its own bound on the
+    /// body.
+    pub fn as_pipeline(&self) -> Next {
+        match self {
+            Self::Fork(fork) => fork.as_pipeline(),
+            Self::Native(native) => native.as_next(),
+            Self::Upstream(upstream) => upstream.as_pipeline(),
+        }
+    }
+
     /// What the segment before it imports as its next stage.
     pub fn as_next(&self) -> Next {
         match self {
             Self::Fork(fork) => fork.as_next(),
             Self::Native(native) => native.as_next(),
+            Self::Upstream(upstream) => upstream.as_next(),
         }
     }
 }
@@ -83,6 +141,8 @@ pub struct ChainRequest {
     pub cut_off: Option<CutOff>,
     /// The stages that apply to it; not known yet where it enters a pipeline.
     pub applied: Option<Applied>,
+    /// How many calls by name led to it.
+    pub depth: usize,
 }
 
 pub(super) type Answer = Result<Response<ResponseBody>, Failure>;
@@ -120,9 +180,10 @@ impl Hop {
         let pool = worker.pool(self.current(), &self.in_use);
         let own = pool.tick() + ticks(self.segment.limits.deadline);
         let deadline = request.deadline.map_or(own, |outer| outer.min(own));
-        let (origin, applied) = (request.origin, request.applied);
+        let (origin, depth, applied) = (request.origin, request.depth, request.applied);
         let known = applied.unwrap_or(Applied::ALL);
-        let context = self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin), known));
+        let context =
+            self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin), depth, known));
         // Kept only where it may be needed a second time.
         let spare = (self.on_failure == OnFailure::Skip).then(|| (request.head.clone(), request.body.lend()));
         let cut_off = request.cut_off;
@@ -153,7 +214,7 @@ impl Hop {
         let Some(body) = lent.reclaim() else { return Err(failure) };
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
         // What the stage used up is gone for the others.
-        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin, applied };
+        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin, depth, applied };
         self.pass_over(worker, request).await
     }
 
@@ -161,8 +222,7 @@ impl Hop {
     async fn pass_over(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
         let mut response = match &self.next {
             // Boxed: a future can't contain itself.
-            Some(Onward::Fork(next)) => Box::pin(next.handle(worker, request)).await?,
-            Some(Onward::Native(native)) => native.handle(worker, request).await?,
+            Some(next) => Box::pin(next.handle(worker, request)).await?,
             None => return Err(Failure::BreakerOpen),
         };
         if let Ok(name) = HeaderValue::try_from(self.name()) {
@@ -178,7 +238,12 @@ impl Hop {
 }
 
 /// A response's body on its way into another store of the same worker.
-pub(super) struct Crossing(pub(super) SendWrapper<ResponseBody>);
+struct Crossing(SendWrapper<ResponseBody>);
+
+/// `response`, for another store of the same worker.
+pub(super) fn crossing(response: Response<ResponseBody>) -> Response<WasiBody> {
+    response.map(|body| Crossing(SendWrapper::new(body)).boxed_unsync())
+}
 
 impl Body for Crossing {
     type Data = Bytes;

@@ -5,9 +5,10 @@
 //! the guest sets it, and not when the store next has time.
 
 use super::body::RequestBody;
-use crate::host::{InstanceState, RequestHead};
+use crate::host::{CallContext, InstanceState, RequestHead};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use send_wrapper::SendWrapper;
+use std::sync::Arc;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p2::bindings::Proxy;
@@ -16,7 +17,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestSc
 /// What a service answers.
 pub type Answer = Result<http::Response<WasiBody>, ErrorCode>;
 
-/// Calls the service with a request; `answer` gets what it says, at most once. Ends
+/// Calls the service with a request, from which what it calls comes, with `context`; `answer` gets what it says, at most once. Ends
 /// when the service has returned, which may be long after.
 ///
 /// # Errors
@@ -26,19 +27,30 @@ pub async fn call(
     service: &Proxy,
     head: RequestHead,
     body: RequestBody,
+    context: Option<Arc<CallContext>>,
     answer: impl FnOnce(Answer) + 'static,
 ) -> wasmtime::Result<()> {
     let handle = service.wasi_http_incoming_handler().func_handle();
     let (scheme, request) = request(head, body)?;
-    let call = store.with(|mut store| {
+    let (call, task) = store.with(|mut store| {
         let mut http = store.get().http();
         let request = http.new_incoming_request(scheme, request)?;
         // A store and its answers stay on one thread.
         let answer = SendWrapper::new(answer);
         let out = http.new_response_outparam_from_callback(move |said| answer.take()(said))?;
-        handle.start_call_concurrent(&mut store, (request, out))
+        let call = handle.start_call_concurrent(&mut store, (request, out))?;
+        let task = context.map(|context| {
+            let task = call.task();
+            store.get().begin_call(task, context);
+            task
+        });
+        wasmtime::error::Ok((call, task))
     })?;
-    handle.finish_call_concurrent(store, call).await
+    handle.finish_call_concurrent(store, call).await?;
+    if let Some(task) = task {
+        store.with(|mut store| store.get().end_call(task));
+    }
+    Ok(())
 }
 
 /// The request as such a service wants it: with a scheme and an authority, which a

@@ -384,7 +384,7 @@ impl Instance {
         service: &Proxy,
         job: Job,
     ) -> wasmtime::Result<()> {
-        let Job { head, body, exchange, .. } = job;
+        let Job { head, body, exchange, context, .. } = job;
         let (instance, asked) = (Rc::clone(self), Rc::clone(&exchange));
         let answer = move |said: incoming::Answer| match said {
             _ if asked.phase() == Phase::Expired => instance.on_end(&asked),
@@ -400,7 +400,7 @@ impl Instance {
                 instance.on_end(&asked);
             }
         };
-        incoming::call(store, service, head, body, answer).await?;
+        incoming::call(store, service, head, body, context, answer).await?;
         self.calls.set(self.calls.get() - 1);
         if exchange.phase() == Phase::Calling {
             let reason = "the service returned without setting its `response-outparam`";

@@ -17,22 +17,27 @@
 
 pub mod body;
 mod breaker;
+mod call;
 mod exchange;
 mod fork;
+mod gather;
 mod hop;
 mod incoming;
 mod instance;
 mod native;
 pub mod outcome;
 mod pool;
+mod upstream;
 mod worker;
 
 pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
 pub use breaker::Breaker;
+pub use call::Callee;
 pub use exchange::CutOff;
 pub use fork::{Conditions, Fork};
 pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
 pub use native::Native;
-pub use outcome::Failure;
+pub use outcome::{Failure, UpstreamFailure};
 pub use pool::{Pool, PoolCounts};
+pub use upstream::UpstreamEnd;
 pub use worker::{TICK, Worker};

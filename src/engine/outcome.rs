@@ -1,5 +1,7 @@
 //! How a request can end without a response of the chain.
 
+use crate::upstream;
+pub use crate::upstream::Kind as UpstreamFailure;
 use std::fmt;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
@@ -26,6 +28,8 @@ pub enum Failure {
     Instantiate(String),
     /// The stage's breaker is open, and closes the pipeline.
     BreakerOpen,
+    /// The upstream gave no response.
+    Upstream(upstream::Error),
 }
 
 impl Failure {
@@ -36,6 +40,7 @@ impl Failure {
             Self::Deadline => ErrorCode::HttpResponseTimeout,
             Self::Capacity | Self::BreakerOpen => ErrorCode::ConnectionLimitReached,
             Self::InvalidResponse(_) => ErrorCode::HttpProtocolError,
+            Self::Upstream(error) => upstream_code(error.kind),
             Self::Trap { .. } | Self::Instantiate(_) => {
                 ErrorCode::InternalError(Some("the next stage failed".to_owned()))
             }
@@ -55,11 +60,25 @@ impl fmt::Display for Failure {
             }
             Self::Instantiate(reason) => write!(f, "no instance could be made: {reason}"),
             Self::BreakerOpen => f.write_str("the stage's breaker is open"),
+            Self::Upstream(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Failure {}
+
+/// What a stage learns of an upstream that gave no response.
+fn upstream_code(kind: upstream::Kind) -> ErrorCode {
+    use upstream::Kind;
+    match kind {
+        Kind::Down | Kind::Unreachable(_) => ErrorCode::DestinationUnavailable,
+        Kind::Busy => ErrorCode::ConnectionLimitReached,
+        Kind::ConnectTimeout => ErrorCode::ConnectionTimeout,
+        Kind::ResponseTimeout | Kind::TotalTimeout | Kind::Deadline => ErrorCode::HttpResponseTimeout,
+        Kind::CutOff | Kind::Broken(_) => ErrorCode::ConnectionTerminated,
+        Kind::Request(_) | Kind::Unsendable(_) => ErrorCode::HttpProtocolError,
+    }
+}
 
 /// An error code as WIT spells it, with its payload.
 fn error_text(code: &ErrorCode) -> String {

@@ -108,7 +108,7 @@ impl Pool {
         context: Option<Arc<CallContext>>,
     ) -> Result<http::Response<ResponseBody>, Failure> {
         let (reply, answer) = oneshot::channel();
-        let exchange = Rc::new(Exchange::new(reply, deadline, body.limit(), cut_off));
+        let exchange = Rc::new(Exchange::new(reply, deadline, body.limit(), cut_off, context.clone()));
         let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
         self.dispatch(Job { head, body, exchange, patience, context });
         // The sender is always used or its instance died without a word.

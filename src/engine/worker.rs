@@ -1,9 +1,11 @@
 //! The part of the engine that belongs to one thread: its pools and its clock.
 
+use super::body::RequestBody;
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
-use crate::telemetry::Metrics;
+use crate::telemetry::{CallMetrics, Metrics};
+use crate::upstream::{self, Upstream, UpstreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -43,6 +45,9 @@ pub struct Worker {
     number: usize,
     metrics: Arc<Metrics>,
     pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
+    upstreams: RefCell<HashMap<UpstreamId, Rc<upstream::Pool<RequestBody>>>>,
+    /// The counters of calls that were met, by caller and callee.
+    calls: RefCell<HashMap<Arc<str>, HashMap<Arc<str>, Arc<CallMetrics>>>>,
 }
 
 impl Worker {
@@ -51,8 +56,8 @@ impl Worker {
     /// # Panics
     /// Outside of a tokio `LocalSet`, which the pools need.
     pub fn start(number: usize, metrics: Arc<Metrics>) -> Rc<Self> {
-        let pools = RefCell::default();
-        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools });
+        let (pools, upstreams, calls) = (RefCell::default(), RefCell::default(), RefCell::default());
+        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools, upstreams, calls });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
         tokio::task::spawn_local(async move {
@@ -70,6 +75,11 @@ impl Worker {
                 }
                 // A pool of a segment that no generation has, and no instance is in.
                 worker.pools.borrow_mut().retain(|_, pool| !pool.is_over());
+                let upstreams: Vec<_> = worker.upstreams.borrow().values().cloned().collect();
+                for pool in upstreams {
+                    pool.on_tick(now);
+                }
+                worker.upstreams.borrow_mut().retain(|_, pool| !pool.is_over());
             }
         });
         worker
@@ -89,6 +99,26 @@ impl Worker {
     /// The worker of this thread.
     pub(super) fn current() -> Option<Rc<Self>> {
         CURRENT.with_borrow(Weak::upgrade)
+    }
+
+    /// The connections of this worker to the servers of `upstream`.
+    pub(super) fn upstream(&self, upstream: &Arc<Upstream>) -> Rc<upstream::Pool<RequestBody>> {
+        let mut upstreams = self.upstreams.borrow_mut();
+        let pool = upstreams
+            .entry(upstream.id)
+            .or_insert_with(|| upstream::Pool::new(upstream, &self.metrics, self.number));
+        Rc::clone(pool)
+    }
+
+    /// Where calls of the pipeline `callee` by `caller` are counted.
+    pub(super) fn calls(&self, caller: &Arc<str>, callee: &Arc<str>) -> Arc<CallMetrics> {
+        let mut calls = self.calls.borrow_mut();
+        if let Some(known) = calls.get(caller).and_then(|callees| callees.get(callee)) {
+            return Arc::clone(known);
+        }
+        let metrics = self.metrics.call(caller, callee, self.number);
+        calls.entry(Arc::clone(caller)).or_default().insert(Arc::clone(callee), Arc::clone(&metrics));
+        metrics
     }
 
     /// The pool of `segment` on this worker.

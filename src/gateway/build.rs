@@ -6,7 +6,7 @@
 //! Nothing that is live is touched.
 
 use super::generation::Generation;
-use super::identity::{Part, Variant, of_pipelines};
+use super::identity::{Part, Variant, of_pipelines, of_upstream};
 use super::inputs::{Components, Inputs, Natives, Shapes};
 use super::router::Router;
 use crate::chain::check::{Position, check_stage};
@@ -16,9 +16,10 @@ use crate::chain::{
 };
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, Conditions, CutOff, Fork, Hop, Native, Onward};
+use crate::engine::{Breaker, Callee, Conditions, CutOff, Fork, Hop, Native, Onward, UpstreamEnd};
 use crate::host::{Budget, Limiters, Next, StageScope};
 use crate::plan::{End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage};
+use crate::upstream::{TlsSettings, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +37,8 @@ pub struct Workshop {
     pub cache: Cache,
     /// Hops that run, by identity.
     hops: Mutex<HashMap<Digest, Weak<Hop>>>,
+    /// Upstreams that some generation has, by identity.
+    upstreams: Mutex<HashMap<Digest, Weak<Upstream>>>,
     generations: AtomicU64,
     /// Requests that were cut because their generation had to end.
     pub cuts: Arc<AtomicU64>,
@@ -52,6 +55,18 @@ impl Workshop {
         hops.retain(|_, hop| hop.strong_count() > 0);
         hops.insert(hop.identity, Arc::downgrade(hop));
     }
+
+    /// The upstream of this identity, with its connections and its health, or what `make` makes.
+    fn upstream(&self, identity: Digest, make: impl FnOnce() -> Arc<Upstream>) -> Arc<Upstream> {
+        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        upstreams.retain(|_, upstream| upstream.strong_count() > 0);
+        if let Some(running) = upstreams.get(&identity).and_then(Weak::upgrade) {
+            return running;
+        }
+        let made = make();
+        upstreams.insert(identity, Arc::downgrade(&made));
+        made
+    }
 }
 
 /// Builds the generation that `inputs` describe.
@@ -59,19 +74,22 @@ impl Workshop {
 /// # Errors
 /// Everything that is wrong with the components and the pipelines, at its place.
 pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnostics> {
-    let Inputs { plan, components, tls, natives } = inputs;
+    let Inputs { plan, components, tls, upstreams, natives } = inputs;
     let mut diagnostics = plan.diagnostics();
     check_pipelines(inputs, &mut diagnostics);
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
+    let identities: Vec<Digest> =
+        plan.upstreams.iter().zip(upstreams).map(|(plan, tls)| of_upstream(plan, tls.as_ref())).collect();
     let mut maker = Maker {
         plan,
         components,
         natives,
         workshop,
-        segments: of_pipelines(plan, components, natives),
-        forks: RefCell::new(vec![None; plan.pipelines.len()]),
+        segments: of_pipelines(plan, components, natives, &identities),
+        upstreams: upstreams.iter().zip(identities).collect(),
+        pipelines: RefCell::new(vec![None; plan.pipelines.len()]),
         runtime: None,
         compiled: Cell::new(0),
         reused: Cell::new(0),
@@ -90,7 +108,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
     }
     for index in plan.called_first() {
         let first = maker.pipeline(index, &mut diagnostics);
-        maker.forks.borrow_mut()[index.0] = first;
+        maker.pipelines.borrow_mut()[index.0] = first;
     }
     if diagnostics.has_errors() {
         return Err(diagnostics);
@@ -105,7 +123,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         router: Router::new(&plan.routes),
         tls: listeners.map(|(listener, tls)| (listener.address, tls.clone())).collect(),
         plan: plan.clone(),
-        pipelines: maker.forks.take().into_iter().flatten().collect(),
+        pipelines: maker.pipelines.take().into_iter().flatten().collect(),
         cut_off: CutOff::default(),
         cuts: Arc::clone(&workshop.cuts),
     })
@@ -209,8 +227,10 @@ struct Maker<'a> {
     workshop: &'a Workshop,
     /// The pipelines' segments, each list from the last to the first.
     segments: Vec<Vec<Part<'a>>>,
-    /// The first segments of the pipelines that were made.
-    forks: RefCell<Vec<Option<Arc<Fork>>>>,
+    /// What each upstream needs for TLS, and its identity.
+    upstreams: Vec<(&'a Option<TlsSettings>, Digest)>,
+    /// Where the pipelines that were made begin.
+    pipelines: RefCell<Vec<Option<Onward>>>,
     /// For segments that do not run yet, if there are any.
     runtime: Option<Runtime>,
     compiled: Cell<usize>,
@@ -259,7 +279,7 @@ impl<'a> Maker<'a> {
 
     /// Makes the segments of `pipeline`, from the last to the first, which each next
     /// one is linked to.
-    fn pipeline(&self, index: PipelineIndex, diagnostics: &mut Diagnostics) -> Option<Arc<Fork>> {
+    fn pipeline(&self, index: PipelineIndex, diagnostics: &mut Diagnostics) -> Option<Onward> {
         let pipeline = self.plan.pipeline(index);
         let mut next = match &pipeline.end {
             End::Component(_) => None,
@@ -267,11 +287,17 @@ impl<'a> Maker<'a> {
                 let service = Arc::clone(&self.natives.get(&**name)?.call);
                 Some(Onward::Native(Native::new(service, pipeline.limits.clone())))
             }
+            End::Upstream(index) => {
+                let (tls, identity) = self.upstreams[index.0];
+                let plan = self.plan.upstream(*index).clone();
+                let make = || Upstream::new(plan, tls.clone(), identity.to_string());
+                let upstream = self.workshop.upstream(identity, make);
+                Some(Onward::Upstream(UpstreamEnd::new(upstream, pipeline.limits.clone())))
+            }
         };
         let conditions =
             pipeline.stages.iter().filter_map(|stage| Some((stage.id.index, stage.when.clone()?)));
         let conditions: Conditions = conditions.collect();
-        let mut first = None;
         for part in &self.segments[index.0] {
             let mut hops = Vec::new();
             for variant in &part.variants {
@@ -283,22 +309,34 @@ impl<'a> Maker<'a> {
             }
             // The first has all stages.
             let (conditional, whole) = hops.remove(0);
-            let fork = Fork::new(Arc::clone(&conditions), conditional, whole?, hops, next);
-            next = Some(Onward::Fork(Arc::clone(&fork)));
-            first = Some(fork);
+            next = Some(Onward::Fork(Fork::new(Arc::clone(&conditions), conditional, whole?, hops, next)));
         }
-        first
+        next
     }
 
     /// What the stages reach by names of their own. `None` if a pipeline among it could
     /// not be made, which was told.
     fn named(&self, stages: &[Placed<'_>]) -> Option<Vec<(String, Next)>> {
-        let forks = self.forks.borrow();
+        let pipelines = self.pipelines.borrow();
         let calls = stages.iter().flat_map(|(stage, _)| stage.next.iter().map(|next| (stage.id.index, next)));
         calls
             .map(|(stage, next)| {
-                let fork = forks[next.pipeline.0].as_ref()?;
-                Some((next_label(stage, &next.name), fork.as_pipeline()))
+                let first = pipelines[next.pipeline.0].as_ref()?;
+                Some((next_label(stage, &next.name), first.as_pipeline()))
+            })
+            .collect()
+    }
+
+    /// What `stage` of `pipeline` reaches by the names of pipelines; `None` as above.
+    fn calls(&self, pipeline: &Pipeline, stage: &Stage) -> Option<Vec<(String, Next)>> {
+        let pipelines = self.pipelines.borrow();
+        let calls = stage.grants.calls.iter();
+        calls
+            .map(|call| {
+                let first = pipelines[call.pipeline.0].clone()?;
+                let callee = self.plan.pipeline(call.pipeline);
+                let callee = Callee::new(first, callee, &pipeline.name, self.plan.limits.call_depth);
+                Some((call.name.clone(), callee.as_next()))
             })
             .collect()
     }
@@ -401,7 +439,7 @@ impl<'a> Maker<'a> {
         let mut scopes = Vec::new();
         for (stage, _) in stages {
             let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
-            match StageScope::new(stage, limiter) {
+            match StageScope::new(stage, limiter, self.calls(pipeline, stage)?) {
                 Ok(scope) => scopes.push(Arc::new(scope)),
                 Err((mount, error)) => {
                     diagnostics

@@ -18,6 +18,7 @@ use super::live::Live;
 use crate::component::Digest;
 use crate::config::Diagnostics;
 use crate::plan::Plan;
+use crate::upstream::{ServerReport, Upstream};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -272,17 +273,19 @@ impl Control {
             .plan
             .pipelines
             .iter()
-            .zip(live.segments())
-            .map(|(pipeline, segments)| {
-                let segments: Vec<_> = segments
-                    .flat_map(|fork| fork.hops())
+            .zip(live.beginnings())
+            .map(|(pipeline, first)| {
+                let segments: Vec<_> = first
+                    .hops()
                     .map(|hop| {
                         let stages: Vec<_> =
                             hop.segment.scopes.iter().map(|scope| scope.id.to_string()).collect();
                         serde_json::json!({ "stages": stages, "identity": hop.identity.to_string() })
                     })
                     .collect();
-                serde_json::json!({ "name": pipeline.name.to_string(), "segments": segments })
+                let upstream = first.upstream().map(|end| end.upstream.name().to_owned());
+                let name = pipeline.name.to_string();
+                serde_json::json!({ "name": name, "segments": segments, "upstream": upstream })
             })
             .collect();
         let retiring: Vec<_> = state
@@ -305,6 +308,7 @@ impl Control {
                 "compiled": live.compiled,
                 "reused": live.reused,
                 "pipelines": pipelines,
+                "upstreams": upstreams(&live),
             },
             "retiring": retiring,
             "history": state.history.len(),
@@ -316,6 +320,26 @@ impl Control {
         // A panic in a build leaves the state as it was before the swap.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The upstreams of a generation, and how their servers are.
+fn upstreams(generation: &Generation) -> Vec<serde_json::Value> {
+    let server = |it: ServerReport| {
+        serde_json::json!({
+            "server": &*it.server,
+            "up": it.up,
+            "failing": it.failing,
+            "ejected": it.ejected,
+        })
+    };
+    let upstream = |upstream: &Arc<Upstream>| {
+        serde_json::json!({
+            "name": upstream.name(),
+            "identity": upstream.identity,
+            "servers": upstream.report().map(server).collect::<Vec<_>>(),
+        })
+    };
+    generation.upstreams().into_iter().map(upstream).collect()
 }
 
 fn unix_seconds(time: SystemTime) -> u64 {

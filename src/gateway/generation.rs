@@ -3,8 +3,9 @@
 use super::inputs::Tls;
 use super::router::Router;
 use crate::component::Digest;
-use crate::engine::{CutOff, Fork, Hop};
+use crate::engine::{CutOff, Hop, Onward};
 use crate::plan::{PipelineIndex, Plan};
+use crate::upstream::Upstream;
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ pub struct Generation {
     /// Which pipeline serves a request.
     pub router: Router,
     /// The pipelines, in the plan's order.
-    pub(super) pipelines: Vec<Arc<Fork>>,
+    pub(super) pipelines: Vec<Onward>,
     /// Its requests were given enough time since it was replaced.
     pub cut_off: CutOff,
     /// Requests that were cut for that, of all generations.
@@ -38,8 +39,8 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// The first segment of `pipeline`.
-    pub fn pipeline(&self, pipeline: PipelineIndex) -> &Arc<Fork> {
+    /// Where `pipeline` begins.
+    pub fn pipeline(&self, pipeline: PipelineIndex) -> &Onward {
         &self.pipelines[pipeline.0]
     }
 
@@ -55,13 +56,24 @@ impl Generation {
         }
     }
 
-    /// The segments of each pipeline, in the plan's order.
-    pub fn segments(&self) -> impl Iterator<Item = impl Iterator<Item = &Arc<Fork>>> {
-        self.pipelines.iter().map(|first| std::iter::successors(Some(first), |fork| fork.next_fork()))
+    /// Where each pipeline begins, in the plan's order.
+    pub fn beginnings(&self) -> impl Iterator<Item = &Onward> {
+        self.pipelines.iter()
     }
 
     /// All hops of all pipelines.
     pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
-        self.segments().flatten().flat_map(|fork| fork.hops())
+        self.pipelines.iter().flat_map(Onward::hops)
+    }
+
+    /// The upstreams in which pipelines end, each once.
+    pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
+        let mut found: Vec<&Arc<Upstream>> = Vec::new();
+        for end in self.pipelines.iter().filter_map(Onward::upstream) {
+            if !found.iter().any(|known| known.id == end.upstream.id) {
+                found.push(&end.upstream);
+            }
+        }
+        found
     }
 }

@@ -10,7 +10,10 @@ use super::build::segments;
 use super::inputs::{Components, Natives};
 use crate::component::Digest;
 use crate::plan::when::combinations;
-use crate::plan::{Applied, ConfigValue, End, GatewayLimits, Pipeline, Plan, Stage};
+use crate::plan::{
+    Applied, ConfigValue, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan,
+};
+use crate::upstream::TlsSettings;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Debug;
 
@@ -57,6 +60,31 @@ fn of_native(name: &str, natives: &Natives) -> Digest {
     Identity::of("native").text(name).plain(&natives.get(name).map(|native| native.id)).finish()
 }
 
+/// The identity of an upstream: of what is configured of it, and of the files that it names.
+pub fn of_upstream(upstream: &UpstreamPlan, tls: Option<&TlsSettings>) -> Digest {
+    let UpstreamPlan {
+        name,
+        servers,
+        protocol,
+        balance,
+        host,
+        tls: files,
+        health,
+        ejection,
+        retry,
+        limits,
+        ..
+    } = upstream;
+    let start = Identity::of("upstream")
+        .text(name)
+        .plain(&(servers, protocol, balance, host, &files.name))
+        .plain(&(health, ejection, retry, limits));
+    let contents = tls.map_or(&[][..], |tls| &tls.contents);
+    // Which file is which: the same content in another place is another thing.
+    let which = start.plain(&(files.roots.is_some(), files.identity.is_some()));
+    contents.iter().fold(which, |it, content| it.bytes(content)).finish()
+}
+
 /// A segment.
 pub struct Part<'p> {
     /// What a request can need of its stages; first all of them.
@@ -76,26 +104,44 @@ pub struct Variant<'p> {
 }
 
 /// The segments of each pipeline, by its index, from the last to the first.
-pub fn of_pipelines<'p>(plan: &'p Plan, components: &Components, natives: &Natives) -> Vec<Vec<Part<'p>>> {
+pub fn of_pipelines<'p>(
+    plan: &'p Plan,
+    components: &Components,
+    natives: &Natives,
+    upstreams: &[Digest],
+) -> Vec<Vec<Part<'p>>> {
     let mut all: Vec<Vec<Part<'p>>> = Vec::new();
     all.resize_with(plan.pipelines.len(), Vec::new);
     for index in plan.called_first() {
         let pipeline = plan.pipeline(index);
         let mut next = match &pipeline.end {
             End::Native(name) => Some(of_native(name, natives)),
+            // The pipeline's limits are in each segment's identity anyway.
+            End::Upstream(upstream) => Some(upstreams[upstream.0]),
             End::Component(_) => None,
         };
         let mut found = Vec::new();
         for stages in segments(pipeline, components).into_iter().rev() {
+            let beginning = |index: PipelineIndex| match (all[index.0].last(), &plan.pipeline(index).end) {
+                (Some(part), _) => Some(part.identity),
+                (None, End::Upstream(upstream)) => {
+                    let limits = &plan.pipeline(index).limits;
+                    let servers = &upstreams[upstream.0].0;
+                    Some(Identity::of("pipeline").bytes(servers).plain(limits).finish())
+                }
+                (None, _) => None,
+            };
             let identify = |stages: &[&Stage]| {
                 let digest = |stage: &Stage| Some(components.of(stage)?.digest);
                 let digests: Vec<_> =
                     stages.iter().filter_map(|stage| Some((*stage, digest(stage)?))).collect();
-                let calls = stages.iter().flat_map(|stage| &stage.next);
-                let called: Vec<_> = calls
-                    .filter_map(|next| Some((next.name.as_str(), all[next.pipeline.0].last()?.identity)))
-                    .collect();
-                of_segment(pipeline, &digests, &plan.limits, next, &called)
+                let named = stages.iter().flat_map(|stage| &stage.next);
+                let named: Vec<_> =
+                    named.filter_map(|next| Some((next.name.as_str(), beginning(next.pipeline)?))).collect();
+                let calls = stages.iter().flat_map(|stage| &stage.grants.calls);
+                let calls: Vec<_> =
+                    calls.filter_map(|call| Some((call.name.as_str(), beginning(call.pipeline)?))).collect();
+                of_segment(pipeline, &digests, &plan.limits, next, (&named, &calls))
             };
             let variants = variants(&stages, identify);
             let identity = of_part(&stages, &variants, next);
@@ -134,19 +180,20 @@ fn of_part(stages: &[&Stage], variants: &[Variant<'_>], next: Option<Digest>) ->
 }
 
 /// The identity of a segment of `pipeline`: of its stages and their components, of the
-/// segment after it, and of the pipelines that it calls, each by its first segment.
+/// segment after it, and of the pipelines that it reaches by names of its own and by theirs,
+/// each by its first segment.
 fn of_segment(
     pipeline: &Pipeline,
     stages: &[(&Stage, Digest)],
     gateway: &GatewayLimits,
     next: Option<Digest>,
-    called: &[(&str, Digest)],
+    called: (&[(&str, Digest)], &[(&str, Digest)]),
 ) -> Digest {
     let start = Identity::of("segment")
         .text(&pipeline.name)
         .plain(&pipeline.limits)
         .plain(&pipeline.isolation)
-        .plain(&(gateway.header_size, gateway.rate_limit_keys))
+        .plain(&(gateway.header_size, gateway.rate_limit_keys, gateway.call_depth))
         .plain(&next)
         .plain(&called);
     let whole = stages.iter().fold(start, |it, (stage, digest)| {
@@ -155,7 +202,7 @@ fn of_segment(
             .bytes(&digest.0)
             .values(&stage.config)
             .plain(&(stage.grants.random, stage.grants.clocks, stage.grants.stdio))
-            .plain(&(&stage.grants.egress, &stage.grants.sockets))
+            .plain(&(&stage.grants.egress, &stage.grants.egress_networks, &stage.grants.sockets))
             .plain(&stage.grants.env.is_some())
             .values(stage.grants.env.as_deref().unwrap_or_default());
         let mounts = &stage.grants.filesystem;

@@ -9,7 +9,8 @@ use crate::component::inspect::InspectError;
 use crate::component::{Component, Digest, LoadError, Refusal, Shape};
 use crate::config::Diagnostics;
 use crate::host::Next;
-use crate::plan::{ComponentIndex, ComponentRef, Pipeline, Plan, Relift, Stage};
+use crate::plan::{ComponentIndex, ComponentRef, Pipeline, Plan, Relift, Stage, UpstreamPlan};
+use crate::upstream::TlsSettings;
 use rustls::ServerConfig;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -81,6 +82,8 @@ pub struct Inputs {
     pub components: Components,
     /// One for each of its listeners.
     pub tls: Vec<Option<Tls>>,
+    /// For the servers of each of its upstreams, where they have TLS.
+    pub upstreams: Vec<Option<TlsSettings>>,
     /// The services in which pipelines may end, of the program that embeds the gateway.
     pub natives: Natives,
 }
@@ -113,6 +116,8 @@ impl Inputs {
         let components = self.components.0.iter().flatten();
         let read = components.fold(start, |it, forms| it.bytes(&forms.original.digest.0));
         let read = self.tls.iter().flatten().fold(read, |it, tls| it.bytes(&tls.digest.0));
+        let files = self.upstreams.iter().flatten().flat_map(|tls| &tls.contents);
+        let read = files.fold(read, |it, content| it.bytes(content));
         let values = self
             .plan
             .pipelines
@@ -132,6 +137,8 @@ impl Inputs {
         let from_files = self.plan.components.iter().filter(|component| component.given.is_none());
         files.extend(from_files.map(|component| component.path.as_path()));
         files.extend(tls.flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]));
+        let upstreams = self.plan.upstreams.iter().flat_map(|upstream| upstream.tls.files());
+        files.extend(upstreams.map(|(file, _)| file.as_path()));
         files
     }
 }
@@ -216,6 +223,25 @@ pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnosti
         Some(Forms { original, relifted })
     };
     Components(loaded.into_iter().enumerate().map(forms).collect())
+}
+
+/// Reads the TLS files that `plan`'s upstreams name, and adds what is wrong with them to `diagnostics`.
+pub fn load_upstreams(plan: &Plan, diagnostics: &mut Diagnostics) -> Vec<Option<TlsSettings>> {
+    let load = |upstream: &UpstreamPlan| {
+        if !upstream.servers.iter().any(|server| server.tls) {
+            return None;
+        }
+        TlsSettings::load(&upstream.tls, upstream.protocol)
+            .map_err(|error| {
+                let named = upstream.tls.files().find(|(file, _)| Some(file.as_path()) == error.file());
+                diagnostics
+                    .error(named.map_or(upstream.span, |(_, span)| *span), "the upstream's TLS can't be had")
+                    .label(error.to_string())
+                    .help("all are PEM files: roots, and a certificate chain with the private key that belongs to it");
+            })
+            .ok()
+    };
+    plan.upstreams.iter().map(load).collect()
 }
 
 fn check_digest(

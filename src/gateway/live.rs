@@ -12,6 +12,7 @@ pub struct Live(ArcSwap<Generation>);
 impl Live {
     /// Starts with `generation`.
     pub fn new(generation: Generation) -> Self {
+        start(&generation);
         Self(ArcSwap::from_pointee(generation))
     }
 
@@ -22,6 +23,14 @@ impl Live {
 
     /// Lets `generation` serve from now on, and returns the one that did.
     pub fn swap(&self, generation: Arc<Generation>) -> Arc<Generation> {
+        start(&generation);
         self.0.swap(generation)
+    }
+}
+
+/// What goes on beside requests begins when a generation is about to have some.
+fn start(generation: &Generation) {
+    for upstream in generation.upstreams() {
+        upstream.start();
     }
 }

@@ -39,7 +39,7 @@ pub enum Grant {
     Stdio,
     /// `env = { ... }`
     Env,
-    /// `egress = [...]`
+    /// `egress = [...]` or `calls = [...]`
     Egress,
     /// `filesystem = [...]`
     Filesystem,
@@ -56,7 +56,7 @@ impl Grant {
             Self::Clocks => grants.clocks != Clocks::Denied,
             Self::Stdio => grants.stdio,
             Self::Env => grants.env.is_some(),
-            Self::Egress => !grants.egress.is_empty(),
+            Self::Egress => !grants.egress.is_empty() || !grants.calls.is_empty(),
             Self::Filesystem => !grants.filesystem.is_empty(),
             Self::Sockets => !grants.sockets.is_empty(),
         }
@@ -131,6 +131,8 @@ pub const OFFERS: &[Offer] = &[
     offer("wasi:config", "store", "0.2.0-rc.1", Reach::Stage, Grant::None),
     offer("wasi:logging", "logging", "0.1.0-draft", Reach::Stage, Grant::None),
     offer("linkspan:gateway", "rate-limiter", "0.1", Reach::Stage, Grant::None),
+    // It does nothing that `wasi:http/types` doesn't, to the same resources.
+    offer("linkspan:gateway", "headers", "0.1", Reach::Shared, Grant::None),
     offer("wasi:http", "types", "0.2", Reach::Shared, Grant::None),
     inert("wasi:http", "outgoing-handler", "0.2", Reach::Stage, Grant::Egress),
     offer("wasi:io", "error", "0.2", Reach::Shared, Grant::None),

@@ -2,17 +2,19 @@
 //!
 //! Denied unless one of the stage's `egress` rules names scheme, host and port. A
 //! name that a rule allows still can't lead inside: what it resolves to must be a
-//! public address, unless the rule names the address itself (or `localhost`). The
+//! public address, unless the rule names the address itself (or `localhost`, for
+//! loopback addresses), or the stage's `egress-networks` have it. The
 //! address that was checked is the one that is connected to, so that a name can't
 //! change in between (DNS rebinding), and redirects are the guest's to follow, by
 //! another checked request.
 //!
-//! Bounds: [`MAX_CONNECTIONS`] at once for a stage, [`CONNECT_TIMEOUT`] to connect
-//! and agree on TLS. The time to a response is bounded by the deadline of the
-//! request that the stage works on. Each request has a connection of its own,
-//! HTTP/1.1, with the web's certificate roots for https.
+//! Bounds, of the stage's limits: requests at once, connections at once, for which
+//! requests wait, the time to connect and agree on TLS, and the time to a response's
+//! head, waiting included. Each request has a connection of its own, HTTP/1.1, with
+//! the web's certificate roots for https.
 
 use super::scope::StageScope;
+use crate::plan::{EgressRule, Grants, Network, StageLimits};
 use http::header::HOST;
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, Uri};
@@ -24,16 +26,48 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-/// Connections that one stage may have open at once, over all its instances.
-pub const MAX_CONNECTIONS: usize = 64;
+/// What of the network a stage may use, over all its instances.
+pub struct Egress {
+    rules: Vec<EgressRule>,
+    networks: Vec<Network>,
+    /// Requests that it may still send.
+    requests: Semaphore,
+    /// Connections that it may still open.
+    connections: Arc<Semaphore>,
+    connect_timeout: Duration,
+    timeout: Duration,
+}
 
-/// The longest that connecting and the TLS handshake may take; a request's own
-/// `connect-timeout` can only shorten it.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+impl Egress {
+    /// What `grants` and `limits` give a stage.
+    pub fn new(grants: &Grants, limits: &StageLimits) -> Self {
+        Self {
+            rules: grants.egress.clone(),
+            networks: grants.egress_networks.clone(),
+            requests: Semaphore::new(limits.egress_requests),
+            connections: Arc::new(Semaphore::new(limits.egress_connections)),
+            connect_timeout: limits.egress_connect_timeout,
+            timeout: limits.egress_timeout,
+        }
+    }
+
+    fn allows(&self, target: &Target) -> bool {
+        self.rules.iter().any(|rule| rule.allows(target.scheme(), &target.host, target.port))
+    }
+
+    /// Whether a request to `target`, which a rule allows, may go to `address`.
+    fn may_reach(&self, target: &Target, address: IpAddr) -> bool {
+        let named = match target.literal() {
+            Some(literal) => literal == address,
+            None => target.host == "localhost" && address.is_loopback(),
+        };
+        named || is_public(address) || self.networks.iter().any(|network| network.contains(address))
+    }
+}
 
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +88,16 @@ impl Target {
         if authority.as_str().contains('@') || authority.host().is_empty() {
             return Err(ErrorCode::HttpRequestUriInvalid);
         }
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        // In digits alone: what reads a number may take a sign, or nothing, for one.
+        let port = match &authority.as_str()[authority.host().len()..] {
+            "" if tls => 443,
+            "" => 80,
+            port => port
+                .strip_prefix(':')
+                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|digits| digits.parse().ok())
+                .ok_or(ErrorCode::HttpRequestUriInvalid)?,
+        };
         Ok(Self { tls, host: authority.host().to_ascii_lowercase(), port })
     }
 
@@ -72,60 +115,96 @@ impl Target {
 ///
 /// # Errors
 /// `HTTP-request-denied` without a rule; `destination-IP-prohibited` if a name led
-/// inside; what connecting and sending can meet.
+/// inside; `connection-limit-reached` beyond the stage's requests at once;
+/// `HTTP-response-timeout` without a response's head in time; what connecting and
+/// sending can meet.
 pub async fn send(
     scope: &StageScope,
     request: Request<WasiBody>,
     options: Option<RequestOptions>,
 ) -> Result<Response<WasiBody>, ErrorCode> {
-    let target = Target::of(request.uri())?;
-    if !scope.egress.iter().any(|rule| rule.allows(target.scheme(), &target.host, target.port)) {
+    let (target, egress) = (Target::of(request.uri())?, &scope.egress);
+    if !egress.allows(&target) {
         let message = format!("denied: {}://{}:{}", target.scheme(), target.host, target.port);
         scope.log(tracing::Level::WARN, "egress", &message);
         return Err(ErrorCode::HttpRequestDenied);
     }
-    let permit =
-        Arc::clone(&scope.connections).try_acquire_owned().map_err(|_| ErrorCode::ConnectionLimitReached)?;
-    let patience = options
-        .and_then(|options| options.connect_timeout)
-        .map_or(CONNECT_TIMEOUT, |own| own.min(CONNECT_TIMEOUT));
-    let connect = async {
-        let stream = connect(&target).await?;
-        if !target.tls {
-            return Ok::<Box<dyn Stream>, ErrorCode>(Box::new(stream));
-        }
-        let name = ServerName::try_from(target.host.trim_matches(['[', ']']).to_owned())
-            .map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
-        let connector = tokio_rustls::TlsConnector::from(tls_config());
-        let stream = connector.connect(name, stream).await;
-        Ok(Box::new(stream.map_err(|_| ErrorCode::TlsProtocolError)?))
-    };
-    let stream =
-        tokio::time::timeout(patience, connect).await.map_err(|_| ErrorCode::ConnectionTimeout)??;
+    // Of the response's head, not of its body: that one has its connection.
+    let _counted = egress.requests.try_acquire().map_err(|_| ErrorCode::ConnectionLimitReached)?;
+    let wanted = options.and_then(|options| options.first_byte_timeout);
+    let patience = wanted.map_or(egress.timeout, |own| own.min(egress.timeout));
+    let answer = tokio::time::timeout(patience, attempt(egress, &target, request, options));
+    let answer = answer.await.unwrap_or(Err(ErrorCode::HttpResponseTimeout));
+    if matches!(answer, Err(ErrorCode::DestinationIpProhibited)) {
+        let message = format!("denied: {} leads inside, to no network of `egress-networks`", target.host);
+        scope.log(tracing::Level::WARN, "egress", &message);
+    }
+    answer
+}
+
+/// Sends a request that a rule allows, once there is a connection for it.
+async fn attempt(
+    egress: &Egress,
+    target: &Target,
+    request: Request<WasiBody>,
+    options: Option<RequestOptions>,
+) -> Result<Response<WasiBody>, ErrorCode> {
+    let permit = Arc::clone(&egress.connections).acquire_owned().await;
+    let permit = permit.map_err(|_| ErrorCode::ConnectionLimitReached)?;
+    let wanted = options.and_then(|options| options.connect_timeout);
+    let patience = wanted.map_or(egress.connect_timeout, |own| own.min(egress.connect_timeout));
+    let stream = tokio::time::timeout(patience, open(egress, target));
+    let stream = stream.await.map_err(|_| ErrorCode::ConnectionTimeout)??;
     exchange(stream, request, permit).await
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Connects to the first allowed address of the target that answers.
-async fn connect(target: &Target) -> Result<TcpStream, ErrorCode> {
-    let inside = target.literal().is_some() || target.host == "localhost";
-    let addresses: Vec<SocketAddr> = match target.literal() {
+/// A connection to `target`, with TLS if it is https.
+async fn open(egress: &Egress, target: &Target) -> Result<Box<dyn Stream>, ErrorCode> {
+    let stream = connect(egress, target, |host, port| async move {
+        Ok(tokio::net::lookup_host((host.as_str(), port)).await?.collect())
+    });
+    let stream = stream.await?;
+    if !target.tls {
+        return Ok(Box::new(stream));
+    }
+    let name = ServerName::try_from(target.host.trim_matches(['[', ']']).to_owned())
+        .map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+    let connector = tokio_rustls::TlsConnector::from(tls_config());
+    let stream = connector.connect(name, stream).await;
+    Ok(Box::new(stream.map_err(|_| ErrorCode::TlsProtocolError)?))
+}
+
+/// Connects to the first allowed address of the target that answers. A name is asked of
+/// `lookup`, once.
+async fn connect<F>(
+    egress: &Egress,
+    target: &Target,
+    lookup: impl FnOnce(String, u16) -> F,
+) -> Result<TcpStream, ErrorCode>
+where
+    F: Future<Output = std::io::Result<Vec<SocketAddr>>>,
+{
+    let addresses = match target.literal() {
         Some(address) => vec![SocketAddr::new(address, target.port)],
-        None => tokio::net::lookup_host((target.host.as_str(), target.port))
+        None => lookup(target.host.clone(), target.port)
             .await
-            .map_err(|_| ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None }))?
-            .collect(),
+            .map_err(|_| ErrorCode::DnsError(DnsErrorPayload { rcode: None, info_code: None }))?,
     };
     let mut last = ErrorCode::DestinationNotFound;
     for address in addresses {
-        if !inside && !is_public(address.ip()) {
+        if !egress.may_reach(target, address.ip()) {
             last = ErrorCode::DestinationIpProhibited;
             continue;
         }
         match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => {
+                // Parts of a body go out when they are there; without it they only go out later.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
             Err(error) => last = refused(&error),
         }
     }
@@ -143,7 +222,8 @@ fn refused(error: &std::io::Error) -> ErrorCode {
 
 /// What an exchange that broke off is to the guest.
 fn broken(error: hyper::Error) -> ErrorCode {
-    match error.is_incomplete_message() || error.is_closed() {
+    let reset = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
+    match error.is_incomplete_message() || error.is_closed() || reset {
         true => ErrorCode::ConnectionTerminated,
         false => ErrorCode::HttpProtocolError,
     }
@@ -154,7 +234,7 @@ fn broken(error: hyper::Error) -> ErrorCode {
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
+            let [a, b, c, d] = v4.octets();
             !(v4.is_private()
                 || v4.is_loopback()
                 || v4.is_link_local()
@@ -167,7 +247,9 @@ fn is_public(address: IpAddr) -> bool {
                 || (a == 100 && (64..128).contains(&b))
                 || (a == 192 && b == 0 && c == 0)
                 || (a == 192 && b == 88 && c == 99)
-                || (a == 198 && (b == 18 || b == 19)))
+                || (a == 198 && (b == 18 || b == 19))
+                // A cloud's own server, in every machine of it.
+                || [a, b, c, d] == [168, 63, 129, 16])
         }
         IpAddr::V6(v6) => match embedded(v6) {
             Some(v4) => is_public(v4),
@@ -241,53 +323,4 @@ async fn exchange(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inside_addresses_are_not_public() {
-        for address in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "0.0.0.0",
-            "100.64.0.1",
-            "192.0.0.8",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "203.0.113.1",
-            "::",
-            "::1",
-            "fe80::1",
-            "fc00::1",
-            "ff02::1",
-            "2001:db8::1",
-            "2001::1",
-            "::ffff:127.0.0.1",
-            "::ffff:169.254.169.254",
-            "::10.0.0.1",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::",
-            "3fff::1",
-        ] {
-            assert!(!is_public(address.parse().expect(address)), "{address}");
-        }
-        for address in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"] {
-            assert!(is_public(address.parse().expect(address)), "{address}");
-        }
-    }
-
-    #[test]
-    fn targets_are_read_from_uris() {
-        let target = |uri: &'static str| Target::of(&Uri::from_static(uri));
-        let expected = Target { tls: true, host: "api.example.com".into(), port: 443 };
-        assert_eq!(target("https://API.example.com/x").expect("a target"), expected);
-        assert_eq!(target("http://[::1]:81/").expect("a target").literal(), "::1".parse().ok());
-        assert!(target("http://user@host/").is_err());
-        assert!(target("ftp://host/").is_err());
-        assert!(target("/").is_err());
-    }
-}
+mod tests;

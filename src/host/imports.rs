@@ -1,6 +1,7 @@
 //! Answers to the imports that are each stage's own.
 
 use super::bindings::named_imports as own;
+use super::calls;
 use super::egress;
 use super::limiter::{Quota, TakeError};
 use super::scope::Scope;
@@ -196,6 +197,13 @@ impl own::wasi::http::client::HostWithStore<InstanceState> for Own {
         scope: Scope,
         request: Resource<Request>,
     ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
+        let callee = store.with(|mut store| {
+            let request = store.get().table.get(&request)?;
+            wasmtime::error::Ok(request.authority.as_ref().and_then(calls::callee).map(str::to_owned))
+        })?;
+        if let Some(callee) = callee {
+            return calls::send(store, &scope, request, &callee).await;
+        }
         // Says to the guest that its request was sent, or not.
         let (sent, was_sent) = oneshot::channel();
         let result = async { was_sent.await.unwrap_or(Err(Error::ConnectionTerminated)) };

@@ -20,9 +20,11 @@ macro_rules! each_stage {
 }
 
 pub mod bindings;
+mod calls;
 pub mod catalog;
 mod clocks;
 mod egress;
+mod headers;
 mod imports;
 pub mod limiter;
 pub mod next;
@@ -90,6 +92,7 @@ pub fn add_to_linker(
         }
     }
 
+    headers::add_to_linker(linker)?;
     next::add_to_linker(linker, next, named)?;
 
     each_stage!(

@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
@@ -59,6 +59,11 @@ pub struct CallContext {
     pub origin: Arc<Origin>,
     /// The stages of its pipeline that apply to it.
     pub applied: Applied,
+    /// How many calls by name led here.
+    pub depth: usize,
+    /// Nobody waits for what comes of it any more.
+    over: AtomicBool,
+    on_over: Notify,
     /// Whether the stage called the next one.
     passed_on: AtomicBool,
     /// Why the next stage gave no response, as the engine knows it; the stage itself
@@ -67,15 +72,39 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A call for `origin` that must be answered by `deadline`, in a pipeline of which those stages apply to it.
-    pub fn new(deadline: u64, origin: Arc<Origin>, applied: Applied) -> Arc<Self> {
+    /// A call for `origin` that must be answered by `deadline`, and to which `depth` calls
+    /// by name led; in a pipeline of which the stages in `applied` apply to it.
+    pub fn new(deadline: u64, origin: Arc<Origin>, depth: usize, applied: Applied) -> Arc<Self> {
         Arc::new(Self {
             deadline,
             origin,
+            depth,
             applied,
+            over: AtomicBool::new(false),
+            on_over: Notify::new(),
             passed_on: AtomicBool::new(false),
             failure: Mutex::default(),
         })
+    }
+
+    /// Ends the calls that came out of this one, and those that will: it was answered
+    /// otherwise.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.on_over.notify_waiters();
+    }
+
+    /// What `answer` comes to, unless this call is over before.
+    async fn unless_over(&self, answer: NextFuture) -> Result<http::Response<WasiBody>, ErrorCode> {
+        let on_over = self.on_over.notified();
+        if self.over.load(Ordering::Relaxed) {
+            return Err(ErrorCode::ConnectionTerminated);
+        }
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = on_over => Err(ErrorCode::ConnectionTerminated),
+        }
     }
 
     /// Notes why the next stage gave no response.
@@ -136,6 +165,18 @@ async fn handle(
     request: Resource<Request>,
     next: &Next,
 ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
+    let note = |context: &CallContext| context.passed_on.store(true, Ordering::Relaxed);
+    carry(store, request, Ok(next), note).await
+}
+
+/// Takes a request out of the store to `next`, or nowhere, and its response back. `before`
+/// gets the context of the call, if there is one, before that.
+pub(super) async fn carry(
+    store: &Accessor<InstanceState>,
+    request: Resource<Request>,
+    next: Result<&Next, ErrorCode>,
+    before: impl FnOnce(&CallContext),
+) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
     let (sent, was_sent) = oneshot::channel();
     let left = store.with(|mut store| {
         let context = context(&mut store)?;
@@ -147,14 +188,21 @@ async fn handle(
         (Ok(request), context, pulse) => (request, context, pulse),
         (Err(error), ..) => return error.downcast().map(Err),
     };
-    let body = match body.is_end_stream() {
-        true => body,
-        false => Whole { body, pulse }.boxed_unsync(),
+    // Not before the request is out: what it has in the store is gone only then.
+    let next = match next {
+        Ok(next) => next,
+        Err(code) => return Ok(Err(code)),
     };
+    let body = whole(body, pulse);
     if let Some(context) = &context {
-        context.passed_on.store(true, Ordering::Relaxed);
+        before(context);
     }
-    match next(head, body, context).await {
+    let answer = next(head, body, context.clone());
+    let answer = match context {
+        Some(context) => context.unless_over(answer).await,
+        None => answer.await,
+    };
+    match answer {
         Ok(response) => store.with(|mut store| {
             let _ = sent.send(Ok(()));
             let http = store.get().http();
@@ -162,6 +210,14 @@ async fn handle(
             Ok(Ok(http.table.push(response)?))
         }),
         Err(code) => Ok(Err(code)),
+    }
+}
+
+/// `body`, out of the store of `pulse`, as one that does not look complete when it is not.
+pub(super) fn whole(body: WasiBody, pulse: Arc<Pulse>) -> WasiBody {
+    match body.is_end_stream() {
+        true => body,
+        false => Whole { body, pulse }.boxed_unsync(),
     }
 }
 
@@ -196,7 +252,7 @@ impl Body for Whole {
 }
 
 /// The context of the call that the running guest works on.
-fn context(
+pub(super) fn context(
     store: &mut wasmtime::component::Access<'_, InstanceState>,
 ) -> wasmtime::Result<Option<Arc<CallContext>>> {
     use wasmtime::AsContextMut as _;

@@ -1,11 +1,12 @@
 //! A stage's own world: what its imports reach, in whichever store it runs.
 
 use super::clocks::Precision;
+use super::egress::Egress;
 use super::limiter::{Cell, Limiter, Quota};
-use crate::plan::{EgressRule, Mount, SocketProtocol, SocketRule, Stage, StageId};
+use super::next::Next;
+use crate::plan::{Mount, SocketProtocol, SocketRule, Stage, StageId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::Semaphore;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtx};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
@@ -28,8 +29,10 @@ pub struct StageScope {
     pub config: Vec<(String, String)>,
     /// The environment variables that it was granted.
     pub environment: Vec<(String, String)>,
-    /// Where it may send requests to: nowhere if empty.
-    pub egress: Vec<EgressRule>,
+    /// Where in the network it may send requests to.
+    pub(super) egress: Egress,
+    /// The pipelines that it may call, by name.
+    pub calls: Vec<(String, Next)>,
     /// Whether what it prints goes to its log.
     pub stdio: bool,
     /// How well it can tell the time.
@@ -40,8 +43,6 @@ pub struct StageScope {
     pub sockets: WasiSocketsCtx,
     /// Its counters.
     pub limiter: Arc<Limiter>,
-    /// Counts its open connections.
-    pub(super) connections: Arc<Semaphore>,
     log: Cell,
     dropped_lines: AtomicU64,
 }
@@ -53,12 +54,16 @@ impl std::fmt::Debug for StageScope {
 }
 
 impl StageScope {
-    /// The world of `stage`, which keeps its counters in `limiter`. Opens the
-    /// directories that it sees.
+    /// The world of `stage`, which keeps its counters in `limiter`, and reaches `calls` by
+    /// name. Opens the directories that it sees.
     ///
     /// # Errors
     /// The directory that can't be opened, and why.
-    pub fn new(stage: &Stage, limiter: Arc<Limiter>) -> Result<Self, (&Mount, wasmtime::Error)> {
+    pub fn new(
+        stage: &Stage,
+        limiter: Arc<Limiter>,
+        calls: Vec<(String, Next)>,
+    ) -> Result<Self, (&Mount, wasmtime::Error)> {
         let (filesystem, sockets) = outside(stage)?;
         let text =
             |(name, value): &(String, crate::plan::ConfigValue)| (name.clone(), value.expose().to_owned());
@@ -66,13 +71,13 @@ impl StageScope {
             id: stage.id.clone(),
             config: stage.config.iter().map(text).collect(),
             environment: stage.grants.env.iter().flatten().map(text).collect(),
-            egress: stage.grants.egress.clone(),
+            egress: Egress::new(&stage.grants, &stage.limits),
+            calls,
             stdio: stage.grants.stdio,
             clocks: Precision::of(stage.grants.clocks),
             filesystem,
             sockets,
             limiter,
-            connections: Arc::new(Semaphore::new(super::egress::MAX_CONNECTIONS)),
             log: Cell::default(),
             dropped_lines: AtomicU64::new(0),
         })

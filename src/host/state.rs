@@ -217,6 +217,11 @@ impl InstanceState {
         Arc::clone(&self.pulse)
     }
 
+    /// Bytes that the fields of a head may have.
+    pub(super) fn field_bytes(&self) -> usize {
+        self.budget.field_bytes
+    }
+
     /// What `wasi:http` needs.
     pub fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }

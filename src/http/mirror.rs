@@ -5,7 +5,8 @@
 //! keep up loses the rest, with an error, instead of slowing the original down. At
 //! most [`MIRRORS`] copies run at once on a worker; more are not made.
 
-use crate::engine::{ChainRequest, Fork, RequestBody, Worker};
+use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
+use crate::plan::Name;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -23,9 +24,9 @@ const QUEUE: usize = 16;
 /// Mirrored requests at once, on one worker.
 const MIRRORS: usize = 256;
 
-/// Sends a copy of `request` to `fork`, a pipeline's first, in the background. Returns the original, whose
+/// Sends a copy of `request` to the pipeline `name`, which begins at `first`, in the background. Returns the original, whose
 /// body feeds the copy's.
-pub fn mirror(worker: &Rc<Worker>, fork: &Arc<Fork>, request: ChainRequest) -> ChainRequest {
+pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRequest) -> ChainRequest {
     thread_local! {
         static RUNNING: Cell<usize> = const { Cell::new(0) };
     }
@@ -33,7 +34,7 @@ pub fn mirror(worker: &Rc<Worker>, fork: &Arc<Fork>, request: ChainRequest) -> C
         return request;
     }
     RUNNING.set(RUNNING.get() + 1);
-    let ChainRequest { head, body, deadline, cut_off, origin, applied } = request;
+    let ChainRequest { head, body, deadline, cut_off, origin, depth, applied } = request;
     let (body, copied) = tee(body);
     let copy = ChainRequest {
         head: head.clone(),
@@ -41,23 +42,24 @@ pub fn mirror(worker: &Rc<Worker>, fork: &Arc<Fork>, request: ChainRequest) -> C
         deadline: None,
         cut_off: cut_off.clone(),
         origin: Arc::clone(&origin),
+        depth,
         applied: None,
     };
-    let (worker, fork) = (Rc::clone(worker), Arc::clone(fork));
+    let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
-        match fork.handle(&worker, copy).await {
+        match first.handle(&worker, copy).await {
             // Read to its end, as a client would.
             Ok(response) => {
                 let mut body = response.into_body();
                 while let Some(Ok(_)) = body.frame().await {}
             }
             Err(failure) => {
-                tracing::debug!(pipeline = fork.whole().segment.pipeline, reason = %failure, "a mirrored request failed");
+                tracing::debug!(pipeline = %name, reason = %failure, "a mirrored request failed");
             }
         }
         RUNNING.set(RUNNING.get() - 1);
     });
-    ChainRequest { head, body, deadline, cut_off, origin, applied }
+    ChainRequest { head, body, deadline, cut_off, origin, depth, applied }
 }
 
 /// A body and its copy.

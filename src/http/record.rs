@@ -139,6 +139,8 @@ impl Record {
             Failure::InvalidResponse(_) => metrics.invalid_response(),
             // Counted once for the instance, not for each request in it.
             Failure::Trap { .. } | Failure::Instantiate(_) => {}
+            // Counted for its servers.
+            Failure::Upstream(_) => {}
         }
     }
 

@@ -11,10 +11,10 @@
 //! | [`Refusal::Misdirected`] | 421 | |
 //! | [`Refusal::HeadersTooLarge`] | 431 | |
 //! | [`Refusal::GuestTrap`], [`Refusal::GuestError`] | 500 | |
-//! | [`Refusal::NotImplemented`] | 501 | |
-//! | [`Refusal::BadGateway`] | 502 | |
-//! | [`Refusal::NoCapacity`] | 503 | `Retry-After` |
-//! | [`Refusal::Deadline`] | 504 | |
+//! | [`Refusal::NotImplemented`], [`Upstream::NoUpgrade`] | 501 | |
+//! | [`Refusal::BadGateway`], [`Upstream::Unreachable`], [`Upstream::Broken`] | 502 | |
+//! | [`Refusal::NoCapacity`], [`Upstream::Busy`], [`Upstream::Down`] | 503 | `Retry-After` |
+//! | [`Refusal::Deadline`], [`Upstream::Timeout`] | 504 | |
 
 use std::time::Duration;
 
@@ -58,6 +58,75 @@ pub enum Refusal {
     },
     /// No answer within the pipeline's deadline.
     Deadline,
+    /// An upstream gave no response.
+    Upstream(Upstream),
+}
+
+/// Why a request for an upstream gets the gateway's own answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// No connection to a server could be made.
+    Unreachable,
+    /// A server ended the connection, or sent what is not HTTP, in place of a response's head.
+    Broken,
+    /// There is no connection to spare.
+    Busy {
+        /// How long the client is told to wait.
+        retry_after: Duration,
+    },
+    /// No server is up.
+    Down {
+        /// How long the client is told to wait.
+        retry_after: Duration,
+    },
+    /// A server took too long.
+    Timeout,
+    /// The client wants another protocol on its connection.
+    NoUpgrade,
+}
+
+impl Upstream {
+    fn row(&self) -> Row {
+        let row = |status, kind, title, detail| Row { status, kind, title, detail };
+        match self {
+            Self::Unreachable => row(
+                StatusCode::BAD_GATEWAY,
+                "upstream-unreachable",
+                "Bad gateway",
+                "The server behind this gateway could not be reached.",
+            ),
+            Self::Broken => row(
+                StatusCode::BAD_GATEWAY,
+                "upstream-broken",
+                "Bad gateway",
+                "The server behind this gateway gave no valid answer.",
+            ),
+            Self::Busy { .. } => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream-busy",
+                "Service unavailable",
+                "The servers behind this gateway are at capacity; try again later.",
+            ),
+            Self::Down { .. } => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream-down",
+                "Service unavailable",
+                "No server behind this gateway is up; try again later.",
+            ),
+            Self::Timeout => row(
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream-timeout",
+                "Gateway timeout",
+                "The server behind this gateway did not answer in time.",
+            ),
+            Self::NoUpgrade => row(
+                StatusCode::NOT_IMPLEMENTED,
+                "upgrade-not-supported",
+                "Not implemented",
+                "Connections are not upgraded to other protocols here.",
+            ),
+        }
+    }
 }
 
 /// A row of the table.
@@ -132,6 +201,7 @@ impl Refusal {
                 "Gateway timeout",
                 "The request was not answered in time.",
             ),
+            Self::Upstream(upstream) => return upstream.row(),
         };
         Row { status, kind, title, detail }
     }
@@ -180,7 +250,8 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     match refusal {
-        Refusal::NoCapacity { retry_after } => {
+        Refusal::NoCapacity { retry_after }
+        | Refusal::Upstream(Upstream::Busy { retry_after } | Upstream::Down { retry_after }) => {
             headers.insert(RETRY_AFTER, whole_seconds(*retry_after).into());
         }
         Refusal::MethodNotAllowed { allow } => {
@@ -223,9 +294,15 @@ mod tests {
             (Refusal::GuestTrap, 500, "guest-trap"),
             (Refusal::GuestError, 500, "guest-error"),
             (Refusal::NotImplemented, 501, "not-implemented"),
+            (Refusal::Upstream(Upstream::NoUpgrade), 501, "upgrade-not-supported"),
             (Refusal::BadGateway, 502, "bad-gateway"),
             (Refusal::NoCapacity { retry_after: Duration::ZERO }, 503, "no-capacity"),
             (Refusal::Deadline, 504, "deadline"),
+            (Refusal::Upstream(Upstream::Unreachable), 502, "upstream-unreachable"),
+            (Refusal::Upstream(Upstream::Broken), 502, "upstream-broken"),
+            (Refusal::Upstream(Upstream::Busy { retry_after: Duration::ZERO }), 503, "upstream-busy"),
+            (Refusal::Upstream(Upstream::Down { retry_after: Duration::ZERO }), 503, "upstream-down"),
+            (Refusal::Upstream(Upstream::Timeout), 504, "upstream-timeout"),
         ];
         for (refusal, status, kind) in all {
             let response = refuse(&refusal, "r-1");

@@ -5,9 +5,10 @@ use super::mirror::mirror;
 use super::normalize::{Head, HeadLimits, normalize};
 use super::record::{Record, Recorder};
 use super::request_id::RequestId;
-use super::respond::{Refusal, refuse};
+use super::respond::{Refusal, Upstream, refuse};
 use crate::engine::{
-    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, Worker,
+    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, UpstreamFailure,
+    Worker,
 };
 use crate::gateway::split::choose;
 use crate::gateway::{Generation, Live, Match};
@@ -15,8 +16,8 @@ use crate::host::{Origin, RequestHead};
 use crate::net::ConnInfo;
 use crate::plan::{Pipeline, PipelineIndex, Route};
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{Extensions, HeaderMap, Request, Response};
+use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -88,6 +89,9 @@ impl Service {
         let origin = Arc::new(Origin { id: id.number(), extensions: entry.extensions });
         // 3. Take off what belongs to the connection, and bound the body.
         let mut headers = parts.headers;
+        if wants_upgrade(&headers) && generation.pipeline(pipeline).upstream().is_some() {
+            return refused(&Refusal::Upstream(Upstream::NoUpgrade), record, &id);
+        }
         clean_request(&mut headers);
         let here = Here { generation, pipeline, id };
         let request = match bounded(body.into(), &headers, here.plan()) {
@@ -117,7 +121,8 @@ impl Service {
             details.limit = Some(limit.clone());
         }
         if let Some(second) = second {
-            request = mirror(&self.worker, here.generation.pipeline(second), request);
+            let name = &here.generation.plan.pipeline(second).name;
+            request = mirror(&self.worker, name, here.generation.pipeline(second), request);
         }
         // 4. Find the stages that apply, walk the chain, and say what became of it.
         let chain = here.generation.pipeline(here.pipeline);
@@ -189,6 +194,16 @@ fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<An
     refuse(refusal, id.as_str()).map(|body| Answer::Gateway { body: Full::new(body), record })
 }
 
+/// Whether the client asks for another protocol (RFC 9110 §7.8) and could not do without: who offers HTTP/2 in passing
+/// gets a plain answer.
+fn wants_upgrade(headers: &HeaderMap) -> bool {
+    let tokens = |name| {
+        headers.get_all(name).iter().flat_map(|value: &HeaderValue| value.as_bytes().split(|it| *it == b','))
+    };
+    let asks = tokens(CONNECTION).any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    asks && tokens(UPGRADE).any(|token| !token.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}
+
 /// The body with the pipeline's bound, which a declared length may break at once.
 fn bounded(body: Arriving, headers: &HeaderMap, plan: &Pipeline) -> Result<RequestBody, Refusal> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -215,14 +230,8 @@ fn chain_request(
         headers,
         options: None,
     };
-    ChainRequest {
-        head,
-        body,
-        deadline: None,
-        cut_off: Some(generation.cut_off.clone()),
-        origin,
-        applied: None,
-    }
+    let cut_off = Some(generation.cut_off.clone());
+    ChainRequest { head, body, deadline: None, cut_off, origin, depth: 0, applied: None }
 }
 
 /// What a failure means to the client; the log gets the reason.
@@ -238,6 +247,7 @@ fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head
         Failure::InvalidResponse(_) => Refusal::BadGateway,
         Failure::Deadline => Refusal::Deadline,
         Failure::Capacity | Failure::BreakerOpen => Refusal::NoCapacity { retry_after: RETRY_AFTER },
+        Failure::Upstream(error) => of_upstream(&error.kind),
     };
     let stage = match failure {
         Failure::Trap { stage, .. } => stage.as_deref(),
@@ -254,6 +264,22 @@ fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head
         "the chain gave no response",
     );
     refusal
+}
+
+/// What a client is told of an upstream that gave no response.
+fn of_upstream(kind: &UpstreamFailure) -> Refusal {
+    Refusal::Upstream(match kind {
+        UpstreamFailure::Down => Upstream::Down { retry_after: RETRY_AFTER },
+        UpstreamFailure::Busy => Upstream::Busy { retry_after: RETRY_AFTER },
+        UpstreamFailure::Unreachable(_) => Upstream::Unreachable,
+        UpstreamFailure::Broken(_) => Upstream::Broken,
+        UpstreamFailure::ConnectTimeout
+        | UpstreamFailure::ResponseTimeout
+        | UpstreamFailure::TotalTimeout => Upstream::Timeout,
+        UpstreamFailure::Deadline | UpstreamFailure::CutOff => return Refusal::Deadline,
+        UpstreamFailure::Request(_) => return Refusal::BadRequest("The request's body broke off."),
+        UpstreamFailure::Unsendable(_) => return Refusal::BadGateway,
+    })
 }
 
 /// The body of an answer.

@@ -92,6 +92,12 @@ impl EgressRule {
                 Err((label, help)) => return Err(fault(label, help)),
             },
             None => match check_host(host) {
+                Ok(Host::Name(name)) if name.strip_suffix(".internal").is_some_and(|n| !n.contains('.')) => {
+                    return Err(fault(
+                        "a pipeline of this process",
+                        "name it in `calls`; only deeper names under `.internal` are servers",
+                    ));
+                }
                 Ok(Host::Name(name)) => EgressHost::Name(name),
                 Ok(Host::Address(address)) => EgressHost::Address(address),
                 Err((label, help)) => return Err(fault(label, help)),
@@ -172,9 +178,13 @@ mod tests {
 
     #[test]
     fn text() {
-        for rule in
-            ["https://api.example.com", "http://10.0.0.1:8080", "https://*.example.com", "http://[::1]:81"]
-        {
+        for rule in [
+            "https://api.example.com",
+            "http://10.0.0.1:8080",
+            "https://*.example.com",
+            "http://[::1]:81",
+            "http://db.eu.internal",
+        ] {
             assert_eq!(EgressRule::parse(rule).unwrap().to_string(), rule);
         }
         for rule in [
@@ -196,6 +206,7 @@ mod tests {
             "https://[::1",
             "https://a b",
             "https://a:1:2",
+            "http://inventory.internal",
         ] {
             assert!(EgressRule::parse(rule).is_err(), "{rule}");
         }

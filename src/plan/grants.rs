@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigValue, EgressRule, SocketRule};
+use super::{ConfigValue, EgressRule, Network, PipelineIndex, SocketRule};
 use crate::config::Span;
 
 /// What a stage may use of the world outside; by default nothing.
@@ -18,6 +18,11 @@ pub struct Grants {
     pub env: Option<Vec<(String, ConfigValue)>>,
     /// Where it may send requests; none means no egress at all.
     pub egress: Vec<EgressRule>,
+    /// The networks that are not of the public internet to which names in `egress` may lead all the same.
+    pub egress_networks: Vec<Network>,
+    /// The pipelines that it may call by name, `http://<name>.internal`. No pipeline reaches itself that way. Each is
+    /// there once.
+    pub calls: Vec<Call>,
     /// The directories that it sees; none means no file system at all. Each `at` is unique; at most
     /// [`Grants::MAX_MOUNTS`].
     pub filesystem: Vec<Mount>,
@@ -35,6 +40,17 @@ impl Grants {
     pub fn allows_egress(&self, scheme: &str, host: &str, port: u16) -> bool {
         self.egress.iter().any(|rule| rule.allows(scheme, host, port))
     }
+}
+
+/// A pipeline that a stage may call by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its name.
+    pub name: String,
+    /// The pipeline.
+    pub pipeline: PipelineIndex,
+    /// The place of the name.
+    pub span: Span,
 }
 
 /// How well a stage may tell the time.

@@ -30,6 +30,8 @@ pub struct GatewayLimits {
     pub shutdown_timeout: Duration,
     /// Instances of all pipelines and workers together.
     pub instances: usize,
+    /// Pipelines that call each other in a row.
+    pub call_depth: usize,
     /// Keys that one stage's rate limiter remembers.
     pub rate_limit_keys: usize,
 }
@@ -48,6 +50,7 @@ impl GatewayLimits {
             streams: fields.count("streams"),
             shutdown_timeout: fields.duration("shutdown-timeout"),
             instances: fields.count("instances"),
+            call_depth: fields.count("call-depth"),
             rate_limit_keys: fields.count("rate-limit-keys"),
         }
     }
@@ -110,18 +113,33 @@ impl Default for PipelineLimits {
     }
 }
 
-/// `limits` of a stage: bounds of one instance of it.
+/// `limits` of a stage: bounds of one instance of it, and of its own requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageLimits {
     /// Bytes of each linear memory.
     pub memory: usize,
     /// Elements of each table.
     pub table_elements: usize,
+    /// Requests of its own at once, over all instances.
+    pub egress_requests: usize,
+    /// Connections for them.
+    pub egress_connections: usize,
+    /// Longest time to connect for one of them, TLS included.
+    pub egress_connect_timeout: Duration,
+    /// From sending one of them to its response's head.
+    pub egress_timeout: Duration,
 }
 
 impl StageLimits {
     pub(super) fn lower(fields: &Fields) -> StageLimits {
-        StageLimits { memory: fields.memory_size("memory"), table_elements: fields.count("table-elements") }
+        StageLimits {
+            memory: fields.memory_size("memory"),
+            table_elements: fields.count("table-elements"),
+            egress_requests: fields.count("egress-requests"),
+            egress_connections: fields.count("egress-connections"),
+            egress_connect_timeout: fields.duration("egress-connect-timeout"),
+            egress_timeout: fields.duration("egress-timeout"),
+        }
     }
 }
 

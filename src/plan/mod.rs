@@ -15,6 +15,7 @@ mod host;
 mod limits;
 mod lower;
 mod name;
+mod network;
 mod operations;
 mod program;
 mod route;
@@ -22,6 +23,7 @@ pub mod share;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod value;
 pub mod when;
 
@@ -32,14 +34,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::egress::{EgressHost, EgressRule, EgressScheme};
-pub use self::grants::{Clocks, Grants, Mount};
+pub use self::grants::{Call, Clocks, Grants, Mount};
 pub use self::host::HostPattern;
 pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::name::{Name, StageId};
+pub use self::network::Network;
 pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
 pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
 pub use self::socket::{SocketProtocol, SocketRule};
+pub use self::upstream::{
+    Balance, Ejection, HealthCheck, HostPolicy, Retry, Server, ServerHost, UpstreamLimits, UpstreamPlan,
+    UpstreamProtocol, UpstreamTlsFiles,
+};
 pub use self::value::{ConfigValue, ValueOrigin};
 pub use self::when::{Applied, When};
 use crate::config::{self, Diagnostics, SourceFile, Span};
@@ -65,6 +72,8 @@ pub struct Plan {
     pub access_log: Option<AccessLogPlan>,
     /// In the order of the file.
     pub components: Vec<ComponentRef>,
+    /// In the order of the file.
+    pub upstreams: Vec<UpstreamPlan>,
     /// In the order of the file; at least one.
     pub pipelines: Vec<Pipeline>,
     /// In the order of the file; at least one. Which one serves a request is said at [`Route`].
@@ -93,6 +102,10 @@ pub struct Gateway {
 /// A component's place in [`Plan::components`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ComponentIndex(pub usize);
+
+/// An upstream's place in [`Plan::upstreams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamIndex(pub usize);
 
 /// A pipeline's place in [`Plan::pipelines`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,7 +187,7 @@ impl Pipeline {
     pub fn service(&self) -> Option<&Stage> {
         match &self.end {
             End::Component(stage) => Some(stage),
-            End::Native(_) => None,
+            End::Native(_) | End::Upstream(_) => None,
         }
     }
 }
@@ -186,6 +199,8 @@ pub enum End {
     Component(Box<Stage>),
     /// A service of the embedding program, by its name there. There is at least one stage before it.
     Native(Name),
+    /// Servers elsewhere.
+    Upstream(UpstreamIndex),
 }
 
 /// A pipeline that a stage reaches by a name of its own.
@@ -240,6 +255,12 @@ pub struct Stage {
 impl Stage {
     /// Most values in one stage's configuration, and most variables in its environment.
     pub const MAX_VALUES: usize = 1024;
+
+    /// The pipelines that it can reach, beside its own, and where each is named.
+    pub fn reaches(&self) -> impl Iterator<Item = (PipelineIndex, Span)> {
+        let next = self.next.iter().map(|next| (next.pipeline, next.span));
+        next.chain(self.grants.calls.iter().map(|call| (call.pipeline, call.span)))
+    }
 }
 
 /// How a stage is linked with its neighbours.
@@ -318,14 +339,14 @@ impl Plan {
         &self.pipelines[index.0]
     }
 
-    /// All pipelines, each after those that its stages call by name.
+    /// All pipelines, each after those that its stages reach.
     pub fn called_first(&self) -> Vec<PipelineIndex> {
         fn visit(plan: &Plan, at: PipelineIndex, seen: &mut [bool], order: &mut Vec<PipelineIndex>) {
             if std::mem::replace(&mut seen[at.0], true) {
                 return;
             }
-            for next in plan.pipeline(at).all_stages().flat_map(|stage| &stage.next) {
-                visit(plan, next.pipeline, seen, order);
+            for (reached, _) in plan.pipeline(at).all_stages().flat_map(Stage::reaches) {
+                visit(plan, reached, seen, order);
             }
             order.push(at);
         }
@@ -334,6 +355,11 @@ impl Plan {
             visit(self, PipelineIndex(index), &mut seen, &mut order);
         }
         order
+    }
+
+    /// The upstream at an index of this plan.
+    pub fn upstream(&self, index: UpstreamIndex) -> &UpstreamPlan {
+        &self.upstreams[index.0]
     }
 
     /// The pipeline called `name`.

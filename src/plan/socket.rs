@@ -102,7 +102,7 @@ fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
 }
 
 /// `address` with all bits beyond `prefix` zero.
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+pub(super) fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);

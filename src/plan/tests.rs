@@ -44,7 +44,8 @@ uri-size = "1KiB"
 streams = 9
 shutdown-timeout = "10s"
 instances = 11
-rate-limit-keys = 12
+call-depth = 12
+rate-limit-keys = 13
 
 [[listeners]]
 address = "127.0.0.1:8443"
@@ -74,7 +75,7 @@ lift = "sync"
 on-failure = "skip"
 breaker = { failures = 1, window = "2s", open = "3s", then = "close" }
 config = { header = "x-api-key", keys = { env = "KEYS" } }
-limits = { memory = "1MiB", table-elements = 5 }
+limits = { memory = "1MiB", table-elements = 5, egress-requests = 6, egress-connections = 7, egress-connect-timeout = "8s", egress-timeout = "9s" }
 next = { stable = "app" }
 when = { methods = ["POST"], path = "/a", header = { name = "x", value = "1" }, percent = 5, pin = { header = "y" } }
 
@@ -85,6 +86,8 @@ stdio = true
 env = { REGION = "eu", TOKEN = { env = "TOKEN" } }
 egress = ["https://api.example.com", "http://*.example.com:8080"]
 filesystem = [{ path = ".", as = "/data", write = true }]
+egress-networks = ["10.0.0.0/8"]
+calls = ["app"]
 sockets = ["tcp://10.0.0.5:5432"]
 
 [pipelines.edge.limits]
@@ -236,7 +239,7 @@ fn every_key() {
     assert_eq!(pipeline.service().unwrap().grants, Grants::default());
     let stage = &pipeline.stages[0];
     assert_eq!(stage.component, ComponentIndex(1));
-    assert_eq!(stage.limits, StageLimits { memory: 1 << 20, table_elements: 5 });
+    assert_eq!((stage.limits.memory, stage.limits.table_elements), (1 << 20, 5));
     assert_eq!(stage.config[1].1.expose(), "hunter2");
     assert!(stage.grants.random && stage.grants.clocks == Clocks::Real && stage.grants.stdio);
     assert_eq!(stage.grants.env.as_ref().unwrap()[1].1.expose(), "hunter3");
@@ -376,7 +379,9 @@ fn defaults_are_the_documented_ones() {
     let pipeline = PipelineLimits::default();
     assert_eq!((pipeline.instances, pipeline.request_body), (64, 64 << 20));
     assert_eq!(pipeline.deadline, Duration::from_secs(30));
-    assert_eq!(StageLimits::default(), StageLimits { memory: 64 << 20, table_elements: 20_000 });
+    let stage = StageLimits::default();
+    assert_eq!((stage.memory, stage.table_elements), (64 << 20, 20_000));
+    assert_eq!((stage.egress_requests, stage.egress_connections), (256, 64));
 }
 
 /// Each limit is read into the field that is called like its key: a value for one key changes that line of the

@@ -8,14 +8,16 @@ use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::calls::Calls;
 use super::metrics::{Metrics, Pipelines, RELOAD_RESULTS, ReloadResult, since_epoch};
 use super::pipeline::{BUCKETS, Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
+use super::upstream::{self, Servers};
 
 /// The text being written.
-struct Text(String);
+pub(super) struct Text(String);
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -23,7 +25,7 @@ enum Kind {
 
 impl Text {
     /// Begins a metric. `help` has neither line feeds nor backslashes.
-    fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -33,7 +35,7 @@ impl Text {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (at, (label, value)) in labels.iter().enumerate() {
             self.0.push(if at == 0 { '{' } else { ',' });
@@ -46,6 +48,19 @@ impl Text {
             self.0.push('}');
         }
         let _ = writeln!(self.0, " {value}");
+    }
+
+    /// The samples of one histogram of the family `name`.
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], snapshot: &Snapshot) {
+        let bucket = format!("{name}_bucket");
+        let (mut sum, all) = (0, snapshot.count());
+        for ((_, end), count) in BUCKETS.iter().zip(snapshot.buckets) {
+            sum += count;
+            self.sample(&bucket, &[labels, &[("le", end)]].concat(), sum);
+        }
+        self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), all);
+        self.sample(&format!("{name}_sum"), labels, seconds(snapshot.nanoseconds));
+        self.sample(&format!("{name}_count"), labels, all);
     }
 
     /// A metric with one sample and no labels.
@@ -72,11 +87,13 @@ fn seconds(nanoseconds: u128) -> String {
     format!("{}.{:09}", nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000)
 }
 
-pub(super) fn render(metrics: &Metrics, pipelines: &Pipelines) -> String {
+pub(super) fn render(metrics: &Metrics, pipelines: &Pipelines, servers: &Servers, edges: &Calls) -> String {
     let mut text = Text(String::with_capacity(4096 + pipelines.len() * 2048));
     durations(&mut text, pipelines);
     active(&mut text, pipelines);
     events(&mut text, pipelines);
+    upstream::render(&mut text, servers);
+    calls(&mut text, edges);
     gateway(&mut text, metrics);
     access_log(&mut text, metrics);
     process(&mut text, metrics);
@@ -98,17 +115,24 @@ fn durations(text: &mut Text, pipelines: &Pipelines) {
                 ("http_response_status_code", &status),
                 ("linkspan_pipeline", pipeline),
             ];
-            let [method, status, pipeline] = labels;
-            let mut sum = 0;
-            for ((_, end), count) in BUCKETS.iter().zip(snapshot.buckets) {
-                sum += count;
-                text.sample(&format!("{NAME}_bucket"), &[method, status, pipeline, ("le", end)], sum);
-            }
-            let all = snapshot.count();
-            text.sample(&format!("{NAME}_bucket"), &[method, status, pipeline, ("le", "+Inf")], all);
-            text.sample(&format!("{NAME}_sum"), &labels, seconds(snapshot.nanoseconds));
-            text.sample(&format!("{NAME}_count"), &labels, all);
+            text.histogram(NAME, &labels, &snapshot);
         }
+    }
+}
+
+fn calls(text: &mut Text, edges: &Calls) {
+    const NAME: &str = "linkspan_call_duration_seconds";
+    text.family(NAME, Kind::Histogram, "Time from a pipeline's call of another to the answer's head.");
+    for ((caller, callee), workers) in edges {
+        let mut sum = Snapshot::default();
+        workers.values().for_each(|worker| sum += worker.durations());
+        text.histogram(NAME, &[("linkspan_caller", caller), ("linkspan_pipeline", callee)], &sum);
+    }
+    const FAILED: &str = "linkspan_calls_failed_total";
+    text.family(FAILED, Kind::Counter, "Calls of a pipeline by another that got no response.");
+    for ((caller, callee), workers) in edges {
+        let sum = workers.values().map(|worker| worker.failures()).sum::<u64>();
+        text.sample(FAILED, &[("linkspan_caller", caller), ("linkspan_pipeline", callee)], sum);
     }
 }
 

@@ -2,19 +2,25 @@
 //!
 //! Every worker has its own [`PipelineMetrics`] for each pipeline and keeps it; they are added up when a scrape asks.
 //! A pipeline that vanished from the configuration keeps its series to the end of the process, because a counter that
-//! goes backwards looks like a restart; so the names are bounded: after 10,000, new ones share `_other`.
+//! goes backwards looks like a restart; so the names are bounded: after 10,000, new ones share `_other`. So are the pairs
+//! of pipelines of which one calls the other.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::access::AccessCounters;
+use super::calls::{CallMetrics, Calls};
 use super::exposition;
 use super::pipeline::PipelineMetrics;
+use super::upstream::{Servers, UpstreamMetrics};
 
 /// Most pipelines with series of their own.
 const MAX_PIPELINES: usize = 10_000;
+
+/// Most servers of upstreams with series of their own.
+const MAX_SERVERS: usize = 10_000;
 
 /// The pipeline of those beyond. No pipeline has this name, nor the next one: theirs are in kebab case.
 const OTHER: &str = "_other";
@@ -39,6 +45,8 @@ pub(super) const RELOAD_RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"
 pub struct Metrics {
     started: SystemTime,
     pipelines: Mutex<Pipelines>,
+    servers: Mutex<Servers>,
+    calls: Mutex<Calls>,
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     access: Arc<AccessCounters>,
     pub(super) generation: AtomicU64,
@@ -65,6 +73,8 @@ impl Metrics {
         Arc::new(Self {
             started: SystemTime::now(),
             pipelines: Mutex::default(),
+            servers: Mutex::default(),
+            calls: Mutex::default(),
             connections: OnceLock::new(),
             access: Arc::default(),
             generation: AtomicU64::new(0),
@@ -87,6 +97,35 @@ impl Metrics {
         }
         let workers = pipelines.entry(name.into()).or_default();
         Arc::clone(workers.entry(worker).or_insert_with(|| Arc::new(PipelineMetrics::new())))
+    }
+
+    /// What `worker` counts of `server` of the upstream called `name`, likewise; `up` says whether it gets requests.
+    #[must_use]
+    pub fn upstream(
+        &self,
+        name: &str,
+        server: &str,
+        worker: usize,
+        up: &Arc<AtomicBool>,
+    ) -> Arc<UpstreamMetrics> {
+        let mut servers = lock(&self.servers);
+        let mut key: (Arc<str>, Arc<str>) = (name.into(), server.into());
+        if servers.len() >= MAX_SERVERS && !servers.contains_key(&key) {
+            key = (OTHER.into(), OTHER.into());
+        }
+        let server = servers.entry(key).or_default();
+        server.up = Arc::downgrade(up);
+        Arc::clone(server.workers.entry(worker).or_default())
+    }
+
+    /// What `worker` counts of calls of the pipeline `callee` by the pipeline `caller`, likewise.
+    #[must_use]
+    pub fn call(&self, caller: &str, callee: &str, worker: usize) -> Arc<CallMetrics> {
+        let mut calls = lock(&self.calls);
+        let edge = (Arc::from(caller), Arc::from(callee));
+        let known = calls.contains_key(&edge) || calls.len() < MAX_PIPELINES;
+        let edge = if known { edge } else { (OTHER.into(), OTHER.into()) };
+        Arc::clone(calls.entry(edge).or_default().entry(worker).or_default())
     }
 
     /// What `worker` counts of requests that reach no pipeline: no route, or a head that breaks the rules.
@@ -132,7 +171,9 @@ impl Metrics {
     pub fn render(&self) -> String {
         // The lock is not held while the text is written.
         let pipelines = lock(&self.pipelines).clone();
-        exposition::render(self, &pipelines)
+        let servers = lock(&self.servers).clone();
+        let calls = lock(&self.calls).clone();
+        exposition::render(self, &pipelines, &servers, &calls)
     }
 
     /// The format of [`Metrics::render`].

@@ -9,12 +9,16 @@
 
 pub mod access;
 mod calendar;
+mod calls;
 mod exposition;
 mod line;
 pub mod metrics;
 mod pipeline;
+mod upstream;
 
 pub use access::{AccessCounters, AccessLog};
+pub use calls::CallMetrics;
 pub use line::Entry;
 pub use metrics::{Metrics, ReloadResult};
 pub use pipeline::{InFlight, PipelineMetrics, TrapKind};
+pub use upstream::UpstreamMetrics;

@@ -229,21 +229,21 @@ fn method_index(method: &Method) -> usize {
 }
 
 #[derive(Default)]
-struct Histogram {
+pub(super) struct Histogram {
     /// Not cumulative; the last is what is beyond all of [`BUCKETS`].
     buckets: [AtomicU64; BUCKETS.len() + 1],
     nanoseconds: AtomicU64,
 }
 
 impl Histogram {
-    fn record(&self, duration: Duration) {
+    pub(super) fn record(&self, duration: Duration) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BUCKETS.iter().position(|(end, _)| nanoseconds <= *end).unwrap_or(BUCKETS.len());
         self.buckets[bucket].fetch_add(1, Relaxed);
         self.nanoseconds.fetch_add(nanoseconds, Relaxed);
     }
 
-    fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let buckets = self.buckets.each_ref().map(|bucket| bucket.load(Relaxed));
         Snapshot { buckets, nanoseconds: u128::from(self.nanoseconds.load(Relaxed)) }
     }

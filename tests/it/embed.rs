@@ -17,12 +17,12 @@ use tokio::time::timeout;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 /// Runs a test on a runtime as applications have it.
-fn run(test: impl Future<Output = ()>) {
+pub fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async { timeout(3 * SOON, test).await.expect("in time") });
 }
 
-fn stage(component: &str) -> Stage {
+pub fn stage(component: &str) -> Stage {
     Stage::new(component, dist(component))
 }
 
@@ -34,17 +34,17 @@ fn get(path: &str) -> Request<TestBody> {
     Request::get(path).body(body::empty()).unwrap()
 }
 
-async fn ask(service: &Service, request: Request<TestBody>) -> Response<Body> {
+pub async fn ask(service: &Service, request: Request<TestBody>) -> Response<Body> {
     timeout(SOON, service.clone().oneshot(request)).await.expect("in time").unwrap()
 }
 
-async fn text(response: Response<Body>) -> String {
+pub async fn text(response: Response<Body>) -> String {
     let bytes =
         timeout(SOON, response.into_body().collect()).await.expect("in time").expect("a body").to_bytes();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn field<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+pub fn field<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 

@@ -138,7 +138,7 @@ fn an_unread_upload_is_not_buffered() {
     gateway.stop();
 }
 
-/// A body in very many very small pieces is as long as it should be, and does not make the gateway grow.
+/// A body in very many very small pieces comes in fewer, is as long as it should be, and does not make the gateway grow.
 #[test]
 fn small_pieces_and_empty_ones() {
     let pipeline = Pipeline::new("main", "fault-service").stage("pass-through-async");
@@ -157,7 +157,10 @@ fn small_pieces_and_empty_ones() {
                 frames += 1;
             }
             assert_eq!(received, pieces);
-            println!("{protocol:?}: {pieces} pieces of one byte came in {frames} frames");
+            assert!(
+                frames <= pieces / 2,
+                "{protocol:?}: {pieces} pieces of one byte came in {frames} frames"
+            );
             let fields = [("x-fault", "zero-writes"), ("x-count", "100000")];
             assert_eq!(client.get("/", &fields).await.ok().text(), "hello");
             assert!(gateway.resident() < before + GROWTH);

@@ -5,7 +5,8 @@ mod values;
 
 use crate::chain_test;
 use crate::harness::{
-    Chain, Client, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, binary, body, dist, request, run,
+    Chain, Client, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, binary, body, dist, repository, request,
+    run,
 };
 use http::Method;
 use http_body::Frame;
@@ -130,6 +131,41 @@ chain_test! {
     }
 }
 
+chain_test! {
+    /// A guest with a standard library, made for wasm32-wasip2, answers alike in every form, and its panics are its own.
+    fn a_standard_library_is_no_obstacle(chain) {
+        if !repository().join("components/dist/async-0-3.wasm").is_file() {
+            eprintln!("SKIPPED: there was no compiler for wasm32-wasip2 when the guests were built");
+            return;
+        }
+        let pipelines = ["as-is", "auto", "sync"].map(|lift| {
+            let keys = |who: &str| {
+                format!("lift = \"{lift}\"\ngrant = {{ stdio = true, random = true, env = {{ WHO = \"{who}\" }} }}")
+            };
+            let pipeline = chain.named(lift, "probe").route(&format!("path = \"/{lift}\""));
+            pipeline.stage_with("async-0-3", &keys("me")).stage_with("async-0-3", &keys("you"))
+        });
+        let gateway = Gateway::start(&Setup::of(pipelines));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                for lift in ["as-is", "auto", "sync"] {
+                    for number in 0..20 {
+                        let answer = client.get(&format!("/{lift}/{number}"), &[]).await;
+                        assert_eq!(answer.status, 203, "{answer:?}");
+                        assert_eq!(answer.json()["path"], format!("/{lift}/{number}/me/you"));
+                        let panics = ["panic", "panic-after"][number % 2];
+                        client.get(&format!("/{lift}/{panics}"), &[]).await.problem(500, "guest-trap");
+                    }
+                }
+            }
+        });
+        gateway.line(|line| line["message"] == "std: /sync/7/me");
+        assert_eq!(gateway.count(|line| line.to_string().contains("rewritten")), 0, "{:#?}", gateway.log());
+        gateway.stop();
+    }
+}
+
 /// What `linkspan inspect` says would become of a component, which is what `lift` does.
 #[test]
 fn what_is_rewritten_and_what_is_not() {
@@ -142,7 +178,15 @@ fn what_is_rewritten_and_what_is_not() {
         ("egress", "stays as it is: it may wait for `wasi:http/client@0.3.0#send`"),
         ("print", "stays as it is: `wasi:cli/stdout@0.3.0#write-via-stream` has a stream or future"),
         ("probe", "stays as it is: it calls no next stage"),
+        ("async-0-3", "can be rewritten to sync, with `lift = \"auto\"`"),
+        ("libc-0-3", "stays as it is: it is lifted synchronously already"),
     ] {
+        if component.ends_with("0-3")
+            && !repository().join(format!("components/dist/{component}.wasm")).is_file()
+        {
+            eprintln!("SKIPPED: there was no compiler for wasm32-wasip2 when the guests were built");
+            continue;
+        }
         let output = binary(&["inspect", dist(component).to_str().unwrap()]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let found = text.lines().find_map(|line| line.strip_prefix("relift")).unwrap().trim();

@@ -6,7 +6,7 @@
 //! whoever looks at its time or digest sees no change where there is none.
 
 use crate::toolchain::{LIBC_TARGET, Toolchain, libc_cargo};
-use crate::{Project, execute, step};
+use crate::{Project, execute, python, step};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
@@ -18,11 +18,17 @@ use wit_parser::WorldItem;
 const KINDS: [&str; 3] = ["middleware", "service", "test"];
 
 /// Guests elsewhere: what a user would write.
-const EXAMPLES: [&str; 3] = ["hello-header", "hello-rc", "greeter-0-2"];
+const EXAMPLES: [&str; 4] = ["hello-header", "hello-rc", "greeter-0-2", "page"];
 
 /// Guests with a libc, in a workspace of their own: rustc's linker makes them
 /// components. Their tests are skipped where there is no compiler for them.
-const WITH_LIBC: [&str; 1] = ["libc-0-3"];
+const WITH_LIBC: [&str; 3] = ["async-0-3", "libc-0-3", "notices"];
+
+/// Guests that are also built with the feature `in-place`, from the same source, and
+/// the end of that component's name.
+const IN_PLACE: [&str; 6] =
+    ["cors", "key-auth", "mixed-async", "rate-limit", "request-id", "security-headers"];
+const IN_PLACE_SUFFIX: &str = "-in-place";
 
 /// Build all guests.
 pub fn build(project: &Project) -> Result<()> {
@@ -41,7 +47,17 @@ pub fn build(project: &Project) -> Result<()> {
     let modules = target.join("wasm32-unknown-unknown/release");
     let mut changed = 0;
     for name in &names {
-        changed += usize::from(encode(name, &modules, &dist)?);
+        changed += usize::from(encode(name, name, &modules, &dist)?);
+    }
+    let mut cargo = toolchain.cargo();
+    cargo.args(["build", "--release", "--features", "in-place"]);
+    cargo.args(IN_PLACE.iter().flat_map(|name| ["--package", name]));
+    cargo.current_dir(&workspace).env("CARGO_TARGET_DIR", &target);
+    execute(&mut cargo)?;
+    for name in IN_PLACE {
+        let component = format!("{name}{IN_PLACE_SUFFIX}");
+        changed += usize::from(encode(name, &component, &modules, &dist)?);
+        names.push(component);
     }
     match libc_cargo() {
         Ok(cargo) => {
@@ -50,6 +66,15 @@ pub fn build(project: &Project) -> Result<()> {
         }
         Err(error) => {
             step(&format!("SKIPPED: {}, for want of {LIBC_TARGET}: {error:#}", WITH_LIBC.join(", ")))
+        }
+    }
+    for name in python::EXAMPLES {
+        match python::build(project, name, &dist) {
+            Ok(made) => {
+                changed += usize::from(made);
+                names.push(name.into());
+            }
+            Err(error) => step(&format!("SKIPPED: {name}, for want of componentize-py: {error:#}")),
         }
     }
     remove_others(&names, &dist)?;
@@ -89,17 +114,17 @@ fn names(workspace: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Turn one module into a component. Whether its file had to be written.
-fn encode(name: &str, modules: &Path, dist: &Path) -> Result<bool> {
+/// Turn the module of the crate `name` into a component. Whether its file had to be written.
+fn encode(name: &str, component: &str, modules: &Path, dist: &Path) -> Result<bool> {
     let module = modules.join(name.replace('-', "_")).with_extension("wasm");
     let bytes =
         fs::read(&module).with_context(|| format!("{name} left no module at {}", module.display()))?;
-    let component = ComponentEncoder::default()
+    let encoded = ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
         .and_then(|encoder| encoder.encode())
-        .with_context(|| format!("{name} can't be made a component"))?;
-    write(name, &component, dist)
+        .with_context(|| format!("{component} can't be made a component"))?;
+    write(component, &encoded, dist)
 }
 
 /// Writes a component's file if it is another one. Whether it was.

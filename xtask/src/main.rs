@@ -5,6 +5,7 @@
 
 mod demo;
 mod guests;
+mod python;
 mod toolchain;
 
 use anyhow::{Context, Result, bail};

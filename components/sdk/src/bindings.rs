@@ -37,3 +37,23 @@ pub mod asynchronous {
         },
     });
 }
+
+#[cfg(feature = "in-place")]
+pub mod in_place {
+    //! `linkspan:gateway/headers`, once more: with names and values lent to it.
+    wit_bindgen::generate!({
+        inline: "
+            package linkspan:sdk-in-place;
+            world in-place {
+                import linkspan:gateway/headers@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        ownership: Borrowing { duplicate_if_necessary: false },
+        with: {
+            "wasi:http/types@0.3.0": crate::bindings::wasi::http::types,
+            "wasi:clocks/types@0.3.0": crate::bindings::wasi::clocks::types,
+            "linkspan:gateway/headers@0.1.0": generate,
+        },
+    });
+}

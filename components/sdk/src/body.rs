@@ -4,7 +4,7 @@ use crate::bindings::wasi::http::types;
 use crate::bindings::{wit_future, wit_stream};
 use crate::{Error, outstanding};
 use std::borrow::Cow;
-use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
+use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
 
 /// The trailers of a body that is still to come.
 pub type Trailers = FutureReader<Result<Option<types::Trailers>, Error>>;
@@ -75,6 +75,35 @@ impl Body {
             Content::Streams(contents, trailers) => Some((contents, trailers)),
             Content::Empty | Content::Bytes(_) => None,
         }
+    }
+
+    /// All of its bytes, of which there may be `limit`; async form.
+    ///
+    /// # Errors
+    /// `HTTP-response-body-size` for more bytes, and what its sender says if it did not
+    /// come to its end.
+    pub async fn into_bytes(self, limit: usize) -> Result<Vec<u8>, Error> {
+        let (contents, trailers) = match self.0 {
+            Content::Empty => return Ok(Vec::new()),
+            Content::Bytes(bytes) => return Ok(bytes.into_owned()),
+            Content::Streams(contents, trailers) => (contents, trailers),
+        };
+        let mut bytes = Vec::new();
+        if let Some(mut contents) = contents {
+            let mut chunk = Vec::with_capacity(Self::MAX_BYTES);
+            loop {
+                let result;
+                (result, chunk) = contents.read(chunk).await;
+                if bytes.len() + chunk.len() > limit {
+                    return Err(Error::HttpResponseBodySize(Some(limit as u64)));
+                }
+                bytes.append(&mut chunk);
+                if result == StreamResult::Dropped {
+                    break;
+                }
+            }
+        }
+        trailers.await.map(|_| bytes)
     }
 
     /// Its length, where it is known: what `content-length` should say.

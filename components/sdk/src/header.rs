@@ -3,7 +3,8 @@
 //! The fields of a request or response that came from elsewhere are immutable:
 //! changing one means copying them, editing the copy, and building a new head
 //! around the old body. Each step is a call to the host, so edits are collected
-//! here and applied together, merged to the fewest calls.
+//! here and applied together, merged to the fewest calls. With the feature
+//! `in-place` all of it is one call: see `in_place`.
 
 use crate::bindings::wasi::http::types::{Fields, HeaderError};
 use crate::value::Value;
@@ -96,11 +97,36 @@ pub(crate) const fn is_token(byte: u8) -> bool {
 pub struct HeaderEdits(Vec<Edit>);
 
 #[derive(Debug, PartialEq, Eq)]
-struct Edit {
-    name: Cow<'static, str>,
-    /// Whether what the head has under this name goes first.
-    replace: bool,
-    values: Vec<Vec<u8>>,
+pub(crate) struct Edit {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) kind: Kind,
+    pub(crate) value: Option<Vec<u8>>,
+    /// What follows it; empty, and without memory of its own, for most.
+    pub(crate) more: Vec<Vec<u8>>,
+}
+
+impl Edit {
+    fn push(&mut self, value: Vec<u8>) {
+        match &mut self.value {
+            None => self.value = Some(value),
+            Some(_) => self.more.push(value),
+        }
+    }
+
+    fn into_values(self) -> impl Iterator<Item = Vec<u8>> {
+        self.value.into_iter().chain(self.more)
+    }
+}
+
+/// What becomes of the values that the head has under an edit's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The edit's replace them.
+    Replace,
+    /// The edit's follow them.
+    Append,
+    /// If there are any, the edit's one is not needed.
+    Default,
 }
 
 impl HeaderEdits {
@@ -117,7 +143,7 @@ impl HeaderEdits {
     /// Give a field this one value.
     pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl AsRef<[u8]>) {
         let edit = self.replace(name.into());
-        edit.values.push(value.as_ref().to_vec());
+        edit.value = Some(value.as_ref().to_vec());
     }
 
     /// Take a field away.
@@ -125,26 +151,52 @@ impl HeaderEdits {
         self.replace(name.into());
     }
 
+    /// Give a field this value if it has none.
+    pub fn set_default(&mut self, name: impl Into<Cow<'static, str>>, value: impl AsRef<[u8]>) {
+        let name = name.into();
+        let value = || value.as_ref().to_vec();
+        match self.0.iter_mut().find(|edit| edit.name == name) {
+            Some(edit) => {
+                edit.value.get_or_insert_with(value);
+            }
+            None => self.add(name, Kind::Default, Some(value())),
+        }
+    }
+
     /// Add a further value to a field.
     pub fn append(&mut self, name: impl Into<Cow<'static, str>>, value: impl AsRef<[u8]>) {
         let name = name.into();
         let value = value.as_ref().to_vec();
-        match self.0.iter_mut().find(|edit| edit.name == name) {
-            Some(edit) => edit.values.push(value),
-            None => self.0.push(Edit { name, replace: false, values: vec![value] }),
+        match self.0.iter_mut().rfind(|edit| edit.name == name) {
+            Some(edit) if edit.kind != Kind::Default => edit.push(value),
+            _ => self.add(name, Kind::Append, Some(value)),
         }
     }
 
     fn replace(&mut self, name: Cow<'static, str>) -> &mut Edit {
-        let at = self.0.iter().position(|edit| edit.name == name);
-        let at = at.unwrap_or_else(|| {
-            self.0.push(Edit { name, replace: true, values: Vec::new() });
-            self.0.len() - 1
+        let at = self.0.iter().position(|edit| edit.name == name).unwrap_or(self.0.len());
+        // What was to be appended to a default goes with it.
+        let (mut index, len) = (0, self.0.len());
+        self.0.retain(|edit| {
+            index += 1;
+            index - 1 <= at || edit.name != name
         });
+        if at == len {
+            self.add(name, Kind::Replace, None);
+        }
         let edit = &mut self.0[at];
-        edit.replace = true;
-        edit.values.clear();
+        edit.kind = Kind::Replace;
+        edit.value = None;
+        edit.more.clear();
         edit
+    }
+
+    fn add(&mut self, name: Cow<'static, str>, kind: Kind, value: Option<Vec<u8>>) {
+        if self.0.is_empty() {
+            // Who edits one field often edits some.
+            self.0.reserve(8);
+        }
+        self.0.push(Edit { name, kind, value, more: Vec::new() });
     }
 
     /// Apply them to fields that can be changed: one call an edited name.
@@ -153,12 +205,14 @@ impl HeaderEdits {
     /// `internal-error` that names the field that the host refused.
     pub(crate) fn apply(self, fields: &Fields) -> Result<(), Error> {
         for edit in self.0 {
-            let Edit { name, replace, values } = edit;
+            let Edit { name, kind, value, more } = edit;
             let refused = |error: HeaderError| refused(&name, &error);
-            match (replace, values.is_empty()) {
-                (true, true) => fields.delete(&name).map_err(refused)?,
-                (true, false) => fields.set(&name, &values).map_err(refused)?,
-                (false, _) => {
+            let values: Vec<_> = value.into_iter().chain(more).collect();
+            match (kind, values.is_empty()) {
+                (Kind::Replace, true) => fields.delete(&name).map_err(refused)?,
+                (Kind::Replace, false) => fields.set(&name, &values).map_err(refused)?,
+                (Kind::Default, _) if fields.has(&name) => {}
+                (Kind::Append | Kind::Default, _) => {
                     for value in &values {
                         fields.append(&name, value).map_err(refused)?;
                     }
@@ -166,6 +220,12 @@ impl HeaderEdits {
             }
         }
         Ok(())
+    }
+
+    /// The edits, one a name; two for a default with further values.
+    #[cfg(feature = "in-place")]
+    pub(crate) fn into_edits(self) -> Vec<Edit> {
+        self.0
     }
 
     /// Fields that hold just these: one call for all of them.
@@ -179,14 +239,14 @@ impl HeaderEdits {
     fn into_list(self) -> Vec<(String, Vec<u8>)> {
         let mut list = Vec::with_capacity(self.0.len());
         for edit in self.0 {
-            let name = edit.name.into_owned();
-            list.extend(edit.values.into_iter().map(|value| (name.clone(), value)));
+            let name = edit.name.clone().into_owned();
+            list.extend(edit.into_values().map(|value| (name.clone(), value)));
         }
         list
     }
 }
 
-fn refused(name: &str, error: &HeaderError) -> Error {
+pub(crate) fn refused(name: &str, error: &HeaderError) -> Error {
     let reason = match error {
         HeaderError::InvalidSyntax => "is malformed",
         HeaderError::Forbidden => "is not for a stage to set",
@@ -220,9 +280,9 @@ mod tests {
         edits
     }
 
-    fn edit(name: &'static str, replace: bool, values: &[&str]) -> Edit {
-        let values = values.iter().map(|v| v.as_bytes().to_vec()).collect();
-        Edit { name: name.into(), replace, values }
+    fn edit(name: &'static str, kind: Kind, values: &[&str]) -> Edit {
+        let mut values = values.iter().map(|v| v.as_bytes().to_vec());
+        Edit { name: name.into(), kind, value: values.next(), more: values.collect() }
     }
 
     #[test]
@@ -232,7 +292,7 @@ mod tests {
             e.set("b", "2");
             e.set("a", "3");
         });
-        assert_eq!(edits.0, [edit("a", true, &["3"]), edit("b", true, &["2"])]);
+        assert_eq!(edits.0, [edit("a", Kind::Replace, &["3"]), edit("b", Kind::Replace, &["2"])]);
     }
 
     #[test]
@@ -242,7 +302,7 @@ mod tests {
             e.append("a", "2");
             e.append("b", "3");
         });
-        assert_eq!(edits.0, [edit("a", true, &["1", "2"]), edit("b", false, &["3"])]);
+        assert_eq!(edits.0, [edit("a", Kind::Replace, &["1", "2"]), edit("b", Kind::Append, &["3"])]);
     }
 
     #[test]
@@ -253,7 +313,32 @@ mod tests {
             e.remove("b");
             e.append("b", "2");
         });
-        assert_eq!(edits.0, [edit("a", true, &[]), edit("b", true, &["2"])]);
+        assert_eq!(edits.0, [edit("a", Kind::Replace, &[]), edit("b", Kind::Replace, &["2"])]);
+    }
+
+    #[test]
+    fn a_default_is_for_a_field_without_a_value() {
+        let edits = edits(|e| {
+            e.set_default("a", "1");
+            e.set_default("a", "2");
+            e.append("a", "3");
+            e.append("a", "4");
+            e.remove("b");
+            e.set_default("b", "5");
+            e.append("c", "6");
+            e.set_default("c", "7");
+            e.set_default("d", "8");
+            e.append("d", "9");
+            e.set("d", "10");
+        });
+        let expected = [
+            edit("a", Kind::Default, &["1"]),
+            edit("a", Kind::Append, &["3", "4"]),
+            edit("b", Kind::Replace, &["5"]),
+            edit("c", Kind::Append, &["6"]),
+            edit("d", Kind::Replace, &["10"]),
+        ];
+        assert_eq!(edits.0, expected);
     }
 
     #[test]

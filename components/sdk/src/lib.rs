@@ -21,7 +21,10 @@
 //!
 //! Bodies and trailers pass through a stage untouched, and without a call to
 //! the host, unless it asks for them. A head that is only read is never
-//! rebuilt; edits of a head are collected and applied in the fewest calls.
+//! rebuilt; edits of a head are collected and applied in the fewest calls. With
+//! the crate's feature `in-place` that is one call, and reading a field another,
+//! of an interface that only linkspan has (`linkspan:gateway/headers`): the same
+//! source makes the portable component and the fast one.
 //!
 //! A stage that takes a typed configuration implements [`FromConfig`] for it.
 //! It is read once per instance. If it is bad, every request is answered with
@@ -38,6 +41,8 @@ mod body;
 pub mod clock;
 mod config;
 mod header;
+#[cfg(feature = "in-place")]
+mod in_place;
 pub mod json;
 pub mod limiter;
 pub mod log;
@@ -57,7 +62,7 @@ pub use bindings::wasi::http::types::{ErrorCode as Error, Fields, Method, Scheme
 pub use body::{Body, BodyWriter, Trailers};
 pub use config::{Config, FromConfig};
 pub use header::{HeaderEdits, HeaderName, HeaderValue};
-pub use next::{AsyncNext, Next, call_named, call_named_async, send};
+pub use next::{AsyncNext, Next, call, call_named, call_named_async, send};
 pub use request::Request;
 pub use response::Response;
 pub use value::{Rate, Value};

@@ -2,7 +2,7 @@
 
 use crate::bindings::wasi::http::types;
 use crate::bindings::{asynchronous, wasi};
-use crate::{Error, Request, Response};
+use crate::{Error, Request, Response, Scheme};
 
 /// The next stage, called synchronously.
 pub struct Next(());
@@ -77,4 +77,15 @@ pub async fn call_named_async(
 pub async fn send(request: Request) -> Result<Response, Error> {
     let request = request.into_raw()?;
     Ok(Response::from_raw(wasi::http::client::send(request).await?))
+}
+
+/// Call another pipeline of the gateway by its name, and wait for its response: the same
+/// as [`send`] to `http://<pipeline>.internal`. The stage's `calls` must name it.
+///
+/// # Errors
+/// `HTTP-request-denied` without that, and what the pipeline answers instead of a
+/// response.
+pub async fn call(pipeline: &str, mut request: Request) -> Result<Response, Error> {
+    request.set_origin(Scheme::Http, &[pipeline, ".internal"].concat())?;
+    send(request).await
 }

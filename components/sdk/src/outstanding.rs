@@ -141,6 +141,10 @@ fn keep(
         unsafe { drop_writable(handle) };
         return Ok(());
     }
+    if OUTSTANDING.with_borrow(|outstanding| outstanding.writes.len() >= MAX_OUTSTANDING) {
+        // A task that sends many requests is not entered again in between.
+        reclaim();
+    }
     OUTSTANDING.with_borrow_mut(|outstanding| {
         // SAFETY: sets and handles are this instance's own.
         unsafe {

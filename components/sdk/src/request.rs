@@ -1,5 +1,7 @@
 //! A request on its way to the next stage.
 
+#[cfg(feature = "in-place")]
+use crate::bindings::in_place::linkspan::gateway::headers;
 use crate::bindings::wasi::http::types::{self, Fields, Method, RequestOptions, Scheme};
 use crate::body::{self, Body};
 use crate::header::{self, HeaderEdits};
@@ -180,6 +182,10 @@ impl Request {
 
     /// All values of a field as it came, before any edit.
     pub fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
+        #[cfg(feature = "in-place")]
+        if let Head::Incoming { request, .. } = &self.head {
+            return headers::request_values(request, name);
+        }
         self.fields().map_or_else(Vec::new, |fields| fields.get(name))
     }
 
@@ -252,6 +258,12 @@ impl Request {
         match head {
             Head::Incoming { request, fields } => {
                 if edits.is_empty() && body.is_none() {
+                    return Ok(request);
+                }
+                #[cfg(feature = "in-place")]
+                if body.is_none() {
+                    drop(fields);
+                    crate::in_place::edit(edits, |edits| headers::edit_request(&request, edits))?;
                     return Ok(request);
                 }
                 let fields = fields.into_inner().unwrap_or_else(|| request.get_headers());

@@ -1,5 +1,7 @@
 //! A response on its way back.
 
+#[cfg(feature = "in-place")]
+use crate::bindings::in_place::linkspan::gateway::headers;
 use crate::bindings::wasi::http::types::{self, Fields};
 use crate::body::{self, Body, Opened};
 use crate::header::{self, HeaderEdits};
@@ -87,6 +89,10 @@ impl Response {
 
     /// All values of a field as it came, before any edit.
     pub fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
+        #[cfg(feature = "in-place")]
+        if let Head::Incoming { response, .. } = &self.head {
+            return headers::response_values(response, name);
+        }
         self.fields().map_or_else(Vec::new, |fields| fields.get(name))
     }
 
@@ -145,6 +151,12 @@ impl Response {
         match head {
             Head::Incoming { response, fields } => {
                 if edits.is_empty() && body.is_none() {
+                    return Ok(response);
+                }
+                #[cfg(feature = "in-place")]
+                if body.is_none() {
+                    drop(fields);
+                    crate::in_place::edit(edits, |edits| headers::edit_response(&response, edits))?;
                     return Ok(response);
                 }
                 let status = response.get_status_code();

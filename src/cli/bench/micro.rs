@@ -7,7 +7,7 @@
 use super::super::Failed;
 use super::send;
 use crate::chain::{PoolSize, Runtime};
-use crate::engine::{Fork, Worker};
+use crate::engine::{Onward, Worker};
 use crate::gateway::inputs::{Inputs, Shapes, load_components};
 use crate::gateway::{Workshop, build};
 use crate::plan::PipelineIndex;
@@ -68,7 +68,7 @@ enum What {
     /// Layers of a native stack.
     Native(Stack),
     /// A chain; of middleware, each is told for itself.
-    Chain(Arc<Fork>, usize),
+    Chain(Onward, usize),
     /// A request and its answer, over a connection.
     Loopback(Box<hyper::client::conn::http1::SendRequest<Empty<Bytes>>>),
 }
@@ -134,7 +134,7 @@ impl Row {
                 }
                 count *= DEPTH as f64;
             }
-            What::Chain(chain, _) => send(worker, chain, requests, &fields()).await?,
+            What::Chain(chain, _) => send(worker, &self.name, chain, &fields(), requests).await?,
             What::Loopback(sender) => {
                 for _ in 0..requests {
                     let request = Request::get("/").header("host", "localhost").body(Empty::new());
@@ -256,9 +256,9 @@ fn chains(folder: &Path) -> Result<Vec<Row>, Failed> {
     if found.has_errors() {
         return Err(Failed::wrong(found));
     }
-    let inputs = Inputs { plan, components, tls: vec![None], natives: Arc::default() };
+    let inputs = Inputs { plan, components, tls: vec![None], upstreams: Vec::new(), natives: Arc::default() };
     let generation = build(&inputs, &Workshop::default()).map_err(Failed::wrong)?;
-    let chain = |at| Arc::clone(generation.pipeline(PipelineIndex(at)));
+    let chain = |at| generation.pipeline(PipelineIndex(at)).clone();
     let mut rows = vec![row("hop", "the service alone", What::Chain(chain(0), 0))];
     for (at, (group, component, link, lift)) in forms.iter().enumerate() {
         let rewritten = if *lift == "sync" { ", rewritten" } else { "" };

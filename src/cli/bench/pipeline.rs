@@ -9,7 +9,7 @@ use super::super::Failed;
 use super::super::compose::find_pipeline;
 use super::super::prepare::{TlsSettings, gather};
 use crate::component::Lift;
-use crate::engine::{ChainRequest, Fork, RequestBody, Worker};
+use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
 use crate::gateway::inputs::Components;
 use crate::gateway::{Workshop, build};
 use crate::host::RequestHead;
@@ -72,7 +72,7 @@ fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 
 /// A form of the pipeline, and what was measured of it.
 struct Turn {
-    chain: Arc<Fork>,
+    chain: Onward,
     best: Duration,
     /// Nanoseconds of each request.
     samples: Vec<u64>,
@@ -109,7 +109,7 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failed> {
     let generation = build(&inputs, &Workshop::default()).map_err(Failed::wrong)?;
     let rows = rows(&pipeline, &whole, &inputs.components);
     let chains: Vec<_> =
-        (first..first + count).map(|at| Arc::clone(generation.pipeline(PipelineIndex(at)))).collect();
+        (first..first + count).map(|at| generation.pipeline(PipelineIndex(at)).clone()).collect();
 
     let system = |error| Failed::system(format!("cannot start: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
@@ -144,7 +144,7 @@ fn without(pipeline: &Pipeline, stages: std::ops::RangeInclusive<usize>) -> Pipe
 fn renumber(mut pipeline: Pipeline) -> Pipeline {
     let service = match &mut pipeline.end {
         End::Component(service) => Some(&mut **service),
-        End::Native(_) => None,
+        End::Native(_) | End::Upstream(_) => None,
     };
     let stages = pipeline.stages.iter_mut().chain(service);
     stages.enumerate().for_each(|(index, stage)| stage.id.index = index);
@@ -178,7 +178,7 @@ fn rows(pipeline: &Pipeline, whole: &Pipeline, components: &Components) -> Vec<R
     middleware.chain(service.map(|stage| describe(stage, stage.id.component.to_string(), None))).collect()
 }
 
-async fn measure(options: &Options, chains: Vec<Arc<Fork>>) -> Result<Vec<Turn>, Failed> {
+async fn measure(options: &Options, chains: Vec<Onward>) -> Result<Vec<Turn>, Failed> {
     let worker = Worker::start(0, Metrics::new());
     let turn = |chain| Turn { chain, best: Duration::MAX, samples: Vec::new(), answers: BTreeMap::new() };
     let mut turns: Vec<_> = chains.into_iter().map(turn).collect();

@@ -1,7 +1,7 @@
 //! `grant` of a stage.
 
 use super::tables::{key, optional, permission, required};
-use super::{Kind, Presence, Table, TextForm};
+use super::{Kind, MAX_CALLS, Presence, Table, TextForm};
 
 /// `grant` of a stage.
 pub static GRANT: Table = Table {
@@ -32,6 +32,18 @@ pub static GRANT: Table = Table {
             Kind::List { item: &Kind::Text(TextForm::Origin), min: 0, max: 64 },
             "[\"https://api.example.com\"]",
             "Origins to which the stage may send requests; `https://*.example.com` means all hosts below the domain.",
+        ),
+        optional(
+            "egress-networks",
+            Kind::List { item: &Kind::Text(TextForm::Network), min: 0, max: 64 },
+            "[\"10.0.0.0/8\"]",
+            "Networks inside to which names in `egress` may lead; without it, only to addresses of the public internet.",
+        ),
+        optional(
+            "calls",
+            Kind::List { item: &Kind::Text(TextForm::Pipeline), min: 0, max: MAX_CALLS },
+            "[\"inventory\"]",
+            "Pipelines that the stage may call in this process, as `http://inventory.internal/…`.",
         ),
         optional(
             "filesystem",

@@ -6,6 +6,7 @@
 mod grants;
 mod operations;
 mod tables;
+mod upstreams;
 mod when;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
     COMPONENT, GATEWAY, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS, TLS,
 };
+pub use self::upstreams::{EJECTION, HEALTH, MAX_SERVERS, RETRY, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
 pub use self::when::WHEN;
 
 /// A kind of table: the keys it may have.
@@ -134,6 +136,14 @@ pub enum TextForm {
     Pipeline,
     /// A name that an embedding program gave one of its services.
     Native,
+    /// A name under `[upstreams]`.
+    Upstream,
+    /// A server of an upstream.
+    Server,
+    /// What a request names as its host.
+    Authority,
+    /// A path and query.
+    Target,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A host or the hosts below a domain.
@@ -146,6 +156,8 @@ pub enum TextForm {
     Origin,
     /// Addresses and ports for sockets.
     Socket,
+    /// A network of addresses.
+    Network,
     /// An absolute path in the eyes of a stage.
     GuestPath,
     /// The name of a header or cookie.
@@ -163,6 +175,9 @@ pub const MAX_COMBINATIONS: usize = 16;
 
 /// Most pipelines that one stage reaches by name.
 pub const MAX_NEXT: usize = 16;
+
+/// Most pipelines that one stage may call by theirs.
+pub const MAX_CALLS: usize = 64;
 
 impl Table {
     /// The key called `name`.

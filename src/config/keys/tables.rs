@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use super::grants::GRANT;
 use super::operations::{ACCESS_LOG, ADMIN};
+use super::upstreams::UPSTREAM;
 use super::when::WHEN;
 use super::{Key, Kind, MAX_MIDDLEWARE, MAX_NEXT, Presence, Table, TextForm};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const MS: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MS: Duration = Duration::from_millis(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) const fn key(
     name: &'static str,
@@ -57,7 +58,7 @@ const fn size(name: &'static str, default: &'static str, min: u64, max: u64, doc
     key(name, Kind::Size { min, max }, Presence::Default, default, doc)
 }
 
-const fn time(
+pub(super) const fn time(
     name: &'static str,
     default: &'static str,
     min: Duration,
@@ -102,6 +103,12 @@ pub static ROOT: Table = Table {
             Kind::Named { table: &COMPONENT, max: 1000 },
             "{ hello = { path = \"hello.wasm\" } }",
             "WebAssembly components by name (kebab case, at most 64 characters).",
+        ),
+        optional(
+            "upstreams",
+            Kind::Named { table: &UPSTREAM, max: 1000 },
+            "{ backend = { servers = [\"http://127.0.0.1:8081\"] } }",
+            "Servers in which pipelines may end, by name (kebab case, at most 64 characters).",
         ),
         optional(
             "pipelines",
@@ -211,6 +218,14 @@ pub static LIMITS: Table = Table {
         ),
         count("instances", "4000", 1, 100_000, "Instances of all pipelines and workers together."),
         count(
+            "call-depth",
+            "8",
+            1,
+            1000,
+            "Pipelines that call each other in a row, beyond the one that a request was routed to; one more call is \
+             refused.",
+        ),
+        count(
             "rate-limit-keys",
             "65536",
             1,
@@ -287,7 +302,7 @@ pub static COMPONENT: Table = Table {
 pub static PIPELINE: Table = Table {
     id: "pipeline",
     title: "a pipeline",
-    doc: "Stages that a request goes through, and the service that answers it.",
+    doc: "Stages that a request goes through, and the service or upstream that answers it.",
     keys: &[
         key(
             "link",
@@ -320,7 +335,13 @@ pub static PIPELINE: Table = Table {
             "service",
             Kind::Table(&STAGE),
             "{ component = \"hello\" }",
-            "The service that answers. Either this or `native`.",
+            "The service that answers. Either this, `upstream` or `native`.",
+        ),
+        optional(
+            "upstream",
+            Kind::Text(TextForm::Upstream),
+            "\"backend\"",
+            "A name under `upstreams`: its servers answer.",
         ),
         optional(
             "native",
@@ -425,7 +446,7 @@ pub static STAGE: Table = Table {
             "{ path = \"/api\" }",
             "Which requests it applies to. Default: all.",
         ),
-        optional("limits", Kind::Table(&STAGE_LIMITS), "{ memory = \"64MiB\" }", "Bounds of one instance."),
+        optional("limits", Kind::Table(&STAGE_LIMITS), "{ memory = \"64MiB\" }", "Bounds of the stage."),
         optional(
             "link",
             Kind::Text(TextForm::OneOf(LINKS)),
@@ -472,10 +493,38 @@ pub static STAGE: Table = Table {
 pub static STAGE_LIMITS: Table = Table {
     id: "stage-limits",
     title: "the limits of a stage",
-    doc: "Bounds of one instance of a stage.",
+    doc: "Bounds of a stage: of one instance, and of the requests of its own.",
     keys: &[
         size("memory", "64MiB", 64 * KIB, 4 * GIB, "Each linear memory."),
         count("table-elements", "20000", 1, 10_000_000, "Elements of each table."),
+        count(
+            "egress-requests",
+            "256",
+            1,
+            100_000,
+            "Requests of its own that the stage may have under way at once, over all its instances.",
+        ),
+        count(
+            "egress-connections",
+            "64",
+            1,
+            100_000,
+            "Connections for them; a request that finds none free waits.",
+        ),
+        time(
+            "egress-connect-timeout",
+            "10s",
+            MS,
+            MINUTE,
+            "Longest time to look up, connect and agree on TLS for one of them.",
+        ),
+        time(
+            "egress-timeout",
+            "30s",
+            MS,
+            HOUR,
+            "From sending one of them to the head of its response, waiting for a connection included.",
+        ),
     ],
 };
 

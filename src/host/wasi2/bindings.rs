@@ -8,6 +8,7 @@ wasmtime::component::bindgen!({
     world: "linkspan:wasi2/stage",
     imports: {
         "wasi:sockets/udp-create-socket.create-udp-socket": async | trappable,
+        "wasi:http/outgoing-handler.handle": store | trappable,
         default: trappable,
     },
     named_imports: {

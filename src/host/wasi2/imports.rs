@@ -2,11 +2,13 @@
 //! say the same to every stage.
 
 use super::bindings::named_imports as own;
-use crate::host::egress;
+use crate::host::next::{self, CallContext, NextFuture};
 use crate::host::scope::Scope;
-use crate::host::state::InstanceState;
+use crate::host::state::{InstanceState, Pulse};
 use crate::host::stdio::LineLog;
-use wasmtime::component::Resource;
+use crate::host::{calls, egress};
+use std::sync::Arc;
+use wasmtime::component::{Access, HasSelf, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::cli::{
     exit, terminal_input, terminal_output, terminal_stderr, terminal_stdin, terminal_stdout,
@@ -132,22 +134,32 @@ impl own::wasi::sockets::udp_create_socket::Host for InstanceState {
     }
 }
 
-impl own::wasi::http::outgoing_handler::Host for InstanceState {
+impl own::wasi::http::outgoing_handler::Host for InstanceState {}
+
+impl own::wasi::http::outgoing_handler::HostWithStore<InstanceState> for HasSelf<InstanceState> {
     fn handle(
-        &mut self,
+        mut store: Access<'_, InstanceState, Self>,
         scope: Scope,
         request: Resource<OutgoingRequest>,
         options: Option<Resource<RequestOptions>>,
     ) -> wasmtime::Result<Result<Resource<FutureIncomingResponse>, ErrorCode>> {
         use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host;
-        let WasiHttpCtxView { table, ctx, .. } = self.http();
-        let result = WasiHttpCtxView { hooks: &mut Outgoing(scope), table, ctx }.handle(request, options);
+        let context = next::context(&mut store)?;
+        let pulse = store.get().pulse();
+        let mut hooks = Outgoing { scope, context, pulse };
+        let WasiHttpCtxView { table, ctx, .. } = store.get().http();
+        let result = WasiHttpCtxView { hooks: &mut hooks, table, ctx }.handle(request, options);
         result.map(Ok).or_else(|error| error.downcast().map(Err))
     }
 }
 
 /// Sends a stage's own request.
-struct Outgoing(Scope);
+struct Outgoing {
+    scope: Scope,
+    /// The call that it comes from.
+    context: Option<Arc<CallContext>>,
+    pulse: Arc<Pulse>,
+}
 
 type Sending = Box<
     dyn Future<
@@ -170,9 +182,17 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         _result: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sending {
-        let scope = Scope::clone(&self.0);
+        let scope = Scope::clone(&self.scope);
+        let callee = request.uri().authority().and_then(calls::callee).map(str::to_owned);
+        let answer: NextFuture = match callee {
+            Some(callee) => {
+                let (context, pulse) = (self.context.take(), Arc::clone(&self.pulse));
+                calls::start(&scope, &callee, request, options, context, pulse)
+            }
+            None => Box::pin(async move { egress::send(&scope, request, options).await }),
+        };
         Box::new(async move {
-            let response = egress::send(&scope, request, options).await?;
+            let response = answer.await?;
             let done: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
             Ok((response, done))
         })

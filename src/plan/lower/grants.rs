@@ -3,21 +3,23 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::{Lowering, describe};
+use super::{Lowering, Names, describe};
 use crate::config::{Fault, Fields, Span, Text};
-use crate::plan::{Clocks, EgressRule, Grants, Mount, SocketRule};
+use crate::plan::{Clocks, EgressRule, Grants, Mount, Network, SocketRule};
 
 /// Longest path at which a stage sees a directory, in bytes.
 const MAX_GUEST_PATH: usize = 256;
 
 impl Lowering<'_> {
-    pub(super) fn grants(&mut self, fields: &Fields) -> Grants {
+    pub(super) fn grants(&mut self, fields: &Fields, pipelines: &mut Names<'_>) -> Grants {
         Grants {
             random: fields.boolean("random"),
             clocks: self.clocks(fields),
             stdio: fields.boolean("stdio"),
             env: fields.node("env").map(|node| self.variables(node)),
             egress: fields.texts("egress").filter_map(|text| self.egress_rule(text)).collect(),
+            egress_networks: fields.texts("egress-networks").filter_map(|text| self.network(text)).collect(),
+            calls: self.calls(fields, pipelines),
             filesystem: self.mounts(fields),
             sockets: fields.texts("sockets").filter_map(|text| self.socket_rule(text)).collect(),
             span: Some(fields.span()),
@@ -41,6 +43,10 @@ impl Lowering<'_> {
 
     fn egress_rule(&mut self, text: Text<'_>) -> Option<EgressRule> {
         EgressRule::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
+    }
+
+    fn network(&mut self, text: Text<'_>) -> Option<Network> {
+        Network::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 
     fn socket_rule(&mut self, text: Text<'_>) -> Option<SocketRule> {

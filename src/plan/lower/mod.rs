@@ -11,6 +11,7 @@ mod operations;
 mod pipelines;
 mod routes;
 mod settings;
+mod upstreams;
 mod when;
 
 use std::collections::HashMap;
@@ -29,7 +30,7 @@ struct Lowering<'a> {
     diagnostics: Diagnostics,
 }
 
-/// The names under `[components]` or `[pipelines]`, in the order of the file, and which of them are used.
+/// The names under `[components]`, `[upstreams]` or `[pipelines]`, in the order of the file, and which of them are used.
 struct Names<'a> {
     names: Vec<&'a str>,
     places: HashMap<&'a str, usize>,
@@ -65,6 +66,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
     };
     let mut lowering = Lowering { source, around, diagnostics };
     let mut component_names = Names::of(&root, "components");
+    let mut upstream_names = Names::of(&root, "upstreams");
     let mut pipeline_names = Names::of(&root, "pipelines");
 
     let listeners = lowering.listeners(&root);
@@ -78,12 +80,14 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
         access_log: lowering.access_log(&root),
         listeners,
         components: lowering.components(&root),
-        pipelines: lowering.pipelines(&root, &mut component_names, &mut pipeline_names),
+        upstreams: lowering.upstreams(&root),
+        pipelines: lowering.pipelines(&root, &mut component_names, &mut upstream_names, &mut pipeline_names),
         routes: lowering.routes(&root, &mut pipeline_names),
     };
     // A misspelt reference, or a stage that was refused, makes what it means look unused.
     if !lowering.diagnostics.has_errors() {
         lowering.report_unused(&root, &component_names, "no stage uses it");
+        lowering.report_unused(&root, &upstream_names, "no pipeline ends in it");
         // A program calls a pipeline by its name.
         if around.program.is_none() {
             lowering.report_unused(&root, &pipeline_names, "no route leads to it");
@@ -102,7 +106,7 @@ fn point_by_name(plan: &mut Plan) {
     for pipeline in &mut plan.pipelines {
         let service = match &mut pipeline.end {
             End::Component(service) => Some(&mut **service),
-            End::Native(_) => None,
+            End::Native(_) | End::Upstream(_) => None,
         };
         for stage in pipeline.stages.iter_mut().chain(service) {
             stage.component = ComponentIndex(place(&stage.id.component).unwrap_or(usize::MAX));

@@ -1,8 +1,8 @@
-//! The pipelines that a stage reaches by names of its own, and that none reaches itself that way.
+//! The pipelines that a stage reaches, by names of its own or by theirs, and that none reaches itself that way.
 
 use super::{Lowering, Names};
-use crate::config::{Node, Span, Text, Value};
-use crate::plan::{NextPipeline, Pipeline, PipelineIndex};
+use crate::config::{Fields, Node, Span, Text, Value};
+use crate::plan::{self, NextPipeline, Pipeline, PipelineIndex, Stage};
 
 /// Stands for a pipeline that there is not. No plan has it, because it is an error.
 const REFUSED: usize = usize::MAX;
@@ -49,15 +49,33 @@ impl Lowering<'_> {
         next
     }
 
+    /// The `calls` of a stage's grant.
+    pub(super) fn calls(&mut self, fields: &Fields, pipelines: &mut Names<'_>) -> Vec<plan::Call> {
+        let mut calls: Vec<plan::Call> = Vec::new();
+        for text in fields.texts("calls") {
+            if let Some(earlier) = calls.iter().find(|call| call.name == text.text) {
+                self.diagnostics
+                    .error(text.span, format!("pipeline `{}` is named twice", text.text))
+                    .label("named again")
+                    .related(earlier.span, "first here")
+                    .help("remove one of them");
+                continue;
+            }
+            let pipeline = PipelineIndex(self.resolve(text, "pipeline", pipelines).unwrap_or(REFUSED));
+            calls.push(plan::Call { name: text.text.to_owned(), pipeline, span: text.span });
+        }
+        calls
+    }
+
     /// A pipeline that reaches itself would call itself for ever, or wait for itself.
     pub(super) fn check_circles(&mut self, pipelines: &[Pipeline], names: &Names<'_>) {
         let mut calls = Vec::new();
         for pipeline in pipelines {
             // One whose name was refused is under the name that it has in the file.
             let Some(from) = names.places.get(&*pipeline.name).copied() else { continue };
-            let next = pipeline.all_stages().flat_map(|stage| &stage.next);
-            let next = next.filter(|next| next.pipeline.0 != REFUSED);
-            calls.extend(next.map(|next| Call { from, to: next.pipeline.0, span: next.span }));
+            let reached = pipeline.all_stages().flat_map(Stage::reaches);
+            let reached = reached.filter(|(pipeline, _)| pipeline.0 != REFUSED);
+            calls.extend(reached.map(|(pipeline, span)| Call { from, to: pipeline.0, span }));
         }
         let mut seen = vec![Seen::No; names.names.len()];
         for start in 0..names.names.len() {

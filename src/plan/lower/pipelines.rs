@@ -4,12 +4,13 @@ use super::{Lowering, Names};
 use crate::config::{Fields, Named, Span, Text, suggest};
 use crate::plan::{
     Breaker, BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits,
-    Relift, Stage, StageId, StageLimits,
+    Relift, Stage, StageId, StageLimits, UpstreamIndex,
 };
 
 /// The names that stages refer to.
 pub(super) struct Known<'n, 'a> {
     pub(super) components: &'n mut Names<'a>,
+    pub(super) upstreams: &'n mut Names<'a>,
     pub(super) pipelines: &'n mut Names<'a>,
 }
 
@@ -26,13 +27,14 @@ impl Lowering<'_> {
         &mut self,
         root: &Fields,
         components: &mut Names<'a>,
+        upstreams: &mut Names<'a>,
         pipelines: &mut Names<'a>,
     ) -> Vec<Pipeline> {
         if root.named("pipelines").is_empty() {
             let help = "add `[pipelines.edge]` with `service = { component = \"…\" }`";
             self.require_some(root, "pipelines", "pipeline", help);
         }
-        let mut known = Known { components, pipelines };
+        let mut known = Known { components, upstreams, pipelines };
         let found: Vec<_> =
             root.named("pipelines").iter().filter_map(|named| self.pipeline(named, &mut known)).collect();
         self.check_circles(&found, known.pipelines);
@@ -64,28 +66,36 @@ impl Lowering<'_> {
         index: usize,
         known: &mut Known<'_, '_>,
     ) -> Option<End> {
-        let (service, native) = (fields.table("service"), fields.text("native"));
-        if let (Some(_), Some(native)) = (service, native) {
+        let ends: Vec<&str> =
+            ["service", "upstream", "native"].into_iter().filter(|it| fields.has(it)).collect();
+        if let [first, .., last] = ends[..] {
             self.diagnostics
-                .error(native.span, "a pipeline has one end")
-                .label("both `service` and `native`")
+                .error(fields.span_of(last), "a pipeline has one end")
+                .label(format!("both `{first}` and `{last}`"))
                 .help("remove one of the two keys");
         }
+        let (service, native) = (fields.table("service"), fields.text("native"));
         if let Some(table) = service {
             let service = self.stage(table, defaults, index, known)?;
             self.check_service(table, &service);
             return Some(End::Component(Box::new(service)));
+        }
+        if let Some(upstream) = fields.text("upstream") {
+            let found = self.resolve(upstream, "upstream", known.upstreams);
+            return found.map(|index| End::Upstream(UpstreamIndex(index)));
         }
         if let Some(native) = native {
             return self.native(native, index);
         }
         // A pipeline that is no table has no place and its own error.
         let refused = fields.span() == Span::default();
-        if !refused && !fields.is_refused("service") && !fields.is_refused("native") {
+        if !refused && !["service", "upstream", "native"].iter().any(|key| fields.is_refused(key)) {
             self.diagnostics
                 .error(fields.span(), "`service` is missing from a pipeline")
                 .label("`service` is required")
-                .help("add `service = { component = \"hello\" }`");
+                .help(
+                    "add `service = { component = \"hello\" }`, or `upstream` with a name under [upstreams]",
+                );
         }
         None
     }
@@ -128,7 +138,8 @@ impl Lowering<'_> {
         let link = self.link(fields).unwrap_or(defaults.link);
         self.check_link(fields, link);
         let config = fields.node("config").map(|node| self.settings(node)).unwrap_or_default();
-        let grants = fields.table("grant").map(|grant| self.grants(grant)).unwrap_or_default();
+        let grant = fields.table("grant");
+        let grants = grant.map(|grant| self.grants(grant, known.pipelines)).unwrap_or_default();
         let (lift, lift_span) = self.lift(fields).unwrap_or(defaults.lift);
         let limits = StageLimits::lower(&fields.table_or_default("limits"));
         let next = fields.node("next").map(|node| self.next(node, known.pipelines)).unwrap_or_default();

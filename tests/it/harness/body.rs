@@ -49,6 +49,23 @@ pub fn channel() -> (mpsc::Sender<Frame<Bytes>>, TestBody) {
     (feeder, Channel(frames).boxed_unsync())
 }
 
+/// The same, that its feeder can break off with an error.
+pub fn fallible() -> (mpsc::Sender<io::Result<Frame<Bytes>>>, TestBody) {
+    let (feeder, frames) = mpsc::channel(16);
+    (feeder, Fallible(frames).boxed_unsync())
+}
+
+struct Fallible(mpsc::Receiver<io::Result<Frame<Bytes>>>);
+
+impl Body for Fallible {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(cx)
+    }
+}
+
 struct Channel(mpsc::Receiver<Frame<Bytes>>);
 
 impl Body for Channel {

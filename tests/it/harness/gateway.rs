@@ -97,7 +97,7 @@ impl Gateway {
 
     /// All log lines so far.
     pub fn log(&self) -> Vec<Line> {
-        self.log.lines.lock().unwrap().clone()
+        self.log.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// How many log lines so far are `wanted`.
@@ -143,6 +143,18 @@ impl Gateway {
     /// Open file descriptors.
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(self.proc("fd")).unwrap().count()
+    }
+
+    /// Lets the gateway open no further file or socket, whatever it closes.
+    pub fn opens_nothing_more(&self) {
+        let open: std::collections::HashSet<u64> = std::fs::read_dir(self.proc("fd"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+            .collect();
+        let free = (0..).find(|number| !open.contains(number)).unwrap();
+        let pid = rustix::process::Pid::from_raw(self.child.id().try_into().unwrap());
+        let limit = rustix::process::Rlimit { current: Some(free), maximum: Some(free) };
+        rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
     }
 
     /// The files that are open when nothing happens: waits until the workers have opened theirs.

@@ -19,7 +19,7 @@ pub use client::{Answer, Client, ENCRYPTED, PROTOCOLS, Protocol, get, request};
 pub use gateway::{Gateway, Line, binary};
 pub use load::{Load, drive};
 pub use seeded::Seeded;
-pub use setup::{Folder, Pipeline, Setup, dist, repository};
+pub use setup::{Folder, Pipeline, Setup, dist, repository, there};
 pub use tls::identity;
 
 use std::time::{Duration, Instant};

@@ -19,6 +19,15 @@ pub fn dist(name: &str) -> PathBuf {
     file
 }
 
+/// Whether a component is there that not every machine can build.
+pub fn there(name: &str) -> bool {
+    let there = repository().join(format!("components/dist/{name}.wasm")).is_file();
+    if !there {
+        eprintln!("SKIPPED: {name} could not be built on this machine");
+    }
+    there
+}
+
 /// A folder that is removed with its content.
 #[derive(Debug)]
 pub struct Folder(PathBuf);

@@ -114,6 +114,7 @@ pub fn whole(head: &str, rest: &str) -> String {
     let mut text = head.to_owned();
     for component in [
         "ab-router",
+        "caller",
         "echo",
         "fault-service",
         "hello",

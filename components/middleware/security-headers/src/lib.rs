@@ -78,8 +78,9 @@ fn handle(options: &'static Options, request: Request, next: Next) -> Result<Res
         if *name == HSTS && !secure {
             continue;
         }
-        if !*keep || !response.has_header(name) {
-            response.headers_mut().set(*name, value);
+        match keep {
+            true => response.headers_mut().set_default(*name, value),
+            false => response.headers_mut().set(*name, value),
         }
     }
     for name in &options.remove {

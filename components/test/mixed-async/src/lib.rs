@@ -11,27 +11,42 @@
 //! | `body` | the response's body in upper case |
 //! | `echo-body` | the request's body in upper case |
 //! | `trailers` | the response's trailers, with one more |
+//! | `trap` | it traps, without the next stage |
+//! | `trap-after` | it traps when the next stage has answered |
 //! | `task` | the response, and a task that waits for ever |
+//! | `edits` | the edits of the values of `x-edit-request` and `x-edit-response`: `set`, `append`, `default` or `remove`, a name, a value, with spaces between; as many removals as `many` says, or a value as `long` as it says |
 
 use linkspan_sdk::bindings::wit_future;
 use linkspan_sdk::{
-    AsyncNext, Body, Error, Fields, Request, Response, StreamResult, internal, middleware, spawn_local,
+    AsyncNext, Body, Error, Fields, HeaderEdits, Request, Response, StreamResult, internal, middleware,
+    spawn_local,
 };
 
 async fn handle(mut request: Request, next: AsyncNext) -> Result<Response, Error> {
     let what = request.header("x-mixed").unwrap_or_default();
     match what.as_str() {
         "request" => request.headers_mut().set("content-type", "text/x-mixed"),
+        "edits" => {
+            let edits = request.header_values("x-edit-request");
+            edit(request.headers_mut(), &edits);
+        }
         "refuse" => return Ok(Response::new(403)),
         "error" => return Err(internal(request.header("x-message").unwrap_or_default())),
+        "trap" => trap(),
         "echo-body" => {
             let body = request.take_body()?;
             request.set_body(upper_case(body));
         }
         _ => {}
     }
+    let edits = match what.as_str() {
+        "edits" => request.header_values("x-edit-response"),
+        _ => Vec::new(),
+    };
     let mut response = next.call(request).await?;
     match what.as_str() {
+        "edits" => edit(response.headers_mut(), &edits),
+        "trap-after" => trap(),
         "response" => response.headers_mut().append("x-mixed", "response"),
         "body" => {
             let body = response.take_body()?;
@@ -50,6 +65,31 @@ async fn handle(mut request: Request, next: AsyncNext) -> Result<Response, Error
     Ok(response)
 }
 middleware!(async handle);
+
+fn trap() -> ! {
+    #[cfg(target_family = "wasm")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_family = "wasm"))]
+    panic!("as asked")
+}
+
+fn edit(headers: &mut HeaderEdits, edits: &[Vec<u8>]) {
+    for edit in edits {
+        let text = String::from_utf8_lossy(edit);
+        let mut parts = text.splitn(3, ' ').map(str::to_owned);
+        let mut part = || parts.next().unwrap_or_default();
+        match (part().as_str(), part()) {
+            ("set", name) => headers.set(name, part()),
+            ("append", name) => headers.append(name, part()),
+            ("default", name) => headers.set_default(name, part()),
+            ("many", count) => {
+                (0..count.parse().unwrap_or(0u32)).for_each(|i| headers.remove(format!("x-{i}")));
+            }
+            ("long", size) => headers.set("x-long", "v".repeat(size.parse().unwrap_or(0))),
+            (_, name) => headers.remove(name),
+        }
+    }
+}
 
 /// Wait for a future that nobody will ever write.
 async fn never() {

@@ -1,0 +1,153 @@
+//! Calls of a pipeline by its name: requests of a stage's own to
+//! `http://<pipeline>.internal`, which stay in this process.
+//!
+//! A host of one label under `.internal` is a pipeline, always: such a request never
+//! goes into the network, whatever the stage's `egress` says. A stage calls what its
+//! `calls` name, and is told of everything else the same: that it may not, whether
+//! there is such a pipeline or not.
+//!
+//! The request leaves the store as one to the next stage does (see `next`), and the
+//! callee sees it with the authority that the caller wrote.
+
+use super::next::{self, CallContext, Next, NextFuture, RequestHead};
+use super::scope::StageScope;
+use super::state::{InstanceState, Pulse};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use wasmtime::component::{Accessor, Resource};
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{RequestOptions, WasiBody};
+
+/// What follows a pipeline's name in the host of a call.
+const DOMAIN: &str = ".internal";
+
+/// The pipeline that a request to `authority` is for, as the caller spells it; `None` if
+/// it is for no pipeline, but for a server.
+pub fn callee(authority: &Authority) -> Option<&str> {
+    let host = authority.host();
+    let (name, domain) = host.split_at_checked(host.len().checked_sub(DOMAIN.len())?)?;
+    (domain.eq_ignore_ascii_case(DOMAIN) && !name.is_empty() && !name.contains('.')).then_some(name)
+}
+
+/// What the stage of `scope` reaches by calling `callee` at `authority`.
+///
+/// # Errors
+/// `HTTP-request-denied` for what is not granted, which is logged;
+/// `HTTP-request-URI-invalid` for an authority or a scheme that no pipeline has.
+pub fn target<'s>(
+    scope: &'s StageScope,
+    callee: &str,
+    scheme: Option<&Scheme>,
+    authority: &Authority,
+) -> Result<&'s Next, ErrorCode> {
+    let known_scheme = scheme.is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+    // Neither a user nor a port: a pipeline has none.
+    if !known_scheme || authority.as_str().len() != callee.len() + DOMAIN.len() {
+        return Err(ErrorCode::HttpRequestUriInvalid);
+    }
+    let granted = scope.calls.iter().find(|(name, _)| name.eq_ignore_ascii_case(callee));
+    granted.map(|(_, next)| next).ok_or_else(|| {
+        let message = format!("denied: {callee}{DOMAIN} is not among the stage's `calls`");
+        scope.log(tracing::Level::WARN, "calls", &message);
+        ErrorCode::HttpRequestDenied
+    })
+}
+
+/// Sends `request` to the pipeline `callee`, if the stage of `scope` may.
+///
+/// # Errors
+/// A resource that is none: a trap.
+pub async fn send(
+    store: &Accessor<InstanceState>,
+    scope: &StageScope,
+    request: Resource<Request>,
+    callee: &str,
+) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
+    let found = store.with(|mut store| {
+        let request = store.get().table.get_mut(&request)?;
+        let Some(authority) = &request.authority else { return Ok(Err(ErrorCode::HttpRequestUriInvalid)) };
+        let found = target(scope, callee, request.scheme.as_ref(), authority);
+        // What a guest leaves out, the callee may count on.
+        request.scheme.get_or_insert(Scheme::HTTP);
+        request.path_with_query.get_or_insert(PathAndQuery::from_static("/"));
+        wasmtime::error::Ok(found)
+    })?;
+    next::carry(store, request, found, |_| ()).await
+}
+
+/// Sends a request of WASI 0.2 likewise: in a task of its own, since the guest goes on, and
+/// where it asks for the answer is no place to start an instance.
+///
+/// A guest that sends it from no request's work is refused: there is no worker to take it.
+pub fn start(
+    scope: &StageScope,
+    callee: &str,
+    request: http::Request<WasiBody>,
+    options: Option<RequestOptions>,
+    context: Option<Arc<CallContext>>,
+    pulse: Arc<Pulse>,
+) -> NextFuture {
+    let (parts, body) = request.into_parts();
+    let http::uri::Parts { scheme, authority, path_and_query, .. } = parts.uri.into_parts();
+    let found = authority.as_ref().ok_or(ErrorCode::HttpRequestUriInvalid);
+    let found = found.and_then(|authority| target(scope, callee, scheme.as_ref(), authority));
+    let (next, context) = match (found, context) {
+        (Ok(next), Some(context)) => (next, context),
+        (Ok(_), None) => return Box::pin(async { Err(ErrorCode::HttpRequestDenied) }),
+        (Err(code), _) => return Box::pin(async { Err(code) }),
+    };
+    let head = RequestHead {
+        method: parts.method,
+        scheme,
+        authority,
+        path_with_query: path_and_query,
+        headers: parts.headers,
+        options: options.map(Arc::new),
+    };
+    let answer = next(head, next::whole(body, pulse), Some(context));
+    let (tell, told) = oneshot::channel();
+    let task = tokio::task::spawn_local(async move {
+        // A guest that dropped the request wants no answer.
+        drop(tell.send(answer.await));
+    });
+    let task = AbortOnDrop(task.abort_handle());
+    Box::pin(async move {
+        let answer = told.await.unwrap_or(Err(ErrorCode::InternalError(None)));
+        drop(task);
+        answer
+    })
+}
+
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_label_under_internal_is_a_pipeline() {
+        let callee = |authority: &str| callee(&authority.parse().expect(authority)).map(str::to_owned);
+        for (authority, expected) in [
+            ("inventory.internal", Some("inventory")),
+            ("Inventory.INTERNAL", Some("Inventory")),
+            ("inventory.internal:8080", Some("inventory")),
+            ("me@inventory.internal", Some("inventory")),
+            ("internal", None),
+            ("x.internal.", None),
+            ("a.b.internal", None),
+            ("inventory.internal.example.com", None),
+            ("inventoryinternal", None),
+            ("[::1]", None),
+        ] {
+            assert_eq!(callee(authority).as_deref(), expected, "{authority}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What one worker counts of one server of an upstream.
+
+use super::exposition::{Kind, Text};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+
+/// The counts of one server on one worker, which alone writes here.
+#[derive(Debug, Default)]
+pub struct UpstreamMetrics {
+    requests: AtomicU64,
+    active: AtomicUsize,
+    retries: AtomicU64,
+    connections: AtomicU64,
+    open: AtomicUsize,
+    faults: [AtomicU64; FAULTS.len()],
+}
+
+/// What a server can do wrong.
+pub(super) const FAULTS: [&str; 3] = ["connect", "timeout", "broken"];
+
+impl UpstreamMetrics {
+    /// A request was given to the server.
+    pub fn began(&self) {
+        self.requests.fetch_add(1, Relaxed);
+        self.active.fetch_add(1, Relaxed);
+    }
+
+    /// It is over, however.
+    pub fn ended(&self) {
+        self.active.fetch_sub(1, Relaxed);
+    }
+
+    /// A request that it failed is sent again.
+    pub fn retried(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    /// A connection is begun.
+    pub fn connected(&self) {
+        self.connections.fetch_add(1, Relaxed);
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    /// It is gone.
+    pub fn disconnected(&self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+
+    /// No connection could be made.
+    pub fn connect_failed(&self) {
+        self.faults[0].fetch_add(1, Relaxed);
+    }
+
+    /// There was no response in time.
+    pub fn timed_out(&self) {
+        self.faults[1].fetch_add(1, Relaxed);
+    }
+
+    /// A response broke off, before its head or after.
+    pub fn broke(&self) {
+        self.faults[2].fetch_add(1, Relaxed);
+    }
+}
+
+/// A server's counts on all workers, and whether it gets requests while anybody has it.
+#[derive(Clone, Default)]
+pub(super) struct Server {
+    pub workers: BTreeMap<usize, Arc<UpstreamMetrics>>,
+    pub up: Weak<AtomicBool>,
+}
+
+/// By upstream and server.
+pub(super) type Servers = BTreeMap<(Arc<str>, Arc<str>), Server>;
+
+impl Server {
+    fn sum(&self, of: impl Fn(&UpstreamMetrics) -> u64) -> u64 {
+        self.workers.values().map(|worker| of(worker)).sum()
+    }
+}
+
+/// One metric of servers: its name, what it is, its type, and where it is.
+type Family = (&'static str, &'static str, Kind, fn(&UpstreamMetrics) -> u64);
+
+const FAMILIES: [Family; 5] = [
+    ("linkspan_upstream_requests_total", "Requests given to a server.", Kind::Counter, |it| {
+        it.requests.load(Relaxed)
+    }),
+    ("linkspan_upstream_requests_active", "Requests that a server has now.", Kind::Gauge, |it| {
+        it.active.load(Relaxed) as u64
+    }),
+    ("linkspan_upstream_retries_total", "Requests sent again after a server failed.", Kind::Counter, |it| {
+        it.retries.load(Relaxed)
+    }),
+    ("linkspan_upstream_connections_total", "Connections begun with a server.", Kind::Counter, |it| {
+        it.connections.load(Relaxed)
+    }),
+    (
+        "linkspan_upstream_connections_open",
+        "Connections with a server that there are now.",
+        Kind::Gauge,
+        |it| it.open.load(Relaxed) as u64,
+    ),
+];
+
+/// Writes all of it.
+pub(super) fn render(text: &mut Text, servers: &Servers) {
+    if servers.is_empty() {
+        return;
+    }
+    for (name, help, kind, of) in FAMILIES {
+        text.family(name, kind, help);
+        for ((upstream, server), counts) in servers {
+            text.sample(name, &[("linkspan_upstream", upstream), ("server", server)], counts.sum(of));
+        }
+    }
+    let name = "linkspan_upstream_faults_total";
+    text.family(name, Kind::Counter, "Faults of a server, by what it did wrong.");
+    for ((upstream, server), counts) in servers {
+        for (at, fault) in FAULTS.iter().enumerate() {
+            let labels = [("fault", *fault), ("linkspan_upstream", upstream), ("server", server)];
+            text.sample(name, &labels, counts.sum(|it| it.faults[at].load(Relaxed)));
+        }
+    }
+    let name = "linkspan_upstream_server_up";
+    text.family(name, Kind::Gauge, "Whether a server gets requests.");
+    for ((upstream, server), counts) in servers {
+        if let Some(up) = counts.up.upgrade() {
+            let labels: [(&str, &str); 2] = [("linkspan_upstream", upstream), ("server", server)];
+            text.sample(name, &labels, u8::from(up.load(Relaxed)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn workers_are_added_up_and_a_gone_server_is_neither_up_nor_down() {
+        let metrics = Metrics::new();
+        assert!(!metrics.render().contains("linkspan_upstream_"));
+        let up = Arc::new(AtomicBool::new(false));
+        for worker in 0..2 {
+            let server = metrics.upstream("a", "http://b", worker, &up);
+            server.began();
+            server.connected();
+            server.timed_out();
+        }
+        metrics.upstream("a", "http://b", 1, &up).ended();
+        let text = metrics.render();
+        let has = |line: &str| text.lines().any(|found| found == line);
+        let labels = "linkspan_upstream=\"a\",server=\"http://b\"";
+        assert!(has(&format!("linkspan_upstream_requests_total{{{labels}}} 2")), "{text}");
+        assert!(has(&format!("linkspan_upstream_requests_active{{{labels}}} 1")));
+        assert!(has(&format!("linkspan_upstream_connections_open{{{labels}}} 2")));
+        assert!(has(&format!("linkspan_upstream_faults_total{{fault=\"timeout\",{labels}}} 2")));
+        assert!(has(&format!("linkspan_upstream_server_up{{{labels}}} 0")));
+        drop(up);
+        assert!(!metrics.render().contains("linkspan_upstream_server_up{"));
+    }
+}

@@ -1,0 +1,101 @@
+//! Why an upstream gave no response.
+
+use std::error::Error as _;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a request has no response of its upstream. What a client is told of it is decided in `http`; the words here are
+/// for the log.
+#[derive(Clone, Debug)]
+pub struct Error {
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// The server, if one was chosen.
+    pub server: Option<Arc<str>>,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No server is well.
+    Down,
+    /// No server had a connection to spare, and too many requests waited, or this one for too long.
+    Busy,
+    /// No connection could be made: the name, TCP or TLS.
+    Unreachable(String),
+    /// Not within `connect-timeout`.
+    ConnectTimeout,
+    /// No response head within `response-timeout`.
+    ResponseTimeout,
+    /// Not within `total-timeout`.
+    TotalTimeout,
+    /// Not within the deadline of whoever asks.
+    Deadline,
+    /// Its generation had to end.
+    CutOff,
+    /// The connection ended, or what came is not HTTP, before there was a response's head.
+    Broken(String),
+    /// The request's body broke off on its way here.
+    Request(String),
+    /// The request can't be sent as it is.
+    Unsendable(&'static str),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "upstream `{}`", self.upstream)?;
+        if let Some(server) = &self.server {
+            write!(f, ", {server}")?;
+        }
+        match &self.kind {
+            Kind::Down => f.write_str(": no server is up"),
+            Kind::Busy => f.write_str(
+                ": no connection was free: `limits.pending` is reached, or `limits.pending-timeout` passed",
+            ),
+            Kind::Unreachable(why) => write!(f, ": cannot connect: {why}"),
+            Kind::ConnectTimeout => f.write_str(": no connection within `limits.connect-timeout`"),
+            Kind::ResponseTimeout => f.write_str(": no response head within `limits.response-timeout`"),
+            Kind::TotalTimeout => f.write_str(": not answered within `limits.total-timeout`"),
+            Kind::Deadline => f.write_str(": no response head within the pipeline's `limits.deadline`"),
+            Kind::CutOff => f.write_str(": the configuration was replaced too long ago"),
+            Kind::Broken(why) => write!(f, ": no response: {why}"),
+            Kind::Request(why) => write!(f, ": the request's body broke off: {why}"),
+            Kind::Unsendable(why) => write!(f, ": the request can't be sent: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Why a response's body broke off.
+#[derive(Clone, Debug)]
+pub struct BodyError {
+    pub upstream: Arc<str>,
+    pub server: Arc<str>,
+    pub why: String,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "upstream `{}`, {}: the response broke off: {}", self.upstream, self.server, self.why)
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+/// An error of hyper with what caused it, in one line.
+pub(super) fn chain(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

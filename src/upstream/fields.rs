@@ -1,0 +1,277 @@
+//! A request's head as a server gets it, and a response's as it is handed on.
+
+use super::error::Kind;
+use crate::plan::{HostPolicy, Server};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// About one connection, whatever `Connection` says (RFC 9110 §7.6.1).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HTTP2_SETTINGS,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+];
+
+/// Takes off what belongs to one connection: what the gateway's front took off a request, a stage may have added, and
+/// a response comes with its own.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+        for option in values.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+            if let Ok(name) = HeaderName::from_bytes(option.trim_ascii()) {
+                headers.remove(name);
+            }
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// A request's head without a connection.
+#[derive(Clone)]
+pub(super) struct Head {
+    pub method: Method,
+    pub authority: Option<Authority>,
+    pub path: PathAndQuery,
+    pub headers: HeaderMap,
+}
+
+/// How long a request's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// There is none.
+    None,
+    /// So many bytes, which the head says.
+    Known(u64),
+    /// To its end.
+    Unknown,
+}
+
+impl Head {
+    /// Brings the head in line with the body, of which `exact` says how long it is, if that is known.
+    pub(super) fn settle(&mut self, empty: bool, exact: Option<u64>) -> Result<Length, Kind> {
+        strip(&mut self.headers);
+        let mut values = self.headers.get_all(CONTENT_LENGTH).iter();
+        let declared = match (values.next(), values.next()) {
+            (None, _) => None,
+            (Some(value), None) => {
+                let number =
+                    value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+                let number = number.and_then(|text| text.parse::<u64>().ok());
+                Some(number.ok_or(Kind::Unsendable("its `content-length` is no number"))?)
+            }
+            _ => return Err(Kind::Unsendable("it has more than one `content-length`")),
+        };
+        let exact = if empty { Some(0) } else { exact };
+        match (declared, exact) {
+            (Some(declared), Some(exact)) if declared != exact => {
+                Err(Kind::Unsendable("its `content-length` is not the length of its body"))
+            }
+            (_, Some(0)) => {
+                // A server that expects a body must not wait for one (RFC 9110 §8.6).
+                if [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
+                    self.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+                }
+                Ok(Length::None)
+            }
+            (Some(length), _) | (None, Some(length)) => {
+                self.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                Ok(Length::Known(length))
+            }
+            (None, None) => Ok(Length::Unknown),
+        }
+    }
+
+    /// The request for `server`, in the form of its protocol.
+    pub(super) fn request<T>(
+        mut self,
+        server: &Server,
+        policy: &HostPolicy,
+        version: Version,
+        length: Length,
+        body: T,
+    ) -> Result<Request<T>, Kind> {
+        let bad = |_| Kind::Unsendable("its target or host is not valid");
+        let authority = match (policy, self.authority) {
+            (HostPolicy::Preserve, Some(authority)) => authority,
+            (HostPolicy::Name(name), _) => Authority::try_from(name.as_str()).map_err(bad)?,
+            (HostPolicy::Preserve | HostPolicy::Upstream, _) => {
+                Authority::try_from(server.authority()).map_err(bad)?
+            }
+        };
+        let mut uri = http::uri::Parts::default();
+        uri.path_and_query = Some(self.path);
+        self.headers.remove(HOST);
+        // Trailers are always welcome: who can't have them loses them, which is allowed.
+        self.headers.insert(TE, HeaderValue::from_static("trailers"));
+        if version == Version::HTTP_2 {
+            uri.scheme = Some(if server.tls { Scheme::HTTPS } else { Scheme::HTTP });
+            uri.authority = Some(authority);
+        } else {
+            self.headers.insert(CONNECTION, HeaderValue::from_static("te"));
+            let host = HeaderValue::try_from(authority.as_str());
+            self.headers.insert(HOST, host.map_err(|_| Kind::Unsendable("its host is not valid"))?);
+            if length == Length::Unknown {
+                // hyper would leave the body of a GET out.
+                self.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+        }
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Kind::Unsendable("its target is not valid"))?;
+        *request.headers_mut() = self.headers;
+        *request.version_mut() = version;
+        Ok(request)
+    }
+}
+
+/// Brings a response's head in line with its body, of which `exact` says how long it is, if that is known. What says two
+/// things of its length would be another message for the next one who reads it.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn settle_response(
+    method: &Method,
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    exact: Option<u64>,
+) -> Result<(), &'static str> {
+    let bodiless =
+        *method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+        if !bodiless && (!chunked || headers.contains_key(CONTENT_LENGTH)) {
+            return Err("its `transfer-encoding` is not just `chunked`, or a `content-length` is beside it");
+        }
+        headers.remove(CONTENT_LENGTH);
+    }
+    strip(headers);
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next().cloned() else { return Ok(()) };
+    let number =
+        || length.to_str().ok().filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok();
+    let number: Option<u64> = number();
+    if lengths.any(|other| *other != length) || number.is_none() || (!bodiless && number != exact) {
+        return Err("its `content-length` is not the length of its body");
+    }
+    match status {
+        StatusCode::NO_CONTENT => drop(headers.remove(CONTENT_LENGTH)),
+        _ => drop(headers.insert(CONTENT_LENGTH, length)),
+    }
+    Ok(())
+}
+
+/// Whether a request may be sent twice (RFC 9110 §9.2.2).
+pub(super) fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].contains(method)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(method: Method, fields: &[(&'static str, &'static str)]) -> Head {
+        let headers = fields
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let path = PathAndQuery::from_static("/a?b");
+        Head { method, authority: None, path, headers: headers.collect() }
+    }
+
+    #[test]
+    fn a_head_says_what_its_body_is() {
+        let mut get = head(Method::GET, &[]);
+        assert_eq!(get.settle(true, None), Ok(Length::None));
+        assert!(get.headers.is_empty());
+        let mut post = head(Method::POST, &[]);
+        assert_eq!(post.settle(true, None), Ok(Length::None));
+        assert_eq!(post.headers[CONTENT_LENGTH], "0");
+        let mut known = head(Method::POST, &[("content-length", "5")]);
+        assert_eq!(known.settle(false, None), Ok(Length::Known(5)));
+        assert_eq!(head(Method::POST, &[]).settle(false, Some(7)), Ok(Length::Known(7)));
+        assert_eq!(head(Method::GET, &[]).settle(false, None), Ok(Length::Unknown));
+        for (value, exact) in [("5", Some(4)), ("+5", None), ("5, 5", None), ("", None), ("5", Some(0))] {
+            let mut wrong = head(Method::POST, &[("content-length", value)]);
+            assert!(wrong.settle(exact == Some(0), exact).is_err(), "{value} {exact:?}");
+        }
+        let mut twice = head(Method::POST, &[]);
+        twice.headers.append(CONTENT_LENGTH, HeaderValue::from(5));
+        twice.headers.append(CONTENT_LENGTH, HeaderValue::from(5));
+        assert!(twice.settle(false, None).is_err());
+    }
+
+    #[test]
+    fn a_request_has_the_form_of_its_protocol() {
+        let server = Server::parse("https://api.example:8443").unwrap();
+        let make = |policy: &HostPolicy, version, length| {
+            let mut head =
+                head(Method::GET, &[("host", "evil"), ("upgrade", "x"), ("connection", "x-a"), ("x-a", "1")]);
+            head.authority = Some(Authority::from_static("client.example"));
+            head.settle(false, None).unwrap();
+            head.request(&server, policy, version, length, ()).unwrap()
+        };
+        let request = make(&HostPolicy::Preserve, Version::HTTP_11, Length::Unknown);
+        assert_eq!(request.uri(), "/a?b");
+        let mut names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["connection", "host", "te", "transfer-encoding"]);
+        assert_eq!(request.headers()[HOST], "client.example");
+        let request = make(&HostPolicy::Upstream, Version::HTTP_2, Length::Unknown);
+        assert_eq!(request.uri(), "https://api.example:8443/a?b");
+        assert_eq!(request.headers().keys().collect::<Vec<_>>(), [TE]);
+        let request = make(&HostPolicy::Name("in.example".to_owned()), Version::HTTP_2, Length::None);
+        assert_eq!(request.uri(), "https://in.example/a?b");
+    }
+
+    #[test]
+    fn a_response_says_one_thing_of_its_length() {
+        let settle = |method: Method, status: u16, fields: &[(&'static str, &'static str)], exact| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            settle_response(&method, StatusCode::from_u16(status).unwrap(), &mut headers, exact).map(|()| {
+                headers
+                    .get_all(CONTENT_LENGTH)
+                    .iter()
+                    .map(|it| it.to_str().unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            })
+        };
+        let (length, chunked) = (("content-length", "5"), ("transfer-encoding", "chunked"));
+        assert_eq!(settle(Method::GET, 200, &[length], Some(5)).unwrap(), ["5"]);
+        assert_eq!(settle(Method::GET, 200, &[length, length], Some(5)).unwrap(), ["5"]);
+        assert!(settle(Method::GET, 200, &[chunked], None).unwrap().is_empty());
+        assert!(settle(Method::GET, 200, &[], None).unwrap().is_empty());
+        assert_eq!(settle(Method::HEAD, 200, &[length], Some(0)).unwrap(), ["5"]);
+        assert_eq!(settle(Method::GET, 304, &[length], Some(0)).unwrap(), ["5"]);
+        assert!(settle(Method::GET, 204, &[length], Some(0)).unwrap().is_empty());
+        assert!(settle(Method::HEAD, 200, &[length, chunked], Some(0)).unwrap().is_empty());
+        for wrong in [
+            &[length, chunked][..],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("transfer-encoding", "gzip")],
+            &[chunked, chunked],
+            &[length, ("content-length", "6")],
+            &[("content-length", "+5")],
+            &[("content-length", "4")],
+        ] {
+            assert!(settle(Method::GET, 200, wrong, Some(5)).is_err(), "{wrong:?}");
+        }
+    }
+}

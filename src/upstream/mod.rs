@@ -1,0 +1,93 @@
+//! Servers elsewhere in which pipelines end: from a request without a connection to a response.
+//!
+//! An [`Upstream`] is a group of servers with their health, shared by all workers and taken over by a new generation
+//! that has the same; a [`Pool`] is what one worker has of it: connections, and requests that wait for one. `engine`
+//! sends requests through it, `gateway` makes and starts upstreams. Connections are hyper's, HTTP/1.1 or HTTP/2, and
+//! stay on their worker.
+//!
+//! Promised: bodies stream in both directions, each as fast as the slower side; a connection whose exchange did not
+//! come to its proper end on both sides is never used again; a response that was cut is never handed on as complete; a
+//! request is sent twice only where that can't do anything twice; fields of a connection stay on it.
+//!
+//! Bounds, all from `[upstreams.NAME.limits]`: time to connect, to the response's head, between two pieces of its body,
+//! of all together; connections, streams and idle connections for each server, requests that wait. Times are looked at
+//! at the worker's ticks.
+//!
+//! It never looks into a body, never imports wasmtime, and knows nothing of pipelines.
+
+mod body;
+mod check;
+mod connect;
+mod error;
+mod exchange;
+mod fields;
+mod health;
+mod link;
+mod pool;
+mod send;
+pub mod tls;
+
+pub use body::{Download, Payload};
+pub use error::{Error, Kind};
+pub use health::ServerReport;
+pub use pool::Pool;
+pub use send::Outgoing;
+pub use tls::{TlsError, TlsSettings};
+
+use crate::plan::UpstreamPlan;
+use health::ServerState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Tells upstreams of this process apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamId(u64);
+
+/// A group of servers. While a generation has it, its servers are asked for their health.
+pub struct Upstream {
+    /// Tells it from all others.
+    pub id: UpstreamId,
+    /// What makes it the same as one of another generation.
+    pub identity: String,
+    core: Arc<Core>,
+    started: AtomicBool,
+}
+
+/// What pools need of an upstream, for as long as their last request takes.
+struct Core {
+    plan: UpstreamPlan,
+    servers: Vec<ServerState>,
+    tls: Option<TlsSettings>,
+}
+
+impl Upstream {
+    /// The servers of `plan`, all taken to be well. `tls` is for those with `https`.
+    pub fn new(plan: UpstreamPlan, tls: Option<TlsSettings>, identity: String) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let servers = plan.servers.iter().map(ServerState::new).collect();
+        Arc::new(Self {
+            id: UpstreamId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            identity,
+            core: Arc::new(Core { plan, servers, tls }),
+            started: AtomicBool::new(false),
+        })
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.core.plan.name
+    }
+
+    /// Starts to ask the servers for their health, if the configuration says so and that has not begun. It ends when
+    /// nobody has the upstream any more.
+    pub fn start(self: &Arc<Self>) {
+        if self.core.plan.health.is_some() && !self.started.swap(true, Ordering::Relaxed) {
+            check::begin(self);
+        }
+    }
+
+    /// How the servers are, in the configuration's order.
+    pub fn report(&self) -> impl Iterator<Item = ServerReport> {
+        self.core.servers.iter().map(ServerState::report)
+    }
+}

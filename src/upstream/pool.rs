@@ -1,0 +1,451 @@
+//! What one worker has of an upstream: which server gets a request, its connections, and who waits for one.
+//!
+//! A request holds a [`Permit`] of a server from before it has a connection until that is given back. There are as many
+//! as connections are allowed (with HTTP/2, times streams), so that they bound connections, too: a new one is made only
+//! by who has a permit and finds none idle.
+
+use super::body::Payload;
+use super::connect::{self, OpenGuard};
+use super::error::{Error, Kind};
+use super::exchange::{Exchange, Phase};
+use super::health::{self, ServerState};
+use super::link::{Fault, Http1, Http2, Lease, Link, broken};
+use super::{Core, Upstream};
+use crate::plan::{Balance, ServerHost, UpstreamLimits, UpstreamProtocol};
+use crate::telemetry::{Metrics, UpstreamMetrics};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Ticks between looks at idle connections and old addresses.
+const TIDY_EVERY: u64 = 25;
+
+/// The connections of one worker to the servers of an upstream.
+pub struct Pool<B: Payload> {
+    core: Arc<Core>,
+    /// Gone when no generation has the upstream any more.
+    owner: Weak<Upstream>,
+    name: Arc<str>,
+    servers: Vec<Connections<B>>,
+    /// Where the round goes on.
+    next: Cell<usize>,
+    waiting: RefCell<VecDeque<oneshot::Sender<Permit<B>>>>,
+    exchanges: RefCell<Vec<std::rc::Weak<Exchange>>>,
+    /// Retries that may be made, in hundredths.
+    budget: Cell<usize>,
+    now: Cell<Instant>,
+    ticks: Cell<u64>,
+}
+
+/// Retries that may be made at once, however few requests there were before.
+const RESERVE: usize = 10 * 100;
+
+/// Who waits for the connection that is being made, if one is.
+type Connecting = RefCell<Option<Vec<oneshot::Sender<Result<(), Error>>>>>;
+
+/// Those to one server.
+struct Connections<B: 'static> {
+    /// Requests that have a permit.
+    active: Cell<usize>,
+    /// Connections that are open, or being closed.
+    open: Rc<Cell<usize>>,
+    /// Idle ones, with the time since when; the last one is used first.
+    idle: RefCell<Vec<(Http1<B>, Instant)>>,
+    http2: RefCell<Vec<Rc<Http2<B>>>>,
+    /// Whether it speaks HTTP/2, once that is known.
+    speaks_http2: Cell<Option<bool>>,
+    /// Who waits for a connection that is being made, and may be for many.
+    connecting: Connecting,
+    metrics: Arc<UpstreamMetrics>,
+}
+
+/// The right to have one request with a server.
+pub(super) struct Permit<B: Payload> {
+    pool: Rc<Pool<B>>,
+    server: usize,
+}
+
+impl<B: Payload> Permit<B> {
+    pub fn pool(&self) -> &Rc<Pool<B>> {
+        &self.pool
+    }
+
+    pub fn server(&self) -> usize {
+        self.server
+    }
+}
+
+impl<B: Payload> Drop for Permit<B> {
+    fn drop(&mut self) {
+        let connections = &self.pool.servers[self.server];
+        connections.active.set(connections.active.get() - 1);
+        connections.metrics.ended();
+        self.pool.hand_out();
+    }
+}
+
+impl<B: Payload> Pool<B> {
+    /// The connections of the worker with this number, none yet.
+    pub fn new(upstream: &Arc<Upstream>, metrics: &Metrics, worker: usize) -> Rc<Self> {
+        let core = Arc::clone(&upstream.core);
+        let connections = |server: &ServerState| Connections {
+            active: Cell::new(0),
+            open: Rc::default(),
+            idle: RefCell::default(),
+            http2: RefCell::default(),
+            speaks_http2: Cell::new(match (core.plan.protocol, server.server.tls) {
+                (UpstreamProtocol::Http1, _) | (UpstreamProtocol::Auto, false) => Some(false),
+                (UpstreamProtocol::Http2, _) => Some(true),
+                (UpstreamProtocol::Auto, true) => None,
+            }),
+            connecting: RefCell::default(),
+            metrics: metrics.upstream(&core.plan.name, &server.name, worker, &server.up),
+        };
+        let servers = core.servers.iter().map(connections).collect();
+        Rc::new(Self {
+            owner: Arc::downgrade(upstream),
+            name: core.plan.name.to_string().into(),
+            servers,
+            // Workers begin at different servers.
+            next: Cell::new(worker),
+            waiting: RefCell::default(),
+            exchanges: RefCell::default(),
+            budget: Cell::new(if core.plan.retry.budget == 0 { 0 } else { RESERVE }),
+            now: Cell::new(Instant::now()),
+            ticks: Cell::new(0),
+            core,
+        })
+    }
+
+    pub(super) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(super) fn limits(&self) -> &UpstreamLimits {
+        &self.core.plan.limits
+    }
+
+    /// The time of the last tick.
+    pub(super) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    pub(super) fn names(&self, server: usize) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.name), Arc::clone(&self.core.servers[server].name))
+    }
+
+    pub(super) fn error(&self, kind: Kind) -> Error {
+        Error { upstream: Arc::clone(&self.name), server: None, kind }
+    }
+
+    pub(super) fn metrics(&self, server: usize) -> &UpstreamMetrics {
+        &self.servers[server].metrics
+    }
+
+    /// Watches over the time of `exchange` from now on.
+    pub(super) fn watch(&self, exchange: &Rc<Exchange>) {
+        self.exchanges.borrow_mut().push(Rc::downgrade(exchange));
+    }
+
+    /// A request came: it earns a share of a retry.
+    pub(super) fn earn(&self) {
+        let most = if self.core.plan.retry.budget == 0 { 0 } else { RESERVE };
+        self.budget.set((self.budget.get() + self.core.plan.retry.budget).min(most));
+    }
+
+    /// Takes a retry out of the budget, if there is one.
+    pub(super) fn spend(&self) -> bool {
+        let left = self.budget.get().checked_sub(100);
+        self.budget.set(left.unwrap_or(self.budget.get()));
+        left.is_some()
+    }
+
+    /// Counts a fault of a server.
+    pub(super) fn failed(&self, server: usize, why: &str, fault: Fault) {
+        let metrics = &self.servers[server].metrics;
+        match fault {
+            Fault::Connect => metrics.connect_failed(),
+            Fault::Timeout => metrics.timed_out(),
+            Fault::Broken => metrics.broke(),
+        }
+        health::failed(&self.name, &self.core.servers, server, &self.core.plan.ejection, why);
+    }
+
+    /// A server answered.
+    pub(super) fn succeeded(&self, server: usize) {
+        self.core.servers[server].succeeded();
+    }
+
+    // ---- Permits ------------------------------------------------------------------------------------------------------
+
+    /// A permit of some server, rather not of `avoid`, as soon as there is one.
+    pub(super) async fn permit(
+        self: &Rc<Self>,
+        exchange: &Exchange,
+        avoid: Option<usize>,
+    ) -> Result<Permit<B>, Error> {
+        if !(0..self.servers.len()).any(|server| self.is_up(server)) {
+            return Err(self.error(Kind::Down));
+        }
+        // Those who wait come first.
+        if self.waiting.borrow().is_empty()
+            && let Some(permit) = self.try_permit(avoid)
+        {
+            return Ok(permit);
+        }
+        let receiver = {
+            let mut waiting = self.waiting.borrow_mut();
+            if waiting.len() >= self.limits().pending {
+                waiting.retain(|waiter| !waiter.is_closed());
+            }
+            if waiting.len() >= self.limits().pending {
+                return Err(self.error(Kind::Busy));
+            }
+            let (sender, receiver) = oneshot::channel();
+            waiting.push_back(sender);
+            receiver
+        };
+        exchange.enter(Phase::Permit, self.now());
+        let permit = exchange.or_stopped(receiver).await.map_err(|kind| self.error(kind))?;
+        permit.map_err(|_| self.error(Kind::Busy))
+    }
+
+    fn is_up(&self, server: usize) -> bool {
+        self.core.servers[server].is_up(&self.name)
+    }
+
+    fn try_permit(self: &Rc<Self>, avoid: Option<usize>) -> Option<Permit<B>> {
+        let server = self.choose(avoid).or_else(|| avoid.and_then(|_| self.choose(None)))?;
+        let connections = &self.servers[server];
+        connections.active.set(connections.active.get() + 1);
+        connections.metrics.began();
+        Some(Permit { pool: Rc::clone(self), server })
+    }
+
+    /// The server whose turn it is among those that are up and have room.
+    fn choose(&self, avoid: Option<usize>) -> Option<usize> {
+        let count = self.servers.len();
+        let first = self.next.get() % count;
+        let mut round = (0..count).map(|step| (first + step) % count).filter(|server| {
+            let connections = &self.servers[*server];
+            Some(*server) != avoid && connections.active.get() < self.room(connections) && self.is_up(*server)
+        });
+        let chosen = match self.core.plan.balance {
+            Balance::RoundRobin => round.next(),
+            // The first of equals, so that those take turns as well.
+            Balance::LeastRequests => round.min_by_key(|server| self.servers[*server].active.get()),
+        }?;
+        self.next.set(chosen + 1);
+        Some(chosen)
+    }
+
+    fn room(&self, connections: &Connections<B>) -> usize {
+        let limits = self.limits();
+        match connections.speaks_http2.get() {
+            Some(true) => limits.connections.saturating_mul(limits.streams),
+            _ => limits.connections,
+        }
+    }
+
+    /// Gives permits to those who wait, as long as there are any.
+    fn hand_out(self: &Rc<Self>) {
+        loop {
+            let waiter = {
+                let mut waiting = self.waiting.borrow_mut();
+                while waiting.front().is_some_and(oneshot::Sender::is_closed) {
+                    waiting.pop_front();
+                }
+                if waiting.is_empty() {
+                    return;
+                }
+                drop(waiting);
+                let Some(permit) = self.try_permit(None) else { return };
+                self.waiting.borrow_mut().pop_front().map(|waiter| (waiter, permit))
+            };
+            if let Some((waiter, permit)) = waiter {
+                // It was open a moment ago, on this thread.
+                drop(waiter.send(permit));
+            }
+        }
+    }
+
+    // ---- Connections --------------------------------------------------------------------------------------------------
+
+    /// A connection to the permit's server: one that is there, unless a `fresh` one is wanted, or a new one.
+    pub(super) async fn lease(
+        self: &Rc<Self>,
+        permit: Permit<B>,
+        fresh: bool,
+        exchange: &Exchange,
+    ) -> Result<Lease<B>, Error> {
+        let server = permit.server;
+        loop {
+            if !fresh && let Some(link) = self.idle(server) {
+                return Ok(Lease::new(Link::Http1(link), permit));
+            }
+            if let Some(link) = self.shared(server) {
+                return Ok(Lease::new(Link::Http2(link), permit));
+            }
+            exchange.enter(Phase::Connection, self.now());
+            let connections = &self.servers[server];
+            if connections.speaks_http2.get() == Some(false) {
+                let link = exchange.or_stopped(self.open(server)).await;
+                let link = link.unwrap_or_else(|kind| Err(broken(self, server, kind)))?;
+                return Ok(Lease::new(link, permit));
+            }
+            // One connection for all who wait, if it turns out to be one for many.
+            let others = connections.connecting.borrow_mut().as_mut().map(|waiting| {
+                let (sender, receiver) = oneshot::channel();
+                waiting.push(sender);
+                receiver
+            });
+            if let Some(others) = others {
+                let made = exchange.or_stopped(others).await.map_err(|kind| broken(self, server, kind))?;
+                // Who made it may have left.
+                made.unwrap_or(Ok(()))?;
+                continue;
+            }
+            *connections.connecting.borrow_mut() = Some(Vec::new());
+            let making = Making(&connections.connecting);
+            let link = exchange.or_stopped(self.open(server)).await;
+            let link = link.unwrap_or_else(|kind| Err(broken(self, server, kind)));
+            if let Ok(link) = &link {
+                connections.speaks_http2.set(Some(matches!(link, Link::Http2(_))));
+            }
+            if let Ok(Link::Http2(link)) = &link {
+                connections.http2.borrow_mut().push(Rc::clone(link));
+            }
+            // A time of one request's own says nothing to the others.
+            let own = link
+                .as_ref()
+                .err()
+                .filter(|error| !matches!(error.kind, Kind::Deadline | Kind::TotalTimeout | Kind::CutOff));
+            making.tell(own.map_or(Ok(()), |error| Err(error.clone())));
+            return Ok(Lease::new(link?, permit));
+        }
+    }
+
+    async fn open(&self, server: usize) -> Result<Link<B>, Error> {
+        let connections = &self.servers[server];
+        let guard = OpenGuard::new(&connections.open, &connections.metrics);
+        let connected = connect::connect(&self.core, &self.core.servers[server]).await;
+        let link = match connected {
+            Ok(connected) => connect::start(connected, guard).await,
+            Err(kind) => Err(kind),
+        };
+        link.map_err(|kind| broken(self, server, kind))
+    }
+
+    fn idle(&self, server: usize) -> Option<Http1<B>> {
+        let mut idle = self.servers[server].idle.borrow_mut();
+        while let Some((link, _)) = idle.pop() {
+            if link.sender.is_ready() && self.core.servers[server].has(&link.address) {
+                return Some(link);
+            }
+            link.task.abort();
+        }
+        None
+    }
+
+    fn shared(&self, server: usize) -> Option<Rc<Http2<B>>> {
+        let mut links = self.servers[server].http2.borrow_mut();
+        let state = &self.core.servers[server];
+        links.retain(|link| !link.draining.get() && !link.sender.is_closed() && state.has(&link.address));
+        let free = links.iter().find(|link| link.has_room(self.limits().streams)).cloned();
+        // A server that allows fewer streams than we do has requests wait on its connections, which are bounded.
+        let full = links.len() >= self.limits().connections;
+        free.or_else(|| links.iter().filter(|_| full).min_by_key(|link| link.streams.get()).cloned())
+    }
+
+    /// Keeps a connection for the next request.
+    pub(super) fn keep(&self, server: usize, link: Http1<B>) {
+        let mut idle = self.servers[server].idle.borrow_mut();
+        if idle.len() >= self.limits().keep_alive || self.owner.strong_count() == 0 {
+            link.task.abort();
+            return;
+        }
+        idle.push((link, self.now()));
+    }
+
+    // ---- The clock ----------------------------------------------------------------------------------------------------
+
+    /// Looks at the time of all requests, and every half a second at connections.
+    pub fn on_tick(self: &Rc<Self>, now: Instant) {
+        self.now.set(now);
+        let exchanges: Vec<_> = {
+            let mut exchanges = self.exchanges.borrow_mut();
+            exchanges.retain(|exchange| exchange.strong_count() > 0);
+            exchanges.iter().filter_map(std::rc::Weak::upgrade).collect()
+        };
+        for exchange in exchanges {
+            exchange.on_tick(now, self.limits());
+        }
+        self.hand_out();
+        self.ticks.set(self.ticks.get() + 1);
+        if self.ticks.get().is_multiple_of(TIDY_EVERY) {
+            self.tidy(now);
+        }
+    }
+
+    fn tidy(&self, now: Instant) {
+        let patience = match self.owner.strong_count() {
+            0 => std::time::Duration::ZERO,
+            _ => self.limits().keep_alive_timeout,
+        };
+        for (server, connections) in self.servers.iter().enumerate() {
+            connections.idle.borrow_mut().retain(|(link, since)| {
+                let stays = !link.sender.is_closed() && now.duration_since(*since) < patience;
+                if !stays {
+                    link.task.abort();
+                }
+                stays
+            });
+            connections.http2.borrow_mut().retain(|link| {
+                let idle = link.streams.get() == 0 && now.duration_since(link.idle_since.get()) >= patience;
+                !(link.sender.is_closed() || idle)
+            });
+            self.look_up(server);
+        }
+    }
+
+    /// Looks a name up again when its addresses are old, so that connections to gone ones end.
+    fn look_up(&self, server: usize) {
+        let state = &self.core.servers[server];
+        let in_use = self.servers[server].open.get() > 0;
+        if !in_use || !matches!(state.server.host, ServerHost::Name(_)) {
+            return;
+        }
+        let core = Arc::clone(&self.core);
+        if state.is_stale(self.limits().resolve) {
+            tokio::task::spawn_local(
+                async move { drop(connect::resolve(&core, &core.servers[server]).await) },
+            );
+        }
+    }
+
+    /// Whether nobody will use it any more.
+    pub fn is_over(&self) -> bool {
+        self.owner.strong_count() == 0
+            && self.exchanges.borrow().iter().all(|exchange| exchange.strong_count() == 0)
+    }
+}
+
+/// Tells those who wait for a connection what became of it; that it came to nothing, if it is dropped.
+struct Making<'a>(&'a Connecting);
+
+impl Making<'_> {
+    fn tell(self, result: Result<(), Error>) {
+        for waiting in self.0.take().unwrap_or_default() {
+            drop(waiting.send(result.clone()));
+        }
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
+}

@@ -1,0 +1,168 @@
+//! One request through an upstream, in as many attempts as it may have.
+
+use super::body::{Download, Payload, Slot};
+use super::error::{Error, Kind};
+use super::exchange::{Exchange, Phase};
+use super::fields::{Head, Length, is_idempotent, settle_response};
+use super::link::{Fault, broken};
+use super::pool::Pool;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http_body::Body as _;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::time::Instant;
+
+/// A request for an upstream.
+pub struct Outgoing<B> {
+    /// The method.
+    pub method: Method,
+    /// The host that it is for, if it says one.
+    pub authority: Option<Authority>,
+    /// Its path and query; without, `/`.
+    pub path: Option<PathAndQuery>,
+    /// Its fields; those of a connection are taken off.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: B,
+    /// When the response's head must be there.
+    pub until: Instant,
+    /// Set, from any thread, when it has to end.
+    pub cut: Option<Arc<AtomicBool>>,
+}
+
+/// An attempt that gave no response.
+struct Failed {
+    error: Error,
+    server: Option<usize>,
+    /// Nothing of the request went out.
+    unsent: bool,
+    /// It met a kept connection that had just ended.
+    stale: bool,
+}
+
+/// A request that may need more than one attempt.
+struct Work<'a, B: Payload> {
+    pool: &'a Rc<Pool<B>>,
+    head: Head,
+    length: Length,
+    slot: Rc<Slot<B>>,
+    exchange: Rc<Exchange>,
+}
+
+impl<B: Payload> Pool<B> {
+    /// Sends `request` to one of the servers, and to another one if the first fails before that can have done anything.
+    ///
+    /// # Errors
+    /// [`Error`], at the latest a tick after the first of its times is over.
+    pub async fn handle(self: &Rc<Self>, request: Outgoing<B>) -> Result<Response<Download<B>>, Error> {
+        let Outgoing { method, authority, path, headers, body, until, cut } = request;
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let mut head = Head { method, authority, path, headers };
+        let length =
+            head.settle(body.is_end_stream(), body.size_hint().exact()).map_err(|kind| self.error(kind))?;
+        let exchange = Exchange::new(self.now(), until, cut);
+        self.watch(&exchange);
+        self.earn();
+        let slot = Slot::new(body, length, Rc::clone(&exchange.upload));
+        Work { pool: self, head, length, slot, exchange }.run().await
+    }
+}
+
+impl<B: Payload> Work<'_, B> {
+    async fn run(self) -> Result<Response<Download<B>>, Error> {
+        let (mut retries, mut avoid, mut fresh) = (0, None, false);
+        loop {
+            let failed = match self.attempt(avoid, fresh).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            // A connection that the server had closed already: nobody knows of the request yet.
+            if failed.stale && failed.unsent && !fresh {
+                fresh = true;
+                continue;
+            }
+            if !self.may_repeat(&failed)
+                || retries >= self.pool.core().plan.retry.attempts
+                || !self.pool.spend()
+            {
+                return Err(failed.error);
+            }
+            retries += 1;
+            (avoid, fresh) = (failed.server, failed.stale);
+            if let Some(server) = failed.server {
+                self.pool.metrics(server).retried();
+            }
+            tracing::debug!(reason = %failed.error, "a request is sent again");
+        }
+    }
+
+    /// Whether another attempt can't do anything twice, and may fare better.
+    fn may_repeat(&self, failed: &Failed) -> bool {
+        let servers =
+            matches!(failed.error.kind, Kind::Unreachable(_) | Kind::ConnectTimeout | Kind::Broken(_));
+        let whole = !self.exchange.upload.touched.get();
+        servers && whole && (failed.unsent || is_idempotent(&self.head.method))
+    }
+
+    async fn attempt(&self, avoid: Option<usize>, fresh: bool) -> Result<Response<Download<B>>, Failed> {
+        let (pool, exchange) = (self.pool, &self.exchange);
+        let none = |error| Failed { error, server: None, unsent: true, stale: false };
+        let permit = pool.permit(exchange, avoid).await.map_err(none)?;
+        let server = permit.server();
+        let fail = |kind, unsent, stale| Failed {
+            error: broken(pool, server, kind),
+            server: Some(server),
+            unsent,
+            stale,
+        };
+        let mut lease = pool.lease(permit, fresh, exchange).await.map_err(|error| {
+            if matches!(error.kind, Kind::Unreachable(_) | Kind::ConnectTimeout) {
+                pool.failed(server, &error.to_string(), Fault::Connect);
+            }
+            fail(error.kind, true, false)
+        })?;
+        let version = if lease.is_http2() { Version::HTTP_2 } else { Version::HTTP_11 };
+        let plan = &pool.core().plan;
+        let request = self
+            .head
+            .clone()
+            .request(&plan.servers[server], &plan.host, version, self.length, self.slot.upload())
+            .map_err(|kind| fail(kind, true, false))?;
+        exchange.enter(Phase::Head, pool.now());
+        let sent = match exchange.or_stopped(lease.send(request)).await {
+            Ok(sent) => sent,
+            Err(kind) => {
+                if kind == Kind::ResponseTimeout {
+                    pool.failed(server, &fail(kind.clone(), false, false).error.to_string(), Fault::Timeout);
+                }
+                return Err(fail(kind, false, false));
+            }
+        };
+        let response = sent.map_err(|not| {
+            if let Some(why) = exchange.upload.failed.borrow().clone() {
+                return fail(Kind::Request(why), false, false);
+            }
+            // That a kept connection ends is no fault.
+            if !not.used {
+                pool.failed(server, &not.why, Fault::Broken);
+            }
+            fail(Kind::Broken(not.why), not.unsent, not.used)
+        })?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked for it; what follows is not HTTP.
+            pool.failed(server, "101 without a request for it", Fault::Broken);
+            return Err(fail(Kind::Broken("101 without a request for it".to_owned()), false, false));
+        }
+        let (mut parts, body) = response.into_parts();
+        let exact = body.size_hint().exact();
+        if let Err(why) = settle_response(&self.head.method, parts.status, &mut parts.headers, exact) {
+            pool.failed(server, why, Fault::Broken);
+            return Err(fail(Kind::Broken(why.to_owned()), false, false));
+        }
+        pool.succeeded(server);
+        exchange.enter(Phase::Body(false), pool.now());
+        Ok(Response::from_parts(parts, Download::new(body, lease, Rc::clone(exchange))))
+    }
+}
