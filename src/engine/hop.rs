@@ -22,6 +22,7 @@ use crate::plan::{Applied, BreakerThen, OnFailure};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use send_wrapper::SendWrapper;
 use std::pin::Pin;
 use std::rc::Rc;

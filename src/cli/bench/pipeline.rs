@@ -225,7 +225,8 @@ impl Turn {
                 ),
             };
             let (head, origin) = (options.head(), Arc::default());
-            let request = ChainRequest { head, body, deadline: None, cut_off: None, origin, applied: None };
+            let request =
+                ChainRequest { head, body, deadline: None, cut_off: None, origin, depth: 0, applied: None };
             let answer = match self.chain.handle(worker, request).await {
                 Ok(response) => {
                     let status = response.status().as_u16();
