@@ -59,8 +59,9 @@ impl Body for Payload {
     }
 }
 
+/// Runs tasks on this thread.
 #[derive(Clone, Copy)]
-struct Local;
+pub struct Local;
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
     fn execute(&self, future: F) {

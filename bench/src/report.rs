@@ -155,7 +155,7 @@ impl Report<'_> {
         json!({
             "benchmark": "swap",
             "linkspan": self.version["version"],
-            "machine": machine(),
+            "machine": crate::machine::describe(),
             "rate": options.rate,
             "workers": options.workers,
             "pace": options.pace,
@@ -176,18 +176,4 @@ impl Report<'_> {
             "open-files": { "before": swaps.before.1, "after": swaps.after.1 },
         })
     }
-}
-
-fn machine() -> Value {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let processor = read("/proc/cpuinfo")
-        .lines()
-        .find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim().to_owned()));
-    json!({
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-        "architecture": std::env::consts::ARCH,
-        "processor": processor,
-        "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
-        "load-average": read("/proc/loadavg").split(' ').next().unwrap_or_default(),
-    })
 }

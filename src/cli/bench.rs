@@ -1,4 +1,4 @@
-//! `linkspan bench`: what a hop costs, measured in this process, and what a call costs.
+//! `linkspan bench`: what a hop costs, what a pipeline does and what a call does, measured in this process.
 //!
 //! A hop is the way through one more middleware and back. The same request goes
 //! through chains of the no-op middleware of different depths, one at a time on one
@@ -8,12 +8,14 @@
 
 mod calls;
 mod given;
+mod micro;
+mod pipeline;
 
 use super::Failed;
 use crate::chain::compile::Blueprint;
 use crate::chain::{Cache, Member, Naming, PoolSize, Runtime, Segment, compose};
 use crate::component::{Component, Digest, Lift};
-use crate::engine::{ChainRequest, Hop, Onward, RequestBody, Worker};
+use crate::engine::{ChainRequest, Fork, Hop, Onward, RequestBody, Worker};
 use crate::host::{Budget, RequestHead};
 use crate::plan::{OnFailure, PipelineLimits};
 use crate::telemetry::Metrics;
@@ -31,6 +33,10 @@ use std::time::{Duration, Instant};
 pub(super) enum Bench {
     /// The cost of a hop, with sync and with async guests
     Hops(Hops),
+    /// Where the nanoseconds of a hop are
+    Micro(micro::Options),
+    /// The cost of a pipeline, and of each of its stages
+    Pipeline(pipeline::Options),
     /// The cost of a call of another service, by name and over the loopback network
     Calls(calls::Calls),
 }
@@ -86,7 +92,7 @@ enum Link {
 struct Row {
     guests: String,
     depth: u64,
-    chain: Arc<Hop>,
+    chain: Onward,
     best: Duration,
 }
 
@@ -94,6 +100,8 @@ struct Row {
 pub(super) fn run(what: &Bench) -> Result<(), Failed> {
     let hops = match what {
         Bench::Hops(hops) => hops,
+        Bench::Micro(options) => return micro::run(options),
+        Bench::Pipeline(options) => return pipeline::run(options),
         Bench::Calls(options) => return calls::run(options),
     };
     let system = |error| Failed::system(format!("cannot start: {error}"));
@@ -120,12 +128,12 @@ async fn measure(hops: &Hops) -> Result<Vec<Row>, Failed> {
         .collect();
     for row in &rows {
         // Instances are made and code is warm before the first round.
-        send(&worker, row, &head, hops.requests / 10 + 1).await?;
+        send(&worker, &row.guests, &row.chain, &head, hops.requests / 10 + 1).await?;
     }
     for _ in 0..hops.rounds {
         for row in &mut rows {
             let start = Instant::now();
-            send(&worker, row, &head, hops.requests).await?;
+            send(&worker, &row.guests, &row.chain, &head, hops.requests).await?;
             row.best = row.best.min(start.elapsed());
         }
     }
@@ -149,7 +157,7 @@ impl Link {
     }
 }
 
-type Chains = Vec<(String, u64, Arc<Hop>)>;
+type Chains = Vec<(String, u64, Onward)>;
 
 /// Compiles a chain of each depth for each kind of guest, all in one engine.
 fn chains(hops: &Hops, depths: &[u64]) -> Result<Chains, Failed> {
@@ -215,9 +223,8 @@ const BUDGET: Budget = Budget {
     cpu: Duration::from_secs(1),
 };
 
-fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -> Result<Arc<Hop>, Failed> {
+fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -> Result<Onward, Failed> {
     let mut next: Option<Onward> = None;
-    let mut first = None;
     for members in link.segments(members).rev() {
         let composed = compose(members, Naming::PerStage).map_err(Failed::wrong)?;
         let all_async = members.iter().all(|member| member.component.shape.lift() == Lift::Async);
@@ -237,7 +244,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -
             .compile(runtime.engine(), members, composed)
             .map_err(|error| Failed::wrong(format!("{error:#}")))?;
         let segment = Arc::new(Segment::link(runtime, code, blueprint).map_err(Failed::wrong)?);
-        let hop = Arc::new(Hop {
+        let fork = Fork::only(Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,
             fallback: None,
@@ -245,14 +252,20 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -
             breaker: None,
             next,
             in_use: Arc::default(),
-        });
-        next = Some(Onward::Hop(Arc::clone(&hop)));
-        first = Some(hop);
+        }));
+        next = Some(Onward::Fork(fork));
     }
-    first.ok_or_else(|| Failed::wrong("a chain ends in a service"))
+    next.ok_or_else(|| Failed::wrong("a chain ends in a service"))
 }
 
-async fn send(worker: &Rc<Worker>, row: &Row, headers: &HeaderMap, requests: u64) -> Result<(), Failed> {
+/// Sends requests with these fields through the chain of `name`, one after the other; each must be answered well.
+async fn send(
+    worker: &Rc<Worker>,
+    name: &str,
+    chain: &Onward,
+    headers: &HeaderMap,
+    requests: u64,
+) -> Result<(), Failed> {
     for _ in 0..requests {
         let head = RequestHead {
             scheme: Some(http::uri::Scheme::HTTP),
@@ -269,10 +282,11 @@ async fn send(worker: &Rc<Worker>, row: &Row, headers: &HeaderMap, requests: u64
             cut_off: None,
             origin,
             depth: 0,
+            applied: None,
         };
-        let response = row.chain.handle(worker, request).await.map_err(Failed::wrong)?;
+        let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
         if !response.status().is_success() {
-            return Err(Failed::wrong(format!("a chain of {} answers {}", row.guests, response.status())));
+            return Err(Failed::wrong(format!("a chain of {name} answers {}", response.status())));
         }
         response.into_body().collect().await.map_err(Failed::wrong)?;
     }

@@ -8,7 +8,7 @@ use crate::config::Diagnostics;
 use crate::gateway::build::{check_pipelines, compose_stages};
 use crate::gateway::inputs::{Components, Inputs, Shapes, load_components};
 use crate::host::{Offer, Reach};
-use crate::plan::{End, Pipeline, Relift};
+use crate::plan::{End, Pipeline, PipelineIndex, Plan, Relift};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,11 +21,7 @@ pub(super) fn run(
     relift: bool,
 ) -> Result<(), Failed> {
     let (mut plan, _) = crate::plan::load(file).map_err(Failed::wrong)?;
-    let Some(index) = plan.find_pipeline(name) else {
-        let names: Vec<_> = plan.pipelines.iter().map(|pipeline| &*pipeline.name).collect();
-        let known = names.join("`, `");
-        return Err(Failed::wrong(format!("there is no pipeline `{name}`; there are `{known}`")));
-    };
+    let index = find_pipeline(&plan, name)?;
     if relift {
         for pipeline in &mut plan.pipelines {
             let service = match &mut pipeline.end {
@@ -76,6 +72,18 @@ pub(super) fn run(
     Ok(())
 }
 
+/// The pipeline called `name`.
+///
+/// # Errors
+/// If there is none, with the names that there are.
+pub(super) fn find_pipeline(plan: &Plan, name: &str) -> Result<PipelineIndex, Failed> {
+    plan.find_pipeline(name).ok_or_else(|| {
+        let names: Vec<_> = plan.pipelines.iter().map(|pipeline| &*pipeline.name).collect();
+        let known = names.join("`, `");
+        Failed::wrong(format!("there is no pipeline `{name}`; there are `{known}`"))
+    })
+}
+
 /// What a stage has of its own would become everybody's, or nobody's, elsewhere.
 fn check_portable(pipeline: &Pipeline, components: &Components, diagnostics: &mut Diagnostics) {
     for stage in pipeline.all_stages() {
@@ -83,6 +91,8 @@ fn check_portable(pipeline: &Pipeline, components: &Components, diagnostics: &mu
             Some("it has a configuration of its own".to_owned())
         } else if stage.grants.env.as_ref().is_some_and(|env| !env.is_empty()) {
             Some("it has an environment of its own".to_owned())
+        } else if stage.when.is_some() {
+            Some("it does not apply to every request".to_owned())
         } else if !stage.next.is_empty() {
             Some("it calls pipelines by names of its own".to_owned())
         } else if !stage.grants.calls.is_empty() {

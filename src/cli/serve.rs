@@ -10,6 +10,7 @@ use crate::chain::Cache;
 use crate::config::Diagnostics;
 use crate::engine::Worker;
 use crate::gateway::{Control, Generation, Inputs, Live, Workshop, build};
+use crate::host::Scope;
 use crate::http::record::Recorder;
 use crate::http::service::Service;
 use crate::net::{Capacity, Cut, Endpoint, EndpointChange, NetLimits, Shutdown, serve_worker, shutdown};
@@ -138,13 +139,14 @@ fn start_log(format: LogFormat) {
 
 fn announce(generation: &Generation) {
     for (pipeline, first) in generation.plan.pipelines.iter().zip(generation.beginnings()) {
-        // `→` within a store, `⇒` from one into another.
+        let named = |scope: &Scope| {
+            let conditional = pipeline.stages.get(scope.id.index).is_some_and(|stage| stage.when.is_some());
+            format!("{}{}", scope.id.component, if conditional { "?" } else { "" })
+        };
+        // `→` within a store, `⇒` from one into another, `?` behind what does not always apply.
         let mut segments: Vec<_> = first
-            .hops()
-            .map(|hop| {
-                let names: Vec<_> = hop.segment.scopes.iter().map(|scope| &*scope.id.component).collect();
-                names.join(" → ")
-            })
+            .forks()
+            .map(|fork| fork.whole().segment.scopes.iter().map(named).collect::<Vec<_>>().join(" → "))
             .collect();
         segments.extend(first.upstream().map(|end| format!("upstream {}", end.upstream.name())));
         tracing::info!(pipeline = %pipeline.name, stages = %segments.join(" ⇒ "), "ready");

@@ -130,6 +130,7 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Prefix => "^/([^/%?#\\s]+(/[^/%?#\\s]+)*)?$",
         TextForm::FieldName => "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$",
         TextForm::Network => "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+        TextForm::FieldValue => "^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$",
         TextForm::Method => "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
         TextForm::Socket => {
             "^([Tt][Cc][Pp]|[Uu][Dd][Pp])://([0-9.]+|\\[[0-9A-Fa-f:.]+\\])(/[0-9]{1,3})?:[0-9]{1,5}(-[0-9]{1,5})?$"

@@ -69,7 +69,8 @@ impl Callee {
         let answer = match depth > self.most {
             true => Err(Failure::Guest(ErrorCode::LoopDetected)),
             false => {
-                let request = ChainRequest { head, body, deadline, cut_off: None, origin, depth };
+                let request =
+                    ChainRequest { head, body, deadline, cut_off: None, origin, depth, applied: None };
                 self.first.handle(&worker, request).await
             }
         };

@@ -10,15 +10,15 @@
 use super::body::{BodyError, RequestBody, ResponseBody};
 use super::breaker::{Attempt, Breaker};
 use super::exchange::CutOff;
+use super::fork::Fork;
 use super::native::Native;
 use super::outcome::Failure;
 use super::upstream::UpstreamEnd;
 use super::worker::{Worker, ticks};
 use crate::chain::Segment;
 use crate::component::Digest;
-use crate::host::next::NextFuture;
 use crate::host::{CallContext, Next, Origin, RequestHead};
-use crate::plan::{BreakerThen, OnFailure};
+use crate::plan::{Applied, BreakerThen, OnFailure};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -28,7 +28,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Says in a response which stage was passed over; several have one field each.
@@ -56,7 +55,7 @@ pub struct Hop {
 #[derive(Clone)]
 pub enum Onward {
     /// Another one.
-    Hop(Arc<Hop>),
+    Fork(Arc<Fork>),
     /// A service of the program that embeds the gateway.
     Native(Arc<Native>),
     /// Servers elsewhere.
@@ -70,25 +69,39 @@ impl Onward {
     /// [`Failure`], if there is no response.
     pub async fn handle(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
         match self {
-            Self::Hop(hop) => hop.handle(worker, request).await,
+            Self::Fork(fork) => fork.handle(worker, request).await,
             Self::Native(native) => native.handle(worker, request).await,
             Self::Upstream(upstream) => upstream.handle(worker, request).await,
         }
     }
 
     /// The segments from here on.
-    pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
+    pub fn forks(&self) -> impl Iterator<Item = &Arc<Fork>> {
         let first = match self {
-            Self::Hop(hop) => Some(hop),
+            Self::Fork(fork) => Some(fork),
             Self::Native(_) | Self::Upstream(_) => None,
         };
-        std::iter::successors(first, |hop| hop.next_hop())
+        std::iter::successors(first, |fork| fork.next_fork())
+    }
+
+    /// Their hops, of all combinations of their stages.
+    pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
+        self.forks().flat_map(|fork| fork.hops())
+    }
+
+    /// The stages that apply to a request which enters a pipeline here; `chance` is a number that differs from request
+    /// to request.
+    pub fn applied(&self, head: &RequestHead, chance: u64) -> Applied {
+        match self {
+            Self::Fork(fork) => fork.applied(head, chance),
+            Self::Native(_) | Self::Upstream(_) => Applied::ALL,
+        }
     }
 
     /// The servers at its end, if there are any.
     pub fn upstream(&self) -> Option<&Arc<UpstreamEnd>> {
         match self {
-            Self::Hop(hop) => hop.next.as_ref()?.upstream(),
+            Self::Fork(fork) => fork.next()?.upstream(),
             Self::Native(_) => None,
             Self::Upstream(upstream) => Some(upstream),
         }
@@ -98,7 +111,7 @@ impl Onward {
     /// body.
     pub fn as_pipeline(&self) -> Next {
         match self {
-            Self::Hop(hop) => hop.as_pipeline(),
+            Self::Fork(fork) => fork.as_pipeline(),
             Self::Native(native) => native.as_next(),
             Self::Upstream(upstream) => upstream.as_pipeline(),
         }
@@ -107,7 +120,7 @@ impl Onward {
     /// What the segment before it imports as its next stage.
     pub fn as_next(&self) -> Next {
         match self {
-            Self::Hop(hop) => hop.as_next(),
+            Self::Fork(fork) => fork.as_next(),
             Self::Native(native) => native.as_next(),
             Self::Upstream(upstream) => upstream.as_next(),
         }
@@ -127,6 +140,8 @@ pub struct ChainRequest {
     pub origin: Arc<Origin>,
     /// What may end it early; what comes out of it ends with it.
     pub cut_off: Option<CutOff>,
+    /// The stages that apply to it; not known yet where it enters a pipeline.
+    pub applied: Option<Applied>,
     /// How many calls by name led to it.
     pub depth: usize,
 }
@@ -166,8 +181,10 @@ impl Hop {
         let pool = worker.pool(self.current(), &self.in_use);
         let own = pool.tick() + ticks(self.segment.limits.deadline);
         let deadline = request.deadline.map_or(own, |outer| outer.min(own));
-        let (origin, depth) = (request.origin, request.depth);
-        let context = self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin), depth));
+        let (origin, depth, applied) = (request.origin, request.depth, request.applied);
+        let known = applied.unwrap_or(Applied::ALL);
+        let context =
+            self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin), depth, known));
         // Kept only where it may be needed a second time.
         let spare = (self.on_failure == OnFailure::Skip).then(|| (request.head.clone(), request.body.lend()));
         let cut_off = request.cut_off;
@@ -198,7 +215,7 @@ impl Hop {
         let Some(body) = lent.reclaim() else { return Err(failure) };
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
         // What the stage used up is gone for the others.
-        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin, depth };
+        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin, depth, applied };
         self.pass_over(worker, request).await
     }
 
@@ -216,62 +233,8 @@ impl Hop {
     }
 
     /// The stage of a segment that has one, which all with a policy of their own do.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.segment.scopes.first().map_or_else(String::new, |scope| scope.id.to_string())
-    }
-
-    /// The segment after this one, if it is one.
-    pub fn next_hop(&self) -> Option<&Arc<Hop>> {
-        match &self.next {
-            Some(Onward::Hop(next)) => Some(next),
-            Some(Onward::Native(_) | Onward::Upstream(_)) | None => None,
-        }
-    }
-
-    /// What the segment before this one imports as its next stage.
-    pub fn as_next(self: &Arc<Self>) -> Next {
-        let hop = Arc::clone(self);
-        Arc::new(move |head, body, context| hop.call(head, RequestBody::passed_on(body), context))
-    }
-
-    /// What a stage of another pipeline imports by name: this pipeline, from its first
-    /// segment on, with its own bound on the body.
-    pub fn as_pipeline(self: &Arc<Self>) -> Next {
-        let hop = Arc::clone(self);
-        Arc::new(move |head, body, context| {
-            let limit = hop.segment.limits.request_body;
-            hop.call(head, RequestBody::arriving(body, limit, |_| ()), context)
-        })
-    }
-
-    fn call(
-        self: &Arc<Self>,
-        head: RequestHead,
-        body: RequestBody,
-        context: Option<Arc<CallContext>>,
-    ) -> NextFuture {
-        let hop = Arc::clone(self);
-        Box::pin(SendWrapper::new(async move {
-            let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
-            let deadline = context.as_ref().map(|context| context.deadline);
-            let origin = context.as_ref().map(|context| Arc::clone(&context.origin)).unwrap_or_default();
-            let depth = context.as_ref().map_or(0, |context| context.depth);
-            let (id, limit) = (origin.id, body.limit());
-            let request = ChainRequest { head, body, deadline, cut_off: None, origin, depth };
-            let answer = hop.handle(&worker, request).await;
-            let response = answer.map_err(|failure| {
-                let request_id = format_args!("{id:016x}");
-                tracing::warn!(%request_id, stage = hop.name(), reason = %failure, "a stage gave no response");
-                if limit.is_exceeded() {
-                    return ErrorCode::HttpRequestBodySize(None);
-                }
-                if let Some(context) = context {
-                    context.note_failure(failure.clone());
-                }
-                failure.into_code()
-            })?;
-            Ok(crossing(response))
-        }))
     }
 }
 

@@ -9,7 +9,7 @@ use super::hop::{Answer, ChainRequest};
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
 use crate::host::{CallContext, Next};
-use crate::plan::PipelineLimits;
+use crate::plan::{Applied, PipelineLimits};
 use http::header::TRAILER;
 use http_body_util::BodyExt as _;
 use std::rc::Rc;
@@ -50,7 +50,7 @@ impl Native {
     pub(super) async fn handle(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
         let ChainRequest { head, body, deadline, origin, depth, .. } = request;
         let deadline = deadline.unwrap_or_else(|| worker.tick() + ticks(self.limits.deadline));
-        let context = CallContext::new(deadline, origin, depth);
+        let context = CallContext::new(deadline, origin, depth, Applied::ALL);
         let answer = (self.service)(head, body.boxed_unsync(), Some(context));
         let response = timeout(worker.until(deadline), answer).await.map_err(|_| Failure::Deadline)?;
         let response = response.map_err(Failure::Guest)?;

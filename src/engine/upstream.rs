@@ -66,7 +66,15 @@ impl UpstreamEnd {
         let limit = body.limit();
         let deadline = context.as_ref().map(|context| context.deadline);
         let id = context.as_ref().map_or(0, |context| context.origin.id);
-        let request = ChainRequest { head, body, deadline, cut_off: None, origin: Arc::default(), depth: 0 };
+        let request = ChainRequest {
+            head,
+            body,
+            deadline,
+            cut_off: None,
+            origin: Arc::default(),
+            depth: 0,
+            applied: None,
+        };
         match self.send(&worker, request).await {
             Ok(response) => Ok(response.map(crossing)),
             Err(failure) => {

@@ -6,7 +6,7 @@
 //! Nothing that is live is touched.
 
 use super::generation::Generation;
-use super::identity::{Identified, of_pipelines, of_upstream};
+use super::identity::{Part, Variant, of_pipelines, of_upstream};
 use super::inputs::{Components, Inputs, Natives, Shapes};
 use super::router::Router;
 use crate::chain::check::{Position, check_stage};
@@ -16,7 +16,7 @@ use crate::chain::{
 };
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, Callee, CutOff, Hop, Native, Onward, UpstreamEnd};
+use crate::engine::{Breaker, Callee, Conditions, CutOff, Fork, Hop, Native, Onward, UpstreamEnd};
 use crate::host::{Budget, Limiters, Next, StageScope};
 use crate::plan::{End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage};
 use crate::upstream::{TlsSettings, Upstream};
@@ -226,7 +226,7 @@ struct Maker<'a> {
     natives: &'a Natives,
     workshop: &'a Workshop,
     /// The pipelines' segments, each list from the last to the first.
-    segments: Vec<Vec<Identified<'a>>>,
+    segments: Vec<Vec<Part<'a>>>,
     /// What each upstream needs for TLS, and its identity.
     upstreams: Vec<(&'a Option<TlsSettings>, Digest)>,
     /// Where the pipelines that were made begin.
@@ -262,8 +262,9 @@ impl<'a> Maker<'a> {
             let most = self.plan.limits.instances;
             let wanted = pipeline.limits.instances.saturating_mul(self.plan.workers.get()).min(most);
             let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-            for (stages, identity) in segments {
-                if self.workshop.find(identity).is_some() {
+            let variants = segments.iter().flat_map(|part| &part.variants);
+            for Variant { stages, identity, .. } in variants {
+                if stages.is_empty() || self.workshop.find(identity).is_some() {
                     continue;
                 }
                 for stages in [Some(self.placed(stages)), self.untried(stages)].into_iter().flatten() {
@@ -276,7 +277,7 @@ impl<'a> Maker<'a> {
         sizes
     }
 
-    /// Makes the hops of `pipeline`, from the last to the first, which each next
+    /// Makes the segments of `pipeline`, from the last to the first, which each next
     /// one is linked to.
     fn pipeline(&self, index: PipelineIndex, diagnostics: &mut Diagnostics) -> Option<Onward> {
         let pipeline = self.plan.pipeline(index);
@@ -294,15 +295,21 @@ impl<'a> Maker<'a> {
                 Some(Onward::Upstream(UpstreamEnd::new(upstream, pipeline.limits.clone())))
             }
         };
-        for (stages, identity) in &self.segments[index.0] {
-            let hop = match self.workshop.find(identity) {
-                Some(hop) => {
-                    self.reused.set(self.reused.get() + 1);
-                    hop
-                }
-                None => self.hop(pipeline, stages, *identity, next, diagnostics)?,
-            };
-            next = Some(Onward::Hop(hop));
+        let conditions =
+            pipeline.stages.iter().filter_map(|stage| Some((stage.id.index, stage.when.clone()?)));
+        let conditions: Conditions = conditions.collect();
+        for part in &self.segments[index.0] {
+            let mut hops = Vec::new();
+            for variant in &part.variants {
+                let hop = match variant.stages.is_empty() {
+                    true => None,
+                    false => Some(self.hop(pipeline, variant, next.clone(), diagnostics)?),
+                };
+                hops.push((variant.applied, hop));
+            }
+            // The first has all stages.
+            let (conditional, whole) = hops.remove(0);
+            next = Some(Onward::Fork(Fork::new(Arc::clone(&conditions), conditional, whole?, hops, next)));
         }
         next
     }
@@ -334,14 +341,19 @@ impl<'a> Maker<'a> {
             .collect()
     }
 
+    /// A hop that runs already, or a new one.
     fn hop(
         &self,
         pipeline: &Pipeline,
-        stages: &[&'a Stage],
-        identity: Digest,
+        variant: &Variant<'a>,
         next: Option<Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Hop>> {
+        let Variant { stages, identity, .. } = variant;
+        if let Some(hop) = self.workshop.find(identity) {
+            self.reused.set(self.reused.get() + 1);
+            return Some(hop);
+        }
         let segment = self.segment(pipeline, &self.placed(stages), next.as_ref(), diagnostics)?;
         let fallback = match self.untried(stages) {
             Some(stages) => Some(self.segment(pipeline, &stages, next.as_ref(), diagnostics)?),
@@ -351,7 +363,7 @@ impl<'a> Maker<'a> {
         let first = stages.first()?;
         let breaker = first.breaker.map(|spec| Breaker::new(spec, first.id.to_string()));
         let hop = Arc::new(Hop {
-            identity,
+            identity: *identity,
             segment,
             fallback,
             on_failure: first.on_failure,

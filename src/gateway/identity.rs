@@ -3,12 +3,16 @@
 //! A segment that is made of the same components with the same configuration,
 //! grants and limits, and is linked to the same next one and to the same pipelines
 //! by the same names, is the same segment: a new generation takes it over as it runs, with its warm instances. Secrets are
-//! part of it, as hashes.
+//! part of it, as hashes. A condition is not part of the stages that run, but of what comes to them: where it changes,
+//! the stages of its segment are taken over, and those of the segments before it, which are linked to it, are not.
 
 use super::build::segments;
 use super::inputs::{Components, Natives};
 use crate::component::Digest;
-use crate::plan::{ConfigValue, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan};
+use crate::plan::when::combinations;
+use crate::plan::{
+    Applied, ConfigValue, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan,
+};
 use crate::upstream::TlsSettings;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Debug;
@@ -84,8 +88,23 @@ pub fn of_upstream(upstream: &UpstreamPlan, tls: Option<&TlsSettings>) -> Digest
 /// A name, and the first segment of the pipeline behind it.
 type Named<'a> = (&'a str, Digest);
 
-/// A segment's stages, and its identity.
-pub type Identified<'p> = (Vec<&'p Stage>, Digest);
+/// A segment.
+pub struct Part<'p> {
+    /// What a request can need of its stages; first all of them.
+    pub variants: Vec<Variant<'p>>,
+    /// Of all of it, and of what comes after it.
+    pub identity: Digest,
+}
+
+/// Some stages of a segment.
+pub struct Variant<'p> {
+    /// Those of them that have conditions.
+    pub applied: Applied,
+    /// The stages; maybe none.
+    pub stages: Vec<&'p Stage>,
+    /// Theirs, linked to what comes after them.
+    pub identity: Digest,
+}
 
 /// The segments of each pipeline, by its index, from the last to the first.
 pub fn of_pipelines<'p>(
@@ -93,8 +112,9 @@ pub fn of_pipelines<'p>(
     components: &Components,
     natives: &Natives,
     upstreams: &[Digest],
-) -> Vec<Vec<Identified<'p>>> {
-    let mut all: Vec<Vec<Identified<'p>>> = vec![Vec::new(); plan.pipelines.len()];
+) -> Vec<Vec<Part<'p>>> {
+    let mut all: Vec<Vec<Part<'p>>> = Vec::new();
+    all.resize_with(plan.pipelines.len(), Vec::new);
     for index in plan.called_first() {
         let pipeline = plan.pipeline(index);
         let mut next = match &pipeline.end {
@@ -105,10 +125,8 @@ pub fn of_pipelines<'p>(
         };
         let mut found = Vec::new();
         for stages in segments(pipeline, components).into_iter().rev() {
-            let digest = |stage: &Stage| Some(components.of(stage)?.digest);
-            let digests: Vec<_> = stages.iter().filter_map(|stage| Some((*stage, digest(stage)?))).collect();
             let beginning = |index: PipelineIndex| match (all[index.0].last(), &plan.pipeline(index).end) {
-                (Some((_, identity)), _) => Some(*identity),
+                (Some(part), _) => Some(part.identity),
                 (None, End::Upstream(upstream)) => {
                     let limits = &plan.pipeline(index).limits;
                     let servers = &upstreams[upstream.0].0;
@@ -116,19 +134,52 @@ pub fn of_pipelines<'p>(
                 }
                 (None, _) => None,
             };
-            let named = stages.iter().flat_map(|stage| &stage.next);
-            let named: Vec<_> =
-                named.filter_map(|next| Some((next.name.as_str(), beginning(next.pipeline)?))).collect();
-            let calls = stages.iter().flat_map(|stage| &stage.grants.calls);
-            let calls: Vec<_> =
-                calls.filter_map(|call| Some((call.name.as_str(), beginning(call.pipeline)?))).collect();
-            let identity = of_segment(pipeline, &digests, &plan.limits, next, (&named, &calls));
+            let identify = |stages: &[&Stage]| {
+                let digest = |stage: &Stage| Some(components.of(stage)?.digest);
+                let digests: Vec<_> =
+                    stages.iter().filter_map(|stage| Some((*stage, digest(stage)?))).collect();
+                let named = stages.iter().flat_map(|stage| &stage.next);
+                let named: Vec<_> =
+                    named.filter_map(|next| Some((next.name.as_str(), beginning(next.pipeline)?))).collect();
+                let calls = stages.iter().flat_map(|stage| &stage.grants.calls);
+                let calls: Vec<_> =
+                    calls.filter_map(|call| Some((call.name.as_str(), beginning(call.pipeline)?))).collect();
+                of_segment(pipeline, &digests, &plan.limits, next, (&named, &calls))
+            };
+            let variants = variants(&stages, identify);
+            let identity = of_part(&stages, &variants, next);
             next = Some(identity);
-            found.push((stages, identity));
+            found.push(Part { variants, identity });
         }
         all[index.0] = found;
     }
     all
+}
+
+/// What requests can need of `stages`.
+fn variants<'p>(stages: &[&'p Stage], identify: impl Fn(&[&Stage]) -> Digest) -> Vec<Variant<'p>> {
+    // The plan has no pipeline with too many.
+    let combinations = combinations(stages.iter().copied()).unwrap_or_default();
+    let variant = |applied: Applied| {
+        let applies = |stage: &&Stage| stage.when.is_none() || applied.has(stage.id.index);
+        let stages: Vec<_> = stages.iter().copied().filter(applies).collect();
+        let identity = identify(&stages);
+        Variant { applied, stages, identity }
+    };
+    combinations.into_iter().map(variant).collect()
+}
+
+/// The identity of a segment with conditions: of its variants, of what decides between them, and of the segment after
+/// it, where it may be passed over. One without is its only variant.
+fn of_part(stages: &[&Stage], variants: &[Variant<'_>], next: Option<Digest>) -> Digest {
+    if let [only] = variants
+        && stages.iter().all(|stage| stage.when.is_none())
+    {
+        return only.identity;
+    }
+    let conditions: Vec<_> = stages.iter().map(|stage| (stage.id.index, &stage.when)).collect();
+    let start = Identity::of("variants").plain(&conditions).plain(&next);
+    variants.iter().fold(start, |it, variant| it.plain(&variant.applied).bytes(&variant.identity.0)).finish()
 }
 
 /// The identity of a segment of `pipeline`: of its stages and their components, of the

@@ -6,6 +6,7 @@
 //! never enters it.
 
 use super::state::{InstanceState, Pulse};
+use crate::plan::Applied;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method};
@@ -56,6 +57,8 @@ pub struct CallContext {
     pub deadline: u64,
     /// The request from which it comes.
     pub origin: Arc<Origin>,
+    /// The stages of its pipeline that apply to it.
+    pub applied: Applied,
     /// How many calls by name led here.
     pub depth: usize,
     /// Nobody waits for what comes of it any more.
@@ -70,12 +73,13 @@ pub struct CallContext {
 
 impl CallContext {
     /// A call for `origin` that must be answered by `deadline`, and to which `depth` calls
-    /// by name led.
-    pub fn new(deadline: u64, origin: Arc<Origin>, depth: usize) -> Arc<Self> {
+    /// by name led; in a pipeline of which the stages in `applied` apply to it.
+    pub fn new(deadline: u64, origin: Arc<Origin>, depth: usize, applied: Applied) -> Arc<Self> {
         Arc::new(Self {
             deadline,
             origin,
             depth,
+            applied,
             over: AtomicBool::new(false),
             on_over: Notify::new(),
             passed_on: AtomicBool::new(false),

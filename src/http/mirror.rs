@@ -34,7 +34,7 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRe
         return request;
     }
     RUNNING.set(RUNNING.get() + 1);
-    let ChainRequest { head, body, deadline, cut_off, origin, depth } = request;
+    let ChainRequest { head, body, deadline, cut_off, origin, depth, applied } = request;
     let (body, copied) = tee(body);
     let copy = ChainRequest {
         head: head.clone(),
@@ -43,6 +43,7 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRe
         cut_off: cut_off.clone(),
         origin: Arc::clone(&origin),
         depth,
+        applied: None,
     };
     let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
@@ -58,7 +59,7 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRe
         }
         RUNNING.set(RUNNING.get() - 1);
     });
-    ChainRequest { head, body, deadline, cut_off, origin, depth }
+    ChainRequest { head, body, deadline, cut_off, origin, depth, applied }
 }
 
 /// A body and its copy.

@@ -71,6 +71,7 @@ impl Recorder {
             head: head.clone(),
             pipeline: None,
             route: None,
+            skipped: None,
             generation: 0,
             limit: None,
             user_agent: own(USER_AGENT),
@@ -101,6 +102,8 @@ pub struct Details {
     pub pipeline: Option<String>,
     /// The route that it took.
     pub route: Option<String>,
+    /// The stages that do not apply to it.
+    pub skipped: Option<String>,
     /// The generation that serves it.
     pub generation: u64,
     /// Counts the request's body.
@@ -187,6 +190,7 @@ impl Drop for Record {
             pipeline: details.pipeline.as_deref(),
             generation: details.generation,
             route: details.route.as_deref(),
+            skipped: details.skipped.as_deref(),
             status: self.status,
             reason: self.reason.or((self.to_head.is_none()).then_some("client-gone")),
             request_bytes: details.limit.as_ref().map_or(0, RequestLimit::bytes),

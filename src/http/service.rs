@@ -136,8 +136,14 @@ impl Service {
             let name = &here.generation.plan.pipeline(second).name;
             request = mirror(&self.worker, name, here.generation.pipeline(second), request);
         }
-        // 4. Walk the chain, and say what became of it.
-        match here.generation.pipeline(here.pipeline).handle(&self.worker, request).await {
+        // 4. Find the stages that apply, walk the chain, and say what became of it.
+        let chain = here.generation.pipeline(here.pipeline);
+        let applied = chain.applied(&request.head, request.origin.id);
+        request.applied = Some(applied);
+        if let Some(details) = &mut record.details {
+            details.skipped = here.plan().skipped(applied);
+        }
+        match chain.handle(&self.worker, request).await {
             Ok(mut response) => {
                 clean_response(response.headers_mut());
                 if let Some(name) = &here.generation.plan.http.via {
@@ -246,7 +252,8 @@ fn chain_request(
         headers,
         options: None,
     };
-    ChainRequest { head, body, deadline: None, cut_off: Some(generation.cut_off.clone()), origin, depth: 0 }
+    let cut_off = Some(generation.cut_off.clone());
+    ChainRequest { head, body, deadline: None, cut_off, origin, depth: 0, applied: None }
 }
 
 /// What a failure means to the client; the log gets the reason.

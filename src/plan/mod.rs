@@ -20,12 +20,14 @@ mod operations;
 pub mod policy;
 mod program;
 mod route;
+pub mod share;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod upstream;
 mod value;
+pub mod when;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -50,6 +52,7 @@ pub use self::upstream::{
     UpstreamProtocol, UpstreamTlsFiles,
 };
 pub use self::value::{ConfigValue, ValueOrigin};
+pub use self::when::{Applied, When};
 use crate::config::{self, Diagnostics, SourceFile, Span};
 
 /// A whole configuration.
@@ -169,6 +172,14 @@ impl Pipeline {
         self.stages.iter().chain(self.service())
     }
 
+    /// The stages that do not apply to a request, as `0:key-auth 2:cors`; `None` if all do.
+    pub fn skipped(&self, applied: Applied) -> Option<String> {
+        let skipped = self.stages.iter().filter(|stage| !applied.has(stage.id.index));
+        let names: Vec<_> =
+            skipped.map(|stage| format!("{}:{}", stage.id.index, stage.id.component)).collect();
+        (!names.is_empty()).then(|| names.join(" "))
+    }
+
     /// The service, if it is a component.
     pub fn service(&self) -> Option<&Stage> {
         match &self.end {
@@ -214,6 +225,8 @@ pub struct Stage {
     pub config: Vec<(String, ConfigValue)>,
     /// What it may use.
     pub grants: Grants,
+    /// Which requests it applies to, if not to all; of a middleware.
+    pub when: Option<When>,
     /// Bounds of one instance.
     pub limits: StageLimits,
     /// How it is linked with its neighbours.

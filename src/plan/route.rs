@@ -59,16 +59,19 @@ pub enum Pin {
 impl Route {
     /// Whether `path` (normalised, without query) is this route's path or below it.
     pub fn matches_path(&self, path: &str) -> bool {
-        self.path == "/"
-            || path
-                .strip_prefix(self.path.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_below(path, &self.path)
     }
 
     /// Whether a request with `method` is meant.
     pub fn matches_method(&self, method: &Method) -> bool {
         self.methods.as_ref().is_none_or(|methods| methods.contains(method))
     }
+}
+
+/// Whether `path` is `prefix` or below it.
+pub(super) fn is_below(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    prefix == "/" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Checks a path prefix: `/`, or `/` and segments without a slash at the end.

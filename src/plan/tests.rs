@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Method;
@@ -109,6 +110,7 @@ breaker = { failures = 1, window = "2s", open = "3s", then = "close" }
 config = { header = "x-api-key", keys = { env = "KEYS" } }
 limits = { memory = "1MiB", table-elements = 5, egress-requests = 6, egress-connections = 7, egress-connect-timeout = "8s", egress-timeout = "9s" }
 next = { stable = "app" }
+when = { methods = ["POST"], path = "/a", header = { name = "x", value = "1" }, percent = 5, pin = { header = "y" } }
 
 [pipelines.edge.stages.grant]
 random = true
@@ -138,7 +140,7 @@ queue = 10
 queue-timeout = "11s"
 
 [pipelines.app]
-stages = [{ component = "key-auth" }]
+stages = [{ component = "key-auth", when = { percent = 5, pin = { cookie = "c" } } }]
 native = "app"
 
 [pipelines.away]
@@ -240,6 +242,30 @@ impl Folder {
         let pairs = plan.pipelines[0].service().unwrap().config.iter();
         pairs.map(|(key, value)| (key.clone(), value.expose().to_owned())).collect()
     }
+}
+
+/// Stages with the keys of a `when` each; with none where that is empty.
+pub(super) fn stages_with(conditions: &[&str]) -> Vec<Stage> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let stage = |keys: &&str| match *keys {
+        "" => "{ component = \"hello\" }".to_owned(),
+        keys => format!("{{ component = \"hello\", when = {{ {keys} }} }}"),
+    };
+    let stages: Vec<_> = conditions.iter().map(stage).collect();
+    let text = format!(
+        r#"
+        listeners = [{{ address = "127.0.0.1:0" }}]
+        routes = [{{ pipeline = "edge" }}]
+        components.hello.path = "hello.wasm"
+        [pipelines.edge]
+        link = "dynamic"
+        stages = [{}]
+        service = {{ component = "hello" }}
+        "#,
+        stages.join(", ")
+    );
+    let folder = Folder::new(&format!("when-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+    folder.parse(&text).unwrap().0.pipelines.remove(0).stages
 }
 
 impl Drop for Folder {

@@ -49,6 +49,8 @@ pub struct Entry<'a> {
     pub generation: u64,
     /// The route, in whatever way the caller names it.
     pub route: Option<&'a str>,
+    /// The stages that do not apply to it.
+    pub skipped: Option<&'a str>,
     /// The response's status.
     pub status: u16,
     /// Why the gateway answered by itself, or why the response broke off.
@@ -94,6 +96,7 @@ impl Entry<'_> {
         optional(out, "pipeline", self.pipeline, MAX_FIELD);
         let _ = write!(out, ",\"generation\":{}", self.generation);
         optional(out, "route", self.route, MAX_FIELD);
+        optional(out, "skipped", self.skipped, MAX_FIELD);
         let _ = write!(out, ",\"status\":{}", self.status);
         optional(out, "reason", self.reason, MAX_FIELD);
         let _ = write!(out, ",\"request-bytes\":{}", self.request_bytes);
@@ -225,6 +228,7 @@ pub(super) mod tests {
             pipeline: Some("edge"),
             generation: 3,
             route: Some("0"),
+            skipped: None,
             status: 200,
             reason: None,
             request_bytes: 0,
@@ -271,13 +275,14 @@ pub(super) mod tests {
             query: Some(hostile),
             reason: Some(hostile),
             route: Some(hostile),
+            skipped: Some(hostile),
             user_agent: Some(bytes),
             referer: Some(bytes),
             ..entry()
         };
         let json = entry.line(AccessFormat::Json, true);
         let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
-        for key in ["method", "scheme", "host", "path", "query", "reason", "route"] {
+        for key in ["method", "scheme", "host", "path", "query", "reason", "route", "skipped"] {
             assert_eq!(parsed[key], hostile, "{key}");
         }
         assert_eq!(parsed["user-agent"], String::from_utf8_lossy(bytes).as_ref());

@@ -20,6 +20,9 @@ cargo xtask <task>
   demo          build everything and serve pipelines/edge.toml, with requests to try
   test [...]    run all tests; arguments go to the gateway's `cargo test`
   bench [hops]  measure hops: arguments go to `linkspan bench hops`
+  bench compare compare with other servers: arguments go to `linkspan-bench compare`
+  bench micro   measure what a hop is made of: arguments go to `linkspan bench micro`
+  bench scale   measure against the number of things: arguments go to `linkspan-bench scale`
   bench swap    swap configurations under load: arguments go to `linkspan-bench swap`
 ";
 
@@ -59,21 +62,27 @@ fn bench(project: &Project, rest: &[String]) -> Result<()> {
     guests::build(project)?;
     let gateway = project.build_gateway()?;
     let (name, rest) = match rest.split_first() {
-        Some((name, rest)) if name == "swap" || name == "hops" => (name.as_str(), rest),
+        Some((name, rest)) if ["compare", "hops", "micro", "scale", "swap"].contains(&name.as_str()) => {
+            (name.as_str(), rest)
+        }
         _ => ("hops", rest),
     };
     // `cargo xtask bench swap -- --swaps 500` reads as other tasks of cargo do.
     let rest = rest.strip_prefix(&["--".to_owned()]).unwrap_or(rest);
-    if name == "hops" {
-        return execute(Command::new(gateway).args(["bench", "hops"]).args(rest));
+    if name == "hops" || name == "micro" {
+        return execute(Command::new(gateway).args(["bench", name]).args(rest));
     }
     step("building the load generator");
     let mut command = cargo();
     command.args(["build", "--release", "--package", "linkspan-bench"]).current_dir(&project.root);
     execute(&mut command)?;
     let mut command = Command::new(project.target.join("release/linkspan-bench"));
-    command.arg(name).arg("--binary").arg(gateway).arg("--components");
-    execute(command.arg(project.root.join("components/dist")).args(rest))
+    command.arg(name).arg("--binary").arg(gateway).current_dir(&project.root);
+    command.arg("--components").arg(project.root.join("components/dist"));
+    if name == "compare" {
+        command.arg("--peers").arg(project.target.join("peers"));
+    }
+    execute(command.args(rest))
 }
 
 fn test(project: &Project, rest: &[String]) -> Result<()> {

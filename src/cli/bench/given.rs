@@ -113,6 +113,7 @@ fn stage(index: usize, config: &[(String, String)]) -> Result<Stage, Failed> {
         component: ComponentIndex(0),
         config: config.iter().map(value).collect(),
         grants: Grants { random: true, clocks: Clocks::Real, ..Grants::default() },
+        when: None,
         limits: StageLimits::default(),
         link: Link::Static,
         isolation: Isolation::default(),

@@ -9,6 +9,7 @@ mod http;
 mod operations;
 mod tables;
 mod upstreams;
+mod when;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub use self::tables::{
     COMPONENT, GATEWAY, LISTENER, PIPELINE, PIPELINE_LIMITS, PROXY_PROTOCOL, ROOT, ROUTE, STAGE, STAGE_LIMITS,
 };
 pub use self::upstreams::{EJECTION, HEALTH, MAX_SERVERS, RETRY, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
+pub use self::when::WHEN;
 
 /// A kind of table: the keys it may have.
 #[derive(Debug)]
@@ -164,10 +166,16 @@ pub enum TextForm {
     GuestPath,
     /// The name of a header or cookie.
     FieldName,
+    /// The value of a header.
+    FieldValue,
 }
 
 /// Most stages before the service of a pipeline.
 pub const MAX_MIDDLEWARE: usize = 16;
+
+/// Most combinations of statically linked stages that the conditions of one pipeline may need: each is a component of its
+/// own.
+pub const MAX_COMBINATIONS: usize = 16;
 
 /// Most pipelines that one stage reaches by name.
 pub const MAX_NEXT: usize = 16;

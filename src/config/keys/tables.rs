@@ -7,6 +7,7 @@ use super::grants::GRANT;
 use super::http::HTTP;
 use super::operations::{ACCESS_LOG, ADMIN};
 use super::upstreams::UPSTREAM;
+use super::when::WHEN;
 use super::{Key, Kind, MAX_MIDDLEWARE, MAX_NEXT, Presence, Table, TextForm};
 
 pub(super) const KIB: u64 = 1 << 10;
@@ -432,6 +433,12 @@ pub static STAGE: Table = Table {
             "{ clocks = true }",
             "What the stage may use. Default: nothing.",
         ),
+        optional(
+            "when",
+            Kind::Table(&WHEN),
+            "{ path = \"/api\" }",
+            "Which requests it applies to. Default: all.",
+        ),
         optional("limits", Kind::Table(&STAGE_LIMITS), "{ memory = \"64MiB\" }", "Bounds of the stage."),
         optional(
             "link",
@@ -581,7 +588,7 @@ pub static SPLIT: Table = Table {
 pub static PIN: Table = Table {
     id: "pin",
     title: "`pin`",
-    doc: "Requests with the same value go to the same pipeline; one with a pipeline's name as its value goes there.",
+    doc: "Requests with the same value are decided alike; of `split`, one with a pipeline's name as its value goes there.",
     keys: &[
         optional("header", Kind::Text(TextForm::FieldName), "\"x-user\"", "A request header."),
         optional(

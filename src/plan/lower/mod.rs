@@ -14,6 +14,7 @@ mod routes;
 mod settings;
 mod tls;
 mod upstreams;
+mod when;
 
 use std::collections::HashMap;
 use std::io;

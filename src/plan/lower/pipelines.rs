@@ -54,6 +54,7 @@ impl Lowering<'_> {
         for (index, stage) in fields.tables("stages").enumerate() {
             stages.extend(self.stage(stage, &defaults, index, known));
         }
+        self.check_combinations(fields, &stages);
         let end = self.end(fields, &defaults, stages.len(), known)?;
         Some(Pipeline { isolation, name: name.clone(), stages, end, limits, span: named.name_span })
     }
@@ -142,6 +143,7 @@ impl Lowering<'_> {
         let (lift, lift_span) = self.lift(fields).unwrap_or(defaults.lift);
         let limits = StageLimits::lower(&fields.table_or_default("limits"));
         let next = fields.node("next").map(|node| self.next(node, known.pipelines)).unwrap_or_default();
+        let when = self.when(fields);
         let text = fields.text("component")?;
         let component = self.resolve(text, "component", known.components)?;
         // A name that is defined and bad was reported at its definition.
@@ -151,6 +153,7 @@ impl Lowering<'_> {
             component: ComponentIndex(component),
             config,
             grants,
+            when,
             limits,
             link,
             isolation: self.isolation(fields).unwrap_or(defaults.isolation),
@@ -232,6 +235,12 @@ impl Lowering<'_> {
             ("on-failure", service.on_failure == OnFailure::Skip),
             ("breaker", service.breaker.is_some_and(|breaker| breaker.then == BreakerThen::Skip)),
         ];
+        if service.when.is_some() {
+            self.diagnostics
+                .error(fields.span_of("when"), "a service applies to every request")
+                .label("nothing comes after it")
+                .help("let routes lead to several pipelines");
+        }
         for (key, wrong) in skips {
             if wrong {
                 self.diagnostics

@@ -94,42 +94,45 @@ impl Lowering<'_> {
                 .help("remove it, or split the route between pipelines");
             return None;
         }
+        self.pin_of(pin)
+    }
+
+    pub(super) fn pin_of(&mut self, pin: &Fields) -> Option<Pin> {
         let text = |name: &str| pin.text(name).filter(|_| pin.has(name));
-        let (text, is_header) = match (text("header"), text("cookie")) {
-            (Some(header), None) => (header, true),
-            (None, Some(cookie)) => (cookie, false),
+        match (text("header"), text("cookie")) {
+            (Some(header), None) => self.field_name(header).map(Pin::Header),
+            // Cookies' names are compared as they are.
+            (None, Some(cookie)) => self.field_name(cookie).map(|_| Pin::Cookie(cookie.text.to_owned())),
             _ => {
                 self.diagnostics
                     .error(pin.span(), "`pin` is either a header or a cookie")
                     .label("one of the two is needed")
                     .help("write `pin = { header = \"x-user\" }` or `pin = { cookie = \"session\" }`");
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    pub(super) fn field_name(&mut self, text: Text<'_>) -> Option<http::HeaderName> {
         let name = http::HeaderName::from_bytes(text.text.as_bytes());
-        let Ok(name) = name else {
+        if name.is_err() {
             self.diagnostics
                 .error(text.span, format!("invalid name `{}`", text.text))
                 .label("not a token")
                 .help("a name has letters, digits and `-`");
-            return None;
-        };
-        Some(match is_header {
-            true => Pin::Header(name),
-            // Cookies' names are compared as they are.
-            false => Pin::Cookie(text.text.to_owned()),
-        })
+        }
+        name.ok()
     }
 
     fn host(&mut self, text: Text<'_>) -> Option<HostPattern> {
         HostPattern::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 
-    fn path(&mut self, text: Text<'_>) -> Option<String> {
+    pub(super) fn path(&mut self, text: Text<'_>) -> Option<String> {
         parse_path(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 
-    fn methods(&mut self, fields: &Fields) -> Vec<Method> {
+    pub(super) fn methods(&mut self, fields: &Fields) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();
         for text in fields.texts("methods") {
             match parse_method(text.text) {

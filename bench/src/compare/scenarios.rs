@@ -1,0 +1,174 @@
+//! What is compared: the same work for each server of a scenario.
+
+use super::configs::{Answer, Chain, Stage};
+use crate::wire::{Ask, Protocol};
+use hyper::body::Bytes;
+
+/// A server with its configuration.
+#[derive(Clone, Debug)]
+pub enum Setup {
+    Linkspan(Chain),
+    /// The chain composed for other hosts, and arguments of `wasmtime serve`.
+    Wasmtime(Chain, &'static [&'static str]),
+    /// With so many no-op filters.
+    Envoy(Answer, usize),
+    Nginx(Answer),
+    /// nginx in front of another nginx that answers.
+    NginxHop(Answer),
+    Haproxy(Answer),
+}
+
+/// One of the servers of a scenario.
+#[derive(Clone, Debug)]
+pub struct Contender {
+    /// Unique in its scenario; linkspan's begin with its name.
+    pub name: String,
+    pub setup: Setup,
+}
+
+/// The same request to several servers.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: String,
+    pub title: String,
+    pub protocol: Protocol,
+    pub ask: Ask,
+    /// A new connection for each request.
+    pub fresh: bool,
+    pub contenders: Vec<Contender>,
+}
+
+impl Scenario {
+    fn new(name: &str, title: &str, protocol: Protocol, ask: Ask) -> Self {
+        let (name, title) = (name.to_owned(), title.to_owned());
+        Self { name, title, protocol, ask, fresh: false, contenders: Vec::new() }
+    }
+
+    fn contender(mut self, name: &str, setup: Setup) -> Self {
+        self.contenders.push(Contender { name: name.to_owned(), setup });
+        self
+    }
+}
+
+/// No-op middleware, in front of a service without a body.
+fn no_ops(component: &'static str, count: usize) -> Chain {
+    Chain::new(Stage::times(component, count), "empty")
+}
+
+const SYNC: &str = "pass-through-sync";
+const ASYNC: &str = "pass-through-async";
+
+/// All of them, in the order in which they run.
+pub fn all() -> Vec<Scenario> {
+    let mut all = vec![service(Answer::Empty), service(Answer::Hello)];
+    all.extend([1, 4, 8, 16].map(chain));
+    all.extend([links(), real(), fresh()]);
+    all.extend([("64 KiB", 64 << 10), ("1 MiB", 1 << 20)].map(|(size, bytes)| echo(size, bytes)));
+    all.extend([tls("tls-h1", Protocol::Tls, false), tls("tls-h2", Protocol::Http2, false)]);
+    // A place for `upstream`: a pipeline that ends in an upstream, beside nginx as a proxy of the same server.
+    all.push(tls("tls-handshake", Protocol::Tls, true));
+    all
+}
+
+fn service(answer: Answer) -> Scenario {
+    let (name, title, service) = match answer {
+        Answer::Empty => ("service-empty", "A service alone, no body", "empty"),
+        Answer::Hello => ("service", "A service alone, a short text", "hello"),
+    };
+    let chain = Chain::new(Vec::new(), service);
+    Scenario::new(name, title, Protocol::Plain, Ask::get("/"))
+        .contender("linkspan", Setup::Linkspan(chain.clone()))
+        .contender("wasmtime serve", Setup::Wasmtime(chain, &[]))
+        .contender("Envoy, direct response", Setup::Envoy(answer, 0))
+        .contender("nginx, return", Setup::Nginx(answer))
+        .contender("HAProxy, return", Setup::Haproxy(answer))
+}
+
+fn chain(count: usize) -> Scenario {
+    let title = format!("{count} no-op middleware");
+    let scenario = Scenario::new(&format!("chain-{count}"), &title, Protocol::Plain, Ask::get("/"))
+        .contender("linkspan, sync", Setup::Linkspan(no_ops(SYNC, count)))
+        .contender("linkspan, async rewritten", Setup::Linkspan(no_ops(ASYNC, count).with("lift = \"sync\"")))
+        .contender("linkspan, async as it is", Setup::Linkspan(no_ops(ASYNC, count)))
+        .contender("wasmtime serve, sync", Setup::Wasmtime(no_ops(SYNC, count), &[]))
+        .contender("wasmtime serve, async", Setup::Wasmtime(no_ops(ASYNC, count), &[]))
+        .contender("Envoy, wasm filters", Setup::Envoy(Answer::Empty, count));
+    match count {
+        // What the same separation costs between processes.
+        1 => scenario.contender("nginx, one loopback hop", Setup::NginxHop(Answer::Empty)),
+        _ => scenario,
+    }
+}
+
+fn links() -> Scenario {
+    let dynamic = |component| Setup::Linkspan(no_ops(component, 8).with("link = \"dynamic\""));
+    Scenario::new("links-8", "8 no-op middleware, each in a store of its own", Protocol::Plain, Ask::get("/"))
+        .contender("linkspan, static, sync", Setup::Linkspan(no_ops(SYNC, 8)))
+        .contender("linkspan, dynamic, sync", dynamic(SYNC))
+        .contender("linkspan, dynamic, async", dynamic(ASYNC))
+        .contender("Envoy, wasm filters", Setup::Envoy(Answer::Empty, 8))
+}
+
+fn real() -> Scenario {
+    let stages = || {
+        [
+            ("request-id", ", grant = { random = true }"),
+            ("security-headers", ""),
+            ("cors", ", config = { origins = [\"https://app.example\"] }"),
+            ("key-auth", ", config = { keys = { bench = \"bench-key-bench-key\" } }"),
+            ("rate-limit", ", config = { rate = \"1000000/s\", burst = 1000000 }"),
+        ]
+        .map(|(component, keys)| Stage { component, keys: keys.to_owned() })
+        .to_vec()
+    };
+    let mut ask = Ask::get("/");
+    ask.fields = vec![
+        ("origin", "https://app.example".to_owned()),
+        ("x-api-key", "bench-key-bench-key".to_owned()),
+        ("x-request-id", "bench".to_owned()),
+    ];
+    let chain = || Chain::new(stages(), "hello");
+    let title = "5 real middleware: request id, security headers, CORS, key, rate limit";
+    Scenario::new("real-5", title, Protocol::Plain, ask)
+        .contender("linkspan, static", Setup::Linkspan(chain()))
+        .contender("linkspan, dynamic", Setup::Linkspan(chain().with("link = \"dynamic\"")))
+}
+
+fn fresh() -> Scenario {
+    let isolated = |component| Setup::Linkspan(no_ops(component, 8).with("isolation = \"request\""));
+    // A fresh instance for every request needs as many as requests that are there at once, and those made ahead.
+    let once: &[&str] = &["--max-instance-reuse-count", "1", "--max-instance-concurrent-reuse-count", "1"];
+    let title = "8 no-op middleware, made anew for every request";
+    Scenario::new("fresh-8", title, Protocol::Plain, Ask::get("/"))
+        .contender("linkspan, sync", isolated(SYNC))
+        .contender("linkspan, async", isolated(ASYNC))
+        .contender("wasmtime serve, sync", Setup::Wasmtime(no_ops(SYNC, 8), once))
+        .contender("wasmtime serve, async", Setup::Wasmtime(no_ops(ASYNC, 8), once))
+}
+
+fn echo(size: &str, bytes: usize) -> Scenario {
+    let chain = |component| Chain::new(Stage::times(component, 4), "echo");
+    let mut ask = Ask::get("/");
+    (ask.method, ask.body) = ("POST", Bytes::from(vec![b'x'; bytes]));
+    let name = format!("echo-{}", size.replace(' ', ""));
+    Scenario::new(&name, &format!("An echo of {size} through 4 no-op middleware"), Protocol::Plain, ask)
+        .contender("linkspan, sync", Setup::Linkspan(chain(SYNC)))
+        .contender("linkspan, async", Setup::Linkspan(chain(ASYNC)))
+        .contender("wasmtime serve, sync", Setup::Wasmtime(chain(SYNC), &[]))
+        .contender("wasmtime serve, async", Setup::Wasmtime(chain(ASYNC), &[]))
+}
+
+fn tls(name: &str, protocol: Protocol, fresh: bool) -> Scenario {
+    let title = match (protocol, fresh) {
+        (_, true) => "A full TLS handshake for every request",
+        (Protocol::Http2, _) => "A service alone over TLS, HTTP/2",
+        _ => "A service alone over TLS, HTTP/1.1",
+    };
+    let mut scenario = Scenario::new(name, title, protocol, Ask::get("/"))
+        .contender("linkspan", Setup::Linkspan(Chain::new(Vec::new(), "hello")))
+        .contender("nginx, return", Setup::Nginx(Answer::Hello))
+        .contender("Envoy, direct response", Setup::Envoy(Answer::Hello, 0))
+        .contender("HAProxy, return", Setup::Haproxy(Answer::Hello));
+    scenario.fresh = fresh;
+    scenario
+}

@@ -1,0 +1,368 @@
+//! `linkspan bench micro`: where the nanoseconds of a hop are.
+//!
+//! From the bottom up: a call inside of WebAssembly, a resource's way from component to component, a call of the host; a
+//! native layer, to compare; a hop in all its forms, and with real middleware in it; and the same separation as processes
+//! have it, a request over a loopback connection. Everything has its turn in every round, and the best round counts.
+
+use super::super::Failed;
+use super::send;
+use crate::chain::{PoolSize, Runtime};
+use crate::engine::{Onward, Worker};
+use crate::gateway::inputs::{Inputs, Shapes, load_components};
+use crate::gateway::{Workshop, build};
+use crate::plan::PipelineIndex;
+use crate::telemetry::Metrics;
+use bytes::Bytes;
+use clap::Args;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tower_service::Service;
+use wasmtime::component::{Component, Linker, TypedFunc};
+
+/// The component of `floor.wat`.
+const FLOOR: &[u8] = include_bytes!("floor.wasm");
+
+/// Middleware in the chains of which one hop's share is told.
+const DEPTH: usize = 8;
+
+/// A key that `key-auth` is given, and gets.
+const KEY: &str = "bench-key-bench-key";
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Options {
+    /// The folder that `cargo xtask components` fills
+    #[arg(long, default_value = "components/dist")]
+    components: PathBuf,
+    /// Rounds of which the best counts
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    rounds: u64,
+    /// Requests in a turn
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    requests: u64,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Something that is measured.
+struct Row {
+    group: &'static str,
+    name: String,
+    what: What,
+    /// The least nanoseconds that a whole turn's unit took.
+    best: f64,
+}
+
+enum What {
+    /// Iterations inside of WebAssembly.
+    Floor(TypedFunc<(u32,), (u32,)>),
+    /// Layers of a native stack.
+    Native(Stack),
+    /// A chain; of middleware, each is told for itself.
+    Chain(Onward, usize),
+    /// A request and its answer, over a connection.
+    Loopback(Box<hyper::client::conn::http1::SendRequest<Empty<Bytes>>>),
+}
+
+/// Iterations of a loop inside of WebAssembly, for each request of a turn.
+const LOOPS: u32 = 1_000;
+
+/// Runs the command.
+pub(in crate::cli) fn run(options: &Options) -> Result<(), Failed> {
+    let system = |error| Failed::system(format!("cannot start: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+    let rows = tokio::task::LocalSet::new().block_on(&runtime, measure(options))?;
+    match options.json {
+        true => super::super::print(&format!("{:#}\n", json(&rows))),
+        false => super::super::print(&table(options, &rows)),
+    }
+}
+
+async fn measure(options: &Options) -> Result<Vec<Row>, Failed> {
+    let (mut store, mut rows) = floor().await?;
+    rows.push(row("native", "a tower layer that does nothing", What::Native(stack())));
+    rows.extend(chains(&options.components)?);
+    rows.push(row("loopback", "HTTP/1.1, client and server", What::Loopback(Box::new(loopback().await?))));
+    let worker = Worker::start(0, Metrics::new());
+    // The first round warms up.
+    for round in 0..=options.rounds {
+        let requests = if round == 0 { options.requests / 10 + 1 } else { options.requests };
+        for row in &mut rows {
+            let nanos = row.turn(&mut store, &worker, requests).await?;
+            row.best = if round == 0 { f64::INFINITY } else { row.best.min(nanos) };
+        }
+    }
+    relate(&mut rows);
+    Ok(rows)
+}
+
+fn row(group: &'static str, name: impl Into<String>, what: What) -> Row {
+    Row { group, name: name.into(), what, best: f64::INFINITY }
+}
+
+impl Row {
+    /// Nanoseconds of one.
+    async fn turn(
+        &mut self,
+        store: &mut wasmtime::Store<()>,
+        worker: &Rc<Worker>,
+        requests: u64,
+    ) -> Result<f64, Failed> {
+        let start = Instant::now();
+        let mut count = requests as f64;
+        match &mut self.what {
+            What::Floor(function) => {
+                for _ in 0..requests {
+                    function.call_async(&mut *store, (LOOPS,)).await.map_err(Failed::wrong)?;
+                }
+                count *= f64::from(LOOPS);
+            }
+            What::Native(stack) => {
+                for _ in 0..requests {
+                    let request = std::hint::black_box(Request::new(()));
+                    let answered = stack.call(request).await;
+                    std::hint::black_box(answered.map_err(Failed::wrong)?);
+                }
+                count *= DEPTH as f64;
+            }
+            What::Chain(chain, _) => send(worker, &self.name, chain, &fields(), requests).await?,
+            What::Loopback(sender) => {
+                for _ in 0..requests {
+                    let request = Request::get("/").header("host", "localhost").body(Empty::new());
+                    let response = sender.send_request(request.map_err(Failed::wrong)?).await;
+                    response.map_err(Failed::wrong)?.into_body().collect().await.map_err(Failed::wrong)?;
+                }
+            }
+        }
+        Ok(start.elapsed().as_nanos() as f64 / count)
+    }
+}
+
+/// Takes away what is not of the thing itself: the loop around a call, the service behind middleware.
+fn relate(rows: &mut [Row]) {
+    let find = |name: &str| rows.iter().find(|row| row.name == name).map_or(0.0, |row| row.best);
+    let (around, service) = (find("an empty loop"), find("the service alone"));
+    for row in rows {
+        match row.what {
+            What::Floor(_) if row.name != "an empty loop" => row.best -= around,
+            What::Chain(_, depth) if depth > 0 => row.best = (row.best - service) / depth as f64,
+            _ => {}
+        }
+    }
+}
+
+/// The parts of a hop.
+async fn floor() -> Result<(wasmtime::Store<()>, Vec<Row>), Failed> {
+    let size = PoolSize {
+        instances: 1,
+        core_instances: 8,
+        memories: 1,
+        tables: 1,
+        stages: 2,
+        ..PoolSize::default()
+    };
+    let runtime = Runtime::new(&[size], 1).map_err(Failed::system)?;
+    let engine = runtime.engine();
+    let component = Component::new(engine, FLOOR).map_err(Failed::wrong)?;
+    let mut linker: Linker<()> = Linker::new(engine);
+    let host = |_: wasmtime::StoreContextMut<'_, ()>, (x,): (u32,)| Ok((x.wrapping_add(1),));
+    linker.root().func_wrap("host", host).map_err(Failed::wrong)?;
+    let mut store = wasmtime::Store::new(engine, ());
+    // Nothing here runs for long; the clock's ticks are as they are when requests are served.
+    store.epoch_deadline_callback(|_| Ok(wasmtime::UpdateDeadline::Continue(1)));
+    store.set_epoch_deadline(1);
+    let instance = linker.instantiate_async(&mut store, &component).await.map_err(Failed::wrong)?;
+    let mut rows = Vec::new();
+    for (export, name) in [
+        ("nothing", "an empty loop"),
+        ("call", "a call to another component, of a number"),
+        ("handle", "a resource made there, and handed back"),
+        ("host", "a call of the host"),
+    ] {
+        let function = instance.get_typed_func(&mut store, export).map_err(Failed::wrong)?;
+        rows.push(row("floor", name, What::Floor(function)));
+    }
+    Ok((store, rows))
+}
+
+/// What the middleware here need.
+fn keys(component: &str) -> &'static str {
+    match component {
+        "key-auth" => ", config = { keys = { bench = \"bench-key-bench-key\" } }",
+        "request-id" => ", grant = { random = true }",
+        "rate-limit" => ", config = { rate = \"1000000/s\", burst = 1000000 }",
+        "print" => ", grant = { stdio = true }",
+        _ => "",
+    }
+}
+
+/// How often a middleware stands in its chain: one that takes the key away leaves none for another.
+fn depth(component: &str) -> usize {
+    if component == "key-auth" { 1 } else { DEPTH }
+}
+
+fn fields() -> HeaderMap {
+    let field = (HeaderName::from_static("x-api-key"), HeaderValue::from_static(KEY));
+    HeaderMap::from_iter([field])
+}
+
+/// Chains of hops in all their forms, built as `serve` builds them.
+fn chains(folder: &Path) -> Result<Vec<Row>, Failed> {
+    let forms: Vec<(&str, &str, &str, &str)> = vec![
+        ("hop", "pass-through-sync", "static", "as-is"),
+        ("hop", "pass-through-async", "static", "sync"),
+        ("hop", "pass-through-async", "static", "as-is"),
+        ("hop", "pass-through-sync", "dynamic", "as-is"),
+        ("hop", "pass-through-async", "dynamic", "sync"),
+        ("hop", "pass-through-async", "dynamic", "as-is"),
+        ("guest", "security-headers", "static", "as-is"),
+        ("guest", "key-auth", "static", "as-is"),
+        ("guest", "request-id", "static", "as-is"),
+        ("guest", "rate-limit", "static", "as-is"),
+        ("guest", "plain-async", "static", "sync"),
+        ("guest", "plain-async", "static", "as-is"),
+    ];
+    let mut text = "[gateway]\nworkers = 1\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[[routes]]\npipeline = \"none\"\n[pipelines.none]\nservice = { component = \"empty\" }\n".to_owned();
+    for (at, (_, component, link, lift)) in forms.iter().enumerate() {
+        let stage = format!("{{ component = \"{component}\"{} }}", keys(component));
+        let stages = vec![stage; depth(component)].join(", ");
+        text += &format!(
+            "[pipelines.p{at}]\nlink = \"{link}\"\nlift = \"{lift}\"\nstages = [{stages}]\nservice = {{ component = \"empty\" }}\n"
+        );
+    }
+    let mut components: Vec<_> = forms.iter().map(|form| form.1).chain(["empty"]).collect();
+    components.sort_unstable();
+    components.dedup();
+    text += "[components]\n";
+    let folder = folder.canonicalize().map_err(|error| {
+        let help = "`cargo xtask components` makes the components of the benchmark";
+        Failed::wrong(format!("{}: {error}\n{help}", folder.display()))
+    })?;
+    for component in components {
+        text += &format!("{component}.path = {:?}\n", folder.join(format!("{component}.wasm")));
+    }
+    let (plan, _) = crate::plan::parse(Path::new("micro.toml"), &text, &|_| None).map_err(Failed::wrong)?;
+    let mut found = plan.diagnostics();
+    let components = load_components(&plan, &Shapes::default(), &mut found);
+    if found.has_errors() {
+        return Err(Failed::wrong(found));
+    }
+    let inputs = Inputs { plan, components, tls: vec![None], upstreams: Vec::new(), natives: Arc::default() };
+    let generation = build(&inputs, &Workshop::default()).map_err(Failed::wrong)?;
+    let chain = |at| generation.pipeline(PipelineIndex(at)).clone();
+    let mut rows = vec![row("hop", "the service alone", What::Chain(chain(0), 0))];
+    for (at, (group, component, link, lift)) in forms.iter().enumerate() {
+        let rewritten = if *lift == "sync" { ", rewritten" } else { "" };
+        rows.push(row(
+            group,
+            format!("{component}, {link}{rewritten}"),
+            What::Chain(chain(at + 1), depth(component)),
+        ));
+    }
+    Ok(rows)
+}
+
+type Boxed = Pin<Box<dyn Future<Output = Result<Response<()>, Infallible>>>>;
+
+/// A stack of layers that box their futures, as middleware in programs does.
+type Stack = Box<dyn Service<Request<()>, Response = Response<()>, Error = Infallible, Future = Boxed>>;
+
+struct Layered(Stack);
+
+impl Service<Request<()>> for Layered {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Boxed;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<()>) -> Boxed {
+        let answer = self.0.call(request);
+        // A layer that does nothing to the response still has it in hand.
+        Box::pin(async move { Ok(std::hint::black_box(answer.await?)) })
+    }
+}
+
+struct Answers;
+
+impl Service<Request<()>> for Answers {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Boxed;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Boxed {
+        let answer: Ready<_> = ready(Ok(Response::new(())));
+        Box::pin(answer)
+    }
+}
+
+fn stack() -> Stack {
+    (0..DEPTH).fold(Box::new(Answers), |inner, _| Box::new(Layered(inner)))
+}
+
+/// A connection to a server on this thread, so that the time is that of both sides.
+async fn loopback() -> Result<hyper::client::conn::http1::SendRequest<Empty<Bytes>>, Failed> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(Failed::system)?;
+    let address = listener.local_addr().map_err(Failed::system)?;
+    tokio::task::spawn_local(async move {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        let _ = stream.set_nodelay(true);
+        let answer =
+            hyper::service::service_fn(|_| ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))));
+        let _ =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+    });
+    let stream = tokio::net::TcpStream::connect(address).await.map_err(Failed::system)?;
+    stream.set_nodelay(true).map_err(Failed::system)?;
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Failed::system)?;
+    tokio::task::spawn_local(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+fn table(options: &Options, rows: &[Row]) -> String {
+    let mut text = format!("{:<10}{:<48}{:>12}\n", "", "", "ns");
+    for row in rows {
+        text += &format!("{:<10}{:<48}{:>12.1}\n", row.group, row.name, row.best);
+    }
+    text + &format!(
+        "\nMiddleware: what each adds to the service alone, in a chain of {DEPTH}, or of one if it is `key-auth`. One request at a time on one thread; best of {} \
+         rounds of {}.\n",
+        options.rounds, options.requests
+    )
+}
+
+fn json(rows: &[Row]) -> serde_json::Value {
+    rows.iter()
+        .map(|row| serde_json::json!({ "group": row.group, "name": row.name, "ns": row.best }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    /// `BLESS=1` writes the component anew.
+    #[test]
+    fn the_floor_is_what_its_text_says() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/bench");
+        let bytes = wat::parse_file(folder.join("floor.wat")).expect("a component");
+        if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
+            std::fs::write(folder.join("floor.wasm"), &bytes).expect("a file");
+        }
+        assert!(super::FLOOR == bytes, "floor.wasm is not what its text says (BLESS=1 makes it anew)");
+    }
+}
