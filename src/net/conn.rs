@@ -34,6 +34,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, HeadTimer, InFlight, Overdue, Watchdog};
+use super::addresses::Place;
 use super::downloads::{Downloads, Pace};
 use super::frames::Guarded;
 use super::listener::{self, Origin};
@@ -128,8 +129,8 @@ pub(super) async fn serve<F, Fut, B>(
     // Fails only if the client is gone.
     let Ok(local) = tcp.local_addr() else { return };
     let last = last_request(&worker.limits);
-    let own = (peer, local);
-    let Some((peer, local)) = addresses(&mut tcp, own, &origin, last, &mut shutdown).await else { return };
+    let known = addresses(&mut tcp, (peer, local), &origin, &worker, &mut shutdown).await;
+    let Some(((peer, local), _place)) = known else { return };
     let (stream, tls) = match &origin.tls {
         None => (Stream::Plain(tcp), None),
         Some(source) => {
@@ -200,23 +201,34 @@ fn secured(
     }
 }
 
-/// Source and destination of a connection: its `own`, or those that a proxy gives. `None` if it is to be closed.
-async fn addresses(
+/// Source and destination of a connection: its `own`, or those that a proxy gives; and, for these, the source's place
+/// among its connections. `None` if it is to be closed.
+async fn addresses<F>(
     tcp: &mut TcpStream,
     own: (SocketAddr, SocketAddr),
     origin: &Origin,
-    last: Duration,
+    worker: &Worker<F>,
     shutdown: &mut Shutdown,
-) -> Option<(SocketAddr, SocketAddr)> {
-    let Some(proxy) = &origin.proxy else { return Some(own) };
+) -> Option<((SocketAddr, SocketAddr), Option<Place>)> {
+    let Some(proxy) = &origin.proxy else { return Some((own, None)) };
     let outcome = tokio::select! {
         outcome = proxy.read(tcp, own.0.ip()) => outcome,
-        () = stopped_for(shutdown, last) => return None,
+        () = stopped_for(shutdown, last_request(&worker.limits)) => return None,
     };
+    let (listener, peer) = (&*origin.name, own.0);
     match outcome {
-        Ok(addresses) => Some(addresses.unwrap_or(own)),
+        // A proxy's own, for its health checks: nobody else's bound is used up.
+        Ok(None) => Some((own, None)),
+        Ok(Some(addresses)) => match worker.capacity.addresses.enter(addresses.0.ip()) {
+            Some(place) => Some((addresses, Some(place))),
+            None => {
+                let client = addresses.0;
+                tracing::debug!(listener, %peer, %client, "closed: as many connections as an address may have");
+                None
+            }
+        },
         Err(error) => {
-            tracing::debug!(listener = &*origin.name, peer = %own.0, %error, "no PROXY header");
+            tracing::debug!(listener, %peer, %error, "no PROXY header");
             None
         }
     }

@@ -181,12 +181,19 @@ where
     /// held like that; the others stay in the kernel's backlog. A stop does not end the wait, since the client knows itself
     /// connected; only the cut does.
     async fn start(&mut self, tcp: TcpStream, peer: SocketAddr) {
-        let Some(place) = self.worker.capacity.addresses.enter(peer.ip()) else {
-            let what = "an address has as many connections as it may have; more of it are closed";
-            self.limit_log.note(&self.origin.name, what, &peer.ip());
-            // Without a trace: it is the client that is to remember.
-            let _ = tcp.set_zero_linger();
-            return;
+        // Behind a proxy, the client is not known before its header was read.
+        let place = match &self.origin.proxy {
+            Some(_) => None,
+            None => match self.worker.capacity.addresses.enter(peer.ip()) {
+                Some(place) => Some(place),
+                None => {
+                    let what = "an address has as many connections as it may have; more of it are closed";
+                    self.limit_log.note(&self.origin.name, what, &peer.ip());
+                    // Without a trace: it is the client that is to remember.
+                    let _ = tcp.set_zero_linger();
+                    return;
+                }
+            },
         };
         let Some(slot) = self.slot().await else { return };
         let (origin, worker) = (Rc::clone(&self.origin), Rc::clone(&self.worker));
