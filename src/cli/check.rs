@@ -2,7 +2,8 @@
 
 use super::Failed;
 use super::against::compare;
-use super::prepare::{TlsSettings, prepare};
+use super::prepare::prepare;
+use super::tls::TlsSettings;
 use crate::gateway::Workshop;
 use std::path::Path;
 

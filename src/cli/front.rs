@@ -6,9 +6,10 @@ use crate::config::Diagnostics;
 use crate::gateway::Live;
 use crate::gateway::control::Prepare;
 use crate::net::{
-    Duplicate, Endpoint, EndpointChange, Listening, NetLimits, Sources, TlsSource, Trigger, activation,
-    changes, handover,
+    Duplicate, Endpoint, EndpointChange, Listening, NetLimits, ProxyProtocol, ProxyVersion, Sources,
+    TlsSource, Trigger, activation, changes, handover,
 };
+use crate::plan::policy::ProxyPlan;
 use crate::plan::{ConfigValue, GatewayLimits, Listener, Plan};
 use std::collections::HashMap;
 use std::io;
@@ -20,13 +21,20 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) fn net_limits(limits: &GatewayLimits) -> NetLimits {
     NetLimits {
         connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        requests_per_connection: limits.requests_per_connection as u64,
         handshakes: limits.handshakes,
         handshake_timeout: limits.handshake_timeout,
         header_read_timeout: limits.header_read_timeout,
         idle_timeout: limits.idle_timeout,
         header_size: limits.header_size,
         header_count: limits.header_count,
+        chunk_extensions: limits.chunk_extensions,
         streams: u32::try_from(limits.streams).unwrap_or(u32::MAX),
+        stream_resets: u32::try_from(limits.stream_resets).unwrap_or(u32::MAX),
+        control_frames: u32::try_from(limits.control_frames).unwrap_or(u32::MAX),
+        download_rate: limits.download_rate,
+        download_grace: limits.download_grace,
         shutdown_timeout: limits.shutdown_timeout,
     }
 }
@@ -55,6 +63,8 @@ type Key = (SocketAddr, usize);
 struct Open {
     name: Arc<str>,
     tls: bool,
+    redirect: Option<u16>,
+    proxy: Option<ProxyPlan>,
 }
 
 /// All workers' listeners.
@@ -119,15 +129,27 @@ impl Front {
         let Listening { address, sockets, shared } = listening;
         tracing::info!(%address, scheme, workers = self.workers, "listening");
         let name: Arc<str> = address.to_string().into();
-        self.open.insert(key, Open { name: Arc::clone(&name), tls });
+        let redirect = listener.redirect;
+        self.open.insert(key, Open { name: Arc::clone(&name), tls, redirect, proxy: listener.proxy });
         let source = tls.then(|| self.tls_source(listener.address)).flatten();
+        let proxy = listener.proxy.map(|plan| self.proxy_protocol(plan));
         let endpoint = |socket| Endpoint {
             name: Arc::clone(&name),
             socket,
             tls: source.clone(),
+            redirect,
+            proxy: proxy.clone(),
             shared: shared.clone(),
         };
         sockets.into_iter().map(|sockets| sockets.into_iter().map(endpoint).collect()).collect()
+    }
+
+    /// Whom the live generation trusts.
+    fn proxy_protocol(&self, plan: ProxyPlan) -> ProxyProtocol {
+        let live = Arc::clone(&self.live);
+        let version = if plan.binary { ProxyVersion::Binary } else { ProxyVersion::Text };
+        let trusted = Arc::new(move |address| live.load().plan.http.trusts(address));
+        ProxyProtocol { version, timeout: plan.timeout, trusted }
     }
 
     /// The TLS settings of the live generation at each handshake; the last known
@@ -183,7 +205,11 @@ impl Front {
         let wanted: HashMap<Key, &Listener> = keyed(&plan.listeners).collect();
         let mut new = Vec::new();
         for (key, listener) in &wanted {
-            let same = self.open.get(key).is_some_and(|open| open.tls == listener.tls.is_some());
+            let is_same = |open: &Open| {
+                let as_it_was = (open.tls, open.redirect, open.proxy);
+                as_it_was == (listener.tls.is_some(), listener.redirect, listener.proxy)
+            };
+            let same = self.open.get(key).is_some_and(is_same);
             if same {
                 continue;
             }

@@ -18,6 +18,7 @@ mod inspect;
 mod operate;
 mod prepare;
 mod serve;
+mod tls;
 
 use clap::{Parser, Subcommand};
 use std::fmt;

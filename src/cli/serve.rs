@@ -4,7 +4,8 @@
 use super::Failed;
 use super::front::{Front, net_limits};
 use super::operate::{Commands, Operator, compile_in_background};
-use super::prepare::{TlsSettings, gather};
+use super::prepare::gather;
+use super::tls::TlsSettings;
 use crate::chain::Cache;
 use crate::config::Diagnostics;
 use crate::engine::Worker;

@@ -130,11 +130,11 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Prefix => "^/([^/%?#\\s]+(/[^/%?#\\s]+)*)?$",
         TextForm::FieldName => "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$",
         TextForm::FieldValue => "^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$",
+        TextForm::Network => "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
         TextForm::Method => "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
         TextForm::Socket => {
             "^([Tt][Cc][Pp]|[Uu][Dd][Pp])://([0-9.]+|\\[[0-9A-Fa-f:.]+\\])(/[0-9]{1,3})?:[0-9]{1,5}(-[0-9]{1,5})?$"
         }
-        TextForm::Network => "^([0-9.]+|[0-9A-Fa-f:.]+)(/[0-9]{1,3})?$",
         TextForm::GuestPath => "^/([^/]+(/[^/]+)*)?$",
         TextForm::Origin => {
             "^[Hh][Tt][Tt][Pp][Ss]?://((\\*\\.)?[A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$"

@@ -154,6 +154,7 @@ fn connection(secure: bool) -> Rc<ConnInfo> {
         peer: nowhere,
         local: nowhere,
         protocol: Protocol::Http1,
-        tls: secure.then_some(TlsInfo { server_name: None, version: None, alpn: None }),
+        tls: secure.then_some(TlsInfo { server_name: None, version: None, alpn: None, client: None }),
+        redirect: None,
     })
 }

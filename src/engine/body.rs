@@ -8,6 +8,7 @@
 use super::exchange::Exchange;
 use super::gather::Gather;
 use super::instance::{Instance, PAUSED};
+use super::upload::{Upload, UploadPace};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -27,6 +28,8 @@ pub struct RequestLimit(Arc<Counted>);
 #[derive(Debug, Default)]
 struct Counted {
     exceeded: AtomicBool,
+    too_slow: AtomicBool,
+    malformed: AtomicBool,
     bytes: AtomicU64,
 }
 
@@ -34,6 +37,16 @@ impl RequestLimit {
     /// Whether the limit was reached.
     pub fn is_exceeded(&self) -> bool {
         self.0.exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client sent it too slowly.
+    pub fn is_too_slow(&self) -> bool {
+        self.0.too_slow.load(Ordering::Relaxed)
+    }
+
+    /// Whether the body broke off, or was not what its framing said.
+    pub fn is_malformed(&self) -> bool {
+        self.0.malformed.load(Ordering::Relaxed)
     }
 
     /// Bytes that were read so far.
@@ -48,6 +61,7 @@ pub struct RequestBody {
     left: u64,
     exceeded: RequestLimit,
     clean_trailers: fn(&mut http::HeaderMap),
+    upload: Option<Upload>,
 }
 
 enum Inner {
@@ -122,6 +136,12 @@ impl RequestBody {
         Self::limited(inner, limit, clean_trailers)
     }
 
+    /// The same, with a client that has to keep a pace.
+    pub fn at_pace(mut self, pace: UploadPace) -> Self {
+        self.upload = matches!(self.inner, Inner::Incoming(_)).then(|| Upload::new(pace));
+        self
+    }
+
     /// A body that comes from another stage, which has its bound already.
     pub fn passed_on(body: WasiBody) -> Self {
         Self::limited(Inner::Boxed(body), u64::MAX, |_| ())
@@ -142,7 +162,7 @@ impl RequestBody {
     }
 
     fn limited(inner: Inner, limit: u64, clean_trailers: fn(&mut http::HeaderMap)) -> Self {
-        Self { inner, left: limit, exceeded: RequestLimit::default(), clean_trailers }
+        Self { inner, left: limit, exceeded: RequestLimit::default(), clean_trailers, upload: None }
     }
 }
 
@@ -158,11 +178,26 @@ impl Body for RequestBody {
         let mut frame = match &mut this.inner {
             Inner::Empty => return Poll::Ready(None),
             Inner::Incoming(body) => {
-                Pin::new(body).poll_frame(cx).map(|f| f.map(|f| f.map_err(Error::Hyper)))
+                let frame = Pin::new(body).poll_frame(cx);
+                if let Poll::Ready(Some(Err(_))) = frame {
+                    this.exceeded.0.malformed.store(true, Ordering::Relaxed);
+                }
+                frame.map(|f| f.map(|f| f.map_err(Error::Hyper)))
             }
             Inner::Boxed(body) => Pin::new(body).poll_frame(cx),
             Inner::Lent(lent) => lent.poll_frame(cx),
         };
+        if let Some(upload) = &mut this.upload {
+            match &frame {
+                Poll::Ready(Some(Ok(frame))) => upload.moved(frame.data_ref().map_or(0, Bytes::len)),
+                Poll::Pending if upload.poll_overdue(cx).is_ready() => {
+                    this.exceeded.0.too_slow.store(true, Ordering::Relaxed);
+                    this.inner = Inner::Empty;
+                    return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
+                }
+                _ => {}
+            }
+        }
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(bytes) = frame.data_ref()
         {

@@ -53,6 +53,8 @@ pub struct Exchange {
     deadline: Cell<u64>,
     /// The tick at which a body last moved, in either direction.
     progress: Cell<u64>,
+    /// The tick at which the response's head was there.
+    answered: Cell<u64>,
     /// What came of the request's body, and how much of it had at the last look.
     upload: RequestLimit,
     uploaded: Cell<u64>,
@@ -79,6 +81,7 @@ impl Exchange {
             phase: Cell::new(Phase::Calling),
             deadline: Cell::new(deadline),
             progress: Cell::new(0),
+            answered: Cell::new(0),
             upload,
             uploaded: Cell::new(0),
             reply: RefCell::new(Some(reply)),
@@ -111,6 +114,11 @@ impl Exchange {
         self.progress.get()
     }
 
+    /// The tick at which the response's head was there.
+    pub fn answered(&self) -> u64 {
+        self.answered.get()
+    }
+
     pub fn aborted(&self) -> Option<&'static str> {
         self.aborted.get()
     }
@@ -129,6 +137,7 @@ impl Exchange {
     pub fn answer(&self, reply: http::Response<ResponseBody>, tick: u64) {
         self.phase.set(Phase::Streaming);
         self.progress.set(tick);
+        self.answered.set(tick);
         self.send(Ok(reply));
     }
 

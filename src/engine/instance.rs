@@ -45,6 +45,9 @@ pub struct Job {
     pub context: Option<Arc<CallContext>>,
 }
 
+/// The bound `limits.total` was reached.
+const TOO_LONG: &str = "its body was not at its end within `limits.total`";
+
 /// Why a body is cut that rests for too long.
 pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
 
@@ -225,8 +228,10 @@ impl Instance {
                 }
                 Phase::Streaming => {
                     let patience = super::worker::ticks(limits.body_idle_timeout);
+                    let total = super::worker::ticks(limits.total);
                     let why = match tick >= exchange.progress(tick) + patience {
                         true => Some(PAUSED),
+                        false if tick >= exchange.answered() + total => Some(TOO_LONG),
                         false if exchange.is_cut_off() => Some("its generation was replaced too long ago"),
                         false => None,
                     };

@@ -27,6 +27,7 @@ mod instance;
 mod native;
 pub mod outcome;
 mod pool;
+mod upload;
 mod upstream;
 mod worker;
 
@@ -39,5 +40,6 @@ pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
 pub use native::Native;
 pub use outcome::{Failure, UpstreamFailure};
 pub use pool::{Pool, PoolCounts};
+pub use upload::UploadPace;
 pub use upstream::UpstreamEnd;
 pub use worker::{TICK, Worker};

@@ -39,6 +39,9 @@ thread_local! {
     static CURRENT: RefCell<Weak<Worker>> = const { RefCell::new(Weak::new()) };
 }
 
+/// The counters of one pipeline's calls, by callee.
+type Callees = HashMap<Arc<str>, Arc<CallMetrics>>;
+
 /// The pools of one worker thread. Not `Send`: a request never leaves its thread.
 pub struct Worker {
     clock: Clock,
@@ -47,7 +50,7 @@ pub struct Worker {
     pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
     upstreams: RefCell<HashMap<UpstreamId, Rc<upstream::Pool<RequestBody>>>>,
     /// The counters of calls that were met, by caller and callee.
-    calls: RefCell<HashMap<Arc<str>, HashMap<Arc<str>, Arc<CallMetrics>>>>,
+    calls: RefCell<HashMap<Arc<str>, Callees>>,
 }
 
 impl Worker {

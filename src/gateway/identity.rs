@@ -85,6 +85,9 @@ pub fn of_upstream(upstream: &UpstreamPlan, tls: Option<&TlsSettings>) -> Digest
     contents.iter().fold(which, |it, content| it.bytes(content)).finish()
 }
 
+/// A name, and the first segment of the pipeline behind it.
+type Named<'a> = (&'a str, Digest);
+
 /// A segment.
 pub struct Part<'p> {
     /// What a request can need of its stages; first all of them.
@@ -187,7 +190,7 @@ fn of_segment(
     stages: &[(&Stage, Digest)],
     gateway: &GatewayLimits,
     next: Option<Digest>,
-    called: (&[(&str, Digest)], &[(&str, Digest)]),
+    called: (&[Named<'_>], &[Named<'_>]),
 ) -> Digest {
     let start = Identity::of("segment")
         .text(&pipeline.name)

@@ -69,7 +69,7 @@ impl Components {
 pub struct Tls {
     /// For rustls.
     pub config: Arc<ServerConfig>,
-    /// Of certificate and key.
+    /// Of the settings and all files.
     pub digest: Digest,
 }
 
@@ -136,7 +136,7 @@ impl Inputs {
         let mut files: Vec<&Path> = vec![&self.plan.file];
         let from_files = self.plan.components.iter().filter(|component| component.given.is_none());
         files.extend(from_files.map(|component| component.path.as_path()));
-        files.extend(tls.flat_map(|tls| [tls.certificate.as_path(), tls.key.as_path()]));
+        files.extend(tls.flat_map(|tls| tls.files()));
         let upstreams = self.plan.upstreams.iter().flat_map(|upstream| upstream.tls.files());
         files.extend(upstreams.map(|(file, _)| file.as_path()));
         files

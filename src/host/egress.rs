@@ -223,7 +223,7 @@ fn refused(error: &std::io::Error) -> ErrorCode {
 /// What an exchange that broke off is to the guest.
 fn broken(error: hyper::Error) -> ErrorCode {
     let reset = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
-    match error.is_incomplete_message() || error.is_closed() || reset {
+    match error.is_incomplete_message() || error.is_closed() || error.is_canceled() || reset {
         true => ErrorCode::ConnectionTerminated,
         false => ErrorCode::HttpProtocolError,
     }

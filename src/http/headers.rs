@@ -3,13 +3,16 @@
 //! finds one could not forward it, since `wasi:http` forbids to set them.
 //!
 //! A client can have fields removed by naming them in `Connection`, but only its own: what the gateway adds, it adds after
-//! this. Nothing here fails; what is not understood is removed.
+//! this. A field that looks like one of framing, or of those that tell of the client, once `_` is taken for `-`, goes as
+//! well: CGI and its kin see one and the same. Nothing here fails; what is not understood is removed.
 
 use http::header::{
     self, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::provenance::{is_claim, remove};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -31,7 +34,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Fields that a recipient must know before the body or that decide who may do what: as trailers they would arrive after
 /// every check (RFC 9110 §6.5.1).
-const NOT_IN_TRAILERS: [HeaderName; 31] = [
+const NOT_IN_TRAILERS: [HeaderName; 36] = [
     HOST,
     TRAILER,
     CONTENT_LENGTH,
@@ -63,12 +66,22 @@ const NOT_IN_TRAILERS: [HeaderName; 31] = [
     header::FORWARDED,
     header::VIA,
     header::REFERER,
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-consumer"),
 ];
+
+/// What frames or routes a message; looked for in another spelling, too.
+const FRAMING: [&str; 6] =
+    ["content-length", "transfer-encoding", "host", "connection", "upgrade", "proxy-authorization"];
 
 /// Prepares a request's fields for the stages: nothing about the connection; no `Host`, which has become the authority; no
 /// `Expect`, which is answered here; and the `Cookie` fields that HTTP/2 may split are one again (RFC 9113 §8.2.3).
 pub fn clean_request(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
+    remove(headers, is_disguised);
     headers.remove(HOST);
     headers.remove(EXPECT);
     join_cookies(headers);
@@ -82,9 +95,20 @@ pub fn clean_response(headers: &mut HeaderMap) {
 /// Removes from trailers, in either direction, what has no business there.
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     strip_hop_by_hop(trailers);
+    super::client_cert::strip(trailers);
     for name in &NOT_IN_TRAILERS {
         trailers.remove(name);
     }
+    remove(trailers, |name| is_claim(name) || is_disguised(name));
+}
+
+/// Whether a name is that of a field that matters, but for its underscores.
+fn is_disguised(name: &str) -> bool {
+    if !name.contains('_') {
+        return false;
+    }
+    let plain = name.replace('_', "-");
+    FRAMING.contains(&plain.as_str()) || is_claim(&plain)
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -191,6 +215,21 @@ mod tests {
     }
 
     #[test]
+    fn underscores_do_not_hide_what_a_field_is() {
+        let mut headers = map(&[
+            ("content_length", "5"),
+            ("transfer_encoding", "chunked"),
+            ("transfer-encoding_", "another name"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-forwarded_proto", "https"),
+            ("x_real_ip", "6.6.6.6"),
+            ("some_field", "yes"),
+        ]);
+        clean_request(&mut headers);
+        assert_eq!(names(&headers), ["some_field", "transfer-encoding_"]);
+    }
+
+    #[test]
     fn trailers_keep_only_what_may_come_late() {
         let mut trailers = map(&[
             ("grpc-status", "0"),
@@ -201,6 +240,9 @@ mod tests {
             ("set-cookie", "a=1"),
             ("host", "b.example"),
             ("connection", "digest"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("transfer_encoding", "chunked"),
+            ("x-consumer", "admin"),
         ]);
         clean_trailers(&mut trailers);
         assert_eq!(names(&trailers), ["grpc-status"]);

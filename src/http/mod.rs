@@ -2,15 +2,20 @@
 //! does not get its pipeline's answer.
 //!
 //! [`normalize`] turns a request's head into its one normal form, which the router, the stages and an upstream all see;
-//! [`headers`] removes the fields that are about a connection, in both directions; [`respond`] is the only table from an
+//! [`headers`] removes the fields that are about a connection, in both directions; [`provenance`] tells stages of the client;
+//! [`respond`] is the only table from an
 //! outcome to a response.
 //!
 //! This room never touches a socket and never buffers a body.
 
+pub mod client_cert;
 pub mod headers;
 pub mod mirror;
 pub mod normalize;
+mod path;
+pub mod provenance;
 pub mod record;
 pub mod request_id;
 pub mod respond;
 pub mod service;
+mod trace;

@@ -5,13 +5,13 @@
 //! | --- | --- |
 //! | authority | from the absolute form or `:authority`, and from `Host`; all that are given must agree; no user info; a host name, IPv4 or bracketed IPv6 address, in lower case, without a trailing dot; the scheme's default port is dropped |
 //! | scheme | the listener's; a request for the other one is misdirected (421), for a third one 400 |
-//! | path | RFC 3986 §6.2.2: dot segments resolved (400 above the root), unreserved characters not encoded, hexadecimal digits in capitals, characters that no path may have encoded; 400 for `\`, control characters, broken encoding, and the encoded forms of `/`, `\` and NUL; doubled slashes are kept: they are distinct paths |
-//! | query | as it came |
+//! | server name | the authority's host is the one that the TLS handshake named, if it named one (421); `sni = "ignore"` takes any |
+//! | path, query | [`super::path`] |
 //! | method | any token, but CONNECT is 501: the gateway is no tunnel |
 //! | `OPTIONS *` | 400: it asks about a server, and here is one per route |
-//! | framing | `Transfer-Encoding` other than one `chunked`, several `Content-Length`: 400 |
+//! | framing | `Transfer-Encoding` other than one `chunked`, several `Content-Length`: 400; before that, HTTP/1 is held to its grammar by `net::wire` |
+//! | values | HTTP/2: 400 with space at an end (RFC 9113 §8.2.1) |
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
@@ -19,17 +19,22 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
+use super::path::path_and_query;
 use super::respond::Refusal;
+use crate::net::TlsInfo;
+use crate::plan::HttpPolicy;
 
-/// Bounds on a head that the parser of the connection does not keep.
+/// What a head may be, beyond what the parser of the connection keeps.
 #[derive(Clone, Copy, Debug)]
-pub struct HeadLimits {
+pub struct HeadRules<'a> {
     /// Bytes of the request's target, as it came. Beyond: 414.
     pub uri_size: usize,
     /// Fields. HTTP/1.1's parser has the same bound; HTTP/2's has none. Beyond: 431.
     pub header_count: usize,
+    /// What is to be decided.
+    pub http: &'a HttpPolicy,
 }
 
 /// A request's head in its normal form. The fields are [`super::headers`]' matter.
@@ -63,30 +68,41 @@ impl Head {
 ///
 /// # Errors
 /// 400, 414, 421, 431 or 501, as the module's table says.
-pub fn normalize(parts: &Parts, tls: bool, limits: &HeadLimits) -> Result<Head, Refusal> {
+pub fn normalize(parts: &Parts, tls: Option<&TlsInfo>, rules: &HeadRules<'_>) -> Result<Head, Refusal> {
     let uri = &parts.uri;
     if parts.method == Method::CONNECT {
         return Err(Refusal::NotImplemented);
     }
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
         + uri.authority().map_or(0, |authority| authority.as_str().len());
-    if target > limits.uri_size {
+    if target > rules.uri_size {
         return Err(Refusal::UriTooLong);
     }
-    if parts.headers.len() > limits.header_count {
+    if parts.headers.len() > rules.header_count {
         return Err(Refusal::HeadersTooLarge);
     }
     check_framing(&parts.headers)?;
-    let scheme = scheme(uri, tls)?;
+    if parts.version == Version::HTTP_2 && parts.headers.values().any(is_padded) {
+        return bad("A field's value begins or ends with space.");
+    }
+    let scheme = scheme(uri, tls.is_some())?;
+    let authority = authority(parts, &scheme)?;
+    if !rules.http.any_sni
+        && let Some(name) = tls.and_then(|tls| tls.server_name.as_deref())
+        && !name.trim_end_matches('.').eq_ignore_ascii_case(authority.host())
+    {
+        // RFC 9110 §7.4: also where one connection is used for several hosts (RFC 9113 §9.1.1), whose clients then try anew.
+        return Err(Refusal::Misdirected);
+    }
     Ok(Head {
         method: parts.method.clone(),
-        authority: authority(parts, &scheme)?,
-        path_and_query: path_and_query(uri)?,
+        authority,
+        path_and_query: path_and_query(uri, rules.http.paths)?,
         scheme,
     })
 }
 
-fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
+pub(super) fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
     Err(Refusal::BadRequest(reason))
 }
 
@@ -102,6 +118,12 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
         return bad("Content-Length is given more than once.");
     }
     Ok(())
+}
+
+/// RFC 9113 §8.2.1; HTTP/1's parser takes the space off.
+fn is_padded(value: &HeaderValue) -> bool {
+    let space = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+    space(value.as_bytes().first()) || space(value.as_bytes().last())
 }
 
 fn scheme(uri: &Uri, tls: bool) -> Result<Scheme, Refusal> {
@@ -189,131 +211,27 @@ fn normal_port(port: &str, scheme: &Scheme) -> Result<Option<u16>, Refusal> {
     }
     let default = if *scheme == Scheme::HTTPS { 443 } else { 80 };
     // `parse` would take a plus sign.
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse::<u16>() {
-        Ok(port) if port == default => Ok(None),
-        Ok(number) if number > 0 && port.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Some(number)),
+        Ok(port) if port == default && digits => Ok(None),
+        Ok(number) if number > 0 && digits => Ok(Some(number)),
         _ => bad("The port is not valid."),
     }
-}
-
-fn path_and_query(uri: &Uri) -> Result<PathAndQuery, Refusal> {
-    let Some(raw) = uri.path_and_query() else { return bad("The request has no path.") };
-    let normal = match normal_path(raw.path())? {
-        // The usual case: nothing to do, and the bytes stay shared with the head that was read.
-        Cow::Borrowed(_) => return Ok(raw.clone()),
-        Cow::Owned(path) => path,
-    };
-    let normal = match raw.query() {
-        None => normal,
-        Some(query) => format!("{normal}?{query}"),
-    };
-    PathAndQuery::from_maybe_shared(Bytes::from(normal)).or_else(|_| bad("The path is not valid."))
-}
-
-/// The path's normal form, borrowed if that is what it is already.
-fn normal_path(path: &str) -> Result<Cow<'_, str>, Refusal> {
-    if !path.starts_with('/') {
-        return bad("The path must start with `/`.");
-    }
-    let bytes = path.as_bytes();
-    let plain = bytes.iter().all(|byte| is_path_byte(*byte) && *byte != b'%');
-    if plain && !bytes.windows(2).any(|pair| pair == b"/.") {
-        return Ok(Cow::Borrowed(path));
-    }
-    let encoded = normal_encoding(bytes)?;
-    Ok(Cow::Owned(resolve_dots(&encoded)?))
-}
-
-/// RFC 3986's `pchar`, `/`, and `%`.
-fn is_path_byte(byte: u8) -> bool {
-    is_unreserved(byte)
-        || matches!(
-            byte,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
-        )
-        || matches!(byte, b'/' | b'%')
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// Percent-encoding where it must be and nowhere else.
-fn normal_encoding(path: &[u8]) -> Result<String, Refusal> {
-    let mut normal = String::with_capacity(path.len() + 16);
-    let mut rest = path.iter().copied();
-    while let Some(byte) = rest.next() {
-        if byte == b'\\' || byte.is_ascii_control() {
-            return bad("The path has a backslash or a control character.");
-        }
-        if byte != b'%' {
-            push(&mut normal, byte, is_path_byte(byte));
-            continue;
-        }
-        let digits = (rest.next().and_then(hex), rest.next().and_then(hex));
-        let (Some(high), Some(low)) = digits else { return bad("The path has a `%` that encodes nothing.") };
-        let decoded = high << 4 | low;
-        if matches!(decoded, 0 | b'/' | b'\\') {
-            // A slash for some and a character for others, or the end of a string.
-            return bad("The path has an encoded slash, backslash or NUL.");
-        }
-        push(&mut normal, decoded, is_unreserved(decoded));
-    }
-    Ok(normal)
-}
-
-fn push(path: &mut String, byte: u8, literally: bool) {
-    if literally {
-        path.push(char::from(byte));
-    } else {
-        // Writing to a string does not fail.
-        let _ = write!(path, "%{byte:02X}");
-    }
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
-/// RFC 3986 §5.2.4, but going above the root is an error.
-fn resolve_dots(path: &str) -> Result<String, Refusal> {
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        match segment {
-            "." => {}
-            ".." => {
-                if kept.pop().is_none() {
-                    return bad("The path goes above its root.");
-                }
-            }
-            // Some servers drop the parameters and then see a dot segment.
-            _ if matches!(segment.split(';').next(), Some("." | "..")) => {
-                return bad("The path has a dot segment with parameters.");
-            }
-            _ => {
-                kept.push(segment);
-                continue;
-            }
-        }
-        if last {
-            kept.push("");
-        }
-    }
-    let mut resolved = String::with_capacity(path.len());
-    for segment in &kept {
-        resolved.push('/');
-        resolved.push_str(segment);
-    }
-    Ok(resolved)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: HeadLimits = HeadLimits { uri_size: 100, header_count: 5 };
+    fn outcome(parts: &Parts, tls: Option<&TlsInfo>) -> Result<Head, Refusal> {
+        let http = HttpPolicy::default();
+        normalize(parts, tls, &HeadRules { uri_size: 100, header_count: 5, http: &http })
+    }
+
+    /// A handshake that named a host, or none.
+    fn tls(name: Option<&str>) -> TlsInfo {
+        TlsInfo { server_name: name.map(Into::into), version: None, alpn: None, client: None }
+    }
 
     fn parts(method: &str, target: &str, version: Version, fields: &[(&'static str, &'static str)]) -> Parts {
         let mut request = http::Request::builder().method(method).uri(target).version(version);
@@ -324,111 +242,11 @@ mod tests {
     }
 
     fn http1(target: &str, fields: &[(&'static str, &'static str)]) -> Result<Head, Refusal> {
-        normalize(&parts("GET", target, Version::HTTP_11, fields), true, &LIMITS)
+        outcome(&parts("GET", target, Version::HTTP_11, fields), Some(&tls(None)))
     }
 
     fn status(outcome: &Result<Head, Refusal>) -> u16 {
         outcome.as_ref().map_or_else(|refusal| refusal.status().as_u16(), |_| 200)
-    }
-
-    #[test]
-    fn paths_have_one_normal_form_and_it_is_its_own() {
-        let cases = [
-            ("/", "/"),
-            ("/a/b", "/a/b"),
-            ("/a/b/", "/a/b/"),
-            ("/a//b///c", "/a//b///c"),
-            ("//a", "//a"),
-            ("/.", "/"),
-            ("/./", "/"),
-            ("/a/.", "/a/"),
-            ("/a/./b", "/a/b"),
-            ("/a/..", "/"),
-            ("/a/../", "/"),
-            ("/a/../b", "/b"),
-            ("/a/b/../../c", "/c"),
-            ("/a/b/..", "/a/"),
-            ("/a//../b", "/a/b"),
-            ("/a/%2e%2E/b", "/b"),
-            ("/a/.%2e/b", "/b"),
-            ("/a/%2e/b", "/a/b"),
-            ("/...", "/..."),
-            ("/.well-known/x", "/.well-known/x"),
-            ("/..a/b..", "/..a/b.."),
-            ("/%7Euser/%41%2d%5f", "/~user/A-_"),
-            ("/%e4%b8%ad", "/%E4%B8%AD"),
-            ("/100%25", "/100%25"),
-            ("/%252e%252e/x", "/%252e%252e/x"),
-            ("/a%20b%3b%3F%23", "/a%20b%3B%3F%23"),
-            ("/a;v=1/b,c=(d)*'!$&+:@", "/a;v=1/b,c=(d)*'!$&+:@"),
-            ("/{a}|\"^`<>", "/%7Ba%7D%7C%22%5E%60%3C%3E"),
-            ("/\u{e9}", "/%C3%A9"),
-        ];
-        for (path, normal) in cases {
-            let once = normal_path(path).unwrap_or_else(|refusal| panic!("{path}: {refusal:?}"));
-            assert_eq!(once, normal, "{path}");
-            assert_eq!(normal_path(&once).unwrap(), normal, "{path}: not its own normal form");
-            assert!(once.parse::<PathAndQuery>().is_ok(), "{path}");
-        }
-    }
-
-    #[test]
-    fn paths_without_a_normal_form_are_refused() {
-        let cases = [
-            "",
-            "a",
-            "*",
-            "/..",
-            "/../",
-            "/a/../..",
-            "/a/../../b",
-            "/%2e%2e",
-            "/%2e%2e/etc",
-            "/./..",
-            "/a/%2f",
-            "/%2F..",
-            "/%5c",
-            "/%5C..%5c",
-            "/%00",
-            "/a%00b",
-            "/\\",
-            "/a\\..\\b",
-            "/%",
-            "/%4",
-            "/%zz",
-            "/%+1",
-            "/%%31",
-            "/a\tb",
-            "/\u{7f}",
-            "/..;/a",
-            "/a/..;x=1/b",
-            "/.;/",
-            "/%2e%2e;/a",
-        ];
-        for path in cases {
-            let outcome = normal_path(path);
-            assert!(matches!(outcome, Err(Refusal::BadRequest(_))), "{path:?}: {outcome:?}");
-        }
-    }
-
-    /// Every path of up to five of these pieces: a normal form is its own, has no dot segment, and is never above the root.
-    #[test]
-    fn generated_paths_are_safe_or_refused() {
-        const PIECES: [&str; 9] = ["/", ".", "..", "%2e", "%2E.", "a", "%61", "%2f", ";"];
-        let mut paths = vec![String::new()];
-        for _ in 0..5 {
-            let longer: Vec<_> =
-                paths.iter().flat_map(|path| PIECES.map(|piece| format!("{path}{piece}"))).collect();
-            for path in &longer {
-                let path = format!("/{path}");
-                let Ok(normal) = normal_path(&path) else { continue };
-                assert!(normal.starts_with('/'), "{path} -> {normal}");
-                assert!(!normal.split('/').any(|it| matches!(it, "." | "..")), "{path} -> {normal}");
-                assert!(!normal.contains("%2"), "{path} -> {normal}");
-                assert_eq!(normal_path(&normal).unwrap(), normal, "{path}");
-            }
-            paths = longer;
-        }
     }
 
     #[test]
@@ -455,6 +273,7 @@ mod tests {
             ("a:0", None),
             ("a:65536", None),
             ("a:+1", None),
+            ("a:+443", None),
             ("a:1:2", None),
             ("::1", None),
             ("[::1", None),
@@ -510,7 +329,7 @@ mod tests {
             ("a.example", Version::HTTP_11, &[A], 400),
         ];
         for (target, version, fields, expected) in cases {
-            let outcome = normalize(&parts("GET", target, version, fields), true, &LIMITS);
+            let outcome = outcome(&parts("GET", target, version, fields), Some(&tls(None)));
             assert_eq!(status(&outcome), expected, "{target} {version:?} {fields:?}: {outcome:?}");
             if let Ok(head) = outcome {
                 assert_eq!(
@@ -523,9 +342,27 @@ mod tests {
     }
 
     #[test]
+    fn the_handshake_names_the_host_too() {
+        for (name, host, expected) in [
+            (None, "a.example", 200),
+            (Some("a.example"), "a.example", 200),
+            (Some("A.example."), "a.example:8443", 200),
+            (Some("b.example"), "a.example", 421),
+            (Some("example"), "a.example", 421),
+            (Some("a.example"), "192.0.2.1", 421),
+        ] {
+            let parts = parts("GET", "/", Version::HTTP_11, &[("host", host)]);
+            assert_eq!(status(&outcome(&parts, Some(&tls(name)))), expected, "{name:?} {host}");
+            let http = HttpPolicy { any_sni: true, ..HttpPolicy::default() };
+            let rules = HeadRules { uri_size: 100, header_count: 5, http: &http };
+            assert!(normalize(&parts, Some(&tls(name)), &rules).is_ok(), "{name:?} {host}");
+        }
+    }
+
+    #[test]
     fn schemes_are_the_listeners() {
         let host = [("host", "a")];
-        for (target, tls, expected) in [
+        for (target, secure, expected) in [
             ("http://a/", false, 200),
             ("https://a/", true, 200),
             ("http://a/", true, 421),
@@ -534,8 +371,9 @@ mod tests {
             ("ftp://a/", true, 400),
             ("file://a/etc/passwd", false, 400),
         ] {
-            let outcome = normalize(&parts("GET", target, Version::HTTP_11, &host), tls, &LIMITS);
-            assert_eq!(status(&outcome), expected, "{target} {tls}");
+            let none = tls(None);
+            let outcome = outcome(&parts("GET", target, Version::HTTP_11, &host), secure.then_some(&none));
+            assert_eq!(status(&outcome), expected, "{target} {secure}");
         }
     }
 
@@ -545,7 +383,7 @@ mod tests {
         for (method, target, expected) in
             [("OPTIONS", "*", 400), ("CONNECT", "a:443", 501), ("PURGE", "/", 200), ("OPTIONS", "/", 200)]
         {
-            let outcome = normalize(&parts(method, target, Version::HTTP_11, &[HOST]), true, &LIMITS);
+            let outcome = outcome(&parts(method, target, Version::HTTP_11, &[HOST]), None);
             assert_eq!(status(&outcome), expected, "{method} {target}");
         }
         let framings: [(&[(&str, &str)], u16); 6] = [

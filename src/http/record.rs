@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderName, Method, Version};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -55,6 +56,7 @@ impl Recorder {
         parts: &Parts,
         head: &Head,
         conn: &Rc<ConnInfo>,
+        client: IpAddr,
         id: &RequestId,
     ) -> Option<Box<Details>> {
         let access = Arc::clone(self.access.as_ref()?);
@@ -64,6 +66,7 @@ impl Recorder {
             time: SystemTime::now(),
             id: id.clone(),
             conn: Rc::clone(conn),
+            client,
             version: parts.version,
             head: head.clone(),
             pipeline: None,
@@ -92,6 +95,7 @@ pub struct Details {
     time: SystemTime,
     id: RequestId,
     conn: Rc<ConnInfo>,
+    client: IpAddr,
     version: Version,
     head: Head,
     /// The pipeline that serves it.
@@ -176,6 +180,7 @@ impl Drop for Record {
             time: details.time,
             request_id: details.id.as_str(),
             peer: details.conn.peer,
+            client: details.client,
             method: details.head.method.as_str(),
             scheme: details.head.scheme.as_str(),
             host: details.head.authority.as_str(),

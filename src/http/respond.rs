@@ -3,9 +3,11 @@
 //!
 //! | refusal | status | also |
 //! | --- | --- | --- |
+//! | [`Refusal::OnlyHttps`] | 308 | `Location` |
 //! | [`Refusal::BadRequest`] | 400 | |
 //! | [`Refusal::NoRoute`] | 404 | |
 //! | [`Refusal::MethodNotAllowed`] | 405 | `Allow` |
+//! | [`Refusal::RequestTimeout`] | 408 | |
 //! | [`Refusal::PayloadTooLarge`] | 413 | |
 //! | [`Refusal::UriTooLong`] | 414 | |
 //! | [`Refusal::Misdirected`] | 421 | |
@@ -19,7 +21,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
@@ -35,6 +37,13 @@ pub enum Refusal {
         /// The methods that it has a route for.
         allow: Vec<Method>,
     },
+    /// The listener only says where to go.
+    OnlyHttps {
+        /// The target's URI under https.
+        location: String,
+    },
+    /// The client sent the body too slowly.
+    RequestTimeout,
     /// The body is longer than the pipeline takes.
     PayloadTooLarge,
     /// The target is longer than `limits.uri-size`.
@@ -138,6 +147,17 @@ struct Row {
     detail: &'static str,
 }
 
+type Texts = (StatusCode, &'static str, &'static str, &'static str);
+
+const ONLY_HTTPS: Texts =
+    (StatusCode::PERMANENT_REDIRECT, "https-only", "Permanent redirect", "This host is served over https.");
+const REQUEST_TIMEOUT: Texts = (
+    StatusCode::REQUEST_TIMEOUT,
+    "request-timeout",
+    "Request timeout",
+    "The request's body did not come in time.",
+);
+
 impl Refusal {
     fn row(&self) -> Row {
         let internal = |kind| {
@@ -154,6 +174,8 @@ impl Refusal {
                 "Method not allowed",
                 "This path has no route for this method.",
             ),
+            Self::OnlyHttps { .. } => ONLY_HTTPS,
+            Self::RequestTimeout => REQUEST_TIMEOUT,
             Self::PayloadTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "payload-too-large",
@@ -254,6 +276,12 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
         | Refusal::Upstream(Upstream::Busy { retry_after } | Upstream::Down { retry_after }) => {
             headers.insert(RETRY_AFTER, whole_seconds(*retry_after).into());
         }
+        Refusal::OnlyHttps { location } => {
+            // A normal head's host and target are visible ASCII.
+            if let Ok(location) = HeaderValue::try_from(location) {
+                headers.insert(LOCATION, location);
+            }
+        }
         Refusal::MethodNotAllowed { allow } => {
             headers.insert(ALLOW, allow_value(allow));
         }
@@ -287,6 +315,8 @@ mod tests {
             (Refusal::BadRequest("No."), 400, "bad-request"),
             (Refusal::NoRoute, 404, "no-route"),
             (Refusal::MethodNotAllowed { allow: vec![] }, 405, "method-not-allowed"),
+            (Refusal::OnlyHttps { location: "https://a/".to_owned() }, 308, "https-only"),
+            (Refusal::RequestTimeout, 408, "request-timeout"),
             (Refusal::PayloadTooLarge, 413, "payload-too-large"),
             (Refusal::UriTooLong, 414, "uri-too-long"),
             (Refusal::Misdirected, 421, "misdirected"),
@@ -317,6 +347,7 @@ mod tests {
             assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
             assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
             assert_eq!(response.headers().contains_key(ALLOW), status == 405);
+            assert_eq!(response.headers().contains_key(LOCATION), status == 308);
         }
     }
 

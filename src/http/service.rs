@@ -1,14 +1,17 @@
 //! The life of a request, from its head to its answer.
 
+use super::client_cert::identify;
 use super::headers::{clean_request, clean_response, clean_trailers};
 use super::mirror::mirror;
-use super::normalize::{Head, HeadLimits, normalize};
+use super::normalize::{Head, HeadRules, normalize};
+use super::provenance::{Arrival, add_via, client, tell};
 use super::record::{Record, Recorder};
 use super::request_id::RequestId;
 use super::respond::{Refusal, Upstream, refuse};
+use super::trace::trace;
 use crate::engine::{
-    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, UpstreamFailure,
-    Worker,
+    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, UploadPace,
+    UpstreamFailure, Worker,
 };
 use crate::gateway::split::choose;
 use crate::gateway::{Generation, Live, Match};
@@ -17,7 +20,7 @@ use crate::net::ConnInfo;
 use crate::plan::{Pipeline, PipelineIndex, Route};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -61,14 +64,19 @@ impl Service {
         let generation = self.live.load();
         let (parts, body) = request.into_parts();
         // 1. Understand the head, in one normal form for the router and the stages.
-        let limits = &generation.plan.limits;
-        let limits = HeadLimits { uri_size: limits.uri_size, header_count: limits.header_count };
-        let head = match normalize(&parts, conn.tls.is_some(), &limits) {
+        let (limits, http) = (&generation.plan.limits, &generation.plan.http);
+        let rules = HeadRules { uri_size: limits.uri_size, header_count: limits.header_count, http };
+        let head = match normalize(&parts, conn.tls.as_ref(), &rules) {
             Ok(head) => head,
             Err(refusal) => return refused(&refusal, self.recorder.begin(None, &parts.method), &id),
         };
+        if let Some(port) = conn.redirect {
+            let refusal = Refusal::OnlyHttps { location: under_https(&head, port) };
+            return refused(&refusal, self.recorder.begin(None, &parts.method), &id);
+        }
         // 2. Find the route, and the pipeline that it leads this request to.
-        let details = self.recorder.details(&parts, &head, &conn, &id);
+        let client = client(&parts.headers, conn.peer.ip(), http);
+        let details = self.recorder.details(&parts, &head, &conn, client, &id);
         let (pipeline, route) = match way(&generation, &entry, &head, &parts.headers, &id) {
             Ok(way) => way,
             Err(refusal) => {
@@ -87,12 +95,16 @@ impl Service {
         });
         let second = route.and_then(|route| route.mirror);
         let origin = Arc::new(Origin { id: id.number(), extensions: entry.extensions });
-        // 3. Take off what belongs to the connection, and bound the body.
+        // 3. Take off what belongs to the connection, say where the request comes from, and bound the body.
         let mut headers = parts.headers;
         if wants_upgrade(&headers) && generation.pipeline(pipeline).upstream().is_some() {
             return refused(&Refusal::Upstream(Upstream::NoUpgrade), record, &id);
         }
         clean_request(&mut headers);
+        identify(&mut headers, &conn);
+        let arrival = Arrival { peer: conn.peer, version: parts.version, id: &id };
+        tell(&mut headers, &head, &arrival, client, http);
+        trace(&mut headers, http.make_traceparent);
         let here = Here { generation, pipeline, id };
         let request = match bounded(body.into(), &headers, here.plan()) {
             Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
@@ -134,6 +146,9 @@ impl Service {
         match chain.handle(&self.worker, request).await {
             Ok(mut response) => {
                 clean_response(response.headers_mut());
+                if let Some(name) = &here.generation.plan.http.via {
+                    add_via(response.headers_mut(), Version::HTTP_11, name);
+                }
                 Ok(response)
             }
             Err(failure) => {
@@ -204,13 +219,20 @@ fn wants_upgrade(headers: &HeaderMap) -> bool {
     asks && tokens(UPGRADE).any(|token| !token.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }
 
+/// The same target over TLS, at a port.
+fn under_https(head: &Head, port: u16) -> String {
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    format!("https://{}{port}{}", head.host(), head.path_and_query)
+}
+
 /// The body with the pipeline's bound, which a declared length may break at once.
 fn bounded(body: Arriving, headers: &HeaderMap, plan: &Pipeline) -> Result<RequestBody, Refusal> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > plan.limits.request_body) {
         return Err(Refusal::PayloadTooLarge);
     }
-    Ok(RequestBody::arriving(body, plan.limits.request_body, clean_trailers))
+    let pace = UploadPace { rate: plan.limits.upload_rate, grace: plan.limits.upload_grace };
+    Ok(RequestBody::arriving(body, plan.limits.request_body, clean_trailers).at_pace(pace))
 }
 
 /// The request as the first stage sees it: with scheme and authority, which guests
@@ -239,6 +261,9 @@ fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head
     let too_large = limit.is_exceeded();
     let refusal = match failure {
         _ if too_large => Refusal::PayloadTooLarge,
+        _ if limit.is_too_slow() => Refusal::RequestTimeout,
+        // The client's doing, whatever the stage made of it.
+        Failure::Guest(_) if limit.is_malformed() => Refusal::BadRequest("The request's body is malformed."),
         Failure::Guest(ErrorCode::HttpRequestBodySize(_)) => Refusal::PayloadTooLarge,
         Failure::Trap { .. } | Failure::Instantiate(_) => Refusal::GuestTrap,
         Failure::Guest(ErrorCode::HttpResponseTimeout) => Refusal::Deadline,

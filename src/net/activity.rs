@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
 
+use super::downloads::Downloads;
 use super::{NetLimits, Protocol};
 
 /// Milliseconds since the connection's start.
@@ -34,6 +35,8 @@ pub(super) enum Overdue {
     Idle,
     /// The client takes nothing of what is written to it.
     WriteStalled,
+    /// The client takes a response too slowly.
+    SlowDownload,
 }
 
 /// The state of one connection. Atomics only because hyper wants its timer `Send + Sync`; all of it happens on one thread,
@@ -46,6 +49,8 @@ pub(super) struct Activity {
     idle_ms: Tick,
     protocol: Protocol,
     in_flight: AtomicU64,
+    /// Requests that there may still be.
+    left: AtomicU64,
     /// Whether any request has been seen, or (HTTP/2) any byte.
     spoken: AtomicBool,
     /// When the last request ended.
@@ -61,6 +66,8 @@ pub(super) struct Activity {
     broken: AtomicBool,
     /// A stop has begun.
     stopping: AtomicBool,
+    /// The client was told that the connection speaks something else from now on.
+    upgraded: AtomicBool,
 }
 
 impl Activity {
@@ -72,6 +79,7 @@ impl Activity {
             idle_ms: millis(limits.idle_timeout),
             protocol,
             in_flight: AtomicU64::new(0),
+            left: AtomicU64::new(limits.requests_per_connection.max(1)),
             spoken: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             head_wait: AtomicU64::new(NEVER),
@@ -80,11 +88,27 @@ impl Activity {
             had_body: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
         })
     }
 
     fn now(&self) -> Tick {
         millis(self.start.elapsed())
+    }
+
+    /// What the connection speaks.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The answer is 101: what follows is not HTTP.
+    pub(super) fn upgrade(&self) {
+        self.upgraded.store(true, Relaxed);
+    }
+
+    /// Whether that has been said.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Relaxed)
     }
 
     /// The transport read something.
@@ -118,6 +142,14 @@ impl Activity {
     /// A stop has begun: from now on, each answer of HTTP/1.1 is the connection's last.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Relaxed);
+    }
+
+    /// Ready once the connection has had all the requests that it may have, if its protocol can be told.
+    pub(super) fn poll_worn_out(&self) -> Poll<()> {
+        if self.protocol == Protocol::Http2 && self.left.load(Relaxed) == 0 {
+            return Poll::Ready(());
+        }
+        Poll::Pending
     }
 
     /// Whether hyper can be asked to end the connection without the loss of a request that is on its way. Between two requests
@@ -200,6 +232,7 @@ impl InFlight {
         activity.in_flight.store(activity.in_flight.load(Relaxed) + 1, Relaxed);
         activity.spoken.store(true, Relaxed);
         activity.had_body.store(has_body, Relaxed);
+        activity.left.store(activity.left.load(Relaxed).saturating_sub(1), Relaxed);
         total.set(total.get() + 1);
         Self { activity: Arc::clone(activity), total: Rc::clone(total) }
     }
@@ -210,7 +243,14 @@ impl InFlight {
 
     /// Whether the answer is to say that the connection ends with it.
     pub(super) fn is_last(&self) -> bool {
-        self.activity.protocol == Protocol::Http1 && self.activity.stopping.load(Relaxed)
+        let activity = &self.activity;
+        let last = activity.stopping.load(Relaxed) || activity.left.load(Relaxed) == 0;
+        activity.protocol == Protocol::Http1 && last
+    }
+
+    /// The connection speaks something else after this answer.
+    pub(super) fn upgrade(&self) {
+        self.activity.upgrade();
     }
 
     /// Which protocol the request came by.
@@ -285,15 +325,27 @@ impl Drop for HeadWait {
 #[derive(Debug)]
 pub(super) struct Watchdog {
     activity: Arc<Activity>,
+    downloads: Rc<Downloads>,
+    grace: Duration,
     sleep: Pin<Box<tokio::time::Sleep>>,
     armed: Tick,
 }
 
 impl Watchdog {
-    pub(super) fn new(activity: Arc<Activity>) -> Self {
+    pub(super) fn new(activity: Arc<Activity>, downloads: Rc<Downloads>, grace: Duration) -> Self {
         let armed = activity.header_read_ms.min(activity.idle_ms);
         let sleep = Box::pin(tokio::time::sleep_until(at(&activity, armed)));
-        Self { activity, sleep, armed }
+        Self { activity, downloads, grace, sleep, armed }
+    }
+
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// How often it looks, if nothing is due before: whatever deadline begins later is at least this far away.
+    fn step(&self) -> Tick {
+        let activity = &self.activity;
+        activity.header_read_ms.min(activity.idle_ms).min(millis(self.grace)).max(1)
     }
 
     /// Ready once the connection has outlived its deadline.
@@ -306,13 +358,15 @@ impl Watchdog {
         }
         while self.sleep.as_mut().poll(cx).is_ready() {
             let now = self.activity.now();
+            if self.downloads.are_too_slow() {
+                return Poll::Ready(Overdue::SlowDownload);
+            }
             let next = match deadline {
                 Some((tick, why)) if tick <= now => return Poll::Ready(why),
-                Some((tick, _)) => tick,
-                // A request is being served. Whatever deadline begins after now is at least this far away.
-                None => {
-                    now.saturating_add(self.activity.header_read_ms.min(self.activity.idle_ms)).max(now + 1)
-                }
+                Some((tick, _)) if self.downloads.is_empty() => tick,
+                Some((tick, _)) => tick.min(now.saturating_add(self.step())),
+                // A request is being served.
+                None => now.saturating_add(self.step()),
             };
             self.arm(next);
         }

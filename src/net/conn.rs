@@ -28,14 +28,17 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, HeadTimer, InFlight, Overdue, Watchdog};
+use super::downloads::{Downloads, Pace};
+use super::frames::Guarded;
 use super::listener::{self, Origin};
 use super::transport::{Stream, Transport};
-use super::{BoxError, NetLimits, Shutdown, TlsSource, Worker};
+use super::{BoxError, ClientIdentity, NetLimits, Shutdown, TlsSource, Worker};
 
 /// HTTP/1.1's buffers are not smaller than this, so that a small `header-size` does not make bodies slow.
 pub const MIN_BUFFER: usize = 64 * 1024;
@@ -91,22 +94,26 @@ pub struct ConnInfo {
     pub protocol: Protocol,
     /// `None`: plain HTTP.
     pub tls: Option<TlsInfo>,
+    /// The port of https that the listener sends every request to.
+    pub redirect: Option<u16>,
 }
 
 /// What the TLS handshake settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsInfo {
-    /// The name that the client asked for (SNI), if it did.
+    /// The name that the client asked for (SNI), if it did: in lower case, never an address.
     pub server_name: Option<Box<str>>,
     /// The version of TLS.
     pub version: Option<rustls::ProtocolVersion>,
     /// `h2`, `http/1.1`, or none.
     pub alpn: Option<Box<[u8]>>,
+    /// Who the client is, if it has shown a certificate; that is verified then.
+    pub client: Option<Rc<ClientIdentity>>,
 }
 
 /// Serves one connection to its end. Whatever goes wrong ends it; nothing is returned because nobody could do better.
 pub(super) async fn serve<F, Fut, B>(
-    tcp: TcpStream,
+    mut tcp: TcpStream,
     peer: SocketAddr,
     origin: Rc<Origin>,
     worker: Rc<Worker<F>>,
@@ -120,6 +127,9 @@ pub(super) async fn serve<F, Fut, B>(
     listener::prepare(&tcp);
     // Fails only if the client is gone.
     let Ok(local) = tcp.local_addr() else { return };
+    let last = last_request(&worker.limits);
+    let own = (peer, local);
+    let Some((peer, local)) = addresses(&mut tcp, own, &origin, last, &mut shutdown).await else { return };
     let (stream, tls) = match &origin.tls {
         None => (Stream::Plain(tcp), None),
         Some(source) => {
@@ -128,44 +138,88 @@ pub(super) async fn serve<F, Fut, B>(
             let outcome = tokio::select! {
                 outcome = timeout_at(deadline, handshake) => outcome,
                 // A client that knows itself connected will send a request; one that is silent has none to lose.
-                () = stopped_for(&mut shutdown, last_request(&worker.limits)) => return,
+                () = stopped_for(&mut shutdown, last) => return,
             };
-            match outcome {
-                Ok(Ok(stream)) => {
-                    let info = tls_info(&stream);
-                    (Stream::Tls(Box::new(stream)), Some(info))
-                }
-                Ok(Err(error)) => {
-                    tracing::debug!(listener = &*origin.name, %peer, %error, "TLS handshake failed");
-                    return;
-                }
-                Err(_) => {
-                    tracing::debug!(listener = &*origin.name, %peer, "TLS handshake timed out");
-                    return;
-                }
+            match secured(outcome, &origin, peer) {
+                Some((stream, info)) => (Stream::Tls(Box::new(stream)), Some(info)),
+                None => return,
             }
         }
     };
     let h2 = tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
     let protocol = if h2 { Protocol::Http2 } else { Protocol::Http1 };
-    let info = Rc::new(ConnInfo { listener: Arc::clone(&origin.name), peer, local, protocol, tls });
+    let (listener, redirect) = (Arc::clone(&origin.name), origin.redirect);
+    let info = Rc::new(ConnInfo { listener, peer, local, protocol, tls, redirect });
     let activity = Activity::new(protocol, &worker.limits);
-    let io = TokioIo::new(Transport::new(stream, Arc::clone(&activity)));
+    let transport = Transport::new(stream, Arc::clone(&activity), &worker.limits);
     let total = Rc::clone(&origin.in_flight);
-    let requests = Requests { worker: Rc::clone(&worker), info, activity: Arc::clone(&activity), total };
-    let last = last_request(&worker.limits);
+    let downloads = Downloads::new(&worker.limits);
+    let watchdog = Watchdog::new(Arc::clone(&activity), Rc::clone(&downloads), worker.limits.download_grace);
+    let requests =
+        Requests { worker: Rc::clone(&worker), info, activity: Arc::clone(&activity), downloads, total };
     let ended = match protocol {
         Protocol::Http1 => {
+            let io = TokioIo::new(transport);
             let conn = http1_builder(&worker.limits, &activity).serve_connection(io, requests);
-            drive(conn, http1::Connection::graceful_shutdown, last, None, activity, shutdown).await
+            drive(conn, http1::Connection::graceful_shutdown, last, None, watchdog, shutdown).await
         }
         Protocol::Http2 => {
+            let io = TokioIo::new(Guarded::new(transport, &worker.limits, Rc::clone(&origin)));
             let conn = http2_builder(&worker.limits).serve_connection(io, requests);
-            drive(conn, http2::Connection::graceful_shutdown, last, Some(GOAWAY_GRACE), activity, shutdown)
+            drive(conn, http2::Connection::graceful_shutdown, last, Some(GOAWAY_GRACE), watchdog, shutdown)
                 .await
         }
     };
     tracing::debug!(listener = &*origin.name, %peer, ?protocol, ?ended, "connection ended");
+}
+
+/// What came of a handshake, if a connection did.
+fn secured(
+    outcome: Result<std::io::Result<TlsStream<TcpStream>>, Elapsed>,
+    origin: &Origin,
+    peer: SocketAddr,
+) -> Option<(TlsStream<TcpStream>, TlsInfo)> {
+    let listener = &*origin.name;
+    match outcome {
+        Ok(Ok(stream)) => {
+            let info = tls_info(&stream);
+            if info.is_none() {
+                let why = "a client's certificate has names that stages can't be told: refused";
+                tracing::warn!(listener, %peer, "{why}");
+            }
+            Some((stream, info?))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(listener, %peer, %error, "TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(listener, %peer, "TLS handshake timed out");
+            None
+        }
+    }
+}
+
+/// Source and destination of a connection: its `own`, or those that a proxy gives. `None` if it is to be closed.
+async fn addresses(
+    tcp: &mut TcpStream,
+    own: (SocketAddr, SocketAddr),
+    origin: &Origin,
+    last: Duration,
+    shutdown: &mut Shutdown,
+) -> Option<(SocketAddr, SocketAddr)> {
+    let Some(proxy) = &origin.proxy else { return Some(own) };
+    let outcome = tokio::select! {
+        outcome = proxy.read(tcp, own.0.ip()) => outcome,
+        () = stopped_for(shutdown, last) => return None,
+    };
+    match outcome {
+        Ok(addresses) => Some(addresses.unwrap_or(own)),
+        Err(error) => {
+            tracing::debug!(listener = &*origin.name, peer = %own.0, %error, "no PROXY header");
+            None
+        }
+    }
 }
 
 /// The `ClientHello` is waited for without a handshake slot: silent clients could hold all of those, and nothing is
@@ -189,13 +243,17 @@ async fn stopped_for(shutdown: &mut Shutdown, time: Duration) {
     sleep(time).await;
 }
 
-fn tls_info(stream: &TlsStream<TcpStream>) -> TlsInfo {
+/// `None` if the client can't be named.
+fn tls_info(stream: &TlsStream<TcpStream>) -> Option<TlsInfo> {
     let (_, session) = stream.get_ref();
-    TlsInfo {
+    let certificate = session.peer_certificates().and_then(<[_]>::first);
+    let client = certificate.map(|certificate| ClientIdentity::of(certificate).map(Rc::new));
+    Some(TlsInfo {
         server_name: session.server_name().map(Into::into),
         version: session.protocol_version(),
         alpn: session.alpn_protocol().map(Into::into),
-    }
+        client: client.map_or(Some(None), |client| client.map(Some))?,
+    })
 }
 
 fn http1_builder(limits: &NetLimits, activity: &Arc<Activity>) -> http1::Builder {
@@ -256,7 +314,7 @@ async fn drive<C, G>(
     graceful_shutdown: G,
     last_request: Duration,
     farewell: Option<Duration>,
-    activity: Arc<Activity>,
+    mut watchdog: Watchdog,
     mut shutdown: Shutdown,
 ) -> Ended
 where
@@ -264,7 +322,7 @@ where
     G: Fn(Pin<&mut C>),
 {
     let mut conn = pin!(conn);
-    let mut watchdog = Watchdog::new(Arc::clone(&activity));
+    let activity = Arc::clone(watchdog.activity());
     let mut over = pin!(sleep(last_request));
     let mut stop = Stop::None;
     let overdue = loop {
@@ -282,6 +340,11 @@ where
                 } else {
                     over.as_mut().reset(Instant::now() + last_request);
                 }
+            }
+            () = std::future::poll_fn(|_| activity.poll_worn_out()), if stop == Stop::None => {
+                // What is in flight is still served; HTTP/1.1's last answer has said so.
+                stop = Stop::Told;
+                graceful_shutdown(conn.as_mut());
             }
             () = over.as_mut(), if stop == Stop::Begun => {
                 stop = Stop::Told;
@@ -318,6 +381,7 @@ struct Requests<F> {
     worker: Rc<Worker<F>>,
     info: Rc<ConnInfo>,
     activity: Arc<Activity>,
+    downloads: Rc<Downloads>,
     total: Rc<Cell<usize>>,
 }
 
@@ -338,6 +402,7 @@ where
         Counted {
             future: (self.worker.service)(request, &self.info),
             in_flight: Some(in_flight),
+            pace: Some(Pace::new(&self.downloads)),
             head_only,
             old,
         }
@@ -349,6 +414,7 @@ pin_project! {
         #[pin]
         future: Fut,
         in_flight: Option<InFlight>,
+        pace: Option<Pace>,
         head_only: bool,
         // HTTP/1.0: the end of the connection can be the end of a body.
         old: bool,
@@ -365,15 +431,20 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.future.poll(cx));
-        let in_flight = this.in_flight.take();
+        let (in_flight, pace) = (this.in_flight.take(), this.pace.take());
         let via_h2 = in_flight.as_ref().is_some_and(|request| request.protocol() == Protocol::Http2);
         if in_flight.as_ref().is_some_and(InFlight::is_last) {
             response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
         }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(in_flight) = &in_flight
+        {
+            in_flight.upgrade();
+        }
         let bodiless = via_h2 && drop_body(&mut response, *this.head_only);
         Poll::Ready(Ok(response.map(|body| {
             let body = (!bodiless).then_some(body);
-            CountedBody { body, in_flight, old: *this.old, broken: None }
+            CountedBody { body, in_flight, pace, old: *this.old, broken: None }
         })))
     }
 }
@@ -396,12 +467,13 @@ pin_project! {
         #[pin]
         body: Option<B>,
         in_flight: Option<InFlight>,
+        pace: Option<Pace>,
         old: bool,
         broken: Option<B::Error>,
     }
 }
 
-impl<B: Body> Body for CountedBody<B> {
+impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -417,14 +489,23 @@ impl<B: Body> Body for CountedBody<B> {
             }
             return Poll::Ready(Some(Err(error)));
         }
-        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
-        match ready!(body.poll_frame(cx)) {
+        let Some(mut body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
+        if let Some(pace) = this.pace {
+            pace.asked();
+        }
+        match ready!(body.as_mut().poll_frame(cx)) {
             Some(Err(error)) => {
                 *this.broken = Some(error);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            frame => Poll::Ready(frame),
+            frame => {
+                // After the last piece nobody asks for more.
+                if let (Some(pace), Some(Ok(frame)), false) = (this.pace, &frame, body.is_end_stream()) {
+                    pace.given(frame.data_ref().map_or(0, Bytes::len));
+                }
+                Poll::Ready(frame)
+            }
         }
     }
 

@@ -22,7 +22,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
 use super::listener::{self, Origin};
-use super::{BoxError, Capacity, ConnInfo, Cut, NetLimits, Shutdown, Trigger, Worker, shutdown};
+use super::{
+    BoxError, Capacity, ConnInfo, Cut, NetLimits, ProxyProtocol, Shutdown, Trigger, Worker, shutdown,
+};
 
 /// Changes that may wait for one worker, which makes each as soon as it looks.
 pub const CHANGES: usize = 16;
@@ -37,6 +39,10 @@ pub struct Endpoint {
     pub socket: TcpListener,
     /// TLS; plain HTTP/1.1 without.
     pub tls: Option<TlsSource>,
+    /// The port of https that its requests are sent to, as [`ConnInfo`] gives it.
+    pub redirect: Option<u16>,
+    /// What each connection begins with, if it is to.
+    pub proxy: Option<ProxyProtocol>,
     /// Whether others hold this very socket too.
     pub shared: Shared,
 }
@@ -215,11 +221,15 @@ type Ready = (Origin, tokio::net::TcpListener);
 fn register(endpoints: Vec<Endpoint>) -> Result<Vec<Ready>, (Arc<str>, io::Error)> {
     endpoints
         .into_iter()
-        .map(|Endpoint { name, socket, tls, shared }| {
+        .map(|Endpoint { name, socket, tls, redirect, proxy, shared }| {
             let registered =
                 socket.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(socket));
             match registered {
-                Ok(socket) => Ok((Origin { name, tls, shared, in_flight: Rc::new(Cell::new(0)) }, socket)),
+                Ok(socket) => {
+                    let in_flight = Rc::new(Cell::new(0));
+                    let flood_log = super::frames::FloodLog::default();
+                    Ok((Origin { name, tls, redirect, proxy, shared, in_flight, flood_log }, socket))
+                }
                 Err(source) => Err((name, source)),
             }
         })

@@ -41,7 +41,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
-use super::{BoxError, ConnInfo, Cut, Shared, Shutdown, TlsSource, Worker, conn};
+use super::frames::FloodLog;
+use super::{BoxError, ConnInfo, Cut, ProxyProtocol, Shared, Shutdown, TlsSource, Worker, conn};
 
 /// How long a socket that closes accepts connections that had begun before: the time that a client may need to complete
 /// TCP's handshake. Less than the second after which TCP repeats itself (RFC 6298 §2), so that who was turned away is back
@@ -60,9 +61,12 @@ const LIMIT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Origin {
     pub(super) name: Arc<str>,
     pub(super) tls: Option<TlsSource>,
+    pub(super) redirect: Option<u16>,
+    pub(super) proxy: Option<ProxyProtocol>,
     pub(super) shared: Shared,
     /// Requests that came in by this socket and have no complete answer yet.
     pub(super) in_flight: Rc<Cell<usize>>,
+    pub(super) flood_log: FloodLog,
 }
 
 /// Accepts until `shutdown` drains, closes the socket, and waits for the connections until `shutdown` cuts. `closing` ends
@@ -177,12 +181,19 @@ where
     /// held like that; the others stay in the kernel's backlog. A stop does not end the wait, since the client knows itself
     /// connected; only the cut does.
     async fn start(&mut self, tcp: TcpStream, peer: SocketAddr) {
+        let Some(place) = self.worker.capacity.addresses.enter(peer.ip()) else {
+            let what = "an address has as many connections as it may have; more of it are closed";
+            self.limit_log.note(&self.origin.name, what, &peer.ip());
+            // Without a trace: it is the client that is to remember.
+            let _ = tcp.set_zero_linger();
+            return;
+        };
         let Some(slot) = self.slot().await else { return };
         let (origin, worker) = (Rc::clone(&self.origin), Rc::clone(&self.worker));
         let task = conn::serve(tcp, peer, origin, worker, self.shutdown.clone());
         self.connections.spawn_local(async move {
             task.await;
-            drop(slot);
+            drop((slot, place));
         });
     }
 
@@ -191,7 +202,8 @@ where
         if let Ok(slot) = Arc::clone(semaphore).try_acquire_owned() {
             return Some(slot);
         }
-        self.limit_log.reached(&self.origin.name, self.worker.limits.connections);
+        let limit = self.worker.limits.connections;
+        self.limit_log.note(&self.origin.name, "connection limit reached; new ones wait", &limit);
         // The semaphore is shared by all workers and hands slots out in order, so that none of them starves.
         let mut slot = std::pin::pin!(Arc::clone(semaphore).acquire_owned());
         loop {
@@ -294,25 +306,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Says that the limit is reached, but not for each connection that meets it.
+/// Says that a bound is reached, but not for each connection that meets it.
 #[derive(Debug, Default)]
-struct LimitLog {
+pub(super) struct LimitLog {
     last: Option<Instant>,
     unsaid: u64,
 }
 
 impl LimitLog {
-    fn reached(&mut self, listener: &str, limit: usize) {
+    pub(super) fn note(&mut self, listener: &str, message: &'static str, what: &dyn std::fmt::Display) {
         if self.last.is_some_and(|last| last.elapsed() < LIMIT_LOG_INTERVAL) {
             self.unsaid += 1;
             return;
         }
-        tracing::warn!(
-            listener,
-            limit,
-            also_since_last = self.unsaid,
-            "connection limit reached; new ones wait"
-        );
+        tracing::warn!(listener, %what, also_since_last = self.unsaid, "{message}");
         self.last = Some(Instant::now());
         self.unsaid = 0;
     }

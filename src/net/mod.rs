@@ -2,7 +2,7 @@
 //!
 //! One worker calls [`serve_worker`] on its own thread, inside its own `LocalSet`, with its own listening sockets, which
 //! come from [`Sources`]. From there on a connection never leaves that thread: neither do its requests, so a service's
-//! futures and bodies need not be `Send`. What workers share is in [`Capacity`], two counters for the whole process.
+//! futures and bodies need not be `Send`. What workers share is in [`Capacity`], counters for the whole process.
 //! While it serves, listeners come and go by [`EndpointChange`], and certificates by a [`TlsSource`].
 //!
 //! Promised: a client that is silent, slow or gone costs at most one connection slot, for a time that [`NetLimits`] names;
@@ -12,24 +12,36 @@
 
 pub mod activation;
 mod activity;
+mod addresses;
+pub mod certificates;
 pub mod conn;
+mod der;
+mod downloads;
 pub mod endpoint;
+pub mod frames;
 pub mod handover;
+pub mod identity;
 pub mod listener;
+pub mod ocsp;
+pub mod proxy_protocol;
 pub mod shutdown;
 pub mod sockets;
 pub mod tls;
 mod transport;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+pub use certificates::Certificate;
 pub use conn::{ConnInfo, Protocol, TlsInfo};
 pub use endpoint::{
     ChangeError, Duplicate, Endpoint, EndpointChange, Shared, TlsSource, changes, serve_worker,
 };
+pub use identity::ClientIdentity;
+pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use shutdown::{Shutdown, Signals, Trigger};
 pub use sockets::{BindError, Listening, Sources, bind};
 pub use tls::TlsError;
@@ -43,6 +55,11 @@ pub struct NetLimits {
     /// Open connections. At the limit each listening socket holds one more, accepted and unread; the rest wait in the
     /// kernel's backlog. Waiting is kinder to a client than a connection that closes at once.
     pub connections: usize,
+    /// Open connections of one client (an IPv4 address, or the first 64 bits of an IPv6 address). One more is closed at once:
+    /// waiting would keep others out.
+    pub connections_per_address: usize,
+    /// Requests of one connection. The last answer of HTTP/1.1 says `Connection: close`; HTTP/2 gets GOAWAY.
+    pub requests_per_connection: u64,
     /// TLS handshakes past their `ClientHello`, so those that cost a signature. A silent client holds none.
     pub handshakes: usize,
     /// From `accept` to the end of the TLS handshake, waiting for a handshake slot included.
@@ -57,8 +74,18 @@ pub struct NetLimits {
     pub header_size: usize,
     /// Fields in a request's head. Beyond: 431.
     pub header_count: usize,
+    /// Bytes of chunk extensions in one body of HTTP/1. Beyond: the body is malformed.
+    pub chunk_extensions: usize,
     /// Concurrent streams of one HTTP/2 connection.
     pub streams: u32,
+    /// HTTP/2: streams that a client resets in [`frames::WINDOW`], beyond those that were answered.
+    pub stream_resets: u32,
+    /// HTTP/2: frames that bring no request on, in [`frames::WINDOW`].
+    pub control_frames: u32,
+    /// Bytes a second that a client takes at least of a response's body while it has something to take; 0 for no bound.
+    pub download_rate: u64,
+    /// How long it may take nothing before that.
+    pub download_grace: Duration,
     /// How long a stop waits for requests in flight before it cuts them.
     pub shutdown_timeout: Duration,
 }
@@ -67,23 +94,32 @@ impl Default for NetLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_per_address: 1000,
+            requests_per_connection: 1_000_000,
             handshakes: 256,
             handshake_timeout: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             header_size: 64 * 1024,
             header_count: 100,
+            chunk_extensions: 256,
             streams: 128,
+            stream_resets: 200,
+            control_frames: 1000,
+            download_rate: 256,
+            download_grace: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(30),
         }
     }
 }
 
-/// What the workers of a process share: one slot per open connection, one per running TLS handshake.
+/// What the workers of a process share: one slot per open connection, one per running TLS handshake, and who has how many
+/// connections.
 #[derive(Clone, Debug)]
 pub struct Capacity {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) handshakes: Arc<Semaphore>,
+    pub(crate) addresses: Arc<addresses::Addresses>,
     limit: usize,
 }
 
@@ -97,6 +133,7 @@ impl Capacity {
         Self {
             connections: Arc::new(Semaphore::new(limit)),
             handshakes: Arc::new(Semaphore::new(handshakes)),
+            addresses: addresses::Addresses::new(limits.connections_per_address.max(1)),
             limit,
         }
     }

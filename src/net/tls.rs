@@ -1,8 +1,13 @@
-//! A listener's TLS: rustls with aws-lc-rs, TLS 1.2 and 1.3, ALPN `h2` before `http/1.1`, resumption by tickets (TLS 1.3,
-//! and 1.2 with the extension) and by a bounded cache of sessions (TLS 1.2 without).
+//! A listener's TLS: rustls with aws-lc-rs, TLS 1.2 and 1.3, resumption by tickets (TLS 1.3, and 1.2 with the extension)
+//! and by a bounded cache of sessions (TLS 1.2 without).
 //!
-//! Certificate and key are PEM files, read once. Whatever is wrong with them is a [`TlsError`] that names the file and says
-//! what was expected; a configuration's diagnostic shows it at the line that named the file.
+//! The keys of tickets are made with the settings, change every six hours, and are nowhere but in memory. So a session
+//! can be resumed as long as the settings are the same ones, reloads that don't touch them included; after a reload that
+//! does, and in another process, also one that took over, clients begin anew. A session with settings that asked for
+//! no certificate can't be resumed with settings that do.
+//!
+//! Files are read once. Whatever is wrong with them is a [`TlsError`] that names the file and says what was expected; a
+//! configuration's diagnostic shows it at the line that named the file.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -10,10 +15,14 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ServerSessionMemoryCache;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{InconsistentKeys, ServerConfig};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+use super::certificates::{Certificate, Certificates};
+use super::ocsp::Staple;
 
 /// Sessions kept for clients that resume without tickets; about a kilobyte each.
 const SESSION_CACHE: usize = 4096;
@@ -43,6 +52,12 @@ pub enum TlsError {
     BadKey { file: PathBuf, reason: String },
     #[error("the key in {} does not belong to the first certificate in {}", key.display(), certificate.display())]
     Mismatch { certificate: PathBuf, key: PathBuf },
+    #[error("{} can't be stapled: {reason}", file.display())]
+    BadStaple { file: PathBuf, reason: &'static str },
+    #[error("{} has no revocation list: expected PEM with `-----BEGIN X509 CRL-----`", file.display())]
+    NoList { file: PathBuf },
+    #[error("client certificates can't be verified: {0}")]
+    Verifier(String),
     #[error("cannot set TLS up: {0}")]
     Setup(rustls::Error),
 }
@@ -60,18 +75,164 @@ impl TlsError {
             | Self::NoKey { file }
             | Self::EncryptedKey { file }
             | Self::BadKey { file, .. }
+            | Self::BadStaple { file, .. }
+            | Self::NoList { file }
             | Self::Mismatch { key: file, .. } => Some(file),
-            Self::Setup(_) => None,
+            Self::Verifier(_) | Self::Setup(_) => None,
         }
     }
 }
 
-/// A listener's TLS from its two files; workers share it.
+/// What a listener's TLS is made of.
+#[derive(Debug)]
+pub struct Settings {
+    /// The first one is for clients whose name none of them has.
+    pub certificates: Vec<Certificate>,
+    /// Whether such clients are sent away instead.
+    pub refuse_unknown_names: bool,
+    /// Whose certificates clients have to show.
+    pub clients: Option<Clients>,
+    /// Whether TLS 1.2 is spoken.
+    pub tls12: bool,
+    /// Cipher suites by rustls' names, most wanted first; empty for all. Others are left out.
+    pub cipher_suites: Vec<String>,
+    /// Most wanted first.
+    pub alpn: Vec<Vec<u8>>,
+    /// Whether sessions can be resumed.
+    pub resumption: bool,
+}
+
+/// Whose certificates clients have to show.
+#[derive(Debug)]
+pub struct Clients {
+    /// What chains must end in.
+    pub roots: RootCertStore,
+    /// Of all authorities in chains, if any.
+    pub revoked: Vec<CertificateRevocationListDer<'static>>,
+    /// Whether a client may have none.
+    pub optional: bool,
+}
+
+impl Settings {
+    /// The defaults, with one certificate.
+    #[must_use]
+    pub fn of(certificate: Certificate) -> Self {
+        Self {
+            certificates: vec![certificate],
+            refuse_unknown_names: false,
+            clients: None,
+            tls12: true,
+            cipher_suites: Vec::new(),
+            alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            resumption: true,
+        }
+    }
+
+    /// For rustls; workers share it.
+    ///
+    /// # Errors
+    /// Where the parts don't fit together.
+    pub fn server_config(self) -> Result<Arc<ServerConfig>, TlsError> {
+        let mut provider = aws_lc_rs::default_provider();
+        if !self.cipher_suites.is_empty() {
+            let known = provider.cipher_suites;
+            let named =
+                |name: &String| known.iter().find(|suite| format!("{:?}", suite.suite()) == *name).copied();
+            provider.cipher_suites = self.cipher_suites.iter().filter_map(named).collect();
+        }
+        // A version without a suite is not offered.
+        let speaks = |version: &SupportedProtocolVersion| {
+            provider.cipher_suites.iter().any(|suite| suite.version().version == version.version)
+        };
+        let mut versions = vec![&rustls::version::TLS13];
+        if self.tls12 {
+            versions.push(&rustls::version::TLS12);
+        }
+        versions.retain(|version| speaks(version));
+        let provider = Arc::new(provider);
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions)
+            .map_err(TlsError::Setup)?;
+        let certificates = Certificates::new(self.certificates, self.refuse_unknown_names);
+        let builder = match self.clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier(provider)?),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(certificates));
+        config.alpn_protocols = self.alpn;
+        if self.resumption {
+            config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Setup)?;
+            config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
+        } else {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        // A request in early data can be replayed by whoever saw it.
+        config.max_early_data_size = 0;
+        // The order of the settings counts.
+        config.ignore_client_order = true;
+        Ok(Arc::new(config))
+    }
+}
+
+impl Clients {
+    fn verifier(
+        self,
+        provider: Arc<rustls::crypto::CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots), provider)
+            .with_crls(self.revoked);
+        let builder = if self.optional { builder.allow_unauthenticated() } else { builder };
+        builder.build().map_err(|error| TlsError::Verifier(error.to_string()))
+    }
+}
+
+/// A listener's TLS from its two files, with the defaults.
 ///
 /// # Errors
 /// The first thing that is wrong, certificate before key.
 pub fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    server_config(load_certified_key(certificate, key)?).map(Arc::new)
+    Settings::of(Certificate::new(load_certified_key(certificate, key)?)).server_config()
+}
+
+/// What clients' chains must end in.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn load_roots(file: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_chain(file)? {
+        let bad =
+            |error: rustls::Error| TlsError::BadCertificate { file: file.into(), reason: error.to_string() };
+        roots.add(certificate).map_err(bad)?;
+    }
+    Ok(roots)
+}
+
+/// Certificate revocation lists.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn load_revoked(file: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let text = read_pem(file)?;
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad_pem(file, &error))?;
+    if lists.is_empty() {
+        return Err(TlsError::NoList { file: file.into() });
+    }
+    Ok(lists)
+}
+
+/// The OCSP response for a certificate. It may have expired.
+///
+/// # Errors
+/// If it can't be read, or isn't about this certificate.
+pub fn load_staple(file: &Path, key: &CertifiedKey) -> Result<Staple, TlsError> {
+    let der = read_pem(file)?;
+    let parsed = key.cert.first().map(webpki::EndEntityCert::try_from);
+    let serial = parsed.as_ref().and_then(|it| it.as_ref().ok()).map_or(&[][..], |it| it.serial());
+    Staple::read(der, serial).map_err(|reason| TlsError::BadStaple { file: file.into(), reason })
 }
 
 /// Certificate chain and key, read and found to belong together.
@@ -91,20 +252,6 @@ pub fn load_certified_key(certificate: &Path, key: &Path) -> Result<CertifiedKey
         }
         Err(error) => Err(TlsError::BadCertificate { file: certificate.into(), reason: error.to_string() }),
     }
-}
-
-fn server_config(certified: CertifiedKey) -> Result<ServerConfig, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(TlsError::Setup)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Setup)?;
-    config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
-    // A request in early data can be replayed by whoever saw it.
-    config.max_early_data_size = 0;
-    Ok(config)
 }
 
 fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

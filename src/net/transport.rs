@@ -6,6 +6,8 @@
 //! send a reset, which can overtake the answer. Cut short: dropped in the middle of an answer, it resets the connection, so
 //! that not even an HTTP/1.0 client, to whom the end of the connection is the end of the body, takes a part for the whole.
 //! Idle: just closed.
+//!
+//! What is read of HTTP/1 goes through [`Wire`], so that hyper sees only what has one meaning.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -19,6 +21,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+use super::wire::Wire;
+use super::{NetLimits, Protocol};
 
 /// How long input that nobody wants is read after the last answer of a connection.
 const LINGER: Duration = Duration::from_secs(2);
@@ -47,11 +51,24 @@ pub(super) struct Transport {
     closing: Closing,
     /// The client has ended its side.
     at_end: bool,
+    /// For HTTP/1.
+    wire: Option<Wire>,
 }
 
 impl Transport {
-    pub(super) fn new(stream: Stream, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, closing: Closing::Open, at_end: false }
+    pub(super) fn new(stream: Stream, activity: Arc<Activity>, limits: &NetLimits) -> Self {
+        let wire = (activity.protocol() == Protocol::Http1).then(|| Wire::new(limits.chunk_extensions));
+        Self { stream, activity, closing: Closing::Open, at_end: false, wire }
+    }
+
+    /// Holds back what is not HTTP/1 of the bytes behind the first `before`. What has been upgraded is HTTP no more.
+    fn admit(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        let Some(wire) = self.wire.as_mut().filter(|_| !self.activity.is_upgraded()) else { return };
+        let count = wire.admit(&buf.filled()[before..]);
+        let Some(fault) = wire.fault() else { return };
+        tracing::debug!(reason = fault.reason(), "what a client sent is not HTTP/1");
+        buf.set_filled(before + count);
+        buf.put_slice(wire.refusal(buf.remaining()));
     }
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -102,10 +119,16 @@ impl AsyncRead for Transport {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
+        if let Some(wire) = self.wire.as_mut().filter(|wire| wire.fault().is_some()) {
+            buf.put_slice(wire.refusal(buf.remaining()));
+            // Nothing is read any more: the connection ends as soon as what came before has its answer.
+            return if buf.filled().len() > before { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
         let result = self.stream.poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = &result {
             if buf.filled().len() > before {
                 self.activity.bytes_read();
+                self.admit(buf, before);
             } else {
                 self.at_end = true;
             }
@@ -179,5 +202,46 @@ impl Drop for Transport {
             // Fails only on a socket that is gone already.
             let _ = tcp.set_zero_linger();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// What comes out of `sent` in the place of what HTTP/1 is, and whether more would come.
+    async fn read(sent: &[u8], upgraded: bool) -> (Vec<u8>, bool) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let limits = NetLimits::default();
+        let activity = Activity::new(Protocol::Http1, &limits);
+        if upgraded {
+            activity.upgrade();
+        }
+        let mut transport = Transport::new(Stream::Plain(tcp), activity, &limits);
+        client.write_all(sent).await.unwrap();
+        drop(client);
+        let mut bytes = Vec::new();
+        // The end is seen, unless nothing is read any more.
+        let mut end = std::pin::pin!(transport.read_to_end(&mut bytes));
+        let ended = tokio::select! {
+            biased;
+            ended = &mut end => ended.is_ok(),
+            () = tokio::time::sleep(Duration::from_millis(200)) => false,
+        };
+        (bytes, ended)
+    }
+
+    #[tokio::test]
+    async fn what_is_not_http_is_held_back_until_the_connection_speaks_something_else() {
+        let frame = b"\x81\x05hello\r\n\0";
+        assert_eq!(read(frame, true).await, (frame.to_vec(), true));
+        assert_eq!(read(frame, false).await, (b"\0\r\n\r\n".to_vec(), false));
+        let good = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        let (bytes, ended) = read(&[&good[..], frame].concat(), false).await;
+        assert_eq!((bytes, ended), ([&good[..], b"\0\r\n\r\n"].concat(), false));
     }
 }

@@ -10,6 +10,10 @@ use crate::config::{Fields, keys};
 pub struct GatewayLimits {
     /// Open connections.
     pub connections: usize,
+    /// Open connections of one client.
+    pub connections_per_address: usize,
+    /// Requests of one connection.
+    pub requests_per_connection: usize,
     /// TLS handshakes under way at once.
     pub handshakes: usize,
     /// Longest TLS handshake.
@@ -24,8 +28,18 @@ pub struct GatewayLimits {
     pub header_count: usize,
     /// Bytes of a request's target.
     pub uri_size: usize,
+    /// HTTP/1: bytes of chunk extensions in one body.
+    pub chunk_extensions: usize,
     /// HTTP/2 streams at once on one connection.
     pub streams: usize,
+    /// HTTP/2 streams of one connection that are reset in 10 s beyond those that were answered.
+    pub stream_resets: usize,
+    /// HTTP/2 frames of one connection in 10 s that bring no request on.
+    pub control_frames: usize,
+    /// Bytes a second that a client takes at least of a response's body; 0 for no bound.
+    pub download_rate: u64,
+    /// How long it may take nothing before that.
+    pub download_grace: Duration,
     /// How long requests may take to finish after SIGTERM.
     pub shutdown_timeout: Duration,
     /// Instances of all pipelines and workers together.
@@ -40,6 +54,8 @@ impl GatewayLimits {
     pub(super) fn lower(fields: &Fields) -> GatewayLimits {
         GatewayLimits {
             connections: fields.count("connections"),
+            connections_per_address: fields.count("connections-per-address"),
+            requests_per_connection: fields.count("requests-per-connection"),
             handshakes: fields.count("handshakes"),
             handshake_timeout: fields.duration("handshake-timeout"),
             header_read_timeout: fields.duration("header-read-timeout"),
@@ -47,7 +63,12 @@ impl GatewayLimits {
             header_size: fields.memory_size("header-size"),
             header_count: fields.count("header-count"),
             uri_size: fields.memory_size("uri-size"),
+            chunk_extensions: fields.memory_size("chunk-extensions"),
             streams: fields.count("streams"),
+            stream_resets: fields.count("stream-resets"),
+            control_frames: fields.count("control-frames"),
+            download_rate: fields.size("download-rate"),
+            download_grace: fields.duration("download-grace"),
             shutdown_timeout: fields.duration("shutdown-timeout"),
             instances: fields.count("instances"),
             call_depth: fields.count("call-depth"),
@@ -69,6 +90,12 @@ pub struct PipelineLimits {
     pub deadline: Duration,
     /// Longest pause in a body, in either direction.
     pub body_idle_timeout: Duration,
+    /// From the response's head to the end of its body.
+    pub total: Duration,
+    /// Bytes a second that a client sends at least of a request's body while it is waited for; 0 for no bound.
+    pub upload_rate: u64,
+    /// How long it may send nothing before that.
+    pub upload_grace: Duration,
     /// Longest computation of a guest without waiting.
     pub cpu: Duration,
     /// How long work left behind may go on after the response.
@@ -94,6 +121,9 @@ impl PipelineLimits {
         PipelineLimits {
             deadline: fields.duration("deadline"),
             body_idle_timeout: fields.duration("body-idle-timeout"),
+            total: fields.duration("total"),
+            upload_rate: fields.size("upload-rate"),
+            upload_grace: fields.duration("upload-grace"),
             cpu: fields.duration("cpu"),
             linger: fields.duration("linger"),
             request_body: fields.size("request-body"),

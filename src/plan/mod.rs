@@ -17,12 +17,14 @@ mod lower;
 mod name;
 mod network;
 mod operations;
+pub mod policy;
 mod program;
 mod route;
 pub mod share;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upstream;
 mod value;
 pub mod when;
@@ -40,9 +42,11 @@ pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::name::{Name, StageId};
 pub use self::network::Network;
 pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
+pub use self::policy::HttpPolicy;
 pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
 pub use self::socket::{SocketProtocol, SocketRule};
+pub use self::tls::{Certificate, ClientAuth, Tls};
 pub use self::upstream::{
     Balance, Ejection, HealthCheck, HostPolicy, Retry, Server, ServerHost, UpstreamLimits, UpstreamPlan,
     UpstreamProtocol, UpstreamTlsFiles,
@@ -64,6 +68,8 @@ pub struct Plan {
     pub gateway: Gateway,
     /// Bounds of the whole process.
     pub limits: GatewayLimits,
+    /// What is taken for HTTP.
+    pub http: HttpPolicy,
     /// At least one; no address twice, except with port 0.
     pub listeners: Vec<Listener>,
     /// The admin listener, if there is one.
@@ -116,23 +122,14 @@ pub struct PipelineIndex(pub usize);
 pub struct Listener {
     /// The address; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Certificate and key; without them, plain HTTP.
-    pub tls: Option<TlsFiles>,
+    /// TLS; without it, plain HTTP.
+    pub tls: Option<Tls>,
+    /// The port of https that every request is sent to.
+    pub redirect: Option<u16>,
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub proxy: Option<policy::ProxyPlan>,
     /// The place of the address.
     pub span: Span,
-}
-
-/// Certificate and key of a listener. Both existed when the plan was made; they are not read yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// PEM with the certificate chain, relative paths resolved against the configuration's folder.
-    pub certificate: PathBuf,
-    /// PEM with the private key, likewise.
-    pub key: PathBuf,
-    /// The place of the certificate's path.
-    pub certificate_span: Span,
-    /// The place of the key's path.
-    pub key_span: Span,
 }
 
 /// A component file. It existed when the plan was made; it is not read yet.

@@ -1,59 +1,76 @@
-//! Networks of addresses.
+//! Networks: addresses that begin with the same bits.
 
 use std::fmt;
 use std::net::IpAddr;
 
-use super::socket::masked;
 use crate::config::Fault;
 
-/// A network: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+/// An address, or all that begin with the same bits: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network {
-    /// Its first address; all bits beyond `prefix` are zero.
-    address: IpAddr,
-    /// How many bits of an address count.
+    /// The first address; all bits beyond `prefix` are zero. Never an IPv4 address in IPv6's clothes.
+    first: IpAddr,
+    /// How many bits count.
     prefix: u8,
 }
 
 impl Network {
     /// Reads `address[/prefix]`.
-    pub fn parse(text: &str) -> Result<Network, Fault> {
+    pub fn parse(text: &str) -> Result<Self, Fault> {
         let fault = |label: &str, help: &str| Fault::new(format!("invalid network `{text}`"), label, help);
-        let (address, prefix) = match text.split_once('/') {
-            None => (text, None),
-            Some((address, prefix)) => (address, Some(prefix)),
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(ip, prefix)| (ip, Some(prefix)));
+        let Ok(first) = address.parse::<IpAddr>() else {
+            let help =
+                "write an address, or an address and a prefix, such as \"10.0.0.0/8\" or \"2001:db8::/32\"";
+            return Err(fault("not an IP address", help));
         };
-        let address: IpAddr = address.parse().map_err(|_| {
-            fault("not an address", "write address/prefix, such as \"10.0.0.0/8\" or \"fd00::/8\"")
-        })?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
+        if first.to_canonical() != first {
+            return Err(fault("an IPv4 address in IPv6's form", "write it as IPv4; it is met in both forms"));
+        }
+        let most = if first.is_ipv4() { 32 } else { 128 };
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let prefix = match prefix {
             None => most,
-            Some(digits) => Some(digits)
-                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-                .and_then(|digits| digits.parse().ok())
-                .filter(|prefix| *prefix <= most)
+            Some(bits) => bits
+                .parse()
+                .ok()
+                .filter(|bits| *bits <= most && digits(prefix.unwrap_or_default()))
                 .ok_or_else(|| fault("invalid prefix", "a prefix is 0 to 32 for IPv4, 0 to 128 for IPv6"))?,
         };
-        let network = Network { address: masked(address, prefix), prefix };
-        match network.address == address {
-            true => Ok(network),
-            false => {
-                Err(fault("the address has bits beyond its prefix", &format!("the network is \"{network}\"")))
-            }
+        let network = Self { first: masked(first, prefix), prefix };
+        if network.first != first {
+            return Err(fault(
+                "the address has bits beyond its prefix",
+                &format!("the network is \"{network}\""),
+            ));
         }
+        Ok(network)
     }
 
-    /// Whether `address` is in it. An IPv4 address is in no network of IPv6, however it is written.
+    /// Whether an address is one of these. An IPv4 address in IPv6's clothes counts as what it is.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.address.is_ipv4() == address.is_ipv4() && masked(address, self.prefix) == self.address
+        self.first.is_ipv4() == address.is_ipv4() && masked(address, self.prefix) == self.first
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
+        write!(f, "{}/{}", self.first, self.prefix)
+    }
+}
+
+/// `address` with all bits beyond `prefix` zero.
+pub(super) fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+            IpAddr::V4((v4.to_bits() & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+            IpAddr::V6((v6.to_bits() & mask).into())
+        }
     }
 }
 
@@ -62,23 +79,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks() {
-        for (text, inside, outside) in [
+    fn networks_contain_what_begins_alike() {
+        for (network, inside, outside) in [
             ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
-            ("10.0.0.0/8", "::ffff:10.0.0.1", "::a00:1"),
-            ("192.168.7.9", "192.168.7.9", "192.168.7.8"),
-            ("0.0.0.0/0", "127.0.0.1", "::1"),
-            ("fd00::/8", "fd12::1", "fc00::1"),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", "::10.1.2.3"),
+            ("0.0.0.0/0", "203.0.113.1", "2001:db8::1"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.8"),
+            ("192.0.2.6/31", "192.0.2.7", "192.0.2.5"),
+            ("2001:db8::/32", "2001:db8:ffff::", "2001:db9::"),
+            ("::/0", "2001:db8::1", "192.0.2.7"),
             ("::1", "::1", "127.0.0.1"),
         ] {
-            let network = Network::parse(text).unwrap();
-            assert!(network.contains(inside.parse().unwrap()), "{text} {inside}");
-            assert!(!network.contains(outside.parse().unwrap()), "{text} {outside}");
+            let parsed = Network::parse(network).unwrap();
+            assert!(parsed.contains(inside.parse().unwrap()), "{network} {inside}");
+            assert!(!parsed.contains(outside.parse().unwrap()), "{network} {outside}");
         }
-        for text in
-            ["", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.1/8", "10/8", "[::1]", "::/129", "a/8"]
-        {
-            assert!(Network::parse(text).is_err(), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_network_is_said() {
+        for (text, label) in [
+            ("", "not an IP address"),
+            ("localhost", "not an IP address"),
+            ("10.0.0/8", "not an IP address"),
+            ("10.0.0.0/33", "invalid prefix"),
+            ("10.0.0.0/", "invalid prefix"),
+            ("10.0.0.0/+8", "invalid prefix"),
+            ("::/129", "invalid prefix"),
+            ("10.0.0.1/8", "the address has bits beyond its prefix"),
+            ("::ffff:10.0.0.1", "an IPv4 address in IPv6's form"),
+        ] {
+            assert_eq!(Network::parse(text).unwrap_err().label, label, "{text}");
         }
     }
 }

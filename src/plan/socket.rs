@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use super::network::masked;
 use crate::config::Fault;
 
 /// The protocol of a socket rule.
@@ -99,20 +100,6 @@ fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
         None => (port(text)?, port(text)?),
     };
     (first <= last).then_some(first..=last)
-}
-
-/// `address` with all bits beyond `prefix` zero.
-pub(super) fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-            IpAddr::V4((v4.to_bits() & mask).into())
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-            IpAddr::V6((v6.to_bits() & mask).into())
-        }
-    }
 }
 
 impl fmt::Display for SocketRule {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::policy::{EncodedSlash, ForwardedForm, PathRules, ProxyPlan, RequestIdPolicy};
 use super::*;
 use crate::config::keys::{self, Key, Presence, Table};
 
@@ -34,6 +35,8 @@ query = true
 
 [limits]
 connections = 1
+connections-per-address = 13
+requests-per-connection = 14
 handshakes = 2
 handshake-timeout = "3s"
 header-read-timeout = "4s"
@@ -41,18 +44,48 @@ idle-timeout = "5s"
 header-size = "16KiB"
 header-count = 7
 uri-size = "1KiB"
+chunk-extensions = "8B"
 streams = 9
+stream-resets = 15
+control-frames = 16
+download-rate = "17KiB"
+download-grace = "18s"
 shutdown-timeout = "10s"
 instances = 11
 call-depth = 12
 rate-limit-keys = 13
 
+[http]
+trusted-proxies = ["10.0.0.0/8", "::1"]
+forwarded = "forwarded"
+via = "edge"
+request-id = "accept"
+traceparent = "make"
+encoded-slash = "decode"
+merge-slashes = false
+sni = "ignore"
+
 [[listeners]]
 address = "127.0.0.1:8443"
-tls = { certificate = "cert.pem", key = "key.pem" }
+
+[listeners.tls]
+certificate = "cert.pem"
+key = "key.pem"
+ocsp = "cert.pem"
+certificates = [{ certificate = "cert.pem", key = "key.pem", ocsp = "key.pem", names = ["a.example", "*.B.example"] }]
+fallback = "refuse"
+client-auth = { roots = "cert.pem", mode = "optional", revoked = "key.pem" }
+min-version = "1.3"
+cipher-suites = ["TLS13_AES_256_GCM_SHA384"]
+alpn = ["http/1.1"]
+resumption = false
 
 [[listeners]]
 address = "[::1]:0"
+redirect = "https"
+redirect-port = 8443
+proxy-protocol = "v2"
+proxy-timeout = "6s"
 
 [components.hello]
 path = "hello.wasm"
@@ -92,6 +125,9 @@ sockets = ["tcp://10.0.0.5:5432"]
 
 [pipelines.edge.limits]
 deadline = "1s"
+total = "12s"
+upload-rate = "13KiB"
+upload-grace = "14s"
 body-idle-timeout = "2s"
 cpu = "3ms"
 linger = "4s"
@@ -106,6 +142,32 @@ queue-timeout = "11s"
 [pipelines.app]
 stages = [{ component = "key-auth", when = { percent = 5, pin = { cookie = "c" } } }]
 native = "app"
+
+[pipelines.away]
+upstream = "backend"
+
+[upstreams.backend]
+servers = ["http://10.0.0.1:8080", "https://B.example"]
+protocol = "http1"
+balance = "least-requests"
+host = "upstream"
+tls = { roots = "cert.pem", certificate = "cert.pem", key = "key.pem", name = "b.internal" }
+health = { path = "/up?x", status = 204, interval = "1s", timeout = "2s", healthy = 3, unhealthy = 4 }
+ejection = { failures = 6, time = "7s", share = 8 }
+retry = { attempts = 2, budget = 30 }
+
+[upstreams.backend.limits]
+connect-timeout = "1s"
+response-timeout = "2s"
+idle-timeout = "3s"
+total-timeout = "4s"
+connections = 5
+streams = 6
+pending = 7
+pending-timeout = "8s"
+keep-alive = 9
+keep-alive-timeout = "10s"
+resolve = "11s"
 
 [[routes]]
 host = "*.Example.com"
@@ -216,12 +278,32 @@ impl Drop for Folder {
 fn every_key() {
     let folder = Folder::new("every-key");
     let (plan, warnings) = folder.parse(FULL).unwrap();
+    let http = &plan.http;
+    assert_eq!((http.forwarded, http.via.as_deref()), (ForwardedForm::Forwarded, Some("edge")));
+    assert_eq!((http.request_id, http.make_traceparent), (RequestIdPolicy::Accept, true));
+    assert_eq!(http.paths, PathRules { encoded_slash: EncodedSlash::Decode, merge_slashes: false });
+    assert!(
+        http.any_sni && http.trusts("10.9.9.9".parse().unwrap()) && !http.trusts("11.0.0.0".parse().unwrap())
+    );
+    let proxy = ProxyPlan { binary: true, timeout: Duration::from_secs(6) };
+    assert_eq!((plan.listeners[0].proxy, plan.listeners[1].proxy), (None, Some(proxy)));
     let warnings: Vec<_> = warnings.sorted().iter().map(|warning| warning.message().to_owned()).collect();
     assert_eq!(warnings, ["`admin` is not used", "`listeners` is not used"]);
     assert_eq!(plan.workers.get(), 3);
     assert_eq!(plan.limits.header_size, 16 << 10);
-    assert_eq!(plan.listeners[0].tls.as_ref().unwrap().certificate, folder.0.join("cert.pem"));
+    assert_eq!(
+        plan.listeners[0].tls.as_ref().unwrap().certificates[0].certificate.path,
+        folder.0.join("cert.pem")
+    );
     assert_eq!(plan.listeners[1].address.to_string(), "[::1]:0");
+    let tls = plan.listeners[0].tls.as_ref().unwrap();
+    let names: Vec<_> = tls.certificates[1].names.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a.example", "*.b.example"]);
+    assert!(tls.refuse_unknown_names && !tls.tls12 && !tls.resumption);
+    assert_eq!((tls.alpn.join(" "), tls.cipher_suites.len()), ("http/1.1".to_owned(), 1));
+    assert!(tls.client_auth.as_ref().unwrap().optional);
+    assert_eq!(tls.files().count(), 8);
+    assert_eq!((plan.listeners[0].redirect, plan.listeners[1].redirect), (None, Some(8443)));
     let admin = plan.admin.as_ref().unwrap();
     assert_eq!(admin.address.to_string(), "127.0.0.1:9180");
     assert_eq!(admin.token.as_ref().unwrap().expose(), "hunter4-hunter4-hunter4");
@@ -248,7 +330,17 @@ fn every_key() {
 
     assert_eq!((stage.next[0].name.as_str(), stage.next[0].pipeline), ("stable", PipelineIndex(1)));
     assert_eq!(plan.pipelines[1].end, End::Native(Name::parse("app").unwrap()));
-    assert_eq!(plan.called_first(), [PipelineIndex(1), PipelineIndex(0)]);
+    assert_eq!(plan.called_first(), [PipelineIndex(1), PipelineIndex(0), PipelineIndex(2)]);
+    assert_eq!(plan.pipelines[2].end, End::Upstream(UpstreamIndex(0)));
+    let upstream = plan.upstream(UpstreamIndex(0));
+    let servers: Vec<String> = upstream.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["http://10.0.0.1:8080", "https://b.example"]);
+    assert_eq!((upstream.protocol, upstream.balance), (UpstreamProtocol::Http1, Balance::LeastRequests));
+    assert_eq!((&upstream.host, upstream.tls.name.as_deref()), (&HostPolicy::Upstream, Some("b.internal")));
+    assert_eq!(upstream.tls.files().count(), 3);
+    assert_eq!(upstream.health.as_ref().unwrap().status, Some(204));
+    assert_eq!(upstream.retry, Retry { attempts: 2, budget: 30 });
+    assert_eq!((upstream.limits.connections, upstream.limits.keep_alive), (5, 9));
     assert_eq!(plan.gateway.calls, 17);
 
     let route = &plan.routes[0];
@@ -277,7 +369,7 @@ fn spans_point_at_what_they_blame() {
     let text = |span: Span| &FULL[span.start()..span.end()];
     let stage = &plan.pipelines[0].stages[0];
     assert_eq!(text(plan.listeners[0].span), "\"127.0.0.1:8443\"");
-    assert_eq!(text(plan.listeners[0].tls.as_ref().unwrap().key_span), "\"key.pem\"");
+    assert_eq!(text(plan.listeners[0].tls.as_ref().unwrap().certificates[0].key.span), "\"key.pem\"");
     assert_eq!(text(plan.components[0].path_span), "\"hello.wasm\"");
     assert!(text(plan.components[0].sha256_span.unwrap()).starts_with("\"0101"));
     assert_eq!(text(plan.pipelines[0].span), "edge");
@@ -382,6 +474,9 @@ fn defaults_are_the_documented_ones() {
     let stage = StageLimits::default();
     assert_eq!((stage.memory, stage.table_elements), (64 << 20, 20_000));
     assert_eq!((stage.egress_requests, stage.egress_connections), (256, 64));
+    let upstream = UpstreamLimits::default();
+    assert_eq!((upstream.connections, upstream.pending, upstream.keep_alive), (256, 1024, 32));
+    assert!(upstream.response_timeout < pipeline.deadline, "a server that hangs is known for it");
 }
 
 /// Each limit is read into the field that is called like its key: a value for one key changes that line of the
@@ -392,11 +487,16 @@ fn limits_go_into_their_own_fields() {
     let base = |plan: &Plan| format!("{:#?}", plan.limits);
     let pipeline = |plan: &Plan| format!("{:#?}", plan.pipelines[0].limits);
     let stage = |plan: &Plan| format!("{:#?}", plan.pipelines[0].service().unwrap().limits);
+    let upstream = |plan: &Plan| {
+        let limits = plan.upstreams.first().map_or_else(UpstreamLimits::default, |it| it.limits.clone());
+        format!("{limits:#?}")
+    };
     type Shown<'a> = &'a dyn Fn(&Plan) -> String;
-    let tables: [(&Table, &str, Shown<'_>); 3] = [
+    let tables: [(&Table, &str, Shown<'_>); 4] = [
         (&keys::LIMITS, "[limits]", &base),
         (&keys::PIPELINE_LIMITS, "[pipelines.edge.limits]", &pipeline),
         (&keys::STAGE_LIMITS, "[pipelines.edge.service.limits]", &stage),
+        (&keys::UPSTREAM_LIMITS, "[upstreams.a]\nservers = ['http://a']\n[upstreams.a.limits]", &upstream),
     ];
     for (table, header, shown) in tables {
         let before = shown(&folder.with_service("").unwrap().0);

@@ -6,7 +6,7 @@
 //! but visible ASCII becomes `\xHH`. A field that was cut ends in `...`.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use super::calendar::Utc;
@@ -27,8 +27,10 @@ pub struct Entry<'a> {
     pub time: SystemTime,
     /// The gateway's name for it.
     pub request_id: &'a str,
-    /// Who sent it.
+    /// Who sent it to us.
     pub peer: SocketAddr,
+    /// Whom it comes from: the peer, or the one that a trusted proxy speaks for.
+    pub client: IpAddr,
     /// As it was sent.
     pub method: &'a str,
     /// `http` or `https`.
@@ -84,7 +86,7 @@ impl Entry<'_> {
         let _ = Utc::new(self.time).write_rfc3339(out);
         out.push('"');
         text(out, "request-id", self.request_id, MAX_FIELD);
-        let _ = write!(out, ",\"peer\":\"{}\"", self.peer);
+        let _ = write!(out, ",\"peer\":\"{}\",\"client\":\"{}\"", self.peer, self.client);
         text(out, "method", self.method, MAX_FIELD);
         text(out, "scheme", self.scheme, MAX_FIELD);
         text(out, "host", self.host, MAX_FIELD);
@@ -110,7 +112,7 @@ impl Entry<'_> {
     }
 
     fn combined(&self, out: &mut String, query: bool) {
-        let _ = write!(out, "{} - - [", self.peer.ip());
+        let _ = write!(out, "{} - - [", self.client);
         let _ = Utc::new(self.time).write_common(out);
         out.push_str("] \"");
         visible(out, self.method.as_bytes(), MAX_FIELD, " ");
@@ -216,6 +218,7 @@ pub(super) mod tests {
             time: UNIX_EPOCH + Duration::from_millis(1_795_172_384_123),
             request_id: "00c0ffee00c0ffee",
             peer: SocketAddr::from(([192, 0, 2, 7], 50_000)),
+            client: IpAddr::from([192, 0, 2, 7]),
             method: "GET",
             scheme: "https",
             host: "example.com",
@@ -240,7 +243,7 @@ pub(super) mod tests {
     #[test]
     fn json() {
         let expected = "{\"time\":\"2026-11-20T10:59:44.123Z\",\"request-id\":\"00c0ffee00c0ffee\",\
-            \"peer\":\"192.0.2.7:50000\",\"method\":\"GET\",\"scheme\":\"https\",\"host\":\"example.com\",\
+            \"peer\":\"192.0.2.7:50000\",\"client\":\"192.0.2.7\",\"method\":\"GET\",\"scheme\":\"https\",\"host\":\"example.com\",\
             \"path\":\"/a/b\",\"protocol\":\"HTTP/2.0\",\"pipeline\":\"edge\",\"generation\":3,\"route\":\"0\",\
             \"status\":200,\"request-bytes\":0,\"response-bytes\":512,\"duration-ms\":1.500,\"to-head-ms\":1.007,\
             \"user-agent\":\"curl/8\",\"referer\":\"https://example.com/\"}\n";

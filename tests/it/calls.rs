@@ -213,6 +213,24 @@ chain_test! {
 }
 
 chain_test! {
+    /// A caller may have less patience than there is time, and lives on with what it then knows.
+    fn patience_of_the_caller(chain) {
+        let main = caller(chain, "\"side\"").limit("deadline = \"1h\"");
+        let side = Pipeline::new("side", "fault-service").route("path = \"/side\"").limit("deadline = \"1h\"");
+        let gateway = Gateway::start(&Setup::of([main, side]));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                let answer = ask(&mut client, &[("x-patience-ms", "100"), ("x-fault", "hang")]).await;
+                assert!(answer.status == 502 && answer.text().contains("HttpResponseTimeout"), "{answer:?}");
+                ask(&mut client, &[("x-patience-ms", "20000")]).await.ok();
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
     /// A row of calls ends at its bound, wherever it leads.
     fn depth(chain) {
         let one = |name: &str, calls: &str| {

@@ -486,24 +486,6 @@ fn bench_hops_prints_a_table_and_json() {
         assert_eq!(table.lines().filter(|line| line.contains("sync")).count(), 4, "{table}");
         assert!(table.contains(&format!("{link} links")), "{table}");
     }
-    // Chains of one's own: as it is, and rewritten where it can be.
-    let stages =
-        ["rate-limit.wasm,rate=1000000/s,name=x", "plain-async.wasm"].map(|stage| folder.join(stage));
-    let service = folder.join("hello.wasm");
-    let given = ["--stage", text(&stages[0]), "--stage", text(&stages[1]), "--service", text(&service)];
-    let given = [&few[..], &given, &["--header", "x-consumer: alice", "--json"]].concat();
-    let json = linkspan(&given).code(0).json();
-    let rows = json["rows"].as_array().unwrap().iter().map(|row| row["guests"].as_str().unwrap());
-    let stages = ["rate-limit", "plain-async", "plain-async, rewritten"];
-    assert_eq!(rows.collect::<Vec<_>>(), stages.map(|stage| [stage; 2]).concat());
-    // It wants a `rate`.
-    let unconfigured = folder.join("rate-limit.wasm");
-    let given = [&few[..], &["--stage", text(&unconfigured)]].concat();
-    let ran = linkspan(&given).code(1);
-    assert!(
-        ran.stderr.contains("a chain of rate-limit answers 500") || ran.stderr.contains("`rate` is missing"),
-        "{ran:#?}"
-    );
     let ran = linkspan(&["bench", "hops", "--components", "/nowhere"]).code(1);
     assert!(ran.stderr.contains("cargo xtask components"), "{ran:#?}");
 }

@@ -20,6 +20,7 @@ use std::sync::{Mutex, PoisonError};
 /// | `big-headers` | answers with a field of `x-size` bytes (100,000) |
 /// | `many-headers` | answers with `x-count` fields (1,000) |
 /// | `stale-length` | answers `hello` with `content-length: x-length` (100) |
+/// | `bad-field` | sets a field that no response may have: `x-kind` is `line-end`, `nul`, `name` or `forbidden` |
 /// | `remember` | keeps the value of `x-secret`, and answers `ok` |
 /// | `recall` | answers how often the reverse of `x-reversed` is in its memory |
 /// | `bad-status` | answers with the status 999 |
@@ -54,6 +55,15 @@ impl Fault {
             "stale-length" => {
                 let length = number(request, "x-length", 100).to_string();
                 Ok(text("hello").with_header("content-length", length))
+            }
+            "bad-field" => {
+                let (name, value) = match request.header("x-kind").as_deref() {
+                    Some("line-end") => ("x-bad", "a\r\nx-injected: yes"),
+                    Some("nul") => ("x-bad", "a\0b"),
+                    Some("name") => ("x-bad\r\nx-injected", "yes"),
+                    _ => ("transfer-encoding", "chunked"),
+                };
+                Ok(ok().with_header(name, value))
             }
             "remember" => {
                 static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());

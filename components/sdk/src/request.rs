@@ -7,6 +7,7 @@ use crate::body::{self, Body};
 use crate::header::{self, HeaderEdits};
 use crate::{Error, internal};
 use std::cell::OnceCell;
+use std::time::Duration;
 
 /// A request. What is not asked for stays with the host: a request that is only
 /// read is passed on as the very resource that came in.
@@ -170,6 +171,27 @@ impl Request {
                 Ok(())
             }
         }
+    }
+
+    /// Wait no longer than `timeout` for the head of the response, where the request is sent
+    /// or calls a pipeline; the gateway has bounds of its own.
+    ///
+    /// # Errors
+    /// `internal-error` if the host refuses it, or if too many writes of this instance are
+    /// unread.
+    pub fn set_timeout(&mut self, timeout: Duration) -> Result<(), Error> {
+        let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let options = RequestOptions::new();
+        let set = options.set_first_byte_timeout(Some(nanoseconds));
+        set.map_err(|_| internal("the host refused a timeout"))?;
+        if matches!(self.head, Head::Incoming { .. }) {
+            // A request that came has the options that it came with.
+            self.body = Some(self.take_body()?);
+        }
+        if let Head::Own(head, _) = &mut self.head {
+            head.options = Some(options);
+        }
+        Ok(())
     }
 
     /// The fields that came; none with a request made here.

@@ -7,7 +7,8 @@
 
 use super::super::Failed;
 use super::super::compose::find_pipeline;
-use super::super::prepare::{TlsSettings, gather};
+use super::super::prepare::gather;
+use super::super::tls::TlsSettings;
 use crate::component::Lift;
 use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
 use crate::gateway::inputs::Components;

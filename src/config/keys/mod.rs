@@ -3,7 +3,9 @@
 //! This is the only place that knows them. The decoder checks a file against these tables, the JSON Schema is written
 //! from them, and the defaults in `plan` are read from them, so that the three cannot drift apart.
 
+mod front;
 mod grants;
+mod http;
 mod operations;
 mod tables;
 mod upstreams;
@@ -11,10 +13,12 @@ mod when;
 
 use std::time::Duration;
 
+pub use self::front::{CERTIFICATE, CIPHER_SUITES, CLIENT_AUTH, LIMITS, MAX_CERTIFICATES, TLS};
 pub use self::grants::{GRANT, MOUNT};
+pub use self::http::{ENCODED_SLASH, FORWARDED, HTTP, REQUEST_ID, SNI, TRACEPARENT};
 pub use self::operations::{ACCESS_LOG, ADMIN};
 pub use self::tables::{
-    COMPONENT, GATEWAY, LIMITS, LISTENER, PIPELINE, PIPELINE_LIMITS, ROOT, ROUTE, STAGE, STAGE_LIMITS, TLS,
+    COMPONENT, GATEWAY, LISTENER, PIPELINE, PIPELINE_LIMITS, PROXY_PROTOCOL, ROOT, ROUTE, STAGE, STAGE_LIMITS,
 };
 pub use self::upstreams::{EJECTION, HEALTH, MAX_SERVERS, RETRY, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
 pub use self::when::WHEN;

@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
+use super::front::{LIMITS, TLS};
 use super::grants::GRANT;
+use super::http::HTTP;
 use super::operations::{ACCESS_LOG, ADMIN};
 use super::upstreams::UPSTREAM;
 use super::when::{PIN, WHEN};
 use super::{Key, Kind, MAX_MIDDLEWARE, MAX_NEXT, Presence, Table, TextForm};
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 pub(super) const fn key(
     name: &'static str,
@@ -54,7 +57,13 @@ pub(super) const fn count(
     key(name, Kind::Count { min, max }, Presence::Default, default, doc)
 }
 
-const fn size(name: &'static str, default: &'static str, min: u64, max: u64, doc: &'static str) -> Key {
+pub(super) const fn size(
+    name: &'static str,
+    default: &'static str,
+    min: u64,
+    max: u64,
+    doc: &'static str,
+) -> Key {
     key(name, Kind::Size { min, max }, Presence::Default, default, doc)
 }
 
@@ -80,6 +89,12 @@ pub static ROOT: Table = Table {
     keys: &[
         optional("gateway", Kind::Table(&GATEWAY), "{ workers = 2 }", "The process."),
         optional("limits", Kind::Table(&LIMITS), "{ connections = 10000 }", "Bounds of the whole process."),
+        optional(
+            "http",
+            Kind::Table(&HTTP),
+            "{ trusted-proxies = [\"10.0.0.0/8\"] }",
+            "What is taken for HTTP, and what requests carry along.",
+        ),
         optional(
             "admin",
             Kind::Table(&ADMIN),
@@ -182,59 +197,6 @@ pub static GATEWAY: Table = Table {
     ],
 };
 
-/// `[limits]`.
-pub static LIMITS: Table = Table {
-    id: "limits",
-    title: "[limits]",
-    doc: "Bounds of the whole process.",
-    keys: &[
-        count("connections", "10000", 1, 1_000_000, "Open connections."),
-        count("handshakes", "256", 1, 100_000, "TLS handshakes under way at once."),
-        time("handshake-timeout", "10s", MS, MINUTE, "Longest TLS handshake."),
-        time(
-            "header-read-timeout",
-            "10s",
-            MS,
-            HOUR,
-            "HTTP/1: longest time to receive the head of a request.",
-        ),
-        time("idle-timeout", "75s", MS, HOUR, "How long a kept-alive connection may stay without a request."),
-        size(
-            "header-size",
-            "64KiB",
-            8 * KIB,
-            MIB,
-            "Head of a request: the buffer of HTTP/1, the largest header list of HTTP/2.",
-        ),
-        count("header-count", "100", 1, 1000, "Header fields of a request."),
-        size("uri-size", "8KiB", 64, 64 * KIB, "Target of a request; at most `header-size`."),
-        count("streams", "128", 1, 10_000, "HTTP/2 streams at once on one connection."),
-        time(
-            "shutdown-timeout",
-            "30s",
-            Duration::ZERO,
-            HOUR,
-            "How long requests may take to finish on SIGTERM.",
-        ),
-        count("instances", "4000", 1, 100_000, "Instances of all pipelines and workers together."),
-        count(
-            "call-depth",
-            "8",
-            1,
-            1000,
-            "Pipelines that call each other in a row, beyond the one that a request was routed to; one more call is \
-             refused.",
-        ),
-        count(
-            "rate-limit-keys",
-            "65536",
-            1,
-            16_777_216,
-            "Keys that the rate limiter of one stage remembers.",
-        ),
-    ],
-};
-
 /// `[[listeners]]`.
 pub static LISTENER: Table = Table {
     id: "listener",
@@ -251,31 +213,39 @@ pub static LISTENER: Table = Table {
             "tls",
             Kind::Table(&TLS),
             "{ certificate = \"cert.pem\", key = \"key.pem\" }",
-            "Certificate and key for TLS 1.2 and 1.3. Default: plain HTTP.",
+            "TLS. Default: plain HTTP.",
+        ),
+        optional(
+            "redirect",
+            Kind::Text(TextForm::OneOf(SECURE)),
+            "\"https\"",
+            "\"https\": every request is answered 308 with the same target under https. Only without `tls`.",
+        ),
+        optional(
+            "redirect-port",
+            Kind::Count { min: 1, max: 65_535 },
+            "8443",
+            "The port of https that clients are sent to. Default: 443.",
+        ),
+        optional(
+            "proxy-protocol",
+            Kind::Text(TextForm::OneOf(PROXY_PROTOCOL)),
+            "\"v2\"",
+            "Each connection begins with a header of the PROXY protocol, of this version, from one of \
+             `http.trusted-proxies`; others are closed. Default: none does.",
+        ),
+        time(
+            "proxy-timeout",
+            "5s",
+            MS,
+            MINUTE,
+            "How long the header of the PROXY protocol may take; then the connection closes.",
         ),
     ],
 };
 
-/// `tls` of a listener.
-pub static TLS: Table = Table {
-    id: "tls",
-    title: "`tls`",
-    doc: "Certificate and key of a listener.",
-    keys: &[
-        required(
-            "certificate",
-            Kind::Text(TextForm::Path),
-            "\"cert.pem\"",
-            "PEM file with the certificate chain, relative to this file's folder.",
-        ),
-        required(
-            "key",
-            Kind::Text(TextForm::Path),
-            "\"key.pem\"",
-            "PEM file with the private key, relative to this file's folder.",
-        ),
-    ],
-};
+/// The words of `proxy-protocol`.
+pub const PROXY_PROTOCOL: &[&str] = &["v1", "v2"];
 
 /// `[components.<name>]`.
 pub static COMPONENT: Table = Table {
@@ -371,7 +341,28 @@ pub static PIPELINE_LIMITS: Table = Table {
             HOUR,
             "From the head of the request to the head of the response; then 504.",
         ),
+        time(
+            "total",
+            "24h",
+            MS,
+            MONTH,
+            "From the head of the response to the end of its body; then the response is cut.",
+        ),
         time("body-idle-timeout", "60s", MS, HOUR, "Longest pause in a body, in either direction."),
+        size(
+            "upload-rate",
+            "256B",
+            0,
+            MIB,
+            "What a client sends of a request's body at least, a second, while it is waited for; then 408. \"0B\": no bound.",
+        ),
+        time(
+            "upload-grace",
+            "60s",
+            MS,
+            HOUR,
+            "How long a client may send nothing before `upload-rate` holds.",
+        ),
         time("cpu", "1s", MS, MINUTE, "Longest computation without waiting."),
         time("linger", "2s", Duration::ZERO, HOUR, "How long work left behind may go on after the response."),
         size("request-body", "64MiB", 0, 1024 * GIB, "Body of a request; a larger one is answered 413."),
@@ -390,6 +381,8 @@ pub static PIPELINE_LIMITS: Table = Table {
     ],
 };
 
+/// The words of `redirect`.
+const SECURE: &[&str] = &["https"];
 /// The words of `link`.
 const LINKS: &[&str] = &["static", "dynamic"];
 /// The words of `isolation`.

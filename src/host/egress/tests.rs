@@ -88,8 +88,8 @@ fn target(uri: &str) -> Target {
 /// What a stage has that may send requests by `rules`, and inside to `networks`.
 fn egress(rules: &[&str], networks: &[&str]) -> Egress {
     let grants = Grants {
-        egress: rules.iter().map(|rule| EgressRule::parse(rule).ok().expect("a rule")).collect(),
-        egress_networks: networks.iter().map(|it| Network::parse(it).ok().expect("a network")).collect(),
+        egress: rules.iter().map(|rule| EgressRule::parse(rule).expect("a rule")).collect(),
+        egress_networks: networks.iter().map(|it| Network::parse(it).expect("a network")).collect(),
         ..Grants::default()
     };
     Egress::new(&grants, &StageLimits::default())
@@ -193,6 +193,6 @@ fn targets_are_read_from_uris() {
         "http://host:65536/",
     ] {
         // What is no URI at all is none of a request.
-        assert!(uri.parse().map_or(true, |uri| Target::of(&uri).is_err()), "{uri}");
+        assert!(!uri.parse().is_ok_and(|uri| Target::of(&uri).is_ok()), "{uri}");
     }
 }

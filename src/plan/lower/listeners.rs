@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Lowering;
 use crate::config::{Fault, Fields};
-use crate::plan::{Listener, TlsFiles};
+use crate::plan::Listener;
 
 impl Lowering<'_> {
     pub(super) fn listeners(&mut self, root: &Fields) -> Vec<Listener> {
@@ -14,7 +14,7 @@ impl Lowering<'_> {
         }
         let mut listeners: Vec<Listener> = Vec::new();
         for fields in root.tables("listeners") {
-            let Some(listener) = self.listener(fields) else {
+            let Some(listener) = self.listener(fields, root) else {
                 continue;
             };
             let same =
@@ -31,12 +31,14 @@ impl Lowering<'_> {
         listeners
     }
 
-    fn listener(&mut self, fields: &Fields) -> Option<Listener> {
-        // Both halves are checked even if the first is wrong.
-        let tls = fields.table("tls").map(|tls| self.tls_files(tls));
+    fn listener(&mut self, fields: &Fields, root: &Fields) -> Option<Listener> {
+        // All parts are checked even if the first is wrong.
+        let tls = fields.table("tls").map(|tls| self.tls(tls));
+        let redirect = self.redirect(fields);
+        let proxy = self.proxy_protocol(fields, root);
         let text = fields.text("address")?;
         match parse_address(text.text) {
-            Ok(address) => Some(Listener { address, tls: tls.flatten(), span: text.span }),
+            Ok(address) => Some(Listener { address, tls: tls.flatten(), redirect, proxy, span: text.span }),
             Err(fault) => {
                 self.diagnostics.fault(text.span, fault);
                 None
@@ -44,16 +46,25 @@ impl Lowering<'_> {
         }
     }
 
-    fn tls_files(&mut self, fields: &Fields) -> Option<TlsFiles> {
-        let (certificate, key) = (fields.text("certificate"), fields.text("key"));
-        let certificate_path = certificate.and_then(|text| self.existing_file(text, "certificate"));
-        let key_path = key.and_then(|text| self.existing_file(text, "key"));
-        Some(TlsFiles {
-            certificate: certificate_path?,
-            key: key_path?,
-            certificate_span: certificate?.span,
-            key_span: key?.span,
-        })
+    fn redirect(&mut self, fields: &Fields) -> Option<u16> {
+        const HTTPS: u16 = 443;
+        let port = fields.optional_count("redirect-port");
+        if self.choice(fields, "redirect", &["https"]).is_none() {
+            if port.is_some() && !fields.has("redirect") && !fields.is_refused("redirect") {
+                self.diagnostics
+                    .error(fields.span_of("redirect-port"), "`redirect-port` without `redirect`")
+                    .label("nothing is redirected")
+                    .help("add `redirect = \"https\"`, or remove it");
+            }
+            return None;
+        }
+        if fields.has("tls") {
+            self.diagnostics
+                .error(fields.span_of("redirect"), "a listener with `tls` redirects to itself")
+                .label("clients are at https already")
+                .help("put `redirect` on a listener without `tls`");
+        }
+        port.map_or(Some(HTTPS), |port| u16::try_from(port).ok())
     }
 }
 

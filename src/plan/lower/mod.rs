@@ -9,8 +9,10 @@ mod listeners;
 mod next;
 mod operations;
 mod pipelines;
+mod policy;
 mod routes;
 mod settings;
+mod tls;
 mod upstreams;
 mod when;
 
@@ -76,6 +78,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
         workers: workers(&root),
         gateway: lowering.gateway(&root),
         limits: lowering.gateway_limits(&root),
+        http: lowering.http(&root),
         admin: lowering.admin(&root, &listeners),
         access_log: lowering.access_log(&root),
         listeners,

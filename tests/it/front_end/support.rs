@@ -267,7 +267,7 @@ pub fn endpoint(
     tls: Option<TlsSource>,
     shared: &Shared,
 ) -> Endpoint {
-    Endpoint { name: name.into(), socket, tls, shared: shared.clone() }
+    Endpoint { name: name.into(), socket, tls, redirect: None, proxy: None, shared: shared.clone() }
 }
 
 pub fn run<T>(future: impl Future<Output = T>) -> T {

@@ -20,7 +20,7 @@ pub use gateway::{Gateway, Line, binary};
 pub use load::{Load, drive};
 pub use seeded::Seeded;
 pub use setup::{Folder, Pipeline, Setup, dist, repository, there};
-pub use tls::identity;
+pub use tls::{client as client_tls, identity};
 
 use std::time::{Duration, Instant};
 

@@ -173,6 +173,10 @@ impl Pipeline {
 pub struct Setup {
     workers: usize,
     limits: Vec<String>,
+    /// Further keys of the plain listener, and of the other one's `tls`.
+    listener: String,
+    tls: String,
+    files: Vec<(String, String)>,
     pipelines: Vec<Pipeline>,
     log: String,
     environment: Vec<(String, String)>,
@@ -183,6 +187,9 @@ impl Setup {
         Self {
             workers: 1,
             limits: Vec::new(),
+            listener: String::new(),
+            tls: String::new(),
+            files: Vec::new(),
             pipelines: pipelines.into_iter().collect(),
             log: "info".to_owned(),
             environment: Vec::new(),
@@ -191,6 +198,24 @@ impl Setup {
 
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// Lines of the plain listener.
+    pub fn listener(mut self, keys: &str) -> Self {
+        keys.clone_into(&mut self.listener);
+        self
+    }
+
+    /// Keys of `tls`, one after the other with commas.
+    pub fn tls(mut self, keys: &str) -> Self {
+        self.tls = format!(", {keys}");
+        self
+    }
+
+    /// A text file beside the configuration.
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
         self
     }
 
@@ -229,15 +254,20 @@ impl Setup {
         let identity = tls::identity();
         folder.write("cert.pem", &identity.certificate);
         folder.write("key.pem", &identity.key);
+        for (name, text) in &self.files {
+            folder.write(name, text);
+        }
         folder.write("linkspan.toml", self.toml())
     }
 
     fn toml(&self) -> String {
         let mut toml = format!(
-            "[gateway]\nworkers = {}\n\n[limits]\n{}\n\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\n[[listeners]]\n\
-             address = \"127.0.0.1:0\"\ntls = {{ certificate = \"cert.pem\", key = \"key.pem\" }}\n\n[components]\n",
+            "[gateway]\nworkers = {}\n\n[limits]\n{}\n\n[[listeners]]\naddress = \"127.0.0.1:0\"\n{}\n\n[[listeners]]\n\
+             address = \"127.0.0.1:0\"\ntls = {{ certificate = \"cert.pem\", key = \"key.pem\"{} }}\n\n[components]\n",
             self.workers,
             self.limits.join("\n"),
+            self.listener,
+            self.tls,
         );
         let mut components: Vec<_> = self.pipelines.iter().flat_map(Pipeline::components).collect();
         components.sort_unstable();

@@ -203,6 +203,9 @@ impl Lane<'_> {
         let mut seeded = Seeded(7 + self.number as u64);
         let mut traps = 0;
         for number in 0..exchanges {
+            if number > 0 && number % 1_000 == 0 {
+                println!("{:?}, lane {}: {number} exchanges", self.protocol, self.number);
+            }
             let case = Case::random(&mut seeded);
             let (as_is, sync) = (format!("as-is-{}", self.number), format!("sync-{}", self.number));
             let as_is = case.ask(&mut self, &as_is).await;
@@ -244,6 +247,7 @@ fn differ_not(link: &str, protocol: Protocol, exchanges: usize, lanes: usize) {
         }
         futures::future::join_all(running).await.into_iter().sum()
     });
+    println!("{link} {protocol:?}: {exchanges} exchanges, {traps} of them with a trap");
     // Nothing else trapped, in either form: not for those who went away, either.
     for form in ["as-is", "sync"] {
         gateway.counts(traps, |line| {

@@ -135,9 +135,15 @@ fn checks_have_a_timeout_and_a_status() {
             drop(stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n"));
         }
     });
-    let keys = "health = { path = \"/up?x\", interval = \"50ms\", timeout = \"200ms\", unhealthy = 1, status = 200 }";
-    let served = gateway(&[silent.url(), other.url()], keys);
+    let served = gateway(
+        &[silent.url()],
+        "health = { path = \"/\", interval = \"50ms\", timeout = \"200ms\", unhealthy = 1 }",
+    );
     served.gateway.line(|line| line["reason"].as_str().is_some_and(|it| it.contains("health.timeout")));
+    let served = gateway(
+        &[other.url()],
+        "health = { path = \"/up?x\", interval = \"50ms\", timeout = \"1m\", unhealthy = 1, status = 200 }",
+    );
     served.gateway.line(|line| line["reason"] == "status 204");
 }
 

@@ -55,7 +55,7 @@ fn no_response_has_a_reason() {
     for (server, keys, status, kind, reason) in cases {
         for stages in STAGES {
             let keys = format!("{ONCE}\n{keys}");
-            let served = Served::start("", &configuration(&[server.clone()], &keys, stages));
+            let served = Served::start("", &configuration(std::slice::from_ref(&server), &keys, stages));
             run(async {
                 let mut client = Client::connect(&served.gateway, Protocol::Http2).await;
                 for method in [Method::GET, Method::POST] {
@@ -416,8 +416,8 @@ fn a_second_response_is_nobodys() {
 fn a_slow_client_is_no_fault_of_the_server() {
     let origin = Origin::start();
     let keys =
-        "ejection = { failures = 1, time = \"1h\", share = 100 }\nlimits = { response-timeout = \"100ms\" }";
-    let text = configuration(&[origin.url()], keys, "") + "[pipelines.main.limits]\ndeadline = \"500ms\"\n";
+        "ejection = { failures = 1, time = \"1h\", share = 100 }\nlimits = { response-timeout = \"2s\" }";
+    let text = configuration(&[origin.url()], keys, "") + "[pipelines.main.limits]\ndeadline = \"5s\"\n";
     let served = Served::start("", &text);
     run(async {
         let mut client = Client::connect(&served.gateway, Protocol::Http2).await;

@@ -58,7 +58,7 @@ impl Origin {
     /// One that listens there, again if there was one before.
     pub fn at(address: SocketAddr, speaks: Speaks) -> Self {
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let seen = Arc::new(Seen::default());
         let known = Arc::clone(&seen);
         let thread = std::thread::spawn(move || {

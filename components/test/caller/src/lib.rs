@@ -3,11 +3,13 @@
 //! response; with `204` where there is no origin left.
 //!
 //! What gave no response is answered 502, with the error code's name as text, or with
-//! the error code itself where the field `x-pass-error` asks for that. With
+//! the error code itself where the field `x-pass-error` asks for that. It waits no
+//! longer than `x-patience-ms`, if that is there. With
 //! `x-times`, it sends so many requests without a body, one after the other, and
 //! answers how many of them were answered 200.
 
 use linkspan_sdk::{Body, Error, Method, Request, Response, Scheme, internal, send, service};
+use std::time::Duration;
 
 async fn handle(mut request: Request) -> Result<Response, Error> {
     let way = request.header("x-way").unwrap_or_default();
@@ -28,6 +30,9 @@ async fn handle(mut request: Request) -> Result<Response, Error> {
         return Ok(text(502, "refused by set-authority".into()));
     }
     request.headers_mut().set("x-way", rest);
+    if let Some(patience) = request.header("x-patience-ms").and_then(|patience| patience.parse().ok()) {
+        request.set_timeout(Duration::from_millis(patience))?;
+    }
     let pass_error = request.has_header("x-pass-error");
     match send(request).await {
         Err(error) if !pass_error => Ok(text(502, format!("{error:?}"))),

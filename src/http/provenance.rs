@@ -1,0 +1,314 @@
+//! Where a request comes from, as stages are told, and whom one may believe.
+//!
+//! Anybody can write `X-Forwarded-For`. So what a client says of itself is believed only from a trusted proxy
+//! (`http.trusted-proxies`); from everybody else all such fields are removed, and then those of the configured form are set:
+//!
+//! | field | value |
+//! | --- | --- |
+//! | `X-Forwarded-For`, or `for` of `Forwarded` | a trusted proxy's list, and the peer behind it |
+//! | `X-Forwarded-Proto`, `-Host`, `-Port`, or `proto` and `host` | a trusted proxy's, if it sent one valid value; else the request's own |
+//! | `X-Real-IP` | the client: of the list, the rightmost address that is no trusted proxy |
+//!
+//! The other form is removed from everybody: a proxy that knows one form passes the other on as its client wrote it.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use http::Version;
+use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::uri::Scheme;
+
+use super::normalize::Head;
+use super::request_id::RequestId;
+use crate::plan::HttpPolicy;
+use crate::plan::policy::{ForwardedForm, RequestIdPolicy};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Other fields by which proxies tell servers of the client or of its target, and servers believe them.
+const CLAIMS: [&str; 10] = [
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-host",
+    "x-host",
+];
+
+/// The longest id of another's that is kept.
+const LONGEST_ID: usize = 128;
+
+/// Whether a field, by its name, is a claim about the client or its target.
+pub(super) fn is_claim(name: &str) -> bool {
+    // Most names begin with another letter.
+    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c'))
+        && (name.starts_with("x-forwarded-") || CLAIMS.contains(&name))
+}
+
+/// What is known of a request beside its head.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// Of HTTP.
+    pub version: Version,
+    /// The gateway's name for it.
+    pub id: &'a RequestId,
+}
+
+/// The client, as far as it is known: the peer, or whom trusted proxies speak for.
+pub fn client(headers: &HeaderMap, peer: IpAddr, http: &HttpPolicy) -> IpAddr {
+    let mut client = peer.to_canonical();
+    if http.trusted_proxies.is_empty() || !http.trusts(client) {
+        return client;
+    }
+    let name = match http.forwarded {
+        ForwardedForm::Forwarded => FORWARDED,
+        ForwardedForm::XForwarded | ForwardedForm::None => X_FORWARDED_FOR,
+    };
+    let values: Vec<_> = headers.get_all(&name).iter().filter_map(|value| value.to_str().ok()).collect();
+    for value in values.iter().rev() {
+        for element in split(value, ',').into_iter().rev() {
+            let address = if name == FORWARDED { forwarded_for(element) } else { Some(element.trim()) };
+            // What is no address may be hidden, or forged: nobody further to the left is believed.
+            let Some(address) = address.and_then(node) else { return client };
+            client = address;
+            if !http.trusts(client) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// Sets what stages are told of `client`, and of the request's way. A program that embeds the gateway has no address: it
+/// speaks for its own clients, and nothing is added to what it says.
+pub fn tell(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>, client: IpAddr, http: &HttpPolicy) {
+    let embedded = arrival.peer.ip().is_unspecified();
+    let trusted = embedded || http.trusts(arrival.peer.ip());
+    if !embedded {
+        believe(headers, trusted, http.forwarded);
+        match http.forwarded {
+            ForwardedForm::XForwarded => x_forwarded(headers, head, arrival),
+            ForwardedForm::Forwarded => forwarded(headers, head, arrival),
+            ForwardedForm::None => {}
+        }
+        if http.forwarded != ForwardedForm::None {
+            set(headers, X_REAL_IP, &client.to_string());
+        }
+    }
+    if http.request_id == RequestIdPolicy::Make
+        || http.request_id == RequestIdPolicy::Accept && !(trusted && has_valid_id(headers))
+    {
+        set(headers, X_REQUEST_ID, arrival.id.as_str());
+    }
+    if let Some(name) = &http.via {
+        add_via(headers, arrival.version, name);
+    }
+}
+
+/// Removes what is not to be believed.
+fn believe(headers: &mut HeaderMap, trusted: bool, form: ForwardedForm) {
+    match form {
+        _ if !trusted => remove(headers, is_claim),
+        // Which form a proxy knows is configured; the other one may be its client's.
+        ForwardedForm::XForwarded => drop(headers.remove(FORWARDED)),
+        ForwardedForm::Forwarded => remove(headers, |name| name.starts_with("x-forwarded-")),
+        ForwardedForm::None => {}
+    }
+}
+
+/// One more entry of `Via` (RFC 9110 §7.6.3).
+pub fn add_via(headers: &mut HeaderMap, version: Version, name: &str) {
+    let version = match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        _ => "1.1",
+    };
+    append(headers, VIA, &format!("{version} {name}"));
+}
+
+/// Removes the fields whose names are `wanted`.
+pub(super) fn remove(headers: &mut HeaderMap, wanted: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| wanted(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn x_forwarded(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>) {
+    append(headers, X_FORWARDED_FOR, &arrival.peer.ip().to_canonical().to_string());
+    keep_or_set(headers, X_FORWARDED_PROTO, |value| matches!(value, "http" | "https"), head.scheme.as_str());
+    keep_or_set(headers, X_FORWARDED_HOST, is_authority, head.authority.as_str());
+    let port = own_port(head);
+    keep_or_set(headers, X_FORWARDED_PORT, |value| value.parse::<u16>().is_ok(), &port.to_string());
+}
+
+/// The port that the client means: the authority's, or its scheme's.
+fn own_port(head: &Head) -> u16 {
+    let default = if head.scheme == Scheme::HTTPS { 443 } else { 80 };
+    head.authority.port_u16().unwrap_or(default)
+}
+
+/// RFC 7239 §4.
+fn forwarded(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>) {
+    let mut element = String::from("for=");
+    // Writing to a string does not fail.
+    let _ = match arrival.peer.ip().to_canonical() {
+        IpAddr::V4(address) => write!(element, "{address}"),
+        IpAddr::V6(address) => write!(element, "\"[{address}]\""),
+    };
+    let _ = write!(element, ";host=\"{}\";proto={}", head.authority, head.scheme);
+    append(headers, FORWARDED, &element);
+}
+
+fn is_authority(value: &str) -> bool {
+    value.parse::<http::uri::Authority>().is_ok_and(|it| !it.as_str().contains('@'))
+}
+
+/// Keeps the one value that is there if it is `valid`.
+fn keep_or_set(headers: &mut HeaderMap, name: HeaderName, valid: impl Fn(&str) -> bool, own: &str) {
+    let mut values = headers.get_all(&name).iter();
+    let one = values.next().filter(|_| values.next().is_none());
+    if !one.and_then(|value| value.to_str().ok()).is_some_and(valid) {
+        set(headers, name, own);
+    }
+}
+
+fn has_valid_id(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(X_REQUEST_ID).iter();
+    let one = values.next().filter(|_| values.next().is_none());
+    let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte);
+    one.map(HeaderValue::as_bytes)
+        .is_some_and(|id| (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(is_safe))
+}
+
+/// All of it is made of addresses, authorities and tokens, which are valid values.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Puts `value` behind the list that is there, as one field.
+fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if !headers.contains_key(&name) {
+        return set(headers, name, value);
+    }
+    let mut list: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    list.retain(|value| !value.is_empty());
+    list.push(value.as_bytes());
+    if let Ok(list) = HeaderValue::from_bytes(&list.join(&b", "[..])) {
+        headers.insert(name, list);
+    }
+}
+
+/// The parts of a list, whose separators may stand in quotes.
+fn split(list: &str, separator: char) -> Vec<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    list.split(|c: char| {
+        let separates = c == separator && !quoted;
+        (quoted, escaped) = match c {
+            _ if escaped => (quoted, false),
+            '\\' if quoted => (quoted, true),
+            '"' => (!quoted, false),
+            _ => (quoted, false),
+        };
+        separates
+    })
+    .collect()
+}
+
+/// The `for` of one element of `Forwarded`.
+fn forwarded_for(element: &str) -> Option<&str> {
+    split(element, ';').into_iter().find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address with or without a port (RFC 7239 §6).
+fn node(text: &str) -> Option<IpAddr> {
+    let address = text.parse::<IpAddr>().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()));
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok();
+    Some(address.or_else(bracketed)?.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Network;
+
+    fn policy(forwarded: ForwardedForm) -> HttpPolicy {
+        let trusted_proxies =
+            ["10.0.0.0/8", "2001:db8::/32"].map(|text| Network::parse(text).unwrap()).to_vec();
+        HttpPolicy { trusted_proxies, forwarded, ..HttpPolicy::default() }
+    }
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn the_client_is_the_rightmost_whom_nobody_vouches_for() {
+        for (peer, lists, expected) in [
+            ("192.0.2.1", &["198.51.100.1"][..], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["6.6.6.6, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["6.6.6.6, 198.51.100.1,10.9.9.9"], "198.51.100.1"),
+            ("10.0.0.1", &["6.6.6.6", "198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
+            ("10.0.0.1", &["[2001:db9::1]:4711, [2001:db8::7]"], "2001:db9::1"),
+            ("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1, 10.0.0.2, x"], "10.0.0.1"),
+            ("10.0.0.1", &[""], "10.0.0.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for list in lists {
+                headers.append(X_FORWARDED_FOR, HeaderValue::from_str(list).unwrap());
+            }
+            let found = client(&headers, peer.parse().unwrap(), &policy(ForwardedForm::XForwarded));
+            assert_eq!(found.to_string(), expected, "{peer} {lists:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_with_its_quotes() {
+        for (value, expected) in [
+            ("for=198.51.100.1", "198.51.100.1"),
+            ("for=6.6.6.6, For=\"[2001:db9::1]:47\";proto=https", "2001:db9::1"),
+            ("host=\"a,b\";for=198.51.100.1", "198.51.100.1"),
+            ("for=198.51.100.1, for=_hidden", "10.0.0.1"),
+            ("proto=http", "10.0.0.1"),
+            ("for=\"198.51.100.1, for=6.6.6.6\"", "10.0.0.1"),
+        ] {
+            let headers = map(&[("x-forwarded-for", "6.6.6.6"), ("forwarded", value)]);
+            let found = client(&headers, "10.0.0.1".parse().unwrap(), &policy(ForwardedForm::Forwarded));
+            assert_eq!(found.to_string(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn names_of_claims() {
+        for name in ["forwarded", "x-forwarded-for", "x-forwarded-prefix", "x-real-ip", "x-original-url"] {
+            assert!(is_claim(name), "{name}");
+        }
+        assert!(!is_claim("x-forwarding") && !is_claim("authorization"));
+    }
+}

@@ -1,0 +1,205 @@
+//! Who a client is, as its verified certificate says: the values that stages get.
+//!
+//! All three are visible ASCII, whatever the certificate has in it, and at most [`MAX`] bytes long. A certificate that
+//! would need more says nothing that can be relied on in part: its connection ends.
+
+use std::fmt::Write as _;
+
+use http::HeaderValue;
+use rustls::pki_types::CertificateDer;
+use sha2::{Digest as _, Sha256};
+
+use super::der::{Der, OID, SEQUENCE, SET};
+
+/// Longest subject, and longest list of names.
+pub const MAX: usize = 4096;
+
+/// A client's verified certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// Its subject as RFC 4514 writes it: `CN=alice,O=Example`. May be empty.
+    pub subject: HeaderValue,
+    /// Its alternative names that are DNS names or URIs, each as `DNS:…` or `URI:…`, with `, ` between them. May be empty.
+    pub names: HeaderValue,
+    /// SHA-256 of the whole certificate, in lower-case hexadecimal.
+    pub sha256: HeaderValue,
+}
+
+impl ClientIdentity {
+    /// What a certificate says that has been verified. `None` if it is not well formed, or too long.
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
+        let subject = distinguished_name(parsed.subject())?;
+        let dns = parsed.valid_dns_names().map(|name| ("DNS", name));
+        let names = dns.chain(parsed.valid_uri_names().map(|name| ("URI", name)));
+        let mut list = String::new();
+        for (kind, name) in names {
+            // A list must be told from one name with a comma in it.
+            if !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+                return None;
+            }
+            let comma = if list.is_empty() { "" } else { ", " };
+            write!(list, "{comma}{kind}:{name}").ok()?;
+        }
+        if subject.len() > MAX || list.len() > MAX {
+            return None;
+        }
+        Some(Self {
+            subject: HeaderValue::try_from(subject).ok()?,
+            names: HeaderValue::try_from(list).ok()?,
+            sha256: HeaderValue::try_from(hexadecimal(&Sha256::digest(certificate))).ok()?,
+        })
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a string never fails.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The content of a `Name` (RFC 5280 §4.1.2.4) as a string (RFC 4514 §2): last part first.
+fn distinguished_name(content: &[u8]) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut name = Der(content);
+    while !name.is_empty() {
+        let mut set = name.expect(SET)?;
+        let mut values = Vec::new();
+        while !set.is_empty() {
+            let mut pair = set.expect(SEQUENCE)?;
+            let oid = pair.expect(OID)?.0;
+            let whole = pair.0;
+            let (tag, value) = pair.any()?;
+            values.push(match (short_name(oid), text(tag, value)) {
+                (Some(short), Some(text)) => format!("{short}={}", escaped(&text)),
+                (short, _) => {
+                    let kind = short.map_or_else(|| dotted(oid), |short| Some(short.to_owned()))?;
+                    format!("{kind}=#{}", hexadecimal(whole))
+                }
+            });
+        }
+        parts.push(values.join("+"));
+    }
+    parts.reverse();
+    Some(parts.join(","))
+}
+
+/// The table of RFC 4514 §3.
+fn short_name(oid: &[u8]) -> Option<&'static str> {
+    Some(match oid {
+        [0x55, 4, 3] => "CN",
+        [0x55, 4, 7] => "L",
+        [0x55, 4, 8] => "ST",
+        [0x55, 4, 10] => "O",
+        [0x55, 4, 11] => "OU",
+        [0x55, 4, 6] => "C",
+        [0x55, 4, 9] => "STREET",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1] => "UID",
+        _ => return None,
+    })
+}
+
+/// The text of a string of one of the types that names have.
+fn text(tag: u8, value: &[u8]) -> Option<String> {
+    const UTF8: u8 = 0x0c;
+    const PRINTABLE: u8 = 0x13;
+    const IA5: u8 = 0x16;
+    const BMP: u8 = 0x1e;
+    match tag {
+        UTF8 => String::from_utf8(value.to_vec()).ok(),
+        PRINTABLE | IA5 if value.is_ascii() => String::from_utf8(value.to_vec()).ok(),
+        BMP if value.len().is_multiple_of(2) => {
+            let units: Vec<u16> =
+                value.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+            String::from_utf16(&units).ok()
+        }
+        _ => None,
+    }
+}
+
+/// RFC 4514 §2.4; what is not visible ASCII is in hexadecimal, byte by byte.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let last = text.len().saturating_sub(1);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\' | b'=' => out.extend(['\\', char::from(byte)]),
+            b'#' | b' ' if at == 0 => out.extend(['\\', char::from(byte)]),
+            b' ' if at == last => out.push_str("\\ "),
+            b' '..=b'~' => out.push(char::from(byte)),
+            // Writing to a string never fails.
+            _ => drop(write!(out, "\\{byte:02X}")),
+        }
+    }
+    out
+}
+
+fn dotted(oid: &[u8]) -> Option<String> {
+    let mut arcs: Vec<u64> = Vec::new();
+    let mut arc = 0u64;
+    for byte in oid {
+        arc = arc.checked_mul(128)? + u64::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            arcs.push(arc);
+            arc = 0;
+        }
+    }
+    let (first, rest) = arcs.split_first()?;
+    let top = (first / 40).min(2);
+    let mut text = format!("{top}.{}", first - top * 40);
+    rest.iter().try_for_each(|arc| write!(text, ".{arc}")).ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, SanType};
+
+    fn identity(parts: &[(DnType, DnValue)], names: Vec<SanType>) -> Option<ClientIdentity> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in parts {
+            params.distinguished_name.push(kind.clone(), value.clone());
+        }
+        params.subject_alt_names = names;
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        ClientIdentity::of(made.der())
+    }
+
+    fn text(value: &str) -> DnValue {
+        DnValue::Utf8String(value.to_owned())
+    }
+
+    #[test]
+    fn subjects_are_written_as_rfc_4514_has_them() {
+        let subject = |parts: &[_]| identity(parts, vec![]).unwrap().subject.to_str().unwrap().to_owned();
+        let (cn, o) = (DnType::CommonName, DnType::OrganizationName);
+        assert_eq!(
+            subject(&[(o.clone(), text("Example")), (cn.clone(), text("alice"))]),
+            "CN=alice,O=Example"
+        );
+        assert_eq!(subject(&[]), "");
+        let forged = subject(&[(cn.clone(), text("bob,O=Other\r\nx-admin: 1"))]);
+        assert_eq!(forged, "CN=bob\\,O\\=Other\\0D\\0Ax-admin: 1");
+        assert_eq!(subject(&[(cn.clone(), text(" # Müller "))]), "CN=\\ # M\\C3\\BCller\\ ");
+        let email = DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]);
+        assert_eq!(subject(&[(email, text("a"))]), "1.2.840.113549.1.9.1=#0c0161");
+        assert!(identity(&[(cn, text(&"x".repeat(MAX)))], vec![]).is_none(), "too long");
+    }
+
+    #[test]
+    fn names_are_a_list_that_none_of_them_can_forge() {
+        let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
+        let uri = |name: &str| SanType::URI(name.try_into().unwrap());
+        let made = identity(&[], vec![dns("a.example"), uri("spiffe://example/b")]).unwrap();
+        assert_eq!(made.names, "DNS:a.example, URI:spiffe://example/b");
+        assert_eq!(made.sha256.len(), 64);
+        assert!(identity(&[], vec![uri("spiffe://a, URI:spiffe://b")]).is_none());
+        assert_eq!(identity(&[], vec![]).unwrap().names, "");
+    }
+}

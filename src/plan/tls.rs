@@ -1,0 +1,73 @@
+//! TLS of a listener, as far as the configuration's text says it. Its files existed when the plan was made; they are not
+//! read yet.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Span;
+
+/// TLS of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Never empty. The first one is shown to clients whose name no other one has.
+    pub certificates: Vec<Certificate>,
+    /// Whether a client whose name no certificate has is sent away.
+    pub refuse_unknown_names: bool,
+    /// What clients have to show.
+    pub client_auth: Option<ClientAuth>,
+    /// Whether TLS 1.2 is spoken.
+    pub tls12: bool,
+    /// Names of [`crate::config::keys::CIPHER_SUITES`], most wanted first; empty for all.
+    pub cipher_suites: Vec<String>,
+    /// What ALPN offers, most wanted first; never empty.
+    pub alpn: Vec<String>,
+    /// Whether sessions can be resumed.
+    pub resumption: bool,
+    /// The place of the cipher suites, else of the table.
+    pub suites_span: Span,
+}
+
+/// A path and its place in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Relative paths are resolved against the configuration's folder.
+    pub path: PathBuf,
+    /// The place.
+    pub span: Span,
+}
+
+/// A certificate, its key, and the names it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// PEM with the certificate chain.
+    pub certificate: File,
+    /// PEM with the private key.
+    pub key: File,
+    /// DER with an OCSP response.
+    pub ocsp: Option<File>,
+    /// In lower case, `*.` before a domain meaning one label; empty for all that the certificate has.
+    pub names: Vec<(String, Span)>,
+}
+
+/// What clients have to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// PEM with the certificates that are trusted.
+    pub roots: File,
+    /// PEM with revocation lists.
+    pub revoked: Option<File>,
+    /// Whether a client may have no certificate.
+    pub optional: bool,
+}
+
+impl Tls {
+    /// All files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let certificates = self
+            .certificates
+            .iter()
+            .flat_map(|one| [Some(&one.certificate), Some(&one.key), one.ocsp.as_ref()]);
+        let clients =
+            self.client_auth.iter().flat_map(|clients| [Some(&clients.roots), clients.revoked.as_ref()]);
+        certificates.chain(clients).flatten().map(|file| file.path.as_path())
+    }
+}
