@@ -97,6 +97,7 @@ fn measure(pipelines: &[(&str, String)]) -> Vec<u64> {
             local: nowhere,
             protocol: Protocol::Http1,
             tls: None,
+            redirect: None,
         });
         let mut counts = Vec::new();
         for (name, _) in pipelines {
