@@ -7,7 +7,7 @@ use super::grants::GRANT;
 use super::http::HTTP;
 use super::operations::{ACCESS_LOG, ADMIN};
 use super::upstreams::UPSTREAM;
-use super::when::WHEN;
+use super::when::{PIN, WHEN};
 use super::{Key, Kind, MAX_MIDDLEWARE, MAX_NEXT, Presence, Table, TextForm};
 
 pub(super) const KIB: u64 = 1 << 10;
@@ -581,21 +581,5 @@ pub static SPLIT: Table = Table {
     keys: &[
         required("pipeline", Kind::Text(TextForm::Pipeline), "\"edge\"", "A name under `pipelines`."),
         count("weight", "1", 0, 1_000_000, "Its share, relative to the sum of all weights."),
-    ],
-};
-
-/// `pin` of a route.
-pub static PIN: Table = Table {
-    id: "pin",
-    title: "`pin`",
-    doc: "Requests with the same value are decided alike; of `split`, one with a pipeline's name as its value goes there.",
-    keys: &[
-        optional("header", Kind::Text(TextForm::FieldName), "\"x-user\"", "A request header."),
-        optional(
-            "cookie",
-            Kind::Text(TextForm::FieldName),
-            "\"session\"",
-            "A cookie. Either this or `header`.",
-        ),
     ],
 };

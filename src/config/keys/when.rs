@@ -1,6 +1,6 @@
-//! The tables for the conditions under which a stage applies.
+//! The tables for the conditions under which a stage applies, and for what a draw is pinned to.
 
-use super::tables::{PIN, optional, required};
+use super::tables::{optional, required};
 use super::{Kind, Table, TextForm};
 
 /// `when` of a stage.
@@ -54,6 +54,22 @@ pub static WHEN_HEADER: Table = Table {
             Kind::Text(TextForm::FieldValue),
             "\"1\"",
             "The whole value of one of the fields with this name. Default: any value.",
+        ),
+    ],
+};
+
+/// `pin` of a route.
+pub static PIN: Table = Table {
+    id: "pin",
+    title: "`pin`",
+    doc: "Requests with the same value are decided alike; of `split`, one with a pipeline's name as its value goes there.",
+    keys: &[
+        optional("header", Kind::Text(TextForm::FieldName), "\"x-user\"", "A request header."),
+        optional(
+            "cookie",
+            Kind::Text(TextForm::FieldName),
+            "\"session\"",
+            "A cookie. Either this or `header`.",
         ),
     ],
 };
