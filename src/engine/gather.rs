@@ -115,20 +115,18 @@ mod tests {
     use http_body_util::{BodyExt as _, StreamBody};
     use std::collections::VecDeque;
 
-    /// Pieces of these lengths, `0` for a moment in which nothing is there; and how the body ends.
+    /// Pieces of these lengths, `0` for more turns than a guest gets with nothing there; and how the body ends.
     fn body(lengths: &[usize], end: Result<Frame<Bytes>, Error>) -> Gather {
         let mut lengths = VecDeque::from(lengths.to_vec());
         let mut end = Some(end);
-        let mut paused = false;
+        let mut turns = 0;
         let stream = futures::stream::poll_fn(move |cx| match lengths.front() {
-            Some(0) if !paused => {
-                paused = true;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
             Some(0) => {
-                lengths.pop_front();
-                paused = false;
+                turns += 1;
+                if turns > TURNS {
+                    turns = 0;
+                    lengths.pop_front();
+                }
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

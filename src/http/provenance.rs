@@ -44,6 +44,12 @@ const CLAIMS: [&str; 10] = [
     "x-host",
 ];
 
+/// The values of `X-Forwarded-Proto`: without TLS and with it.
+const SCHEMES: [&str; 2] = ["http", "https"];
+
+/// Fields of the form `X-Forwarded-…`, with `X-Real-IP`.
+const FIELDS: usize = 5;
+
 /// The longest id of another's that is kept.
 const LONGEST_ID: usize = 128;
 
@@ -103,7 +109,7 @@ pub fn tell(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>, client:
             ForwardedForm::None => {}
         }
         if http.forwarded != ForwardedForm::None {
-            set(headers, X_REAL_IP, &client.to_string());
+            set(headers, X_REAL_IP, text_of(&client).as_str());
         }
     }
     if http.request_id == RequestIdPolicy::Make
@@ -146,11 +152,45 @@ pub(super) fn remove(headers: &mut HeaderMap, wanted: impl Fn(&str) -> bool) {
 }
 
 fn x_forwarded(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>) {
-    append(headers, X_FORWARDED_FOR, &arrival.peer.ip().to_canonical().to_string());
-    keep_or_set(headers, X_FORWARDED_PROTO, |value| matches!(value, "http" | "https"), head.scheme.as_str());
-    keep_or_set(headers, X_FORWARDED_HOST, is_authority, head.authority.as_str());
-    let port = own_port(head);
-    keep_or_set(headers, X_FORWARDED_PORT, |value| value.parse::<u16>().is_ok(), &port.to_string());
+    // Once, not by each of them.
+    headers.reserve(FIELDS);
+    append(headers, X_FORWARDED_FOR, text_of(&arrival.peer.ip().to_canonical()).as_str());
+    let https = head.scheme == Scheme::HTTPS;
+    keep_or(headers, X_FORWARDED_PROTO, is_scheme, || HeaderValue::from_static(SCHEMES[usize::from(https)]));
+    keep_or(headers, X_FORWARDED_HOST, is_authority, || value_of(head.authority.as_str()));
+    keep_or(headers, X_FORWARDED_PORT, is_port, || match own_port(head) {
+        80 => HeaderValue::from_static("80"),
+        443 => HeaderValue::from_static("443"),
+        port => HeaderValue::from(port),
+    });
+}
+
+/// What is shown of `value`, on the stack: this is done for every request.
+fn text_of(value: &IpAddr) -> Text {
+    let mut text = Text { bytes: [0; 40], length: 0 };
+    // The longest address has 39 characters.
+    let _ = write!(text, "{value}");
+    text
+}
+
+struct Text {
+    bytes: [u8; 40],
+    length: usize,
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
 }
 
 /// The port that the client means: the authority's, or its scheme's.
@@ -171,16 +211,29 @@ fn forwarded(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>) {
     append(headers, FORWARDED, &element);
 }
 
+fn is_scheme(value: &str) -> bool {
+    SCHEMES.contains(&value)
+}
+
+fn is_port(value: &str) -> bool {
+    value.parse::<u16>().is_ok()
+}
+
 fn is_authority(value: &str) -> bool {
     value.parse::<http::uri::Authority>().is_ok_and(|it| !it.as_str().contains('@'))
 }
 
-/// Keeps the one value that is there if it is `valid`.
-fn keep_or_set(headers: &mut HeaderMap, name: HeaderName, valid: impl Fn(&str) -> bool, own: &str) {
+/// Keeps the one value that is there if it is `valid`; else it becomes the request's `own`.
+fn keep_or(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    valid: impl Fn(&str) -> bool,
+    own: impl Fn() -> HeaderValue,
+) {
     let mut values = headers.get_all(&name).iter();
     let one = values.next().filter(|_| values.next().is_none());
     if !one.and_then(|value| value.to_str().ok()).is_some_and(valid) {
-        set(headers, name, own);
+        headers.insert(name, own());
     }
 }
 
@@ -192,11 +245,13 @@ fn has_valid_id(headers: &HeaderMap) -> bool {
         .is_some_and(|id| (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(is_safe))
 }
 
-/// All of it is made of addresses, authorities and tokens, which are valid values.
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
+    headers.insert(name, value_of(value));
+}
+
+/// All of it is made of addresses, authorities and tokens, which are valid values.
+fn value_of(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Puts `value` behind the list that is there, as one field.

@@ -12,183 +12,7 @@ use super::*;
 use crate::config::keys::{self, Key, Presence, Table};
 
 /// A configuration with every key that there is.
-const FULL: &str = r#"
-[gateway]
-workers = 3
-watch = "1s"
-retire-timeout = "2m"
-history = 3
-compile-cache = "cache"
-drain-delay = "4s"
-handover = "handover.sock"
-calls = 17
-
-[admin]
-address = "127.0.0.1:9180"
-token = { env = "ADMIN" }
-
-[access-log]
-path = "access.log"
-format = "combined"
-queue = 100
-query = true
-
-[limits]
-connections = 1
-connections-per-address = 13
-requests-per-connection = 14
-handshakes = 2
-handshake-timeout = "3s"
-header-read-timeout = "4s"
-idle-timeout = "5s"
-header-size = "16KiB"
-header-count = 7
-uri-size = "1KiB"
-chunk-extensions = "8B"
-streams = 9
-stream-resets = 15
-control-frames = 16
-download-rate = "17KiB"
-download-grace = "18s"
-shutdown-timeout = "10s"
-instances = 11
-call-depth = 12
-rate-limit-keys = 13
-
-[http]
-trusted-proxies = ["10.0.0.0/8", "::1"]
-forwarded = "forwarded"
-via = "edge"
-request-id = "accept"
-traceparent = "make"
-encoded-slash = "decode"
-merge-slashes = false
-sni = "ignore"
-
-[[listeners]]
-address = "127.0.0.1:8443"
-
-[listeners.tls]
-certificate = "cert.pem"
-key = "key.pem"
-ocsp = "cert.pem"
-certificates = [{ certificate = "cert.pem", key = "key.pem", ocsp = "key.pem", names = ["a.example", "*.B.example"] }]
-fallback = "refuse"
-client-auth = { roots = "cert.pem", mode = "optional", revoked = "key.pem" }
-min-version = "1.3"
-cipher-suites = ["TLS13_AES_256_GCM_SHA384"]
-alpn = ["http/1.1"]
-resumption = false
-
-[[listeners]]
-address = "[::1]:0"
-redirect = "https"
-redirect-port = 8443
-proxy-protocol = "v2"
-proxy-timeout = "6s"
-
-[components.hello]
-path = "hello.wasm"
-sha256 = "0101010101010101010101010101010101010101010101010101010101010101"
-
-[components.key-auth]
-path = "hello.wasm"
-
-[pipelines.edge]
-link = "static"
-isolation = "reuse"
-lift = "auto"
-service = { component = "hello" }
-
-[[pipelines.edge.stages]]
-component = "key-auth"
-link = "dynamic"
-isolation = "request"
-lift = "sync"
-on-failure = "skip"
-breaker = { failures = 1, window = "2s", open = "3s", then = "close" }
-config = { header = "x-api-key", keys = { env = "KEYS" } }
-limits = { memory = "1MiB", table-elements = 5, egress-requests = 6, egress-connections = 7, egress-connect-timeout = "8s", egress-timeout = "9s" }
-next = { stable = "app" }
-when = { methods = ["POST"], path = "/a", header = { name = "x", value = "1" }, percent = 5, pin = { header = "y" } }
-
-[pipelines.edge.stages.grant]
-random = true
-clocks = true
-stdio = true
-env = { REGION = "eu", TOKEN = { env = "TOKEN" } }
-egress = ["https://api.example.com", "http://*.example.com:8080"]
-filesystem = [{ path = ".", as = "/data", write = true }]
-egress-networks = ["10.0.0.0/8"]
-calls = ["app"]
-sockets = ["tcp://10.0.0.5:5432"]
-
-[pipelines.edge.limits]
-deadline = "1s"
-total = "12s"
-upload-rate = "13KiB"
-upload-grace = "14s"
-body-idle-timeout = "2s"
-cpu = "3ms"
-linger = "4s"
-request-body = "5MiB"
-instances = 6
-concurrency = 7
-reuse = 8
-instance-idle-timeout = "9s"
-queue = 10
-queue-timeout = "11s"
-
-[pipelines.app]
-stages = [{ component = "key-auth", when = { percent = 5, pin = { cookie = "c" } } }]
-native = "app"
-
-[pipelines.away]
-upstream = "backend"
-
-[upstreams.backend]
-servers = ["http://10.0.0.1:8080", "https://B.example"]
-protocol = "http1"
-balance = "least-requests"
-host = "upstream"
-tls = { roots = "cert.pem", certificate = "cert.pem", key = "key.pem", name = "b.internal" }
-health = { path = "/up?x", status = 204, interval = "1s", timeout = "2s", healthy = 3, unhealthy = 4 }
-ejection = { failures = 6, time = "7s", share = 8 }
-retry = { attempts = 2, budget = 30 }
-
-[upstreams.backend.limits]
-connect-timeout = "1s"
-response-timeout = "2s"
-idle-timeout = "3s"
-total-timeout = "4s"
-connections = 5
-streams = 6
-pending = 7
-pending-timeout = "8s"
-keep-alive = 9
-keep-alive-timeout = "10s"
-resolve = "11s"
-
-[[routes]]
-host = "*.Example.com"
-path = "/v1"
-methods = ["GET", "PURGE"]
-pipeline = "edge"
-
-[[routes]]
-pipeline = "edge"
-mirror = "edge"
-
-[[routes]]
-path = "/header"
-split = [{ pipeline = "edge", weight = 1 }]
-pin = { header = "x-user" }
-
-[[routes]]
-path = "/cookie"
-split = [{ pipeline = "edge" }]
-pin = { cookie = "session" }
-"#;
+const FULL: &str = include_str!("tests/full.toml");
 
 /// A folder with the files that the configurations here name; removed with everything in it at the end.
 struct Folder(PathBuf);
@@ -285,25 +109,10 @@ fn every_key() {
     assert!(
         http.any_sni && http.trusts("10.9.9.9".parse().unwrap()) && !http.trusts("11.0.0.0".parse().unwrap())
     );
-    let proxy = ProxyPlan { binary: true, timeout: Duration::from_secs(6) };
-    assert_eq!((plan.listeners[0].proxy, plan.listeners[1].proxy), (None, Some(proxy)));
     let warnings: Vec<_> = warnings.sorted().iter().map(|warning| warning.message().to_owned()).collect();
     assert_eq!(warnings, ["`admin` is not used", "`listeners` is not used"]);
     assert_eq!(plan.workers.get(), 3);
     assert_eq!(plan.limits.header_size, 16 << 10);
-    assert_eq!(
-        plan.listeners[0].tls.as_ref().unwrap().certificates[0].certificate.path,
-        folder.0.join("cert.pem")
-    );
-    assert_eq!(plan.listeners[1].address.to_string(), "[::1]:0");
-    let tls = plan.listeners[0].tls.as_ref().unwrap();
-    let names: Vec<_> = tls.certificates[1].names.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["a.example", "*.b.example"]);
-    assert!(tls.refuse_unknown_names && !tls.tls12 && !tls.resumption);
-    assert_eq!((tls.alpn.join(" "), tls.cipher_suites.len()), ("http/1.1".to_owned(), 1));
-    assert!(tls.client_auth.as_ref().unwrap().optional);
-    assert_eq!(tls.files().count(), 8);
-    assert_eq!((plan.listeners[0].redirect, plan.listeners[1].redirect), (None, Some(8443)));
     let admin = plan.admin.as_ref().unwrap();
     assert_eq!(admin.address.to_string(), "127.0.0.1:9180");
     assert_eq!(admin.token.as_ref().unwrap().expose(), "hunter4-hunter4-hunter4");
@@ -347,6 +156,27 @@ fn every_key() {
     assert_eq!(route.host, HostPattern::Suffix(".example.com".to_owned()));
     assert_eq!(route.methods.as_ref().unwrap()[0], Method::GET);
     assert_eq!((plan.routes[1].path.as_str(), &plan.routes[1].host), ("/", &HostPattern::Any));
+}
+
+#[test]
+fn every_key_of_a_listener() {
+    let folder = Folder::new("every-key-of-a-listener");
+    let (plan, _) = folder.parse(FULL).unwrap();
+    let proxy = ProxyPlan { binary: true, timeout: Duration::from_secs(6) };
+    assert_eq!((plan.listeners[0].proxy, plan.listeners[1].proxy), (None, Some(proxy)));
+    assert_eq!(
+        plan.listeners[0].tls.as_ref().unwrap().certificates[0].certificate.path,
+        folder.0.join("cert.pem")
+    );
+    assert_eq!(plan.listeners[1].address.to_string(), "[::1]:0");
+    let tls = plan.listeners[0].tls.as_ref().unwrap();
+    let names: Vec<_> = tls.certificates[1].names.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a.example", "*.b.example"]);
+    assert!(tls.refuse_unknown_names && !tls.tls12 && !tls.resumption);
+    assert_eq!((tls.alpn.join(" "), tls.cipher_suites.len()), ("http/1.1".to_owned(), 1));
+    assert!(tls.client_auth.as_ref().unwrap().optional);
+    assert_eq!(tls.files().count(), 8);
+    assert_eq!((plan.listeners[0].redirect, plan.listeners[1].redirect), (None, Some(8443)));
 }
 
 #[test]

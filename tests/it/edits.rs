@@ -53,7 +53,7 @@ const CASES: &[(&[(&str, &str)], u16)] = &[
     (&[(REQUEST, "default x-two 5"), (REQUEST, "append x-two 6"), (REQUEST, "default x-new 7")], 200),
     (&[(REQUEST, "set x-two only"), (RESPONSE, "remove content-type"), (RESPONSE, "set vary nothing")], 200),
     (&[(RESPONSE, "append vary accept"), (RESPONSE, "append vary accept-language")], 200),
-    (&[(RESPONSE, "set x-a "), (RESPONSE, "set x-b  two  spaces "), (RESPONSE, "remove X-Not-There")], 200),
+    (&[(RESPONSE, "set x-a"), (RESPONSE, "set x-b  two  spaces"), (RESPONSE, "remove X-Not-There")], 200),
     (&[(RESPONSE, "append set-cookie a=1"), (RESPONSE, "append set-cookie b=2")], 200),
     (
         &[

@@ -280,7 +280,7 @@ fn plain_requests_are_sent_to_https() {
             for (host, path, location) in [
                 ("a.example", "/x/../y?z=//b", format!("https://a.example{port}/y?z=//b")),
                 ("A.Example.:80", "/", format!("https://a.example{port}/")),
-                ("[::1]:8080", "//evil.example/", format!("https://[::1]{port}//evil.example/")),
+                ("[::1]:8080", "//evil.example/", format!("https://[::1]{port}/evil.example/")),
             ] {
                 let answer = client.ask(get(path, &[("host", host)])).await;
                 assert_eq!(answer.header("location"), Some(location.as_str()));
