@@ -60,6 +60,13 @@ struct Point {
     resident: u64,
 }
 
+impl Point {
+    /// KiB that each of the things more at `last` keeps resident.
+    fn kib_each_to(&self, last: &Self) -> f64 {
+        last.resident.saturating_sub(self.resident) as f64 / (last.number - self.number) / 1024.0
+    }
+}
+
 /// A chart: what its numbers count, and its lines.
 struct Chart {
     name: &'static str,
@@ -375,9 +382,7 @@ impl Scale {
                 }
             }
             if let [first, .., last] = points.as_slice() {
-                let each = last.resident.saturating_sub(first.resident) as f64
-                    / (last.number - first.number)
-                    / 1024.0;
+                let each = first.kib_each_to(last);
                 chart.notes.push(format!(
                     "A request that waits in a chain of 3 {name} middleware keeps {each:.1} KiB resident."
                 ));
@@ -444,9 +449,7 @@ impl Scale {
                 points.push(Point { number: number as f64, cpu: f64::NAN, resident: server.resident()?.0 });
             }
             if let [first, .., last] = points.as_slice() {
-                let each = last.resident.saturating_sub(first.resident) as f64
-                    / (last.number - first.number)
-                    / 1024.0;
+                let each = first.kib_each_to(last);
                 chart.notes.push(format!(
                     "A warm instance of {count} sync middleware and a service keeps {each:.1} KiB resident."
                 ));

@@ -6,7 +6,8 @@
 //! calls led here.
 
 use super::body::RequestBody;
-use super::hop::{ChainRequest, Onward, crossing};
+use super::crossing::crossing;
+use super::hop::{ChainRequest, Onward};
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
 use crate::host::{CallContext, Next, RequestHead};
@@ -74,7 +75,7 @@ impl Callee {
                 self.first.handle(&worker, request).await
             }
         };
-        answer.map(crossing).inspect(|_| counted.answered()).map_err(|failure| {
+        answer.map(|response| response.map(crossing)).inspect(|_| counted.answered()).map_err(|failure| {
             let (caller, pipeline) = (&*self.caller, &*self.callee);
             let request_id = format!("{id:016x}");
             match depth > self.most {

@@ -5,7 +5,8 @@
 //! costs nothing; where none of a segment's stages applies, the request goes on to the next segment.
 
 use super::body::RequestBody;
-use super::hop::{Answer, ChainRequest, Hop, Onward, crossing};
+use super::crossing::crossing;
+use super::hop::{Answer, ChainRequest, Hop, Onward};
 use super::native::Native;
 use super::upstream::UpstreamEnd;
 use super::worker::Worker;
@@ -173,7 +174,7 @@ impl Fork {
                 }
                 failure.into_code()
             })?;
-            Ok(crossing(response))
+            Ok(response.map(crossing))
         }))
     }
 }

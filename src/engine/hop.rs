@@ -7,7 +7,7 @@
 //! functions to be `Send`: what is not is wrapped so that another thread could only
 //! panic.
 
-use super::body::{BodyError, RequestBody, ResponseBody};
+use super::body::{RequestBody, ResponseBody};
 use super::breaker::{Attempt, Breaker};
 use super::exchange::CutOff;
 use super::fork::Fork;
@@ -19,16 +19,9 @@ use crate::chain::Segment;
 use crate::component::Digest;
 use crate::host::{CallContext, Next, Origin, RequestHead};
 use crate::plan::{Applied, BreakerThen, OnFailure};
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
-use send_wrapper::SendWrapper;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Says in a response which stage was passed over; several have one field each.
 pub const SKIPPED: HeaderName = HeaderName::from_static("linkspan-skipped");
@@ -235,36 +228,5 @@ impl Hop {
     /// The stage of a segment that has one, which all with a policy of their own do.
     pub(super) fn name(&self) -> String {
         self.segment.scopes.first().map_or_else(String::new, |scope| scope.id.to_string())
-    }
-}
-
-/// A response's body on its way into another store of the same worker.
-struct Crossing(SendWrapper<ResponseBody>);
-
-/// `response`, for another store of the same worker.
-pub(super) fn crossing(response: Response<ResponseBody>) -> Response<WasiBody> {
-    response.map(|body| Crossing(SendWrapper::new(body)).boxed_unsync())
-}
-
-impl Body for Crossing {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut *self.0).poll_frame(cx).map_err(|error| match error {
-            BodyError::Cut(why) => Error::InternalError(Some(why.to_owned())),
-            BodyError::Chain(error) => error,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
     }
 }

@@ -18,6 +18,7 @@
 pub mod body;
 mod breaker;
 mod call;
+mod crossing;
 mod exchange;
 mod fork;
 mod gather;

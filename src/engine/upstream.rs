@@ -5,25 +5,21 @@
 //! call, and a body that comes here without a segment before it is bounded as one of a native service is.
 
 use super::body::{RequestBody, ResponseBody};
+use super::crossing::crossing;
 use super::hop::{Answer, ChainRequest};
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
 use crate::host::{CallContext, Next, RequestHead};
 use crate::plan::PipelineLimits;
 use crate::upstream::{Download, Outgoing, Upstream};
-use bytes::Bytes;
 use http::Response;
 use http::header::TRAILER;
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use send_wrapper::SendWrapper;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tokio::time::Instant;
+use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
-use wasmtime_wasi_http::{Error, WasiBody};
 
 /// An upstream, as the end of a pipeline.
 pub struct UpstreamEnd {
@@ -123,32 +119,5 @@ impl UpstreamEnd {
             crate::upstream::Kind::Deadline => Failure::Deadline,
             _ => Failure::Upstream(error),
         })
-    }
-}
-
-fn crossing(body: Download<RequestBody>) -> WasiBody {
-    Crossing(SendWrapper::new(body)).boxed_unsync()
-}
-
-/// A response's body on its way into a store or to the client, always on the worker's thread.
-struct Crossing(SendWrapper<Download<RequestBody>>);
-
-impl Body for Crossing {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut *self.0).poll_frame(cx).map_err(|error| Error::InternalError(Some(error.to_string())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
     }
 }

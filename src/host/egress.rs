@@ -14,7 +14,7 @@
 //! the web's certificate roots for https.
 
 use super::scope::StageScope;
-use crate::plan::{EgressRule, Grants, Network, StageLimits};
+use crate::plan::{EgressRule, Grants, Network, StageLimits, decimal};
 use http::header::HOST;
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, Uri};
@@ -88,15 +88,10 @@ impl Target {
         if authority.as_str().contains('@') || authority.host().is_empty() {
             return Err(ErrorCode::HttpRequestUriInvalid);
         }
-        // In digits alone: what reads a number may take a sign, or nothing, for one.
         let port = match &authority.as_str()[authority.host().len()..] {
             "" if tls => 443,
             "" => 80,
-            port => port
-                .strip_prefix(':')
-                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-                .and_then(|digits| digits.parse().ok())
-                .ok_or(ErrorCode::HttpRequestUriInvalid)?,
+            port => port.strip_prefix(':').and_then(decimal).ok_or(ErrorCode::HttpRequestUriInvalid)?,
         };
         Ok(Self { tls, host: authority.host().to_ascii_lowercase(), port })
     }

@@ -7,30 +7,12 @@
 //! well: CGI and its kin see one and the same. Nothing here fails; what is not understood is removed.
 
 use http::header::{
-    self, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    self, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRAILER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::provenance::{is_claim, remove};
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// About the connection in whichever direction. `TE` with them: hyper has read it, and sends trailers to an HTTP/1.1 client
-/// only if it said `TE: trailers`.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HTTP2_SETTINGS,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-];
+use crate::net::strip_hop_by_hop;
 
 /// Fields that a recipient must know before the body or that decide who may do what: as trailers they would arrive after
 /// every check (RFC 9110 §6.5.1).
@@ -109,32 +91,6 @@ fn is_disguised(name: &str) -> bool {
     }
     let plain = name.replace('_', "-");
     FRAMING.contains(&plain.as_str()) || is_claim(&plain)
-}
-
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        strip_named(headers);
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
-/// Removes the fields that `Connection` names.
-fn strip_named(headers: &mut HeaderMap) {
-    // The values are cheap to clone (shared bytes), and the map cannot be changed while they are borrowed from it.
-    let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
-    for value in values {
-        for option in value.as_bytes().split(|byte| *byte == b',') {
-            let option = option.trim_ascii();
-            if option.eq_ignore_ascii_case(b"close") || option.is_empty() {
-                continue;
-            }
-            if let Ok(name) = HeaderName::from_bytes(option) {
-                headers.remove(name);
-            }
-        }
-    }
 }
 
 fn join_cookies(headers: &mut HeaderMap) {

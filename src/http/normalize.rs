@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use super::path::path_and_query;
 use super::respond::Refusal;
 use crate::net::TlsInfo;
-use crate::plan::HttpPolicy;
+use crate::plan::{HttpPolicy, decimal};
 
 /// What a head may be, beyond what the parser of the connection keeps.
 #[derive(Clone, Copy, Debug)]
@@ -210,11 +210,9 @@ fn normal_port(port: &str, scheme: &Scheme) -> Result<Option<u16>, Refusal> {
         return Ok(None);
     }
     let default = if *scheme == Scheme::HTTPS { 443 } else { 80 };
-    // `parse` would take a plus sign.
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    match port.parse::<u16>() {
-        Ok(port) if port == default && digits => Ok(None),
-        Ok(number) if number > 0 && digits => Ok(Some(number)),
+    match decimal(port) {
+        Some(port) if port == default => Ok(None),
+        Some(number) if number > 0 => Ok(Some(number)),
         _ => bad("The port is not valid."),
     }
 }

@@ -20,6 +20,7 @@ mod downloads;
 pub mod endpoint;
 pub mod frames;
 pub mod handover;
+mod hop_by_hop;
 pub mod identity;
 pub mod listener;
 pub mod ocsp;
@@ -40,6 +41,7 @@ pub use conn::{ConnInfo, Protocol, TlsInfo};
 pub use endpoint::{
     ChangeError, Duplicate, Endpoint, EndpointChange, Shared, TlsSource, changes, serve_worker,
 };
+pub use hop_by_hop::strip_hop_by_hop;
 pub use identity::ClientIdentity;
 pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use shutdown::{Shutdown, Signals, Trigger};

@@ -286,12 +286,14 @@ fn bad_pem(file: &Path, error: &pem::Error) -> TlsError {
 }
 
 fn read_pem(file: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |source| TlsError::Unreadable { file: file.into(), source };
-    let mut text = Vec::new();
-    let source = std::fs::File::open(file).map_err(unreadable)?;
-    source.take(MAX_PEM + 1).read_to_end(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MAX_PEM {
-        return Err(TlsError::TooLarge { file: file.into() });
-    }
-    Ok(text)
+    let text =
+        read_whole(file, MAX_PEM).map_err(|source| TlsError::Unreadable { file: file.into(), source })?;
+    text.ok_or_else(|| TlsError::TooLarge { file: file.into() })
+}
+
+/// A file's content; `None` if that has more than `most` bytes.
+pub(crate) fn read_whole(file: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut content = Vec::new();
+    std::fs::File::open(file)?.take(most + 1).read_to_end(&mut content)?;
+    Ok((content.len() as u64 <= most).then_some(content))
 }

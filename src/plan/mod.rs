@@ -9,6 +9,7 @@
 //! It reads the files and variables that the configuration names, when it is loaded and never later. It never imports
 //! wasmtime.
 
+mod decimal;
 mod egress;
 mod grants;
 mod host;
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::decimal::decimal;
 pub use self::egress::{EgressHost, EgressRule, EgressScheme};
 pub use self::grants::{Call, Clocks, Grants, Mount};
 pub use self::host::HostPattern;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::decimal::decimal;
 use crate::config::Fault;
 
 /// An address, or all that begin with the same bits: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
@@ -28,13 +29,10 @@ impl Network {
             return Err(fault("an IPv4 address in IPv6's form", "write it as IPv4; it is met in both forms"));
         }
         let most = if first.is_ipv4() { 32 } else { 128 };
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let prefix = match prefix {
             None => most,
-            Some(bits) => bits
-                .parse()
-                .ok()
-                .filter(|bits| *bits <= most && digits(prefix.unwrap_or_default()))
+            Some(bits) => decimal(bits)
+                .filter(|bits| *bits <= most)
                 .ok_or_else(|| fault("invalid prefix", "a prefix is 0 to 32 for IPv4, 0 to 128 for IPv6"))?,
         };
         let network = Self { first: masked(first, prefix), prefix };

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use super::decimal::decimal;
 use super::network::masked;
 use crate::config::Fault;
 
@@ -63,10 +64,9 @@ impl SocketRule {
         let prefix = match prefix.strip_prefix('/') {
             None if prefix.is_empty() => most,
             None => return Err(fault("more than an address", shape)),
-            Some(digits) => number(digits).filter(|bits| *bits <= u16::from(most)).map_or_else(
-                || Err(fault("invalid prefix", "a prefix is 0 to 32 for IPv4, 0 to 128 for IPv6")),
-                |bits| Ok(bits as u8),
-            )?,
+            Some(digits) => decimal(digits)
+                .filter(|bits| *bits <= most)
+                .ok_or_else(|| fault("invalid prefix", "a prefix is 0 to 32 for IPv4, 0 to 128 for IPv6"))?,
         };
         let ports = parse_ports(ports)
             .ok_or_else(|| fault("invalid port", "a port is 1 to 65535, or a range such as 8000-8100"))?;
@@ -88,13 +88,8 @@ impl SocketRule {
     }
 }
 
-/// A whole number in decimal digits and nothing else.
-fn number(text: &str) -> Option<u16> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
-
 fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
-    let port = |text| number(text).filter(|port| *port > 0);
+    let port = |text| decimal(text).filter(|port| *port > 0);
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (port(first)?, port(last)?),
         None => (port(text)?, port(text)?),

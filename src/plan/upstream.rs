@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Name;
+use super::decimal::decimal;
 use super::host::{Host, check_host};
 use crate::config::{Fault, Fields, Span, keys};
 
@@ -262,8 +263,7 @@ fn authority(text: &str) -> Result<(Host, Option<u16>), (&'static str, &'static 
         None => (text, None),
         Some(at) => {
             let (host, port) = text.split_at(after_address + at);
-            let digits = port[1..].bytes().all(|byte| byte.is_ascii_digit());
-            let port = port[1..].parse::<u16>().ok().filter(|port| digits && *port > 0);
+            let port = decimal(&port[1..]).filter(|port: &u16| *port > 0);
             (host, Some(port.ok_or(("invalid port", "a port is 1 to 65535"))?))
         }
     };

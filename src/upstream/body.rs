@@ -2,8 +2,9 @@
 
 use super::error::{BodyError, Kind, chain};
 use super::exchange::{Exchange, Phase, Progress};
-use super::fields::{Length, strip};
+use super::fields::Length;
 use super::link::Lease;
+use crate::net::strip_hop_by_hop;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -81,7 +82,7 @@ impl<B: Payload> Body for Upload<B> {
                         return slot.fail("it is longer than its `content-length`".to_owned());
                     }
                 } else if let Some(trailers) = frame.trailers_mut() {
-                    strip(trailers);
+                    strip_hop_by_hop(trailers);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -169,7 +170,7 @@ impl<B: Payload> Body for Download<B> {
                 if let Some(kind) = this.exchange.stopped() {
                     return this.broken(why(kind), false);
                 }
-                let is_last = frame.trailers_mut().map(strip).is_some();
+                let is_last = frame.trailers_mut().map(strip_hop_by_hop).is_some();
                 if is_last || this.body.is_end_stream() {
                     this.end();
                 }

@@ -72,9 +72,9 @@ impl std::error::Error for Error {}
 /// Why a response's body broke off.
 #[derive(Clone, Debug)]
 pub struct BodyError {
-    pub upstream: Arc<str>,
-    pub server: Arc<str>,
-    pub why: String,
+    pub(super) upstream: Arc<str>,
+    pub(super) server: Arc<str>,
+    pub(super) why: String,
 }
 
 impl fmt::Display for BodyError {

@@ -1,44 +1,15 @@
 //! A request's head as a server gets it, and a response's as it is handed on.
 
 use super::error::Kind;
-use crate::plan::{HostPolicy, Server};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use crate::net::strip_hop_by_hop;
+use crate::plan::{HostPolicy, Server, decimal};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// About one connection, whatever `Connection` says (RFC 9110 §7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HTTP2_SETTINGS,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-];
-
-/// Takes off what belongs to one connection: what the gateway's front took off a request, a stage may have added, and
-/// a response comes with its own.
-pub(super) fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
-        for option in values.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
-            if let Ok(name) = HeaderName::from_bytes(option.trim_ascii()) {
-                headers.remove(name);
-            }
-        }
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+/// The number in a `Content-Length`.
+fn length_in(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok().and_then(decimal)
 }
 
 /// A request's head without a connection.
@@ -64,15 +35,12 @@ pub(super) enum Length {
 impl Head {
     /// Brings the head in line with the body, of which `exact` says how long it is, if that is known.
     pub(super) fn settle(&mut self, empty: bool, exact: Option<u64>) -> Result<Length, Kind> {
-        strip(&mut self.headers);
+        strip_hop_by_hop(&mut self.headers);
         let mut values = self.headers.get_all(CONTENT_LENGTH).iter();
         let declared = match (values.next(), values.next()) {
             (None, _) => None,
             (Some(value), None) => {
-                let number =
-                    value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-                let number = number.and_then(|text| text.parse::<u64>().ok());
-                Some(number.ok_or(Kind::Unsendable("its `content-length` is no number"))?)
+                Some(length_in(value).ok_or(Kind::Unsendable("its `content-length` is no number"))?)
             }
             _ => return Err(Kind::Unsendable("it has more than one `content-length`")),
         };
@@ -160,12 +128,10 @@ pub(super) fn settle_response(
         }
         headers.remove(CONTENT_LENGTH);
     }
-    strip(headers);
+    strip_hop_by_hop(headers);
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(length) = lengths.next().cloned() else { return Ok(()) };
-    let number =
-        || length.to_str().ok().filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok();
-    let number: Option<u64> = number();
+    let number = length_in(&length);
     if lengths.any(|other| *other != length) || number.is_none() || (!bodiless && number != exact) {
         return Err("its `content-length` is not the length of its body");
     }
@@ -184,6 +150,7 @@ pub(super) fn is_idempotent(method: &Method) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderName;
 
     fn head(method: Method, fields: &[(&'static str, &'static str)]) -> Head {
         let headers = fields

@@ -28,7 +28,7 @@ mod send;
 pub mod tls;
 
 pub use body::{Download, Payload};
-pub use error::{Error, Kind};
+pub use error::{BodyError, Error, Kind};
 pub use health::ServerReport;
 pub use pool::Pool;
 pub use send::Outgoing;

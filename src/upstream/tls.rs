@@ -1,10 +1,11 @@
 //! TLS with servers: rustls with aws-lc-rs, TLS 1.2 and 1.3. Files are read once, when a configuration is loaded.
 
+use crate::net::tls::read_whole;
 use crate::plan::{Server, ServerHost, UpstreamProtocol, UpstreamTlsFiles};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -121,12 +122,7 @@ fn chain(file: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsEr
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |source| TlsError::Unreadable { file: file.into(), source };
-    let mut text = Vec::new();
-    let source = std::fs::File::open(file).map_err(unreadable)?;
-    source.take(MAX_PEM + 1).read_to_end(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MAX_PEM {
-        return Err(TlsError::TooLarge { file: file.into() });
-    }
-    Ok(text)
+    let text =
+        read_whole(file, MAX_PEM).map_err(|source| TlsError::Unreadable { file: file.into(), source })?;
+    text.ok_or_else(|| TlsError::TooLarge { file: file.into() })
 }

@@ -5,6 +5,7 @@ use crate::harness::{
     Chain, Client, Folder, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, Setup, binary, body, get,
     identity, in_time, repository, request, run, scaled,
 };
+use crate::nexts::greets;
 use crate::swap::support::{Served, head, pipeline, stamp};
 use http::Method;
 use http_body::Frame;
@@ -15,13 +16,6 @@ use std::rc::Rc;
 /// The pipeline `main`, whose service calls what `calls` name.
 fn caller(chain: Chain, calls: &str) -> Pipeline {
     chain.pipeline("caller").service_with(&format!("grant = {{ calls = [{calls}] }}"))
-}
-
-/// A pipeline that greets with its own name, at no route that is asked.
-fn greets(name: &str) -> Pipeline {
-    Pipeline::new(name, "hello")
-        .service_with(&format!("config = {{ greeting = \"{name}\" }}"))
-        .route(&format!("path = \"/{name}\""))
 }
 
 chain_test! {

@@ -10,7 +10,7 @@ use http_body::Frame;
 use http_body_util::BodyExt as _;
 
 /// A pipeline that greets with its own name, at no route that is asked.
-fn greets(name: &str) -> Pipeline {
+pub fn greets(name: &str) -> Pipeline {
     Pipeline::new(name, "hello")
         .service_with(&format!("config = {{ greeting = \"{name}\" }}"))
         .route(&format!("path = \"/{name}\""))

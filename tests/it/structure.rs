@@ -31,7 +31,7 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("http", &["engine", "gateway", "host", "net", "plan", "telemetry"]),
     ("gateway", &["chain", "component", "config", "engine", "host", "plan", "upstream"]),
     ("engine", &["chain", "component", "host", "plan", "telemetry", "upstream"]),
-    ("upstream", &["plan", "telemetry"]),
+    ("upstream", &["net", "plan", "telemetry"]),
     ("chain", &["component", "config", "host", "plan"]),
     ("host", &["component", "plan"]),
     ("component", &[]),

@@ -1,0 +1,59 @@
+//! Bodies that never leave their worker, where a body is asked for that could.
+
+use super::body::BodyError;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use send_wrapper::SendWrapper;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// `body`, on its way into another store of the same worker, or out of one.
+pub(super) fn crossing<B>(body: B) -> WasiBody
+where
+    B: Body<Data = Bytes, Error: Into<Error>> + Unpin + 'static,
+{
+    Crossing(SendWrapper::new(body)).boxed_unsync()
+}
+
+/// Panics on another thread, which there never is.
+struct Crossing<B>(SendWrapper<B>);
+
+impl<B> Body for Crossing<B>
+where
+    B: Body<Data = Bytes, Error: Into<Error>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut *self.0).poll_frame(cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl From<BodyError> for Error {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Cut(why) => Self::InternalError(Some(why.to_owned())),
+            BodyError::Chain(error) => error,
+        }
+    }
+}
+
+impl From<crate::upstream::BodyError> for Error {
+    fn from(error: crate::upstream::BodyError) -> Self {
+        Self::InternalError(Some(error.to_string()))
+    }
+}
