@@ -283,8 +283,9 @@ async fn send(
             origin,
             depth: 0,
             applied: None,
+            nested: false,
         };
-        let response = chain.handle(worker, request).await.map_err(Failed::wrong)?;
+        let response = chain.handle(worker, Box::new(request)).await.map_err(Failed::wrong)?;
         if !response.status().is_success() {
             return Err(Failed::wrong(format!("a chain of {name} answers {}", response.status())));
         }

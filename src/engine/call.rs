@@ -70,9 +70,17 @@ impl Callee {
         let answer = match depth > self.most {
             true => Err(Failure::Guest(ErrorCode::LoopDetected)),
             false => {
-                let request =
-                    ChainRequest { head, body, deadline, cut_off: None, origin, depth, applied: None };
-                self.first.handle(&worker, request).await
+                let request = ChainRequest {
+                    head,
+                    body,
+                    deadline,
+                    cut_off: None,
+                    origin,
+                    depth,
+                    applied: None,
+                    nested: true,
+                };
+                self.first.handle(&worker, Box::new(request)).await
             }
         };
         answer.map(|response| response.map(crossing)).inspect(|_| counted.answered()).map_err(|failure| {

@@ -94,7 +94,7 @@ impl Fork {
     ///
     /// # Errors
     /// [`Failure`](super::Failure), if one of them failed and can't be passed over.
-    pub async fn handle(&self, worker: &Rc<Worker>, mut request: ChainRequest) -> Answer {
+    pub async fn handle(&self, worker: &Rc<Worker>, mut request: Box<ChainRequest>) -> Answer {
         let known = request.applied;
         let applied = known.unwrap_or_else(|| self.applied(&request.head, request.origin.id));
         request.applied = Some(applied);
@@ -160,8 +160,9 @@ impl Fork {
             let origin = context.as_ref().map(|context| Arc::clone(&context.origin)).unwrap_or_default();
             let depth = context.as_ref().map_or(0, |context| context.depth);
             let (id, limit) = (origin.id, body.limit());
-            let request = ChainRequest { head, body, deadline, cut_off: None, origin, depth, applied };
-            let answer = fork.handle(&worker, request).await;
+            let request =
+                ChainRequest { head, body, deadline, cut_off: None, origin, depth, applied, nested: true };
+            let answer = fork.handle(&worker, Box::new(request)).await;
             let response = answer.map_err(|failure| {
                 let request_id = format_args!("{id:016x}");
                 let stage = fork.whole.name();

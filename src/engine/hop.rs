@@ -60,7 +60,7 @@ impl Onward {
     ///
     /// # Errors
     /// [`Failure`], if there is no response.
-    pub async fn handle(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
+    pub async fn handle(&self, worker: &Rc<Worker>, request: Box<ChainRequest>) -> Answer {
         match self {
             Self::Fork(fork) => fork.handle(worker, request).await,
             Self::Native(native) => native.handle(worker, request).await,
@@ -137,6 +137,30 @@ pub struct ChainRequest {
     pub applied: Option<Applied>,
     /// How many calls by name led to it.
     pub depth: usize,
+    /// It comes out of another store, on whose stack it can be worked on.
+    pub nested: bool,
+}
+
+impl ChainRequest {
+    /// What the host knows of it while it is in a store.
+    fn context(&self, deadline: u64) -> Arc<CallContext> {
+        let applied = self.applied.unwrap_or(Applied::ALL);
+        CallContext::new(deadline, Arc::clone(&self.origin), self.depth, applied)
+    }
+
+    /// The same request with another body.
+    pub fn with_body(&self, body: RequestBody) -> Box<Self> {
+        Box::new(Self {
+            head: self.head.clone(),
+            body,
+            deadline: self.deadline,
+            origin: Arc::clone(&self.origin),
+            cut_off: self.cut_off.clone(),
+            applied: self.applied,
+            depth: self.depth,
+            nested: self.nested,
+        })
+    }
 }
 
 pub(super) type Answer = Result<Response<ResponseBody>, Failure>;
@@ -151,7 +175,7 @@ impl Hop {
     ///
     /// # Errors
     /// [`Failure`], if the segment failed and can't be passed over.
-    pub async fn handle(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
+    pub async fn handle(&self, worker: &Rc<Worker>, request: Box<ChainRequest>) -> Answer {
         let attempt = match &self.breaker {
             None => None,
             Some(breaker) => match breaker.admit() {
@@ -168,22 +192,21 @@ impl Hop {
     async fn attempt(
         &self,
         worker: &Rc<Worker>,
-        mut request: ChainRequest,
+        mut request: Box<ChainRequest>,
         attempt: Option<Attempt<'_>>,
     ) -> Answer {
         let pool = worker.pool(self.current(), &self.in_use);
         let own = pool.tick() + ticks(self.segment.limits.deadline);
         let deadline = request.deadline.map_or(own, |outer| outer.min(own));
-        let (origin, depth, applied) = (request.origin, request.depth, request.applied);
-        let known = applied.unwrap_or(Applied::ALL);
-        let context =
-            self.segment.links_on.then(|| CallContext::new(deadline, Arc::clone(&origin), depth, known));
+        // What the stage uses up is gone for the others.
+        request.deadline = Some(deadline);
+        let context = self.segment.links_on.then(|| request.context(deadline));
         // Kept only where it may be needed a second time.
-        let spare = (self.on_failure == OnFailure::Skip).then(|| (request.head.clone(), request.body.lend()));
-        let cut_off = request.cut_off;
-        let answer =
-            pool.handle(request.head, request.body, deadline, cut_off.clone(), context.clone()).await;
-        let failure = match answer {
+        let spare = (self.on_failure == OnFailure::Skip).then(|| {
+            let lent = request.body.lend();
+            (request.with_body(RequestBody::empty()), lent)
+        });
+        let failure = match pool.handle(request, deadline, context.clone()).await {
             Ok(response) => {
                 if let Some(attempt) = attempt {
                     attempt.succeed();
@@ -204,16 +227,15 @@ impl Hop {
         if let Some(attempt) = attempt {
             attempt.fail();
         }
-        let Some((head, lent)) = spare else { return Err(failure) };
+        let Some((mut request, lent)) = spare else { return Err(failure) };
         let Some(body) = lent.reclaim() else { return Err(failure) };
+        request.body = body;
         tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
-        // What the stage used up is gone for the others.
-        let request = ChainRequest { head, body, deadline: Some(deadline), cut_off, origin, depth, applied };
         self.pass_over(worker, request).await
     }
 
     /// The rest of the pipeline without this segment.
-    async fn pass_over(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
+    async fn pass_over(&self, worker: &Rc<Worker>, request: Box<ChainRequest>) -> Answer {
         let mut response = match &self.next {
             // Boxed: a future can't contain itself.
             Some(next) => Box::pin(next.handle(worker, request)).await?,

@@ -5,10 +5,12 @@
 //! the guest sets it, and not when the store next has time.
 
 use super::body::RequestBody;
+use super::instance::FIRST_TURN;
 use crate::host::{CallContext, InstanceState, RequestHead};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use send_wrapper::SendWrapper;
 use std::sync::Arc;
+use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p2::bindings::Proxy;
@@ -38,6 +40,7 @@ pub async fn call(
         // A store and its answers stay on one thread.
         let answer = SendWrapper::new(answer);
         let out = http.new_response_outparam_from_callback(move |said| answer.take()(said))?;
+        store.as_context_mut().set_epoch_deadline(FIRST_TURN);
         let call = handle.start_call_concurrent(&mut store, (request, out))?;
         let task = context.map(|context| {
             let task = call.task();

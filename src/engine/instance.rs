@@ -7,43 +7,42 @@
 //! it gets its answer, and the store is dropped last: so a body that sees its
 //! stream end knows whether that was the guest's doing.
 
-use super::body::{RequestBody, ResponseBody};
+mod calls;
+
 use super::exchange::{Exchange, Phase};
-use super::incoming;
+use super::hop::ChainRequest;
 use super::outcome::{Failure, reason};
 use super::pool::Pool;
 use crate::chain::{Guests, Segment};
 use crate::component::Lift;
 use crate::host::state::CpuBudgetExceeded;
-use crate::host::wasi2::codes::of_0_3;
-use crate::host::{CallContext, InstanceState, Pulse, RequestHead};
+use crate::host::{CallContext, InstanceState, Pulse};
 use crate::telemetry::TrapKind;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use tokio::sync::oneshot;
 use wasmtime::component::Accessor;
 use wasmtime::{PoolConcurrencyLimitError, Store};
-use wasmtime_wasi_http::p2::bindings::Proxy;
-use wasmtime_wasi_http::p3::bindings::Service;
-use wasmtime_wasi_http::p3::{Request, Response};
-use wasmtime_wasi_http::{Error, FieldMap};
 
 /// A request on its way into an instance.
 pub struct Job {
-    pub head: RequestHead,
-    pub body: RequestBody,
+    /// Boxed, since it is handed on a few times before it is worked on.
+    pub request: Box<ChainRequest>,
     pub exchange: Rc<Exchange>,
     /// The tick until which it may wait for an instance.
     pub patience: u64,
     /// For the calls that come out of this one.
     pub context: Option<Arc<CallContext>>,
 }
+
+/// Ticks of the epoch until a guest that begins with a request is interrupted, if it computes for so long: it has one
+/// whole, since a tick that is due any time meets most of those that compute for microseconds.
+pub(super) const FIRST_TURN: u64 = 2;
 
 /// The bound `limits.total` was reached.
 const TOO_LONG: &str = "its body was not at its end within `limits.total`";
@@ -70,11 +69,12 @@ pub struct Instance {
     life: Cell<Life>,
     /// Why the task must end at once.
     killed: Cell<Option<&'static str>>,
+    /// Requests that it has and did not begin with.
     jobs: RefCell<VecDeque<Job>>,
     exchanges: RefCell<Vec<Rc<Exchange>>>,
-    /// Exchanges whose call has not returned: what a sync-lifted instance can
-    /// have one of.
+    /// Calls that have not returned: what a sync-lifted instance can have one of.
     calls: Cell<usize>,
+    /// Calls that were begun.
     served: Cell<u64>,
     /// The tick since which it has no exchange.
     idle_since: Cell<u64>,
@@ -84,7 +84,39 @@ pub struct Instance {
     /// Whether the pool has it in its list of instances with room.
     pub(super) listed: Cell<bool>,
     task: RefCell<Option<Waker>>,
+    /// What the task works on.
+    work: RefCell<Work>,
+    /// Whether the guests are there, so that requests can be worked on outside of the task, too.
+    made: Cell<bool>,
     pulse: Arc<Pulse>,
+}
+
+/// What an instance's task works on.
+enum Work {
+    /// Nobody polls it now.
+    Rests(Pin<Box<dyn Future<Output = ()>>>),
+    /// Somebody does, further down the stack.
+    Polled,
+    /// It came to its end.
+    Over,
+}
+
+/// The task of an instance.
+struct Task(Rc<Instance>);
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_work(cx)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // The work holds on to its instance.
+        self.0.work.replace(Work::Over);
+    }
 }
 
 /// How a task ended.
@@ -112,18 +144,35 @@ impl Instance {
             leftovers: Cell::new(Some(false)),
             listed: Cell::new(false),
             task: RefCell::new(None),
+            work: RefCell::new(Work::Over),
+            made: Cell::new(false),
             pulse: Arc::default(),
         });
-        tokio::task::spawn_local(Rc::clone(&instance).run());
+        instance.work.replace(Work::Rests(Box::pin(Rc::clone(&instance).run())));
+        tokio::task::spawn_local(Task(Rc::clone(&instance)));
         instance
     }
 
     /// Whether it can take one more request now.
     pub fn has_room(&self) -> bool {
-        let concurrent = self.exchanges.borrow().len() < self.segment.limits.concurrency;
+        let limits = &self.segment.limits;
+        let concurrent = self.exchanges.borrow().len() < limits.concurrency;
+        let queued = self.jobs.borrow().len();
+        let lasts = self.served.get() + (queued as u64) < limits.reuse as u64;
         // A request in it would wait, and might die with what computes.
-        let busy = self.pulse.is_held() || self.segment.lift != Lift::Async && self.calls.get() > 0;
-        self.life.get() == Life::Open && concurrent && !busy
+        let busy =
+            self.pulse.is_held() || self.takes_turns() && (self.calls.get() > 0 || queued >= self.row());
+        self.life.get() == Life::Open && concurrent && lasts && !busy
+    }
+
+    /// Whether it can have one call at a time.
+    fn takes_turns(&self) -> bool {
+        self.segment.lift != Lift::Async
+    }
+
+    /// Requests that it takes in a row, one after the other, where it takes turns.
+    fn row(&self) -> usize {
+        self.pool.upgrade().map_or(1, |pool| pool.row())
     }
 
     /// Whether its guests are gone.
@@ -149,13 +198,60 @@ impl Instance {
     /// Takes a request. The caller has checked that there is room.
     pub fn submit(&self, job: Job) {
         self.exchanges.borrow_mut().push(Rc::clone(&job.exchange));
-        self.calls.set(self.calls.get() + 1);
-        self.served.set(self.served.get() + 1);
-        if self.served.get() >= self.segment.limits.reuse as u64 {
-            self.life.set(Life::Retiring);
-        }
         self.jobs.borrow_mut().push_back(job);
         self.wake();
+    }
+
+    /// Polls what the task works on, with the task's waker.
+    fn poll_work(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let (work, poll) = match self.work.replace(Work::Polled) {
+            Work::Rests(mut work) => match work.as_mut().poll(cx) {
+                Poll::Pending => (Work::Rests(work), Poll::Pending),
+                Poll::Ready(()) => (Work::Over, Poll::Ready(())),
+            },
+            Work::Polled => (Work::Polled, Poll::Pending),
+            Work::Over => (Work::Over, Poll::Ready(())),
+        };
+        self.work.replace(work);
+        poll
+    }
+
+    /// Works on what was submitted here and now, and not when the task's turn comes. For a request that comes out of
+    /// another store: if this one does not wait, neither does that one, whose instance has room again at once, and no
+    /// task was changed. What is left is the task's, as always.
+    ///
+    /// An instance that is not made yet, or is at work further down the stack, is left to its task.
+    pub fn work_now(&self) {
+        let rests = self.made.get() && matches!(*self.work.borrow(), Work::Rests(_));
+        let task = self.task.borrow().clone().filter(|_| rests);
+        if let Some(task) = task
+            && self.poll_work(&mut Context::from_waker(&task)).is_ready()
+        {
+            task.wake();
+        }
+    }
+
+    /// The next request to begin with, if it can have one more now.
+    fn next_job(&self) -> Option<Job> {
+        if self.takes_turns() && self.calls.get() > 0 {
+            return None;
+        }
+        let job = self.jobs.borrow_mut().pop_front()?;
+        self.calls.set(self.calls.get() + 1);
+        self.served.set(self.served.get() + 1);
+        if self.served.get() >= self.segment.limits.reuse as u64 && self.life.get() == Life::Open {
+            self.life.set(Life::Retiring);
+        }
+        Some(job)
+    }
+
+    /// Gives requests that it did not begin with back to its pool.
+    fn give_back(&self) {
+        let jobs = self.jobs.take();
+        self.exchanges.borrow_mut().retain(|known| !jobs.iter().any(|job| Rc::ptr_eq(known, &job.exchange)));
+        if let (Some(pool), false) = (self.pool.upgrade(), jobs.is_empty()) {
+            pool.take_back(jobs);
+        }
     }
 
     /// Takes no more requests, and ends after those that it has.
@@ -305,7 +401,7 @@ impl Instance {
     /// Polls the store's event loop from outside, where a kill is always seen.
     fn poll_life(
         self: &Rc<Self>,
-        life: std::pin::Pin<&mut impl Future<Output = End>>,
+        life: Pin<&mut impl Future<Output = End>>,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
         {
@@ -321,6 +417,10 @@ impl Instance {
         let poll = life.poll(cx);
         if poll.is_pending() {
             self.pulse.on_pending();
+            // One call at a time, and it waits: the others need not wait for it.
+            if self.takes_turns() && self.calls.get() > 0 {
+                self.give_back();
+            }
             if was_held && !self.pulse.is_held() {
                 self.on_room();
             }
@@ -346,16 +446,19 @@ impl Instance {
         guests: &Guests,
     ) -> wasmtime::Result<()> {
         let mut calls = FuturesUnordered::new();
+        self.made.set(true);
         std::future::poll_fn(|cx| {
             loop {
-                while let Some(job) = self.jobs.borrow_mut().pop_front() {
+                let mut begun = false;
+                while let Some(job) = self.next_job() {
                     calls.push(self.call(store, guests, job));
+                    begun = true;
                 }
                 match calls.poll_next_unpin(cx) {
                     Poll::Ready(Some(Ok(()))) => {}
                     Poll::Ready(Some(Err(trap))) => return Poll::Ready(Err(trap)),
                     // A request may have come in while the calls were polled.
-                    Poll::Ready(None) | Poll::Pending if !self.jobs.borrow().is_empty() => {}
+                    Poll::Ready(None) | Poll::Pending if begun && !self.jobs.borrow().is_empty() => {}
                     Poll::Ready(None) | Poll::Pending => break,
                 }
             }
@@ -367,119 +470,6 @@ impl Instance {
             if quiet && self.life.get() == Life::Retiring { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
-    }
-
-    /// One call of the chain. An error is a trap, which is the end of the instance.
-    async fn call(
-        self: &Rc<Self>,
-        store: &Accessor<InstanceState>,
-        guests: &Guests,
-        job: Job,
-    ) -> wasmtime::Result<()> {
-        match guests {
-            Guests::Handler(service) => self.call_handler(store, service, job).await,
-            Guests::Incoming(service) => self.call_incoming(store, service, job).await,
-        }
-    }
-
-    /// A call of a service of WASI 0.2, which may go on after its response.
-    async fn call_incoming(
-        self: &Rc<Self>,
-        store: &Accessor<InstanceState>,
-        service: &Proxy,
-        job: Job,
-    ) -> wasmtime::Result<()> {
-        let Job { head, body, exchange, context, .. } = job;
-        let (instance, asked) = (Rc::clone(self), Rc::clone(&exchange));
-        let answer = move |said: incoming::Answer| match said {
-            _ if asked.phase() == Phase::Expired => instance.on_end(&asked),
-            Ok(response) => {
-                let trailers = response.headers().contains_key(http::header::TRAILER);
-                let (sent, _) = oneshot::channel();
-                let body =
-                    |body| ResponseBody::new(body, trailers, Rc::clone(&instance), Rc::clone(&asked), sent);
-                asked.answer(response.map(body), instance.tick());
-            }
-            Err(code) => {
-                asked.fail(Failure::Guest(of_0_3(code)));
-                instance.on_end(&asked);
-            }
-        };
-        incoming::call(store, service, head, body, context, answer).await?;
-        self.calls.set(self.calls.get() - 1);
-        if exchange.phase() == Phase::Calling {
-            let reason = "the service returned without setting its `response-outparam`";
-            exchange.fail(Failure::InvalidResponse(reason.to_owned()));
-        }
-        match exchange.phase() {
-            Phase::Streaming => self.on_room(),
-            _ => self.on_end(&exchange),
-        }
-        Ok(())
-    }
-
-    /// A call of a handler, to its response's head.
-    async fn call_handler(
-        self: &Rc<Self>,
-        store: &Accessor<InstanceState>,
-        service: &Service,
-        job: Job,
-    ) -> wasmtime::Result<()> {
-        let Job { head, body, exchange, context, .. } = job;
-        let handle = service.wasi_http_handler().func_handle();
-        let (call, task) = store.with(|mut store| {
-            let http = store.get().http();
-            let fields = FieldMap::new_immutable(http.hooks, head.headers);
-            let RequestHead { method, scheme, authority, path_with_query, options, .. } = head;
-            let (request, _) =
-                Request::new(method, scheme, authority, path_with_query, fields, options, body);
-            let request = http.table.push(request)?;
-            let call = handle.start_call_concurrent(&mut store, (request,))?;
-            let task = context.map(|context| {
-                let task = call.task();
-                store.get().begin_call(task, context);
-                task
-            });
-            wasmtime::error::Ok((call, task))
-        })?;
-        let (result,) = handle.finish_call_concurrent(store, call).await?;
-        if let Some(task) = task {
-            store.with(|mut store| store.get().end_call(task));
-        }
-        let reply = match result {
-            Ok(response) => store.with(|mut store| {
-                let response: Response = store.get().table.delete(response)?;
-                wasmtime::error::Ok(self.reply(response, &mut store, &exchange))
-            })?,
-            Err(code) => Err(Failure::Guest(code)),
-        };
-        self.calls.set(self.calls.get() - 1);
-        match reply {
-            Ok(_) if exchange.phase() == Phase::Expired => self.on_end(&exchange),
-            Ok(response) => {
-                self.on_room();
-                exchange.answer(response, self.tick());
-            }
-            Err(failure) => {
-                exchange.fail(failure);
-                self.on_end(&exchange);
-            }
-        }
-        Ok(())
-    }
-
-    fn reply(
-        self: &Rc<Self>,
-        response: Response,
-        store: impl wasmtime::AsContextMut<Data = InstanceState>,
-        exchange: &Rc<Exchange>,
-    ) -> super::exchange::Reply {
-        let (sent, was_sent) = oneshot::channel();
-        let result = async { was_sent.await.unwrap_or(Err(Error::ConnectionTerminated)) };
-        let response =
-            response.into_http(store, result).map_err(|error| Failure::InvalidResponse(reason(&error)))?;
-        let trailers = response.headers().contains_key(http::header::TRAILER);
-        Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(self), Rc::clone(exchange), sent)))
     }
 
     fn count_trap(&self, kind: TrapKind) {
@@ -538,7 +528,10 @@ impl Instance {
                 failure
             }
         };
-        self.jobs.take();
+        // Those that it did not begin with have lost nothing, unless no instance can be made.
+        if !matches!(failure, Failure::Instantiate(_)) {
+            self.give_back();
+        }
         for exchange in self.exchanges.take() {
             match exchange.phase() {
                 Phase::Calling => exchange.fail(failure.clone()),

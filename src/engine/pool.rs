@@ -4,13 +4,14 @@
 //! is warm; if none has, to a new one; if there are as many as there may be, into a
 //! queue of bounded length and time. Instances that only linger make room first.
 
-use super::body::{RequestBody, ResponseBody};
-use super::exchange::{CutOff, Exchange};
+use super::body::ResponseBody;
+use super::exchange::Exchange;
+use super::hop::ChainRequest;
 use super::instance::{Instance, Job};
 use super::outcome::Failure;
 use super::worker::{Clock, ticks};
 use crate::chain::Segment;
-use crate::host::{CallContext, RequestHead};
+use crate::host::CallContext;
 use crate::telemetry::PipelineMetrics;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -50,7 +51,18 @@ pub struct Pool {
     exhausted_until: Cell<u64>,
     /// No trapped instance is replaced ahead of need before this tick.
     replace_after: Cell<u64>,
+    /// Calls of instances that have one at a time don't wait, as far as is known; what was seen otherwise holds until
+    /// this tick.
+    waits_until: Cell<u64>,
 }
+
+/// Requests that an instance which has one call at a time takes in a row, where calls don't wait for anything: those
+/// that come in at once are served by one instance, whose memory is warm, instead of one each. 32 connections and 8
+/// stages: 23 µs of CPU a request instead of 36.
+const ROW: usize = 32;
+
+/// Ticks until it is tried again whether calls wait: a second.
+const WAITS_FOR: u64 = 50;
 
 /// Ticks between replacements of trapped instances: 10 a second on each worker.
 const REPLACE_EVERY: u64 = 5;
@@ -75,6 +87,7 @@ impl Pool {
             warm: Cell::new(0),
             exhausted_until: Cell::new(0),
             replace_after: Cell::new(0),
+            waits_until: Cell::new(0),
         })
     }
 
@@ -92,8 +105,7 @@ impl Pool {
         self.clock.tick()
     }
 
-    /// Sends a request through the segment, for an answer by the tick `deadline`, or
-    /// until `cut_off`.
+    /// Sends a request through the segment, for an answer by the tick `deadline`.
     /// `context` is for the calls that come out of it.
     ///
     /// # Errors
@@ -101,16 +113,15 @@ impl Pool {
     /// deadline.
     pub async fn handle(
         self: &Rc<Self>,
-        head: RequestHead,
-        body: RequestBody,
+        request: Box<ChainRequest>,
         deadline: u64,
-        cut_off: Option<CutOff>,
         context: Option<Arc<CallContext>>,
     ) -> Result<http::Response<ResponseBody>, Failure> {
         let (reply, answer) = oneshot::channel();
-        let exchange = Rc::new(Exchange::new(reply, deadline, body.limit(), cut_off, context.clone()));
+        let (limit, cut_off) = (request.body.limit(), request.cut_off.clone());
+        let exchange = Rc::new(Exchange::new(reply, deadline, limit, cut_off, context.clone()));
         let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
-        self.dispatch(Job { head, body, exchange, patience, context });
+        self.dispatch(Job { request, exchange, patience, context });
         // The sender is always used or its instance died without a word.
         answer
             .await
@@ -122,7 +133,11 @@ impl Pool {
         if self.waiting.borrow().is_empty()
             && let Some(instance) = self.checkout()
         {
+            let nested = job.request.nested;
             self.enter(&instance, job);
+            if nested {
+                instance.work_now();
+            }
             return;
         }
         if self.waiting.borrow().len() >= self.segment.limits.queue && !self.sweep() {
@@ -245,6 +260,35 @@ impl Pool {
         for job in jobs.into_iter().rev() {
             waiting.push_front(job);
         }
+    }
+
+    /// An instance has one call at a time, and had one that waits, or its end: these requests, with which it did not
+    /// begin, go elsewhere, before all others.
+    pub(super) fn take_back(self: &Rc<Self>, jobs: VecDeque<Job>) {
+        self.waits_until.set(self.tick() + WAITS_FOR);
+        let mut waiting = self.waiting.borrow_mut();
+        for job in jobs.into_iter().rev() {
+            waiting.push_front(job);
+        }
+        drop(waiting);
+        self.serve_waiting();
+        // The bound is that of those who wait: an instance is none for them any more.
+        loop {
+            let mut waiting = self.waiting.borrow_mut();
+            if waiting.len() <= self.segment.limits.queue {
+                return;
+            }
+            let last = waiting.pop_back();
+            drop(waiting);
+            if let Some(last) = last {
+                last.exchange.fail(Failure::Capacity);
+            }
+        }
+    }
+
+    /// Requests that an instance which has one call at a time takes in a row now.
+    pub(super) fn row(&self) -> usize {
+        if self.tick() < self.waits_until.get() { 1 } else { ROW }
     }
 
     fn serve_waiting(self: &Rc<Self>) {

@@ -70,8 +70,9 @@ impl UpstreamEnd {
             origin: Arc::default(),
             depth: 0,
             applied: None,
+            nested: true,
         };
-        match self.send(&worker, request).await {
+        match self.send(&worker, Box::new(request)).await {
             Ok(response) => Ok(response.map(crossing)),
             Err(failure) => {
                 let request_id = format_args!("{id:016x}");
@@ -91,7 +92,7 @@ impl UpstreamEnd {
     ///
     /// # Errors
     /// [`Failure::Upstream`] and [`Failure::Deadline`].
-    pub(super) async fn handle(&self, worker: &Rc<Worker>, request: ChainRequest) -> Answer {
+    pub(super) async fn handle(&self, worker: &Rc<Worker>, request: Box<ChainRequest>) -> Answer {
         let response = self.send(worker, request).await?;
         let trailers = response.headers().contains_key(TRAILER);
         let patience = self.limits.body_idle_timeout;
@@ -101,9 +102,9 @@ impl UpstreamEnd {
     async fn send(
         &self,
         worker: &Rc<Worker>,
-        request: ChainRequest,
+        request: Box<ChainRequest>,
     ) -> Result<Response<Download<RequestBody>>, Failure> {
-        let ChainRequest { head, body, deadline, cut_off, .. } = request;
+        let ChainRequest { head, body, deadline, cut_off, .. } = *request;
         let own = worker.tick() + ticks(self.limits.deadline);
         let left = worker.until(deadline.map_or(own, |outer| outer.min(own)));
         let outgoing = Outgoing {

@@ -193,7 +193,7 @@ pub(super) async fn carry(
         Ok(next) => next,
         Err(code) => return Ok(Err(code)),
     };
-    let body = whole(body, pulse);
+    let body = whole(body, Arc::clone(&pulse));
     if let Some(context) = &context {
         before(context);
     }
@@ -202,6 +202,8 @@ pub(super) async fn carry(
         Some(context) => context.unless_over(answer).await,
         None => answer.await,
     };
+    // The guest waited, also where that took no turn of its task.
+    pulse.on_pending();
     match answer {
         Ok(response) => store.with(|mut store| {
             let _ = sent.send(Ok(()));

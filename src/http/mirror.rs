@@ -13,7 +13,6 @@ use http_body_util::BodyExt as _;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 use wasmtime_wasi_http::Error;
@@ -24,27 +23,19 @@ const QUEUE: usize = 16;
 /// Mirrored requests at once, on one worker.
 const MIRRORS: usize = 256;
 
-/// Sends a copy of `request` to the pipeline `name`, which begins at `first`, in the background. Returns the original, whose
-/// body feeds the copy's.
-pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRequest) -> ChainRequest {
+/// Sends a copy of `request` to the pipeline `name`, which begins at `first`, in the background. The original's body feeds
+/// the copy's.
+pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: &mut ChainRequest) {
     thread_local! {
         static RUNNING: Cell<usize> = const { Cell::new(0) };
     }
     if RUNNING.get() >= MIRRORS {
-        return request;
+        return;
     }
     RUNNING.set(RUNNING.get() + 1);
-    let ChainRequest { head, body, deadline, cut_off, origin, depth, applied } = request;
-    let (body, copied) = tee(body);
-    let copy = ChainRequest {
-        head: head.clone(),
-        body: copied,
-        deadline: None,
-        cut_off: cut_off.clone(),
-        origin: Arc::clone(&origin),
-        depth,
-        applied: None,
-    };
+    let (body, copied) = tee(std::mem::replace(&mut request.body, RequestBody::empty()));
+    request.body = body;
+    let copy = request.with_body(copied);
     let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
         match first.handle(&worker, copy).await {
@@ -59,7 +50,6 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: ChainRe
         }
         RUNNING.set(RUNNING.get() - 1);
     });
-    ChainRequest { head, body, deadline, cut_off, origin, depth, applied }
 }
 
 /// A body and its copy.

@@ -125,7 +125,7 @@ impl Service {
         here: &Here,
         head: &Head,
         second: Option<PipelineIndex>,
-        mut request: ChainRequest,
+        mut request: Box<ChainRequest>,
         record: &mut Record,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let limit = request.body.limit();
@@ -134,7 +134,7 @@ impl Service {
         }
         if let Some(second) = second {
             let name = &here.generation.plan.pipeline(second).name;
-            request = mirror(&self.worker, name, here.generation.pipeline(second), request);
+            mirror(&self.worker, name, here.generation.pipeline(second), &mut request);
         }
         // 4. Find the stages that apply, walk the chain, and say what became of it.
         let chain = here.generation.pipeline(here.pipeline);
@@ -243,7 +243,7 @@ fn chain_request(
     body: RequestBody,
     generation: &Generation,
     origin: Arc<Origin>,
-) -> ChainRequest {
+) -> Box<ChainRequest> {
     let head = RequestHead {
         method: head.method.clone(),
         scheme: Some(head.scheme.clone()),
@@ -253,7 +253,16 @@ fn chain_request(
         options: None,
     };
     let cut_off = Some(generation.cut_off.clone());
-    ChainRequest { head, body, deadline: None, cut_off, origin, depth: 0, applied: None }
+    Box::new(ChainRequest {
+        head,
+        body,
+        deadline: None,
+        cut_off,
+        origin,
+        depth: 0,
+        applied: None,
+        nested: false,
+    })
 }
 
 /// What a failure means to the client; the log gets the reason.

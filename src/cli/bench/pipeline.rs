@@ -226,9 +226,17 @@ impl Turn {
                 ),
             };
             let (head, origin) = (options.head(), Arc::default());
-            let request =
-                ChainRequest { head, body, deadline: None, cut_off: None, origin, depth: 0, applied: None };
-            let answer = match self.chain.handle(worker, request).await {
+            let request = ChainRequest {
+                head,
+                body,
+                deadline: None,
+                cut_off: None,
+                origin,
+                depth: 0,
+                applied: None,
+                nested: false,
+            };
+            let answer = match self.chain.handle(worker, Box::new(request)).await {
                 Ok(response) => {
                     let status = response.status().as_u16();
                     match response.into_body().collect().await {
