@@ -24,6 +24,10 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 /// moves nothing.
 const MEMORY_RESERVATION: u64 = 64 << 20;
 
+/// Bytes of a linear memory that are reset by copying, where the kernel tells which pages were written to (Linux 6.7),
+/// and stay resident in a free slot. To give pages back and fault them in again costs twice as much as an instance.
+const KEPT_OF_MEMORY: usize = 128 << 10;
+
 /// The stack of one guest call, in bytes, and how much of it WebAssembly may use.
 const STACK: usize = 1 << 20;
 const WASM_STACK: usize = 512 << 10;
@@ -73,7 +77,26 @@ impl PoolSize {
 #[derive(Clone)]
 pub struct Runtime {
     engine: wasmtime::Engine,
+    room: Room,
+    /// Each segment has it, too: who has the only one has the last of a runtime.
     shortage: Arc<Shortage>,
+}
+
+/// What the pool of an engine has room for.
+#[derive(Clone, Debug)]
+struct Room {
+    /// The bound on instances that it was made for.
+    instances: u32,
+    component_instances: u32,
+    core_instances: u32,
+    memories: u32,
+    tables: u32,
+    stacks: u32,
+    core_instances_of_one: u32,
+    memories_of_one: u32,
+    tables_of_one: u32,
+    memory_bytes: usize,
+    table_elements: usize,
 }
 
 /// Instances that are waited for although the process has no slot for them: so many
@@ -111,6 +134,7 @@ impl Runtime {
     /// # Errors
     /// If the address space for the pool can't be reserved, or no thread started.
     pub fn new(segments: &[PoolSize], instances: u32) -> Result<Self, RuntimeError> {
+        let room = Room::of(segments, instances);
         let mut config = wasmtime::Config::new();
         config
             .wasm_component_model_async(true)
@@ -122,10 +146,20 @@ impl Runtime {
             .async_stack_size(STACK)
             .memory_reservation(MEMORY_RESERVATION)
             .memory_guard_size(64 << 10)
-            .allocation_strategy(pool(segments, instances));
+            .allocation_strategy(room.pool());
         let engine = wasmtime::Engine::new(&config)?;
         advance_epoch_of(&engine)?;
-        Ok(Self { engine, shortage: Arc::default() })
+        Ok(Self { engine, room, shortage: Arc::default() })
+    }
+
+    /// Whether it would do in the place of a new one made with these arguments.
+    pub(super) fn does_for(&self, segments: &[PoolSize], instances: u32) -> bool {
+        self.room.covers(&Room::of(segments, instances))
+    }
+
+    /// Whether there is no segment of it, and no other handle.
+    pub(super) fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.shortage) == 1
     }
 
     /// Wasmtime's engine.
@@ -134,38 +168,75 @@ impl Runtime {
     }
 }
 
-fn pool(segments: &[PoolSize], instances: u32) -> wasmtime::PoolingAllocationConfig {
-    let largest = |of: fn(&PoolSize) -> u32| segments.iter().map(of).max().unwrap_or(1).max(1);
-    // All segments full, but never more than the bound on instances allows.
-    let total = |of: fn(&PoolSize) -> u32| {
-        let sum = segments.iter().map(|s| u64::from(s.instances) * u64::from(of(s))).sum::<u64>();
-        let bound = u64::from(instances) * u64::from(largest(of));
-        u32::try_from(sum.min(bound).max(1)).unwrap_or(u32::MAX)
-    };
-    let memory = segments.iter().map(|s| s.memory_bytes).max().unwrap_or(0);
-    let elements = segments.iter().map(|s| s.table_elements).max().unwrap_or(0);
-    let mut pool = wasmtime::PoolingAllocationConfig::new();
-    pool.total_component_instances(total(|s| s.stages + 1))
-        .total_core_instances(total(|s| s.core_instances))
-        .total_memories(total(|s| s.memories))
-        .total_tables(total(|s| s.tables))
-        // A chain of async stages holds a stack in each of them.
-        .total_stacks(total(|s| s.stages + 1))
-        .max_core_instances_per_component(largest(|s| s.core_instances))
-        .max_memories_per_component(largest(|s| s.memories))
-        .max_tables_per_component(largest(|s| s.tables))
-        .max_memories_per_module(4)
-        .max_tables_per_module(8)
-        .max_core_instance_size(4 << 20)
-        .max_component_instance_size(4 << 20)
-        .max_memory_size(memory.max(64 << 10))
-        .table_elements(elements.max(1_000))
-        // Memories are reset by copying up to this much instead of by a system
-        // call; it stays resident in each free slot.
-        .linear_memory_keep_resident(32 << 10)
-        .table_keep_resident(4 << 10)
-        .async_stack_keep_resident(16 << 10);
-    pool
+impl Room {
+    /// For `segments`, and no more than `instances` instances in all.
+    fn of(segments: &[PoolSize], instances: u32) -> Self {
+        let largest = |of: fn(&PoolSize) -> u32| segments.iter().map(of).max().unwrap_or(1).max(1);
+        // All segments full, but never more than the bound on instances allows.
+        let total = |of: fn(&PoolSize) -> u32| {
+            let sum = segments.iter().map(|s| u64::from(s.instances) * u64::from(of(s))).sum::<u64>();
+            let bound = u64::from(instances) * u64::from(largest(of));
+            u32::try_from(sum.min(bound).max(1)).unwrap_or(u32::MAX)
+        };
+        Self {
+            instances,
+            component_instances: total(|s| s.stages + 1),
+            core_instances: total(|s| s.core_instances),
+            memories: total(|s| s.memories),
+            tables: total(|s| s.tables),
+            // A chain of async stages holds a stack in each of them.
+            stacks: total(|s| s.stages + 1),
+            core_instances_of_one: largest(|s| s.core_instances),
+            memories_of_one: largest(|s| s.memories),
+            tables_of_one: largest(|s| s.tables),
+            memory_bytes: segments.iter().map(|s| s.memory_bytes).max().unwrap_or(0).max(64 << 10),
+            table_elements: segments.iter().map(|s| s.table_elements).max().unwrap_or(0).max(1_000),
+        }
+    }
+
+    /// Whether a pool with this room does for `other`.
+    fn covers(&self, other: &Self) -> bool {
+        self.instances == other.instances
+            && self.component_instances >= other.component_instances
+            && self.core_instances >= other.core_instances
+            && self.memories >= other.memories
+            && self.tables >= other.tables
+            && self.stacks >= other.stacks
+            && self.core_instances_of_one >= other.core_instances_of_one
+            && self.memories_of_one >= other.memories_of_one
+            && self.tables_of_one >= other.tables_of_one
+            && self.memory_bytes >= other.memory_bytes
+            && self.table_elements >= other.table_elements
+    }
+
+    fn pool(&self) -> wasmtime::PoolingAllocationConfig {
+        let mut pool = wasmtime::PoolingAllocationConfig::new();
+        pool.total_component_instances(self.component_instances)
+            .total_core_instances(self.core_instances)
+            .total_memories(self.memories)
+            .total_tables(self.tables)
+            .total_stacks(self.stacks)
+            .max_core_instances_per_component(self.core_instances_of_one)
+            .max_memories_per_component(self.memories_of_one)
+            .max_tables_per_component(self.tables_of_one)
+            .max_memories_per_module(4)
+            .max_tables_per_module(8)
+            .max_core_instance_size(4 << 20)
+            .max_component_instance_size(4 << 20)
+            .max_memory_size(self.memory_bytes)
+            .table_elements(self.table_elements)
+            .table_keep_resident(4 << 10)
+            .async_stack_keep_resident(16 << 10)
+            .pagemap_scan(wasmtime::Enabled::Auto)
+            .linear_memory_keep_resident(
+                match wasmtime::PoolingAllocationConfig::is_pagemap_scan_available() {
+                    true => KEPT_OF_MEMORY,
+                    // The first pages of a memory would be reset, which are the unused end of a guest's stack.
+                    false => 0,
+                },
+            );
+        pool
+    }
 }
 
 /// Engines whose epoch the process's clock advances. Those that are gone are
@@ -217,13 +288,14 @@ pub struct Segment {
     disproved: AtomicBool,
     /// Some of its stages are rewritten on trial, and it has another form.
     trial: bool,
-    /// Of the process, shared by all segments of a runtime.
-    pub shortage: Arc<Shortage>,
     pre: Pre,
     /// For sockets that are not made through an import of a stage's own: of the only
     /// stage, if there is one.
     sockets: WasiSocketsCtx,
     places: Places,
+    /// Of the process, shared by all segments of a runtime. Dropped last: what is in the
+    /// engine is gone when this is.
+    pub shortage: Arc<Shortage>,
 }
 
 /// What a segment is instantiated from.
@@ -307,10 +379,10 @@ impl Segment {
             links_on,
             disproved: AtomicBool::new(false),
             trial,
-            shortage: Arc::clone(&runtime.shortage),
             pre,
             sockets,
             places,
+            shortage: Arc::clone(&runtime.shortage),
         })
     }
 

@@ -235,6 +235,9 @@ impl Gateway {
                 metrics.set_retiring(retiring);
                 metrics.streams_cut(control.take_cuts());
                 if retiring == 0 {
+                    // By then, workers have let go of what they had of it.
+                    std::thread::sleep(LOOK);
+                    control.drop_unused();
                     looking.store(false, Ordering::Release);
                     // A reload that came just before counts on this thread.
                     if control.look_after_retired() == 0 || looking.swap(true, Ordering::AcqRel) {

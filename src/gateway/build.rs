@@ -12,7 +12,7 @@ use super::router::Router;
 use crate::chain::check::{Position, check_stage};
 use crate::chain::compile::Blueprint;
 use crate::chain::{
-    Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Segment, compose, next_label,
+    Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Runtimes, Segment, compose, next_label,
 };
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
@@ -35,6 +35,8 @@ pub struct Workshop {
     pub shapes: Shapes,
     /// Compiled code.
     pub cache: Cache,
+    /// Engines.
+    pub runtimes: Runtimes,
     /// Hops that run, by identity.
     hops: Mutex<HashMap<Digest, Weak<Hop>>>,
     /// Upstreams that some generation has, by identity.
@@ -96,7 +98,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
     };
     let wanted = maker.missing();
     if !wanted.is_empty() {
-        match Runtime::new(&wanted, u32::try_from(plan.limits.instances).unwrap_or(u32::MAX)) {
+        match workshop.runtimes.get(&wanted, u32::try_from(plan.limits.instances).unwrap_or(u32::MAX)) {
             Ok(runtime) => maker.runtime = Some(runtime),
             Err(error) => {
                 diagnostics
@@ -409,7 +411,7 @@ impl<'a> Maker<'a> {
         let runtime = match &self.runtime {
             Some(runtime) => runtime.clone(),
             // It ran when `missing` looked, and ended since.
-            None => Runtime::new(&[PoolSize::default()], 1)?,
+            None => self.workshop.runtimes.get(&[PoolSize::default()], 1)?,
         };
         let members = members(stages);
         let code = match self.workshop.cache.load(runtime.engine(), &members) {

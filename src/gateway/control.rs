@@ -15,6 +15,7 @@ use super::build::{Workshop, build};
 use super::generation::Generation;
 use super::inputs::Inputs;
 use super::live::Live;
+use crate::chain::runtimes::PATIENCE;
 use crate::component::Digest;
 use crate::config::Diagnostics;
 use crate::plan::Plan;
@@ -241,6 +242,7 @@ impl Control {
     /// of those that were given enough time. Returns how many there still are. Called
     /// several times a second.
     pub fn look_after_retired(&self) -> usize {
+        self.workshop.runtimes.tidy(PATIENCE);
         let mut state = self.lock();
         state.retired.retain_mut(|retired| {
             let Some(generation) = retired.generation.upgrade() else {
@@ -258,6 +260,11 @@ impl Control {
             true
         });
         state.retired.len()
+    }
+
+    /// Drops what is only kept for the next reload.
+    pub fn drop_unused(&self) {
+        self.workshop.runtimes.tidy(Duration::ZERO);
     }
 
     /// Requests that were cut because their generation had to end, since the last call.

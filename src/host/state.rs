@@ -151,7 +151,8 @@ pub struct InstanceState {
     pub table: ResourceTable,
     http: WasiHttpCtx,
     hooks: Hooks,
-    random: WasiRandomCtx,
+    /// Made, and seeded, when a guest first asks for numbers: most never do.
+    random: Option<WasiRandomCtx>,
     clocks: WasiClocksCtx,
     filesystem: WasiFilesystemCtx,
     sockets: WasiSocketsCtx,
@@ -174,7 +175,7 @@ impl InstanceState {
             table,
             http,
             hooks: Hooks,
-            random: WasiRandomCtx::default(),
+            random: None,
             clocks: WasiClocksCtx::default(),
             filesystem: WasiFilesystemCtx::default(),
             sockets,
@@ -232,7 +233,7 @@ impl InstanceState {
     }
 
     pub(super) fn random(&mut self) -> &mut WasiRandomCtx {
-        &mut self.random
+        self.random.get_or_insert_default()
     }
 
     /// For open files: directories are each stage's own, in its scope.

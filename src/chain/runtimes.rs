@@ -1,0 +1,101 @@
+//! Engines, kept from generation to generation.
+//!
+//! To make an engine reserves the slots of its pool, with a system call for each stack; to drop one gives all of it back.
+//! Either keeps the process's address space locked for a millisecond or more, in which no worker gets a page or an
+//! instance. So an engine whose last segment is gone does for the next generation that needs no more room, and one that
+//! nobody wants is dropped by whoever looks after replaced generations, never by a worker.
+
+use super::compile::{PoolSize, Runtime, RuntimeError};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The most unused engines that are kept. Their slots hold some pages each.
+const MAX_UNUSED: usize = 4;
+
+/// How long an unused one is kept, where somebody looks after them all the time.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The engines of a process that takes up one configuration after the other.
+#[derive(Default)]
+pub struct Runtimes(Mutex<Vec<Kept>>);
+
+struct Kept {
+    runtime: Runtime,
+    /// Since when it was seen to be unused.
+    unused: Option<Instant>,
+}
+
+impl Runtimes {
+    /// One as [`Runtime::new`] makes it, which may have been used before.
+    ///
+    /// # Errors
+    /// Those of [`Runtime::new`].
+    pub fn get(&self, segments: &[PoolSize], instances: u32) -> Result<Runtime, RuntimeError> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found =
+            kept.iter_mut().find(|it| it.runtime.is_unused() && it.runtime.does_for(segments, instances));
+        if let Some(found) = found {
+            found.unused = None;
+            return Ok(found.runtime.clone());
+        }
+        let runtime = Runtime::new(segments, instances)?;
+        kept.push(Kept { runtime: runtime.clone(), unused: None });
+        Ok(runtime)
+    }
+
+    /// Drops engines that were unused for `patience`, or are too many, and says how many unused ones there still are.
+    pub fn tidy(&self, patience: Duration) -> usize {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unused = 0;
+        // The newest are the most likely to fit.
+        let mut at = kept.len();
+        while let Some(next) = at.checked_sub(1) {
+            at = next;
+            let it = &mut kept[at];
+            if !it.runtime.is_unused() {
+                it.unused = None;
+                continue;
+            }
+            let since = it.unused.get_or_insert_with(Instant::now).elapsed();
+            if unused >= MAX_UNUSED || since >= patience {
+                kept.remove(at);
+            } else {
+                unused += 1;
+            }
+        }
+        unused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(instances: u32) -> PoolSize {
+        PoolSize { instances, core_instances: 4, memories: 1, tables: 1, stages: 1, ..PoolSize::default() }
+    }
+
+    #[test]
+    fn an_unused_engine_does_for_what_needs_no_more_room() {
+        let runtimes = Runtimes::default();
+        let get = |instances| runtimes.get(&[size(instances)], 100).expect("an engine");
+        let first = get(4);
+        // In use.
+        let second = get(4);
+        assert!(!wasmtime::Engine::same(first.engine(), second.engine()));
+        let engine = first.engine().clone();
+        drop((first, second));
+        assert!(wasmtime::Engine::same(&engine, get(3).engine()));
+        assert!(!wasmtime::Engine::same(&engine, get(5).engine()));
+    }
+
+    #[test]
+    fn few_unused_engines_are_kept() {
+        let runtimes = Runtimes::default();
+        let some: Vec<_> = (0..MAX_UNUSED + 2).filter_map(|_| runtimes.get(&[size(2)], 100).ok()).collect();
+        assert_eq!(runtimes.tidy(PATIENCE), 0);
+        drop(some);
+        assert_eq!(runtimes.tidy(PATIENCE), MAX_UNUSED);
+        assert_eq!(runtimes.tidy(Duration::ZERO), 0);
+    }
+}
