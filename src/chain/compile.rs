@@ -20,9 +20,21 @@ use wasmtime_wasi::sockets::WasiSocketsCtx;
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
-/// Bytes of address space that each linear memory reserves. Growth within it
-/// moves nothing.
-const MEMORY_RESERVATION: u64 = 64 << 20;
+/// Address space of a linear memory. Growth within it moves nothing.
+#[derive(Clone, Copy)]
+struct Room {
+    reserved: u64,
+    /// What is never mapped behind it.
+    guard: u64,
+}
+
+/// All that 32 bits and a usual offset can address: the guests' code checks no bounds.
+const WHOLE: Room = Room { reserved: 4 << 30, guard: 32 << 20 };
+const NARROW: Room = Room { reserved: 64 << 20, guard: 64 << 10 };
+
+/// Memories up to which an engine has [`WHOLE`] ones: some 16 TiB, of the 128 that a
+/// process has. Generations that end have engines beside it.
+const MANY_MEMORIES: u32 = 4_096;
 
 /// The stack of one guest call, in bytes, and how much of it WebAssembly may use.
 const STACK: usize = 1 << 20;
@@ -111,6 +123,16 @@ impl Runtime {
     /// # Errors
     /// If the address space for the pool can't be reserved, or no thread started.
     pub fn new(segments: &[PoolSize], instances: u32) -> Result<Self, RuntimeError> {
+        if memories(segments, instances) <= MANY_MEMORIES
+            // Where a process may not have as much, it gets along with less.
+            && let Ok(runtime) = Self::reserving(WHOLE, segments, instances)
+        {
+            return Ok(runtime);
+        }
+        Self::reserving(NARROW, segments, instances)
+    }
+
+    fn reserving(room: Room, segments: &[PoolSize], instances: u32) -> Result<Self, RuntimeError> {
         let mut config = wasmtime::Config::new();
         config
             .wasm_component_model_async(true)
@@ -120,8 +142,8 @@ impl Runtime {
             .epoch_interruption(true)
             .max_wasm_stack(WASM_STACK)
             .async_stack_size(STACK)
-            .memory_reservation(MEMORY_RESERVATION)
-            .memory_guard_size(64 << 10)
+            .memory_reservation(room.reserved)
+            .memory_guard_size(room.guard)
             .allocation_strategy(pool(segments, instances));
         let engine = wasmtime::Engine::new(&config)?;
         advance_epoch_of(&engine)?;
@@ -134,20 +156,31 @@ impl Runtime {
     }
 }
 
+/// The most of something that one of `segments` needs.
+fn largest(segments: &[PoolSize], of: fn(&PoolSize) -> u32) -> u32 {
+    segments.iter().map(of).max().unwrap_or(1).max(1)
+}
+
+/// What all segments need when they are full, but never more than the bound on instances allows.
+fn total(segments: &[PoolSize], instances: u32, of: fn(&PoolSize) -> u32) -> u32 {
+    let sum = segments.iter().map(|s| u64::from(s.instances) * u64::from(of(s))).sum::<u64>();
+    let bound = u64::from(instances) * u64::from(largest(segments, of));
+    u32::try_from(sum.min(bound).max(1)).unwrap_or(u32::MAX)
+}
+
+fn memories(segments: &[PoolSize], instances: u32) -> u32 {
+    total(segments, instances, |s| s.memories)
+}
+
 fn pool(segments: &[PoolSize], instances: u32) -> wasmtime::PoolingAllocationConfig {
-    let largest = |of: fn(&PoolSize) -> u32| segments.iter().map(of).max().unwrap_or(1).max(1);
-    // All segments full, but never more than the bound on instances allows.
-    let total = |of: fn(&PoolSize) -> u32| {
-        let sum = segments.iter().map(|s| u64::from(s.instances) * u64::from(of(s))).sum::<u64>();
-        let bound = u64::from(instances) * u64::from(largest(of));
-        u32::try_from(sum.min(bound).max(1)).unwrap_or(u32::MAX)
-    };
+    let largest = |of| largest(segments, of);
+    let total = |of| total(segments, instances, of);
     let memory = segments.iter().map(|s| s.memory_bytes).max().unwrap_or(0);
     let elements = segments.iter().map(|s| s.table_elements).max().unwrap_or(0);
     let mut pool = wasmtime::PoolingAllocationConfig::new();
     pool.total_component_instances(total(|s| s.stages + 1))
         .total_core_instances(total(|s| s.core_instances))
-        .total_memories(total(|s| s.memories))
+        .total_memories(memories(segments, instances))
         .total_tables(total(|s| s.tables))
         // A chain of async stages holds a stack in each of them.
         .total_stacks(total(|s| s.stages + 1))
@@ -407,4 +440,30 @@ impl Segment {
 /// What a component exports under `export` has the type of another version than the name says.
 fn differs(export: &str, error: &wasmtime::Error) -> wasmtime::Error {
     wasmtime::format_err!("its `{export}` is not that of WASI: {error:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    /// What code for it is made for.
+    fn made_for(runtime: &Runtime) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        runtime.engine().precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn memories_are_whole_unless_they_are_many() {
+        let engine = |instances| {
+            let size =
+                PoolSize { instances, core_instances: 4, memories: 1, stages: 1, ..PoolSize::default() };
+            made_for(&Runtime::new(&[size], u32::MAX).expect("an engine"))
+        };
+        let room = |room| made_for(&Runtime::reserving(room, &[PoolSize::default()], 1).expect("an engine"));
+        assert_eq!(engine(MANY_MEMORIES), room(WHOLE));
+        assert_eq!(engine(MANY_MEMORIES + 1), room(NARROW));
+        assert_ne!(room(WHOLE), room(NARROW));
+    }
 }
