@@ -20,9 +20,21 @@ use wasmtime_wasi::sockets::WasiSocketsCtx;
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 
-/// Bytes of address space that each linear memory reserves. Growth within it
-/// moves nothing.
-const MEMORY_RESERVATION: u64 = 64 << 20;
+/// Address space of a linear memory. Growth within it moves nothing.
+#[derive(Clone, Copy)]
+struct Reservation {
+    reserved: u64,
+    /// What is never mapped behind it.
+    guard: u64,
+}
+
+/// All that 32 bits and a usual offset can address: the guests' code checks no bounds.
+const WHOLE: Reservation = Reservation { reserved: 4 << 30, guard: 32 << 20 };
+const NARROW: Reservation = Reservation { reserved: 64 << 20, guard: 64 << 10 };
+
+/// Memories up to which an engine has [`WHOLE`] ones: some 16 TiB, of the 128 that a
+/// process has. Generations that end have engines beside it.
+const MANY_MEMORIES: u32 = 4_096;
 
 /// Bytes of a linear memory that are reset by copying, where the kernel tells which pages were written to (Linux 6.7),
 /// and stay resident in a free slot. To give pages back and fault them in again costs twice as much as an instance.
@@ -135,6 +147,16 @@ impl Runtime {
     /// If the address space for the pool can't be reserved, or no thread started.
     pub fn new(segments: &[PoolSize], instances: u32) -> Result<Self, RuntimeError> {
         let room = Room::of(segments, instances);
+        if room.memories <= MANY_MEMORIES
+            // Where a process may not have as much, it gets along with less.
+            && let Ok(runtime) = Self::reserving(WHOLE, room)
+        {
+            return Ok(runtime);
+        }
+        Self::reserving(NARROW, room)
+    }
+
+    fn reserving(memory: Reservation, room: Room) -> Result<Self, RuntimeError> {
         let mut config = wasmtime::Config::new();
         config
             .wasm_component_model_async(true)
@@ -144,8 +166,8 @@ impl Runtime {
             .epoch_interruption(true)
             .max_wasm_stack(WASM_STACK)
             .async_stack_size(STACK)
-            .memory_reservation(MEMORY_RESERVATION)
-            .memory_guard_size(64 << 10)
+            .memory_reservation(memory.reserved)
+            .memory_guard_size(memory.guard)
             .allocation_strategy(room.pool());
         let engine = wasmtime::Engine::new(&config)?;
         advance_epoch_of(&engine)?;
@@ -479,4 +501,33 @@ impl Segment {
 /// What a component exports under `export` has the type of another version than the name says.
 fn differs(export: &str, error: &wasmtime::Error) -> wasmtime::Error {
     wasmtime::format_err!("its `{export}` is not that of WASI: {error:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    /// What code for it is made for.
+    fn made_for(runtime: &Runtime) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        runtime.engine().precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn memories_are_whole_unless_they_are_many() {
+        let engine = |instances| {
+            let size =
+                PoolSize { instances, core_instances: 4, memories: 1, stages: 1, ..PoolSize::default() };
+            made_for(&Runtime::new(&[size], u32::MAX).expect("an engine"))
+        };
+        let with = |memory| {
+            let room = Room::of(&[PoolSize::default()], 1);
+            made_for(&Runtime::reserving(memory, room).expect("an engine"))
+        };
+        assert_eq!(engine(MANY_MEMORIES), with(WHOLE));
+        assert_eq!(engine(MANY_MEMORIES + 1), with(NARROW));
+        assert_ne!(with(WHOLE), with(NARROW));
+    }
 }

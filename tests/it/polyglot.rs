@@ -86,7 +86,10 @@ fn what_is_not_rewritten_says_so() {
     }
     // The functions with which it starts up are not its handler.
     let told = binary(&["inspect", dist("locale-python").to_str().unwrap()]).output().unwrap();
-    assert!(String::from_utf8_lossy(&told.stdout).contains("\nlift       async\n"), "{told:?}");
+    let told = String::from_utf8_lossy(&told.stdout);
+    assert!(told.contains("\nlift       async\n"), "{told}");
+    let why = "\nrelift     stays as it is: it exports not one function, but none or several\n";
+    assert!(told.contains(why), "{told}");
     let pipeline = Pipeline::new("main").stage(locale().set("lift", "sync")).service(stage("echo"));
     let refused = pipeline.build().err().unwrap().to_string();
     assert!(

@@ -171,7 +171,7 @@ chain_test! {
 fn what_is_rewritten_and_what_is_not() {
     for (component, expected) in [
         ("plain-async", "can be rewritten to sync, with `lift = \"auto\"`"),
-        ("pass-through-async", "can be rewritten to sync, with `lift = \"sync\"` on trial"),
+        ("pass-through-async", "can be rewritten to sync, with `lift = \"auto\"`"),
         ("mixed-async", "can be rewritten to sync, with `lift = \"sync\"` on trial"),
         ("pass-through-sync", "stays as it is: it is lifted synchronously already"),
         ("fault-middleware", "stays as it is: it may wait for `wasi:clocks/monotonic-clock@0.3.0#wait-for`"),

@@ -4,6 +4,7 @@ use crate::bindings::wasi::http::types;
 use crate::bindings::{wit_future, wit_stream};
 use crate::{Error, outstanding};
 use std::borrow::Cow;
+use std::cell::Cell;
 use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
 
 /// The trailers of a body that is still to come.
@@ -135,7 +136,7 @@ impl Body {
     }
 
     /// Open the body for an async function, whose task can go on writing.
-    pub(crate) fn open_spawned(self) -> Result<Opened, Error> {
+    fn open_spawned(self) -> Result<Opened, Error> {
         let Content::Bytes(bytes) = self.0 else {
             return self.open();
         };
@@ -160,6 +161,22 @@ impl Opened {
     fn streams(contents: Option<StreamReader<u8>>, trailers: Trailers) -> Self {
         Self { contents, trailers, resolve: None }
     }
+}
+
+thread_local! {
+    /// Whether tasks write the bodies of responses, as in the async form. Where nothing
+    /// sets it, the compiler knows that, and what would be spawned is left out.
+    static SPAWNS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Bodies of responses are written by tasks from now on; async form.
+pub(crate) fn spawns() {
+    SPAWNS.set(true);
+}
+
+/// Open a response's body.
+pub(crate) fn open(body: Body) -> Result<Opened, Error> {
+    if SPAWNS.get() { body.open_spawned() } else { body.open() }
 }
 
 /// Take the streams of a resource with `consume-body`, and report its receipt.

@@ -16,7 +16,13 @@ pub struct Request {
     edits: HeaderEdits,
     /// The body once it was taken or replaced; untouched before.
     body: Option<Body>,
+    /// What becomes of it when it is handed on, once it was touched. Known by its address
+    /// alone: a component whose stage touches none has no code for it, and none that
+    /// makes futures, so that its lift can be rewritten.
+    build: Option<Build>,
 }
+
+type Build = fn(Request) -> Result<types::Request, Error>;
 
 enum Head {
     /// As it came. The fields are kept once they were read, for the next read.
@@ -74,7 +80,7 @@ impl OwnHead {
 impl Request {
     pub(crate) fn from_raw(request: types::Request) -> Self {
         let fields = OnceCell::new();
-        Self { head: Head::Incoming { request, fields }, edits: HeaderEdits::new(), body: None }
+        Self { head: Head::Incoming { request, fields }, edits: HeaderEdits::new(), body: None, build: None }
     }
 
     /// A request made here, without fields and body.
@@ -86,7 +92,12 @@ impl Request {
             authority: None,
             options: None,
         };
-        Self { head: Head::Own(head, None), edits: HeaderEdits::new(), body: None }
+        Self {
+            head: Head::Own(head, None),
+            edits: HeaderEdits::new(),
+            body: None,
+            build: Some(Self::rebuilt),
+        }
     }
 
     /// The method.
@@ -230,6 +241,10 @@ impl Request {
 
     /// The edits to be made to the fields when the request is sent on.
     pub fn headers_mut(&mut self) -> &mut HeaderEdits {
+        #[cfg(feature = "in-place")]
+        self.build.get_or_insert(Self::edited);
+        #[cfg(not(feature = "in-place"))]
+        self.build.get_or_insert(Self::rebuilt);
         &mut self.edits
     }
 
@@ -238,6 +253,7 @@ impl Request {
     /// # Errors
     /// `internal-error` if too many writes of this instance are unread.
     pub fn take_body(&mut self) -> Result<Body, Error> {
+        self.build = Some(Self::rebuilt);
         if let Some(body) = self.body.replace(Body::empty()) {
             return Ok(body);
         }
@@ -271,21 +287,38 @@ impl Request {
 
     /// Give it another body. Its `content-length` is the caller's to edit.
     pub fn set_body(&mut self, body: Body) {
+        self.build = Some(Self::rebuilt);
         self.body = Some(body);
     }
 
     /// The request to be handed on: the one that came, if nothing was changed.
     pub(crate) fn into_raw(self) -> Result<types::Request, Error> {
-        let Self { head, edits, body } = self;
+        match (self.build, self.head) {
+            (None, Head::Incoming { request, .. }) => Ok(request),
+            (None, Head::Own(..)) => unreachable!("who makes a head says how it is built"),
+            (Some(build), head) => build(Self { head, ..self }),
+        }
+    }
+
+    /// The one that came, its fields edited.
+    #[cfg(feature = "in-place")]
+    fn edited(self) -> Result<types::Request, Error> {
+        let Head::Incoming { request, fields } = self.head else {
+            unreachable!("what has another head is built")
+        };
+        drop(fields);
+        if !self.edits.is_empty() {
+            crate::in_place::edit(self.edits, |edits| headers::edit_request(&request, edits))?;
+        }
+        Ok(request)
+    }
+
+    /// One with another head or body.
+    fn rebuilt(self) -> Result<types::Request, Error> {
+        let Self { head, edits, body, .. } = self;
         match head {
             Head::Incoming { request, fields } => {
                 if edits.is_empty() && body.is_none() {
-                    return Ok(request);
-                }
-                #[cfg(feature = "in-place")]
-                if body.is_none() {
-                    drop(fields);
-                    crate::in_place::edit(edits, |edits| headers::edit_request(&request, edits))?;
                     return Ok(request);
                 }
                 let fields = fields.into_inner().unwrap_or_else(|| request.get_headers());

@@ -16,7 +16,11 @@ pub struct Response {
     edits: HeaderEdits,
     /// The body once it was taken or replaced; untouched before.
     body: Option<Body>,
+    /// What becomes of it when it is returned, once it was touched: as with a request.
+    build: Option<Build>,
 }
+
+type Build = fn(Response) -> Result<types::Response, Error>;
 
 enum Head {
     /// As the next stage returned it.
@@ -29,19 +33,24 @@ enum Head {
 impl Response {
     pub(crate) fn from_raw(response: types::Response) -> Self {
         let fields = OnceCell::new();
-        Self { head: Head::Incoming { response, fields }, edits: HeaderEdits::new(), body: None }
+        Self { head: Head::Incoming { response, fields }, edits: HeaderEdits::new(), body: None, build: None }
     }
 
     /// A response made here, without fields and body. `status` is from 100 to
     /// 599; the host refuses any other when the response is returned.
     pub fn new(status: u16) -> Self {
-        Self { head: Head::Own(status, None), edits: HeaderEdits::new(), body: None }
+        Self {
+            head: Head::Own(status, None),
+            edits: HeaderEdits::new(),
+            body: None,
+            build: Some(Self::rebuilt),
+        }
     }
 
     /// With a header field.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
-        self.edits.set(name, value);
+        self.headers_mut().set(name, value);
         self
     }
 
@@ -49,9 +58,9 @@ impl Response {
     #[must_use]
     pub fn with_body(mut self, body: Body) -> Self {
         if let Some(len) = body.len() {
-            self.edits.set("content-length", len.to_string());
+            self.headers_mut().set("content-length", len.to_string());
         }
-        self.body = Some(body);
+        self.set_body(body);
         self
     }
 
@@ -115,6 +124,10 @@ impl Response {
 
     /// The edits to be made to the fields when the response is returned.
     pub fn headers_mut(&mut self) -> &mut HeaderEdits {
+        #[cfg(feature = "in-place")]
+        self.build.get_or_insert(Self::edited);
+        #[cfg(not(feature = "in-place"))]
+        self.build.get_or_insert(Self::rebuilt);
         &mut self.edits
     }
 
@@ -123,6 +136,7 @@ impl Response {
     /// # Errors
     /// `internal-error` if too many writes of this instance are unread.
     pub fn take_body(&mut self) -> Result<Body, Error> {
+        self.build = Some(Self::rebuilt);
         if let Some(body) = self.body.replace(Body::empty()) {
             return Ok(body);
         }
@@ -139,24 +153,38 @@ impl Response {
 
     /// Give it another body. Its `content-length` is the caller's to edit.
     pub fn set_body(&mut self, body: Body) {
+        self.build = Some(Self::rebuilt);
         self.body = Some(body);
     }
 
     /// The response to be returned: the one that came, if nothing was changed.
-    pub(crate) fn into_raw(
-        self,
-        open: impl FnOnce(Body) -> Result<Opened, Error>,
-    ) -> Result<types::Response, Error> {
-        let Self { head, edits, body } = self;
+    pub(crate) fn into_raw(self) -> Result<types::Response, Error> {
+        match (self.build, self.head) {
+            (None, Head::Incoming { response, .. }) => Ok(response),
+            (None, Head::Own(..)) => unreachable!("who makes a head says how it is built"),
+            (Some(build), head) => build(Self { head, ..self }),
+        }
+    }
+
+    /// The one that came, its fields edited.
+    #[cfg(feature = "in-place")]
+    fn edited(self) -> Result<types::Response, Error> {
+        let Head::Incoming { response, fields } = self.head else {
+            unreachable!("what has another head is built")
+        };
+        drop(fields);
+        if !self.edits.is_empty() {
+            crate::in_place::edit(self.edits, |edits| headers::edit_response(&response, edits))?;
+        }
+        Ok(response)
+    }
+
+    /// One with another head or body.
+    fn rebuilt(self) -> Result<types::Response, Error> {
+        let Self { head, edits, body, .. } = self;
         match head {
             Head::Incoming { response, fields } => {
                 if edits.is_empty() && body.is_none() {
-                    return Ok(response);
-                }
-                #[cfg(feature = "in-place")]
-                if body.is_none() {
-                    drop(fields);
-                    crate::in_place::edit(edits, |edits| headers::edit_response(&response, edits))?;
                     return Ok(response);
                 }
                 let status = response.get_status_code();
@@ -166,14 +194,14 @@ impl Response {
                     Some(body) => body,
                     None => body::consume(response, types::Response::consume_body)?,
                 };
-                build(status, fields, open(body)?)
+                build(status, fields, body::open(body)?)
             }
             Head::Own(status, fields) => {
                 let fields = match fields {
                     Some(fields) => header::edited(fields, edits)?,
                     None => edits.into_fields()?,
                 };
-                build(status, fields, open(body.unwrap_or(Body::empty()))?)
+                build(status, fields, body::open(body.unwrap_or(Body::empty()))?)
             }
         }
     }

@@ -17,7 +17,7 @@ pub fn enter(request: types::Request) -> Request {
 /// # Errors
 /// The function's own, or that the response could not be built.
 pub fn leave_sync(response: Result<Response, Error>) -> Result<types::Response, Error> {
-    response?.into_raw(crate::Body::open)
+    response?.into_raw()
 }
 
 /// End a request in the async form.
@@ -25,7 +25,8 @@ pub fn leave_sync(response: Result<Response, Error>) -> Result<types::Response, 
 /// # Errors
 /// The function's own, or that the response could not be built.
 pub fn leave_async(response: Result<Response, Error>) -> Result<types::Response, Error> {
-    response?.into_raw(crate::Body::open_spawned)
+    crate::body::spawns();
+    response?.into_raw()
 }
 
 /// A stage's typed configuration, read at the first request of an instance.

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Request};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use std::io;
+use std::sync::LazyLock;
 
 /// A request, by its parts, so that it can be sent twice.
 #[derive(Debug)]
@@ -42,11 +43,18 @@ struct Seen {
     cut: bool,
 }
 
+/// Random characters, of which texts are cut: to draw each anew would take longer than the exchange.
+static CHARACTERS: LazyLock<String> = LazyLock::new(|| {
+    let mut seeded = Seeded(5);
+    (0..200_000).map(|_| char::from(b'!' + seeded.below(94) as u8)).collect()
+});
+
 impl Case {
     fn random(seeded: &mut Seeded) -> Self {
         let text = |most: usize, seeded: &mut Seeded| -> String {
             let length = seeded.below(most + 1);
-            (0..length).map(|_| char::from(b'!' + seeded.below(94) as u8)).collect()
+            let at = seeded.below(CHARACTERS.len() - length);
+            CHARACTERS[at..at + length].to_owned()
         };
         let what = match seeded.below(28) {
             0 => "trap",
