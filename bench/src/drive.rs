@@ -62,8 +62,9 @@ impl Shared {
     async fn send(&self, connection: &mut Option<crate::wire::Connection>) {
         let sent = async {
             let mut open = match connection.take() {
-                Some(open) => open,
-                None => self.target.open().await?,
+                // As clients do: one that was closed while nothing was sent is no failure.
+                Some(open) if !open.was_closed() => open,
+                _ => self.target.open().await?,
             };
             let answer = open.send(&self.target).await?;
             *connection = Some(open);

@@ -60,6 +60,19 @@ impl Server {
         Ok(server)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits, but not longer than this, until it has ended by itself.
+    pub fn ended(&mut self, time: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < time && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The end of what it printed.
     pub fn last_words(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();

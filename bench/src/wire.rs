@@ -153,6 +153,14 @@ impl Connection {
         }
     }
 
+    /// Whether the server has closed it; known without TLS alone.
+    pub fn was_closed(&self) -> bool {
+        match self {
+            Self::Plain(wire) => matches!(wire.stream.try_read(&mut [0]), Ok(0)),
+            Self::Tls(_) | Self::Http2(_) => false,
+        }
+    }
+
     /// Sends a request of HTTP/1.1 and leaves its answer.
     pub async fn begin(&mut self, target: &Target) -> Result<()> {
         match self {

@@ -19,8 +19,20 @@ use std::sync::Arc;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
-/// The conditions of a pipeline's stages, by their place in it.
-pub type Conditions = Arc<[(usize, When)]>;
+/// The conditions of a pipeline's stages.
+pub type Conditions = Arc<[Condition]>;
+
+/// The condition of a stage.
+pub struct Condition {
+    /// The stage's place in its pipeline.
+    pub index: usize,
+    /// Which requests it applies to.
+    pub when: When,
+    /// The name of its pipeline, and its own, under which it is counted that it did not apply.
+    pub pipeline: Arc<str>,
+    /// `0:key-auth`.
+    pub stage: Arc<str>,
+}
 
 /// A segment with its variants, and what comes after it.
 pub struct Fork {
@@ -81,12 +93,17 @@ impl Fork {
         }
     }
 
-    /// The stages that apply to a request which enters the pipeline here.
+    /// The stages that apply to a request which enters the pipeline here; the others are counted, so this is to be
+    /// asked once.
     pub fn applied(&self, head: &RequestHead, chance: u64) -> Applied {
         let path = head.path_with_query.as_ref().map_or("/", |target| target.path());
         let conditions = self.conditions.iter();
-        conditions.fold(Applied::ALL, |applied, (index, when)| {
-            applied.with(*index, when.holds(&head.method, path, &head.headers, chance))
+        conditions.fold(Applied::ALL, |applied, condition| {
+            let holds = condition.when.holds(&head.method, path, &head.headers, chance);
+            if !holds && let Some(worker) = Worker::current() {
+                worker.skipped(&condition.pipeline, &condition.stage);
+            }
+            applied.with(condition.index, holds)
         })
     }
 

@@ -36,7 +36,7 @@ pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
 pub use breaker::Breaker;
 pub use call::Callee;
 pub use exchange::CutOff;
-pub use fork::{Conditions, Fork};
+pub use fork::{Condition, Conditions, Fork};
 pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
 pub use native::Native;
 pub use outcome::{Failure, UpstreamFailure};

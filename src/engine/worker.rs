@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -42,6 +43,9 @@ thread_local! {
 /// The counters of one pipeline's calls, by callee.
 type Callees = HashMap<Arc<str>, Arc<CallMetrics>>;
 
+/// How often each stage of one pipeline did not apply.
+type Skips = HashMap<Arc<str>, Arc<AtomicU64>>;
+
 /// The pools of one worker thread. Not `Send`: a request never leaves its thread.
 pub struct Worker {
     clock: Clock,
@@ -51,6 +55,8 @@ pub struct Worker {
     upstreams: RefCell<HashMap<UpstreamId, Rc<upstream::Pool<RequestBody>>>>,
     /// The counters of calls that were met, by caller and callee.
     calls: RefCell<HashMap<Arc<str>, Callees>>,
+    /// The counters of stages that did not apply, by pipeline and stage.
+    skips: RefCell<HashMap<Arc<str>, Skips>>,
 }
 
 impl Worker {
@@ -59,8 +65,15 @@ impl Worker {
     /// # Panics
     /// Outside of a tokio `LocalSet`, which the pools need.
     pub fn start(number: usize, metrics: Arc<Metrics>) -> Rc<Self> {
-        let (pools, upstreams, calls) = (RefCell::default(), RefCell::default(), RefCell::default());
-        let worker = Rc::new(Self { clock: Clock::default(), number, metrics, pools, upstreams, calls });
+        let worker = Rc::new(Self {
+            clock: Clock::default(),
+            number,
+            metrics,
+            pools: RefCell::default(),
+            upstreams: RefCell::default(),
+            calls: RefCell::default(),
+            skips: RefCell::default(),
+        });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
         tokio::task::spawn_local(async move {
@@ -122,6 +135,18 @@ impl Worker {
         let metrics = self.metrics.call(caller, callee, self.number);
         calls.entry(Arc::clone(caller)).or_default().insert(Arc::clone(callee), Arc::clone(&metrics));
         metrics
+    }
+
+    /// Counts that `stage` of `pipeline` did not apply to a request.
+    pub(super) fn skipped(&self, pipeline: &Arc<str>, stage: &Arc<str>) {
+        let mut skips = self.skips.borrow_mut();
+        if let Some(known) = skips.get(pipeline).and_then(|stages| stages.get(stage)) {
+            known.fetch_add(1, Relaxed);
+            return;
+        }
+        let counter = self.metrics.skips(pipeline, stage, self.number);
+        counter.fetch_add(1, Relaxed);
+        skips.entry(Arc::clone(pipeline)).or_default().insert(Arc::clone(stage), counter);
     }
 
     /// The pool of `segment` on this worker.

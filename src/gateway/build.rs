@@ -16,9 +16,11 @@ use crate::chain::{
 };
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, Callee, Conditions, CutOff, Fork, Hop, Native, Onward, UpstreamEnd};
+use crate::engine::{Breaker, Callee, Condition, Conditions, CutOff, Fork, Hop, Native, Onward, UpstreamEnd};
 use crate::host::{Budget, Limiters, Next, StageScope};
-use crate::plan::{End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage};
+use crate::plan::{
+    End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage, StageId,
+};
 use crate::upstream::{TlsSettings, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -221,6 +223,17 @@ fn budget(pipeline: &Pipeline, stages: &[Placed<'_>], gateway: &GatewayLimits) -
     budget
 }
 
+/// The condition of a stage, if it has one.
+fn condition(stage: &Stage) -> Option<Condition> {
+    let StageId { pipeline, index, component } = &stage.id;
+    Some(Condition {
+        index: *index,
+        when: stage.when.clone()?,
+        pipeline: pipeline.to_string().into(),
+        stage: format!("{index}:{component}").into(),
+    })
+}
+
 /// Makes pipelines of a plan whose components are sound.
 struct Maker<'a> {
     plan: &'a Plan,
@@ -297,9 +310,7 @@ impl<'a> Maker<'a> {
                 Some(Onward::Upstream(UpstreamEnd::new(upstream, pipeline.limits.clone())))
             }
         };
-        let conditions =
-            pipeline.stages.iter().filter_map(|stage| Some((stage.id.index, stage.when.clone()?)));
-        let conditions: Conditions = conditions.collect();
+        let conditions: Conditions = pipeline.stages.iter().filter_map(condition).collect();
         for part in &self.segments[index.0] {
             let mut hops = Vec::new();
             for variant in &part.variants {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::calls::Calls;
-use super::metrics::{Metrics, Pipelines, RELOAD_RESULTS, ReloadResult, since_epoch};
+use super::metrics::{Metrics, Pipelines, RELOAD_RESULTS, ReloadResult, Skips, since_epoch};
 use super::pipeline::{BUCKETS, Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
 use super::upstream::{self, Servers};
 
@@ -87,11 +87,18 @@ fn seconds(nanoseconds: u128) -> String {
     format!("{}.{:09}", nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000)
 }
 
-pub(super) fn render(metrics: &Metrics, pipelines: &Pipelines, servers: &Servers, edges: &Calls) -> String {
+pub(super) fn render(
+    metrics: &Metrics,
+    pipelines: &Pipelines,
+    servers: &Servers,
+    edges: &Calls,
+    stages: &Skips,
+) -> String {
     let mut text = Text(String::with_capacity(4096 + pipelines.len() * 2048));
     durations(&mut text, pipelines);
     active(&mut text, pipelines);
     events(&mut text, pipelines);
+    skips(&mut text, stages);
     upstream::render(&mut text, servers);
     calls(&mut text, edges);
     gateway(&mut text, metrics);
@@ -208,6 +215,15 @@ fn events(text: &mut Text, pipelines: &Pipelines) {
     for (pipeline, workers) in pipelines {
         let sum = sum(workers, &|worker| worker.warm.load(Relaxed) as u64);
         text.sample("linkspan_instances_warm", &[("linkspan_pipeline", pipeline)], sum);
+    }
+}
+
+fn skips(text: &mut Text, stages: &Skips) {
+    const NAME: &str = "linkspan_stage_skips_total";
+    text.family(NAME, Kind::Counter, "Requests that a stage with a condition did not apply to.");
+    for ((pipeline, stage), workers) in stages {
+        let sum = workers.values().map(|count| count.load(Relaxed)).sum::<u64>();
+        text.sample(NAME, &[("linkspan_pipeline", pipeline), ("linkspan_stage", stage)], sum);
     }
 }
 

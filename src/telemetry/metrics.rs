@@ -3,7 +3,7 @@
 //! Every worker has its own [`PipelineMetrics`] for each pipeline and keeps it; they are added up when a scrape asks.
 //! A pipeline that vanished from the configuration keeps its series to the end of the process, because a counter that
 //! goes backwards looks like a restart; so the names are bounded: after 10,000, new ones share `_other`. So are the pairs
-//! of pipelines of which one calls the other.
+//! of pipelines of which one calls the other, and the stages that did not apply to a request.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -47,6 +47,7 @@ pub struct Metrics {
     pipelines: Mutex<Pipelines>,
     servers: Mutex<Servers>,
     calls: Mutex<Calls>,
+    skips: Mutex<Skips>,
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     access: Arc<AccessCounters>,
     pub(super) generation: AtomicU64,
@@ -55,6 +56,9 @@ pub struct Metrics {
     pub(super) reloads: [AtomicU64; RELOAD_RESULTS.len()],
     last_reload: Mutex<Option<LastReload>>,
 }
+
+/// By pipeline and stage, then by worker.
+pub(super) type Skips = BTreeMap<(Arc<str>, Arc<str>), BTreeMap<usize, Arc<AtomicU64>>>;
 
 /// By name, then by worker.
 pub(super) type Pipelines = BTreeMap<Arc<str>, BTreeMap<usize, Arc<PipelineMetrics>>>;
@@ -75,6 +79,7 @@ impl Metrics {
             pipelines: Mutex::default(),
             servers: Mutex::default(),
             calls: Mutex::default(),
+            skips: Mutex::default(),
             connections: OnceLock::new(),
             access: Arc::default(),
             generation: AtomicU64::new(0),
@@ -128,6 +133,16 @@ impl Metrics {
         Arc::clone(calls.entry(edge).or_default().entry(worker).or_default())
     }
 
+    /// Where `worker` counts the requests that `stage` of the pipeline called `name` does not apply to, likewise.
+    #[must_use]
+    pub fn skips(&self, name: &str, stage: &str, worker: usize) -> Arc<AtomicU64> {
+        let mut skips = lock(&self.skips);
+        let key = (Arc::from(name), Arc::from(stage));
+        let known = skips.contains_key(&key) || skips.len() < MAX_PIPELINES;
+        let key = if known { key } else { (OTHER.into(), OTHER.into()) };
+        Arc::clone(skips.entry(key).or_default().entry(worker).or_default())
+    }
+
     /// What `worker` counts of requests that reach no pipeline: no route, or a head that breaks the rules.
     #[must_use]
     pub fn unrouted(&self, worker: usize) -> Arc<PipelineMetrics> {
@@ -173,7 +188,8 @@ impl Metrics {
         let pipelines = lock(&self.pipelines).clone();
         let servers = lock(&self.servers).clone();
         let calls = lock(&self.calls).clone();
-        exposition::render(self, &pipelines, &servers, &calls)
+        let skips = lock(&self.skips).clone();
+        exposition::render(self, &pipelines, &servers, &calls, &skips)
     }
 
     /// The format of [`Metrics::render`].
@@ -227,5 +243,11 @@ mod tests {
         assert!(!Arc::ptr_eq(&beyond, &metrics.pipeline("p-7", 0)));
         assert!(!Arc::ptr_eq(&beyond, &metrics.unrouted(0)));
         assert_eq!(lock(&metrics.pipelines).len(), MAX_PIPELINES + 2);
+        for number in 0..MAX_PIPELINES {
+            drop(metrics.skips("edge", &format!("{number}:cors"), 0));
+        }
+        let beyond = metrics.skips("edge", "one-more", 0);
+        assert!(Arc::ptr_eq(&beyond, &metrics.skips("and", "another", 0)));
+        assert!(!Arc::ptr_eq(&beyond, &metrics.skips("edge", "7:cors", 0)));
     }
 }

@@ -214,9 +214,9 @@ fn combinations_outlive_a_reload() {
     served.gateway.stop();
 }
 
-/// The access log has what was passed over.
+/// The access log has what was passed over, and the metrics have how often.
 #[test]
-fn the_log_says_what_did_not_apply() {
+fn what_did_not_apply_is_told() {
     let folder = Folder::new();
     let log = folder.path().join("access.log");
     let one = stamped("a", "1", "when = { path = \"/a\" }");
@@ -229,6 +229,11 @@ fn the_log_says_what_did_not_apply() {
         let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
         for path in ["/", "/a", "/a/b"] {
             client.get(path, &[]).await.ok();
+        }
+        for (stage, skips) in [(0, 1.0), (1, 2.0)] {
+            let labels =
+                format!("{{linkspan_pipeline=\"main\",linkspan_stage=\"{stage}:probe-middleware\"}}");
+            assert_eq!(served.metric(&format!("linkspan_stage_skips_total{labels}")).await, skips);
         }
     });
     let lines = || std::fs::read_to_string(&log).unwrap_or_default();

@@ -24,11 +24,16 @@ const EXAMPLES: [&str; 4] = ["hello-header", "hello-rc", "greeter-0-2", "page"];
 /// components. Their tests are skipped where there is no compiler for them.
 const WITH_LIBC: [&str; 3] = ["async-0-3", "libc-0-3", "notices"];
 
-/// Guests that are also built with the feature `in-place`, from the same source, and
-/// the end of that component's name.
-const IN_PLACE: [&str; 6] =
-    ["cors", "key-auth", "mixed-async", "rate-limit", "request-id", "security-headers"];
-const IN_PLACE_SUFFIX: &str = "-in-place";
+/// Guests that are also built with a feature, from the same source: the feature, the
+/// end of that component's name, and which they are.
+const VARIANTS: [(&str, &str, &[&str]); 2] = [
+    (
+        "in-place",
+        "-in-place",
+        &["cors", "key-auth", "measured", "mixed-async", "rate-limit", "request-id", "security-headers"],
+    ),
+    ("async", "-async", &["measured"]),
+];
 
 /// Build all guests.
 pub fn build(project: &Project) -> Result<()> {
@@ -49,15 +54,17 @@ pub fn build(project: &Project) -> Result<()> {
     for name in &names {
         changed += usize::from(encode(name, name, &modules, &dist)?);
     }
-    let mut cargo = toolchain.cargo();
-    cargo.args(["build", "--release", "--features", "in-place"]);
-    cargo.args(IN_PLACE.iter().flat_map(|name| ["--package", name]));
-    cargo.current_dir(&workspace).env("CARGO_TARGET_DIR", &target);
-    execute(&mut cargo)?;
-    for name in IN_PLACE {
-        let component = format!("{name}{IN_PLACE_SUFFIX}");
-        changed += usize::from(encode(name, &component, &modules, &dist)?);
-        names.push(component);
+    for (feature, suffix, guests) in VARIANTS {
+        let mut cargo = toolchain.cargo();
+        cargo.args(["build", "--release", "--features", feature]);
+        cargo.args(guests.iter().flat_map(|name| ["--package", name]));
+        cargo.current_dir(&workspace).env("CARGO_TARGET_DIR", &target);
+        execute(&mut cargo)?;
+        for name in guests {
+            let component = format!("{name}{suffix}");
+            changed += usize::from(encode(name, &component, &modules, &dist)?);
+            names.push(component);
+        }
     }
     match libc_cargo() {
         Ok(cargo) => {

@@ -79,7 +79,7 @@ fn bench(project: &Project, rest: &[String]) -> Result<()> {
     let mut command = Command::new(project.target.join("release/linkspan-bench"));
     command.arg(name).arg("--binary").arg(gateway).current_dir(&project.root);
     command.arg("--components").arg(project.root.join("components/dist"));
-    if name == "compare" {
+    if name == "compare" || name == "scale" {
         command.arg("--peers").arg(project.target.join("peers"));
     }
     execute(command.args(rest))

@@ -1,8 +1,11 @@
 //! Configurations of the servers, each for the same work.
 
+use super::filters::Filter;
+use crate::Result;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
 /// Where certificate and key are, in the folder of a run; the last one has both.
 pub const CERTIFICATE: &str = "cert.pem";
@@ -24,11 +27,15 @@ impl Stage {
     }
 }
 
+/// What the server behind a proxy is called.
+const NEXT: &str = "next";
+
 /// A pipeline of linkspan's.
 #[derive(Clone, Debug)]
 pub struct Chain {
     pub stages: Vec<Stage>,
-    pub service: &'static str,
+    /// Without one, the pipeline ends in the upstream [`NEXT`].
+    pub service: Option<&'static str>,
     /// Keys of the pipeline, as TOML.
     pub keys: String,
     /// Further keys of the service, as TOML.
@@ -37,7 +44,12 @@ pub struct Chain {
 
 impl Chain {
     pub fn new(stages: Vec<Stage>, service: &'static str) -> Self {
-        Self { stages, service, keys: String::new(), service_keys: String::new() }
+        Self { service: Some(service), ..Self::proxy(stages) }
+    }
+
+    /// In front of another server.
+    pub fn proxy(stages: Vec<Stage>) -> Self {
+        Self { stages, service: None, keys: String::new(), service_keys: String::new() }
     }
 
     pub fn with(mut self, keys: &str) -> Self {
@@ -57,17 +69,18 @@ impl Chain {
             .iter()
             .map(|Stage { component, keys }| format!("  {{ component = \"{component}\"{keys} }},\n"))
             .collect();
-        let Self { keys, service, service_keys, .. } = self;
-        format!(
-            "[pipelines.{name}]\n{keys}stages = [\n{}]\nservice = {{ component = \"{service}\"{service_keys} }}\n\n",
-            stages.concat()
-        )
+        let Self { keys, service_keys, .. } = self;
+        let end = match self.service {
+            Some(service) => format!("service = {{ component = \"{service}\"{service_keys} }}"),
+            None => format!("upstream = \"{NEXT}\""),
+        };
+        format!("[pipelines.{name}]\n{keys}stages = [\n{}]\n{end}\n\n", stages.concat())
     }
 }
 
 /// The components that chains use.
 pub fn components<'a>(chains: impl IntoIterator<Item = &'a Chain>, folder: &Path) -> String {
-    let used = |chain: &'a Chain| chain.stages.iter().map(|stage| stage.component).chain([chain.service]);
+    let used = |chain: &'a Chain| chain.stages.iter().map(|stage| stage.component).chain(chain.service);
     let mut names: Vec<_> = chains.into_iter().flat_map(used).collect();
     names.sort_unstable();
     names.dedup();
@@ -75,44 +88,50 @@ pub fn components<'a>(chains: impl IntoIterator<Item = &'a Chain>, folder: &Path
     format!("[components]\n{}\n", lines.collect::<String>())
 }
 
+/// Where a server is, and what is behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub address: SocketAddr,
+    pub behind: Option<SocketAddr>,
+    pub tls: bool,
+}
+
 /// linkspan with one worker and one pipeline.
-pub fn linkspan(chain: &Chain, components_folder: &Path, address: SocketAddr, tls: bool) -> String {
+pub fn linkspan(chain: &Chain, components_folder: &Path, Place { address, behind, tls }: Place) -> String {
     let tls = match tls {
         true => format!("tls = {{ certificate = \"{CERTIFICATE}\", key = \"{KEY}\" }}\n"),
         false => String::new(),
     };
+    let upstream = match (chain.service, behind) {
+        (None, Some(behind)) => format!(
+            "[upstreams.{NEXT}]\nservers = [\"http://{behind}\"]\nlimits = {{ keep-alive = 128 }}\n\n"
+        ),
+        _ => String::new(),
+    };
     format!(
-        "[gateway]\nworkers = 1\nwatch = \"0s\"\n\n[[listeners]]\naddress = \"{address}\"\n{tls}\n{}{}\n[[routes]]\n\
-         pipeline = \"main\"\n",
+        "[gateway]\nworkers = 1\nwatch = \"0s\"\n\n[[listeners]]\naddress = \"{address}\"\n{tls}\n{}{upstream}{}\n\
+         [[routes]]\npipeline = \"main\"\n",
         components([chain], components_folder),
         chain.write("main"),
     )
 }
 
-/// A filter of proxy-wasm's ABI 0.2.1 that has all calls of a filter which looks at heads, and does nothing in them.
-pub const NO_OP_FILTER: &str = r#"
-(module
-  (memory (export "memory") 1)
-  (global $free (mut i32) (i32.const 1024))
-  (func (export "proxy_abi_version_0_2_1"))
-  (func (export "_initialize"))
-  (func (export "proxy_on_memory_allocate") (param $size i32) (result i32)
-    (local $at i32)
-    (local.set $at (global.get $free))
-    (global.set $free (i32.add (global.get $free) (local.get $size)))
-    (local.get $at))
-  (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
-  (func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.const 1))
-  (func (export "proxy_on_context_create") (param i32 i32))
-  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
-  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (i32.const 0))
-  (func (export "proxy_on_done") (param i32) (result i32) (i32.const 1))
-  (func (export "proxy_on_log") (param i32))
-  (func (export "proxy_on_delete") (param i32)))
-"#;
+/// Has `linkspan compose` write the pipeline of its configuration as a component for other hosts.
+pub fn portable(compose: &mut Command, output: &Path) -> Result<()> {
+    let composed = compose.args(["--portable", "--pipeline", "main", "--output"]).arg(output).output()?;
+    if composed.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&composed.stderr).into_owned().into())
+}
 
-/// The name of the compiled filter in the folder of a run.
-pub const FILTER: &str = "no-op.wasm";
+/// `wasmtime serve` with a component.
+pub fn wasmtime(program: &Path, address: SocketAddr, component: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(["serve", "-S", "cli,http,p3,config", "-W", "component-model-async"]);
+    command.args(arguments).arg("--addr").arg(address.to_string()).arg(component);
+    command
+}
 
 /// What a server without WebAssembly answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,41 +140,16 @@ pub enum Answer {
     Empty,
     /// What the service `hello` answers.
     Hello,
+    /// What the server behind it answers.
+    Behind,
 }
 
-const HELLO: &str = "Hello!\\n";
+/// As configurations spell it.
+pub const HELLO: &str = "Hello!\\n";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Envoy with so many no-op filters in front of an answer of its own.
-pub fn envoy(answer: Answer, filters: usize, address: SocketAddr, tls: bool) -> String {
-    let wasm: String = (0..filters)
-        .map(|at| {
-            format!(
-                r#"
-          - name: no-op-{at}
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
-              config:
-                name: no-op-{at}
-                root_id: no-op-{at}
-                vm_config: {{ vm_id: no-op, runtime: envoy.wasm.runtime.v8, code: {{ local: {{ filename: {FILTER} }} }} }}"#
-            )
-        })
-        .collect();
-    let (body, fields) = match answer {
-        Answer::Empty => (String::new(), String::new()),
-        Answer::Hello => (
-            format!(", body: {{ inline_string: \"{HELLO}\" }}"),
-            format!(
-                "\n                response_headers_to_add:\n                - {{ header: {{ key: content-type, value: \"{TEXT}\" }}, \
-                 append_action: OVERWRITE_IF_EXISTS_OR_ADD }}"
-            ),
-        ),
-    };
-    let transport = match tls {
-        false => String::new(),
-        true => format!(
-            r#"
+/// TLS of Envoy.
+const TRANSPORT: &str = r#"
       transport_socket:
         name: envoy.transport_sockets.tls
         typed_config:
@@ -163,9 +157,55 @@ pub fn envoy(answer: Answer, filters: usize, address: SocketAddr, tls: bool) -> 
           common_tls_context:
             alpn_protocols: [h2, http/1.1]
             tls_certificates:
-            - {{ certificate_chain: {{ filename: {CERTIFICATE} }}, private_key: {{ filename: {KEY} }} }}"#
+            - { certificate_chain: { filename: CERTIFICATE }, private_key: { filename: KEY } }"#;
+
+/// The server behind Envoy.
+fn cluster(behind: SocketAddr) -> String {
+    format!(
+        r#"  clusters:
+  - name: {NEXT}
+    type: STATIC
+    connect_timeout: 5s
+    load_assignment:
+      cluster_name: {NEXT}
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }}
+"#,
+        behind.port()
+    )
+}
+
+/// Envoy with so many of these filters.
+pub fn envoy(answer: Answer, (filter, filters): (Filter, usize), place: Place) -> String {
+    let Place { address, behind, tls } = place;
+    let wasm: String = (0..filters)
+        .map(|at| {
+            format!(
+                r#"
+          - name: filter-{at}
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+              config:
+                name: filter-{at}
+                root_id: filter-{at}
+                vm_config: {{ vm_id: filter, runtime: envoy.wasm.runtime.v8, code: {{ local: {{ filename: {} }} }} }}"#,
+                filter.file()
+            )
+        })
+        .collect();
+    let own = "direct_response: { status: 200";
+    let route = match answer {
+        Answer::Empty => format!("{own} }}"),
+        Answer::Hello => format!(
+            "{own}, body: {{ inline_string: \"{HELLO}\" }} }}\n                response_headers_to_add:\n                \
+             - {{ header: {{ key: content-type, value: \"{TEXT}\" }}, append_action: OVERWRITE_IF_EXISTS_OR_ADD }}"
         ),
+        Answer::Behind => format!("route: {{ cluster: {NEXT} }}"),
     };
+    let clusters = behind.filter(|_| answer == Answer::Behind).map_or_else(String::new, cluster);
+    let transport =
+        if tls { TRANSPORT.replace("CERTIFICATE", CERTIFICATE).replace("KEY", KEY) } else { String::new() };
     format!(
         r#"static_resources:
   listeners:
@@ -184,26 +224,29 @@ pub fn envoy(answer: Answer, filters: usize, address: SocketAddr, tls: bool) -> 
               domains: ["*"]
               routes:
               - match: {{ prefix: "/" }}
-                direct_response: {{ status: 200{body} }}{fields}
+                {route}
           http_filters:{wasm}
           - name: envoy.filters.http.router
-            typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}{transport}
-"#,
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+              suppress_envoy_headers: true{transport}
+{clusters}"#,
         port = address.port(),
     )
 }
 
 /// nginx with an answer of its own, or in front of another server.
-pub fn nginx(answer: Answer, behind: Option<SocketAddr>, address: SocketAddr, tls: bool) -> String {
-    let location = match (behind, answer) {
-        (Some(_), _) => {
-            "proxy_pass http://next; proxy_http_version 1.1; proxy_set_header connection \"\";".to_owned()
-        }
-        (None, Answer::Empty) => "return 200;".to_owned(),
-        (None, Answer::Hello) => format!("default_type \"{TEXT}\"; return 200 \"{HELLO}\";"),
+pub fn nginx(answer: Answer, Place { address, behind, tls }: Place) -> String {
+    let location = match answer {
+        Answer::Behind => format!(
+            "proxy_pass http://{NEXT}; proxy_http_version 1.1; proxy_set_header connection \"\"; \
+             proxy_set_header host $http_host;"
+        ),
+        Answer::Empty => "return 200;".to_owned(),
+        Answer::Hello => format!("default_type \"{TEXT}\"; return 200 \"{HELLO}\";"),
     };
-    let upstream = behind.map_or_else(String::new, |next| {
-        format!("  upstream next {{ server {next}; keepalive 128; keepalive_requests 100000000; }}\n")
+    let upstream = behind.filter(|_| answer == Answer::Behind).map_or_else(String::new, |next| {
+        format!("  upstream {NEXT} {{ server {next}; keepalive 128; keepalive_requests 100000000; }}\n")
     });
     let tls = match tls {
         true => format!(" ssl http2; ssl_certificate {CERTIFICATE}; ssl_certificate_key {KEY}"),
@@ -220,15 +263,20 @@ pub fn nginx(answer: Answer, behind: Option<SocketAddr>, address: SocketAddr, tl
     )
 }
 
-/// HAProxy with an answer of its own.
-pub fn haproxy(answer: Answer, address: SocketAddr, tls: bool) -> String {
-    let body = match answer {
-        Answer::Empty => String::new(),
-        Answer::Hello => format!(" content-type \"{TEXT}\" lf-string \"{HELLO}\""),
+/// HAProxy with an answer of its own, or in front of another server.
+pub fn haproxy(answer: Answer, Place { address, behind, tls }: Place) -> String {
+    let answer = match (answer, behind) {
+        (Answer::Behind, Some(next)) => {
+            format!("default_backend {NEXT}\nbackend {NEXT}\n  http-reuse always\n  server {NEXT} {next}")
+        }
+        (Answer::Hello, _) => {
+            format!("http-request return status 200 content-type \"{TEXT}\" lf-string \"{HELLO}\"")
+        }
+        _ => "http-request return status 200".to_owned(),
     };
     let tls = if tls { format!(" ssl crt {BOTH} alpn h2,http/1.1") } else { String::new() };
     format!(
-        "global\n  nbthread 1\n  maxconn 20000\ndefaults\n  mode http\n  timeout client 60s\n  timeout server 60s\n  \
-         timeout connect 5s\nfrontend main\n  bind {address}{tls}\n  http-request return status 200{body}\n"
+        "global\n  nbthread 1\n  maxconn 2000\ndefaults\n  mode http\n  timeout client 60s\n  timeout server 60s\n  \
+         timeout connect 5s\nfrontend main\n  bind {address}{tls}\n  {answer}\n"
     )
 }

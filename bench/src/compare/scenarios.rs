@@ -1,6 +1,7 @@
 //! What is compared: the same work for each server of a scenario.
 
 use super::configs::{Answer, Chain, Stage};
+use super::filters::Filter;
 use crate::wire::{Ask, Protocol};
 use hyper::body::Bytes;
 
@@ -10,11 +11,9 @@ pub enum Setup {
     Linkspan(Chain),
     /// The chain composed for other hosts, and arguments of `wasmtime serve`.
     Wasmtime(Chain, &'static [&'static str]),
-    /// With so many no-op filters.
-    Envoy(Answer, usize),
+    /// With so many of these filters.
+    Envoy(Answer, (Filter, usize)),
     Nginx(Answer),
-    /// nginx in front of another nginx that answers.
-    NginxHop(Answer),
     Haproxy(Answer),
 }
 
@@ -24,6 +23,8 @@ pub struct Contender {
     /// Unique in its scenario; linkspan's begin with its name.
     pub name: String,
     pub setup: Setup,
+    /// Those with the same word must answer alike.
+    pub like: &'static str,
 }
 
 /// The same request to several servers.
@@ -35,17 +36,23 @@ pub struct Scenario {
     pub ask: Ask,
     /// A new connection for each request.
     pub fresh: bool,
+    /// What an nginx answers that those with [`Answer::Behind`] are in front of.
+    pub behind: Option<Answer>,
     pub contenders: Vec<Contender>,
 }
 
 impl Scenario {
-    fn new(name: &str, title: &str, protocol: Protocol, ask: Ask) -> Self {
+    pub fn new(name: &str, title: &str, protocol: Protocol, ask: Ask) -> Self {
         let (name, title) = (name.to_owned(), title.to_owned());
-        Self { name, title, protocol, ask, fresh: false, contenders: Vec::new() }
+        Self { name, title, protocol, ask, fresh: false, behind: None, contenders: Vec::new() }
     }
 
-    fn contender(mut self, name: &str, setup: Setup) -> Self {
-        self.contenders.push(Contender { name: name.to_owned(), setup });
+    pub fn contender(self, name: &str, setup: Setup) -> Self {
+        self.contender_like("", name, setup)
+    }
+
+    pub fn contender_like(mut self, like: &'static str, name: &str, setup: Setup) -> Self {
+        self.contenders.push(Contender { name: name.to_owned(), setup, like });
         self
     }
 }
@@ -55,6 +62,7 @@ fn no_ops(component: &'static str, count: usize) -> Chain {
     Chain::new(Stage::times(component, count), "empty")
 }
 
+const NO_FILTER: (Filter, usize) = (Filter::Nothing, 0);
 const SYNC: &str = "pass-through-sync";
 const ASYNC: &str = "pass-through-async";
 
@@ -65,39 +73,54 @@ pub fn all() -> Vec<Scenario> {
     all.extend([links(), real(), fresh()]);
     all.extend([("64 KiB", 64 << 10), ("1 MiB", 1 << 20)].map(|(size, bytes)| echo(size, bytes)));
     all.extend([tls("tls-h1", Protocol::Tls, false), tls("tls-h2", Protocol::Http2, false)]);
-    // A place for `upstream`: a pipeline that ends in an upstream, beside nginx as a proxy of the same server.
+    all.push(upstream());
     all.push(tls("tls-handshake", Protocol::Tls, true));
     all
 }
 
 fn service(answer: Answer) -> Scenario {
     let (name, title, service) = match answer {
-        Answer::Empty => ("service-empty", "A service alone, no body", "empty"),
         Answer::Hello => ("service", "A service alone, a short text", "hello"),
+        _ => ("service-empty", "A service alone, no body", "empty"),
     };
     let chain = Chain::new(Vec::new(), service);
     Scenario::new(name, title, Protocol::Plain, Ask::get("/"))
         .contender("linkspan", Setup::Linkspan(chain.clone()))
         .contender("wasmtime serve", Setup::Wasmtime(chain, &[]))
-        .contender("Envoy, direct response", Setup::Envoy(answer, 0))
+        .contender("Envoy, direct response", Setup::Envoy(answer, NO_FILTER))
         .contender("nginx, return", Setup::Nginx(answer))
         .contender("HAProxy, return", Setup::Haproxy(answer))
 }
 
 fn chain(count: usize) -> Scenario {
     let title = format!("{count} no-op middleware");
-    let scenario = Scenario::new(&format!("chain-{count}"), &title, Protocol::Plain, Ask::get("/"))
+    let mut scenario = Scenario::new(&format!("chain-{count}"), &title, Protocol::Plain, Ask::get("/"))
         .contender("linkspan, sync", Setup::Linkspan(no_ops(SYNC, count)))
         .contender("linkspan, async rewritten", Setup::Linkspan(no_ops(ASYNC, count).with("lift = \"sync\"")))
         .contender("linkspan, async as it is", Setup::Linkspan(no_ops(ASYNC, count)))
         .contender("wasmtime serve, sync", Setup::Wasmtime(no_ops(SYNC, count), &[]))
         .contender("wasmtime serve, async", Setup::Wasmtime(no_ops(ASYNC, count), &[]))
-        .contender("Envoy, wasm filters", Setup::Envoy(Answer::Empty, count));
-    match count {
+        .contender("Envoy, wasm filters", Setup::Envoy(Answer::Empty, (Filter::Nothing, count)));
+    if count == 1 {
         // What the same separation costs between processes.
-        1 => scenario.contender("nginx, one loopback hop", Setup::NginxHop(Answer::Empty)),
-        _ => scenario,
+        scenario.behind = Some(Answer::Empty);
+        scenario = scenario.contender("nginx, one loopback hop", Setup::Nginx(Answer::Behind));
     }
+    scenario
+}
+
+/// Of the CPU, that of the server behind all of them does not count.
+fn upstream() -> Scenario {
+    let mut scenario =
+        Scenario::new("upstream", "A proxy of an nginx, a short text", Protocol::Plain, Ask::get("/"))
+            .contender("linkspan", Setup::Linkspan(Chain::proxy(Vec::new())))
+            .contender("linkspan, a sync no-op", Setup::Linkspan(Chain::proxy(Stage::times(SYNC, 1))))
+            .contender("nginx", Setup::Nginx(Answer::Behind))
+            .contender("Envoy", Setup::Envoy(Answer::Behind, NO_FILTER))
+            .contender("Envoy, a no-op filter", Setup::Envoy(Answer::Behind, (Filter::Nothing, 1)))
+            .contender("HAProxy", Setup::Haproxy(Answer::Behind));
+    scenario.behind = Some(Answer::Hello);
+    scenario
 }
 
 fn links() -> Scenario {
@@ -106,7 +129,7 @@ fn links() -> Scenario {
         .contender("linkspan, static, sync", Setup::Linkspan(no_ops(SYNC, 8)))
         .contender("linkspan, dynamic, sync", dynamic(SYNC))
         .contender("linkspan, dynamic, async", dynamic(ASYNC))
-        .contender("Envoy, wasm filters", Setup::Envoy(Answer::Empty, 8))
+        .contender("Envoy, wasm filters", Setup::Envoy(Answer::Empty, (Filter::Nothing, 8)))
 }
 
 fn real() -> Scenario {
@@ -167,7 +190,7 @@ fn tls(name: &str, protocol: Protocol, fresh: bool) -> Scenario {
     let mut scenario = Scenario::new(name, title, protocol, Ask::get("/"))
         .contender("linkspan", Setup::Linkspan(Chain::new(Vec::new(), "hello")))
         .contender("nginx, return", Setup::Nginx(Answer::Hello))
-        .contender("Envoy, direct response", Setup::Envoy(Answer::Hello, 0))
+        .contender("Envoy, direct response", Setup::Envoy(Answer::Hello, NO_FILTER))
         .contender("HAProxy, return", Setup::Haproxy(Answer::Hello));
     scenario.fresh = fresh;
     scenario

@@ -197,17 +197,16 @@ async fn floor() -> Result<(wasmtime::Store<()>, Vec<Row>), Failed> {
 /// What the middleware here need.
 fn keys(component: &str) -> &'static str {
     match component {
-        "key-auth" => ", config = { keys = { bench = \"bench-key-bench-key\" } }",
+        "key-auth" | "key-auth-in-place" => ", config = { keys = { bench = \"bench-key-bench-key\" } }",
         "request-id" => ", grant = { random = true }",
         "rate-limit" => ", config = { rate = \"1000000/s\", burst = 1000000 }",
-        "print" => ", grant = { stdio = true }",
         _ => "",
     }
 }
 
 /// How often a middleware stands in its chain: one that takes the key away leaves none for another.
 fn depth(component: &str) -> usize {
-    if component == "key-auth" { 1 } else { DEPTH }
+    if component.starts_with("key-auth") { 1 } else { DEPTH }
 }
 
 fn fields() -> HeaderMap {
@@ -215,9 +214,19 @@ fn fields() -> HeaderMap {
     HeaderMap::from_iter([field])
 }
 
-/// Chains of hops in all their forms, built as `serve` builds them.
-fn chains(folder: &Path) -> Result<Vec<Row>, Failed> {
-    let forms: Vec<(&str, &str, &str, &str)> = vec![
+/// A chain of hops: its row's group and name, and the stage with its link and lift.
+struct Form {
+    group: &'static str,
+    name: String,
+    component: &'static str,
+    keys: &'static str,
+    link: &'static str,
+    lift: &'static str,
+}
+
+/// Hops in all their forms.
+fn forms() -> Vec<Form> {
+    let forms = [
         ("hop", "pass-through-sync", "static", "as-is"),
         ("hop", "pass-through-async", "static", "sync"),
         ("hop", "pass-through-async", "static", "as-is"),
@@ -225,21 +234,52 @@ fn chains(folder: &Path) -> Result<Vec<Row>, Failed> {
         ("hop", "pass-through-async", "dynamic", "sync"),
         ("hop", "pass-through-async", "dynamic", "as-is"),
         ("guest", "security-headers", "static", "as-is"),
+        ("guest", "security-headers-in-place", "static", "as-is"),
         ("guest", "key-auth", "static", "as-is"),
+        ("guest", "key-auth-in-place", "static", "as-is"),
         ("guest", "request-id", "static", "as-is"),
         ("guest", "rate-limit", "static", "as-is"),
         ("guest", "plain-async", "static", "sync"),
         ("guest", "plain-async", "static", "as-is"),
     ];
+    let whole = forms.map(|(group, component, link, lift)| {
+        let rewritten = if lift == "sync" { ", rewritten" } else { "" };
+        let name = format!("{component}, {link}{rewritten}");
+        Form { group, name, component, keys: keys(component), link, lift }
+    });
+    // One source in each form that a middleware can have.
+    let works = [
+        ("a field appended", ", config = { work = \"header\" }"),
+        ("a key compared, a field set", ", config = { work = \"key\", key = \"bench-key-bench-key\" }"),
+        ("a line for the log", ", config = { work = \"log\" }"),
+    ];
+    let built = [
+        ("as it is", "measured-async", "as-is"),
+        ("rewritten", "measured-async", "sync"),
+        ("sync", "measured", "as-is"),
+        ("sync, in place", "measured-in-place", "as-is"),
+    ];
+    let measured = works.into_iter().flat_map(|(work, keys)| {
+        built.map(|(form, component, lift)| {
+            let name = format!("{work}, {form}");
+            Form { group: "work", name, component, keys, link: "static", lift }
+        })
+    });
+    whole.into_iter().chain(measured).collect()
+}
+
+/// Chains of hops in all their forms, built as `serve` builds them.
+fn chains(folder: &Path) -> Result<Vec<Row>, Failed> {
+    let forms = forms();
     let mut text = "[gateway]\nworkers = 1\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[[routes]]\npipeline = \"none\"\n[pipelines.none]\nservice = { component = \"empty\" }\n".to_owned();
-    for (at, (_, component, link, lift)) in forms.iter().enumerate() {
-        let stage = format!("{{ component = \"{component}\"{} }}", keys(component));
+    for (at, Form { component, keys, link, lift, .. }) in forms.iter().enumerate() {
+        let stage = format!("{{ component = \"{component}\"{keys} }}");
         let stages = vec![stage; depth(component)].join(", ");
         text += &format!(
             "[pipelines.p{at}]\nlink = \"{link}\"\nlift = \"{lift}\"\nstages = [{stages}]\nservice = {{ component = \"empty\" }}\n"
         );
     }
-    let mut components: Vec<_> = forms.iter().map(|form| form.1).chain(["empty"]).collect();
+    let mut components: Vec<_> = forms.iter().map(|form| form.component).chain(["empty"]).collect();
     components.sort_unstable();
     components.dedup();
     text += "[components]\n";
@@ -260,13 +300,8 @@ fn chains(folder: &Path) -> Result<Vec<Row>, Failed> {
     let generation = build(&inputs, &Workshop::default()).map_err(Failed::wrong)?;
     let chain = |at| generation.pipeline(PipelineIndex(at)).clone();
     let mut rows = vec![row("hop", "the service alone", What::Chain(chain(0), 0))];
-    for (at, (group, component, link, lift)) in forms.iter().enumerate() {
-        let rewritten = if *lift == "sync" { ", rewritten" } else { "" };
-        rows.push(row(
-            group,
-            format!("{component}, {link}{rewritten}"),
-            What::Chain(chain(at + 1), depth(component)),
-        ));
+    for (at, Form { group, name, component, .. }) in forms.into_iter().enumerate() {
+        rows.push(row(group, name, What::Chain(chain(at + 1), depth(component))));
     }
     Ok(rows)
 }

@@ -3,14 +3,18 @@
 //!
 //! Nothing may grow worse than linearly, and what a request does not use may cost it nothing.
 
+mod memory;
+mod start;
+
 use crate::Result;
+use crate::compare::Peers;
 use crate::compare::configs::{Chain, Stage, components};
 use crate::drive::{Expected, Shape, closed, median};
 use crate::machine::{self, Cores};
 use crate::options::Arguments;
 use crate::server::{Server, free_address};
 use crate::svg;
-use crate::wire::{Ask, Connection, Protocol, Target};
+use crate::wire::{Ask, Protocol, Target};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -27,7 +31,8 @@ Measures what a request costs against the number of things, and the memory of ea
 
   --binary FILE      the gateway (target/release/linkspan)
   --components DIR   its components (components/dist)
-  --only NAMES       of stages, pipelines, routes, idle, waiting, warm, start, with commas between them
+  --peers DIR        where others are, of which the start is measured, too (target/peers)
+  --only NAMES       of stages, pipelines, routes, idle, mix, waiting, warm, start, with commas between them
   --seconds N        of each measurement (2)
   --rounds N         measurements of each point, of which the middle one counts (3)
   --output DIR       where results go (bench/results/<date>-<machine>)
@@ -46,9 +51,10 @@ struct Scale {
     cores: Option<Cores>,
     folder: PathBuf,
     certificate: CertificateDer<'static>,
+    peers: Peers,
 }
 
-/// A line of a chart: what it is of, and for each number microseconds of CPU a request and resident bytes.
+/// A line of a chart: what it is of, and for each number what was measured, and resident bytes.
 struct Line {
     name: String,
     points: Vec<Point>,
@@ -56,7 +62,8 @@ struct Line {
 
 struct Point {
     number: f64,
-    cpu: f64,
+    /// In the chart's measure; not a number where nothing was measured.
+    value: f64,
     resident: u64,
 }
 
@@ -72,8 +79,28 @@ struct Chart {
     name: &'static str,
     title: &'static str,
     across: &'static str,
+    measure: Measure,
     lines: Vec<Line>,
     notes: Vec<String>,
+}
+
+/// What is measured at each number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    /// Microseconds of CPU a request.
+    Cpu,
+    /// Milliseconds from the start of the process to the first answer.
+    Start,
+}
+
+impl Measure {
+    /// What it is called in a table, in JSON, and in the name of a chart; and its unit.
+    fn names(self) -> [&'static str; 4] {
+        match self {
+            Self::Cpu => ["µs CPU a request", "cpu-us", "cpu", "µs"],
+            Self::Start => ["ms to the first answer", "start-ms", "time", "ms"],
+        }
+    }
 }
 
 /// Runs it.
@@ -81,7 +108,7 @@ pub async fn run(mut arguments: Arguments) -> Result<bool> {
     let quick = arguments.flag("--quick");
     let folder = std::env::temp_dir().join(format!("linkspan-scale-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let only = arguments.text("--only", "stages,pipelines,routes,idle,waiting,warm,start");
+    let only = arguments.text("--only", "stages,pipelines,routes,idle,mix,waiting,warm,start");
     let output = format!("bench/results/{}-{}", machine::date(), machine::name());
     let output: PathBuf = arguments.text("--output", &output).into();
     let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?.cert.der().clone();
@@ -96,6 +123,8 @@ pub async fn run(mut arguments: Arguments) -> Result<bool> {
         cores: Cores::split(),
         folder,
         certificate,
+        // What starts in the blink of an eye is not worth an installation.
+        peers: Peers::find(Path::new(&arguments.text("--peers", "target/peers")), false),
     };
     arguments.end(HELP)?;
     let mut charts = Vec::new();
@@ -106,6 +135,7 @@ pub async fn run(mut arguments: Arguments) -> Result<bool> {
             "pipelines" => scale.pipelines().await,
             "routes" => scale.routes().await,
             "idle" => scale.idle().await,
+            "mix" => scale.mix().await,
             "waiting" => scale.waiting().await,
             "warm" => scale.warm().await,
             "start" => scale.starts().await,
@@ -135,10 +165,11 @@ fn write(scale: &Scale, charts: &[Chart], output: &Path) -> Result<()> {
     let text: String = charts.iter().map(Chart::text).collect();
     std::fs::write(output.join("scale.md"), format!("# Against the number of things\n{text}"))?;
     for chart in charts {
-        let cpu: Vec<_> = chart.series(|point| point.cpu);
-        if cpu.iter().any(|(_, points)| !points.is_empty()) {
-            let svg = svg::lines(&format!("{}: CPU a request", chart.title), chart.across, "µs", &cpu);
-            std::fs::write(output.join(format!("scale-{}-cpu.svg", chart.name)), svg)?;
+        let values: Vec<_> = chart.series(|point| point.value);
+        if values.iter().any(|(_, points)| !points.is_empty()) {
+            let [measured, _, name, unit] = chart.measure.names();
+            let svg = svg::lines(&format!("{}: {measured}", chart.title), chart.across, unit, &values);
+            std::fs::write(output.join(format!("scale-{}-{name}.svg", chart.name)), svg)?;
         }
         let memory = chart.series(|point| point.resident as f64 / f64::from(1 << 20));
         let svg = svg::lines(&format!("{}: resident memory", chart.title), chart.across, "MiB", &memory);
@@ -149,7 +180,7 @@ fn write(scale: &Scale, charts: &[Chart], output: &Path) -> Result<()> {
 
 impl Chart {
     fn new(name: &'static str, title: &'static str, across: &'static str) -> Self {
-        Self { name, title, across, lines: Vec::new(), notes: Vec::new() }
+        Self { name, title, across, measure: Measure::Cpu, lines: Vec::new(), notes: Vec::new() }
     }
 
     fn series(&self, value: impl Fn(&Point) -> f64) -> Vec<svg::Series> {
@@ -163,15 +194,17 @@ impl Chart {
 
     fn text(&self) -> String {
         let mut text = format!(
-            "\n### {}\n\n| | {} | µs CPU a request | resident MiB |\n| --- | --: | --: | --: |\n",
-            self.title, self.across
+            "\n### {}\n\n| | {} | {} | resident MiB |\n| --- | --: | --: | --: |\n",
+            self.title,
+            self.across,
+            self.measure.names()[0]
         );
         for line in &self.lines {
-            for Point { number, cpu, resident } in &line.points {
+            for Point { number, value, resident } in &line.points {
                 let mebibytes = *resident as f64 / f64::from(1 << 20);
-                let cpu = if cpu.is_finite() { format!("{cpu:.2}") } else { "-".to_owned() };
+                let value = if value.is_finite() { format!("{value:.2}") } else { "-".to_owned() };
                 // Writing to a string does not fail.
-                let _ = writeln!(text, "| {} | {number} | {cpu} | {mebibytes:.1} |", line.name);
+                let _ = writeln!(text, "| {} | {number} | {value} | {mebibytes:.1} |", line.name);
             }
         }
         for note in &self.notes {
@@ -186,8 +219,9 @@ impl Chart {
                 .points
                 .iter()
                 .map(|point| {
-                    let cpu = Some(point.cpu).filter(|cpu| cpu.is_finite());
-                    json!({ "number": point.number, "cpu-us": cpu, "resident-bytes": point.resident })
+                    let value = Some(point.value).filter(|value| value.is_finite());
+                    let measured = self.measure.names()[1];
+                    json!({ "number": point.number, measured: value, "resident-bytes": point.resident })
                 })
                 .collect();
             json!({ "name": line.name, "points": points })
@@ -254,8 +288,8 @@ impl Scale {
     }
 
     async fn point(&self, number: usize, server: &Server, path: &str) -> Result<Point> {
-        let cpu = self.cpu(server, Ask::get(path)).await?;
-        Ok(Point { number: number as f64, cpu, resident: server.resident()?.0 })
+        let value = self.cpu(server, Ask::get(path)).await?;
+        Ok(Point { number: number as f64, value, resident: server.resident()?.0 })
     }
 
     async fn stages(&self) -> Result<Chart> {
@@ -320,174 +354,6 @@ impl Scale {
                 let server = self.start("routes", &text)?;
                 let path = if path == "/" { path.to_owned() } else { format!("{path}{}", number / 2) };
                 points.push(self.point(number, &server, &path).await?);
-            }
-            chart.lines.push(Line { name: name.to_owned(), points });
-        }
-        Ok(chart)
-    }
-
-    /// Connections that were used once and wait, while 32 others work.
-    async fn idle(&self) -> Result<Chart> {
-        let mut chart = Chart::new("idle", "Idle connections beside 32 busy ones", "idle connections");
-        let chain = Chain::new(Stage::times(SYNC, 1), "empty");
-        let text = components([&chain], &self.components) + &chain.write("main");
-        let server = self.start("idle", &(text + "[[routes]]\npipeline = \"main\"\n"))?;
-        // The first point has used everything, so that later ones differ by the connections alone.
-        self.cpu(&server, Ask::get("/")).await?;
-        let (mut points, mut idle) = (Vec::new(), Vec::<Connection>::new());
-        let target = self.target(&server, Ask::get("/"))?;
-        for number in self.numbers([1, 10, 100, 1000, 3000, 10_000]) {
-            while idle.len() < number {
-                let mut connection = match target.open().await {
-                    Ok(connection) => connection,
-                    Err(error) => {
-                        chart.notes.push(format!(
-                            "{number} connections could not be had ({error}): raise `ulimit -n`."
-                        ));
-                        break;
-                    }
-                };
-                connection.send(&target).await?;
-                connection.rest();
-                idle.push(connection);
-            }
-            if idle.len() < number {
-                break;
-            }
-            points.push(self.point(number, &server, "/").await?);
-        }
-        if let [first, .., last] = points.as_slice() {
-            let each = last.resident.saturating_sub(first.resident) as f64 / (last.number - first.number);
-            chart.notes.push(format!("An idle connection keeps {each:.0} bytes resident."));
-        }
-        chart.lines.push(Line { name: "HTTP/1.1".to_owned(), points });
-        Ok(chart)
-    }
-
-    /// Requests that are in a pipeline and wait, as for a slow service behind it, while 32 connections work.
-    async fn waiting(&self) -> Result<Chart> {
-        let mut chart = Chart::new("waiting", "Requests that wait inside of a pipeline", "waiting requests");
-        chart.notes.push(
-            "Of a sync chain, 1000 wait in an instance each, and the others for an instance.".to_owned(),
-        );
-        for (name, middleware) in [("sync", SYNC), ("async", ASYNC)] {
-            let mut points = Vec::new();
-            for number in self.numbers([1, 10, 100, 1000, 3000, 10_000]) {
-                match self.wait(middleware, number).await {
-                    Ok(point) => points.push(point),
-                    Err(error) => {
-                        chart.notes.push(format!("{number} waiting in {name} chains: {error}"));
-                        break;
-                    }
-                }
-            }
-            if let [first, .., last] = points.as_slice() {
-                let each = first.kib_each_to(last);
-                chart.notes.push(format!(
-                    "A request that waits in a chain of 3 {name} middleware keeps {each:.1} KiB resident."
-                ));
-            }
-            chart.lines.push(Line { name: format!("3 {name} middleware"), points });
-        }
-        Ok(chart)
-    }
-
-    /// A pipeline of `middleware` in front of a service that takes its time, and one without that, at `/`.
-    fn slow(&self, middleware: &'static str, count: usize) -> Result<Server> {
-        let slow = Chain::new(Stage::times(middleware, count), "fault-service")
-            .with(
-                "limits = { instances = 1000, queue = 100000, queue-timeout = \"10m\", deadline = \"10m\" }",
-            )
-            .service_with(", grant = { clocks = true }");
-        let fast = Chain::new(Stage::times(middleware, count), "empty");
-        let text = components([&slow, &fast], &self.components)
-            + &slow.write("slow")
-            + &fast.write("fast")
-            + "[[routes]]\npipeline = \"fast\"\n[[routes]]\npath = \"/slow\"\npipeline = \"slow\"\n";
-        self.start("slow", &text)
-    }
-
-    /// So many requests that the slow service answers after some milliseconds.
-    async fn sent(&self, server: &Server, number: usize, millis: u64) -> Result<Vec<Connection>> {
-        let mut ask = Ask::get("/slow");
-        ask.fields = vec![("x-fault", "slow".to_owned()), ("x-delay-ms", millis.to_string())];
-        let target = self.target(server, ask)?;
-        let mut sent = Vec::new();
-        for _ in 0..number {
-            let mut connection = target.open().await?;
-            connection.begin(&target).await?;
-            connection.rest();
-            sent.push(connection);
-        }
-        // Until all of them are where they wait.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        Ok(sent)
-    }
-
-    async fn wait(&self, middleware: &'static str, number: usize) -> Result<Point> {
-        let server = self.slow(middleware, 3)?;
-        self.cpu(&server, Ask::get("/")).await?;
-        let _waiting = self.sent(&server, number, 600_000).await?;
-        self.point(number, &server, "/").await
-    }
-
-    /// Instances that were used and have nothing to do. Those of sync-lifted stages take one request each.
-    async fn warm(&self) -> Result<Chart> {
-        let mut chart = Chart::new("warm", "Warm instances that have nothing to do", "instances");
-        for count in [1, 3] {
-            let mut points = Vec::new();
-            for number in self.numbers([1, 10, 100, 300, 1000]) {
-                let server = self.slow(SYNC, count)?;
-                self.cpu(&server, Ask::get("/")).await?;
-                // Long enough for the last one to come while the first one waits.
-                for mut connection in self.sent(&server, number, 2_000).await? {
-                    match connection.finish().await? {
-                        200 => {}
-                        status => return Err(format!("answered {status}\n{}", server.last_words()).into()),
-                    }
-                }
-                points.push(Point { number: number as f64, cpu: f64::NAN, resident: server.resident()?.0 });
-            }
-            if let [first, .., last] = points.as_slice() {
-                let each = first.kib_each_to(last);
-                chart.notes.push(format!(
-                    "A warm instance of {count} sync middleware and a service keeps {each:.1} KiB resident."
-                ));
-            }
-            chart.lines.push(Line { name: format!("{count} middleware and a service"), points });
-        }
-        Ok(chart)
-    }
-
-    /// From the start of the process to the end of the first answer.
-    async fn starts(&self) -> Result<Chart> {
-        let mut chart = Chart::new("start", "A start, and the memory after the first answer", "middleware");
-        for (name, keep) in [("compiled anew", false), ("from the compile cache", true)] {
-            let mut points = Vec::new();
-            for number in self.numbers([0, 1, 4, 8, 16]) {
-                let chain = Chain::new(Stage::times(SYNC, number), "empty");
-                let text = components([&chain], &self.components) + &chain.write("main");
-                let text = text + "[[routes]]\npipeline = \"main\"\n";
-                let mut found = Vec::new();
-                let mut resident = 0;
-                // With a cache, the first start fills it.
-                for _ in 0..=self.rounds {
-                    let start = Instant::now();
-                    let server = self.start_with(
-                        if keep { "compile-cache = \"cache\"\n" } else { "" },
-                        "start",
-                        &text,
-                    )?;
-                    let target = self.target(&server, Ask::get("/"))?;
-                    target.open().await?.send(&target).await?;
-                    found.push(start.elapsed().as_secs_f64() * 1e3);
-                    resident = server.resident()?.0;
-                }
-                let milliseconds = median(&found[1..]);
-                chart
-                    .notes
-                    .push(format!("{number} middleware, {name}: {milliseconds:.0} ms to the first answer."));
-                points.push(Point { number: number as f64, cpu: f64::NAN, resident });
             }
             chart.lines.push(Line { name: name.to_owned(), points });
         }
