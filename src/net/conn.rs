@@ -38,6 +38,7 @@ use super::addresses::Place;
 use super::downloads::{Downloads, Pace};
 use super::frames::Guarded;
 use super::listener::{self, Origin};
+use super::shutdown::Draining;
 use super::transport::{Stream, Transport};
 use super::{BoxError, ClientIdentity, NetLimits, Shutdown, TlsSource, Worker};
 
@@ -327,7 +328,7 @@ async fn drive<C, G>(
     last_request: Duration,
     farewell: Option<Duration>,
     mut watchdog: Watchdog,
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
 ) -> Ended
 where
     C: Future<Output = hyper::Result<()>>,
@@ -336,6 +337,7 @@ where
     let mut conn = pin!(conn);
     let activity = Arc::clone(watchdog.activity());
     let mut over = pin!(sleep(last_request));
+    let mut draining = Draining::new(shutdown);
     let mut stop = Stop::None;
     let overdue = loop {
         tokio::select! {
@@ -343,7 +345,7 @@ where
             biased;
             ended = conn.as_mut() => return ended.map_or_else(Ended::Error, |()| Ended::Closed),
             overdue = std::future::poll_fn(|cx| watchdog.poll_overdue(cx)) => break overdue,
-            () = shutdown.draining(), if stop == Stop::None => {
+            () = std::future::poll_fn(|cx| draining.poll(cx)), if stop == Stop::None => {
                 stop = Stop::Begun;
                 activity.stop();
                 if activity.may_be_told_to_go() {
