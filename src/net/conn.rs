@@ -11,7 +11,7 @@
 //! [`MIN_BUFFER`]) each; HTTP/2 [`CONNECTION_WINDOW`] of request bodies that nobody has read yet, and [`SEND_BUFFER`] of
 //! response for each stream.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -21,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -98,6 +98,8 @@ pub struct ConnInfo {
     pub tls: Option<TlsInfo>,
     /// The port of https that the listener sends every request to.
     pub redirect: Option<u16>,
+    /// The client's address as a field's value, from the first request on that needs it.
+    pub peer_value: OnceCell<HeaderValue>,
 }
 
 /// What the TLS handshake settled.
@@ -151,7 +153,8 @@ pub(super) async fn serve<F, Fut, B>(
     let h2 = tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
     let protocol = if h2 { Protocol::Http2 } else { Protocol::Http1 };
     let (listener, redirect) = (Arc::clone(&origin.name), origin.redirect);
-    let info = Rc::new(ConnInfo { listener, peer, local, protocol, tls, redirect });
+    let info =
+        Rc::new(ConnInfo { listener, peer, local, protocol, tls, redirect, peer_value: OnceCell::new() });
     let activity = Activity::new(protocol, &worker.limits);
     let transport = Transport::new(stream, Arc::clone(&activity), &worker.limits);
     let total = Rc::clone(&origin.in_flight);
@@ -448,7 +451,7 @@ where
         let (in_flight, pace) = (this.in_flight.take(), this.pace.take());
         let via_h2 = in_flight.as_ref().is_some_and(|request| request.protocol() == Protocol::Http2);
         if in_flight.as_ref().is_some_and(InFlight::is_last) {
-            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             && let Some(in_flight) = &in_flight
