@@ -29,11 +29,13 @@ pub struct Host {
     pub port: HeaderValue,
 }
 
+type Known = RefCell<HashMap<Box<[u8]>, Rc<Host>>>;
+
 /// The hosts that one worker knows.
 #[derive(Debug, Default)]
 pub struct Hosts {
     /// By what was written; without TLS and with it.
-    known: [RefCell<HashMap<Box<[u8]>, Rc<Host>>>; 2],
+    known: [Known; 2],
 }
 
 impl Hosts {

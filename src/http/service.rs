@@ -79,6 +79,7 @@ impl Service {
     }
 
     /// The way of a request to the beginning of its pipeline.
+    #[expect(clippy::result_large_err, reason = "the request, which is there mostly, is larger")]
     fn begin(
         &self,
         parts: Parts,
@@ -188,25 +189,24 @@ impl Service {
     /// The way of a request through its pipeline, to the head of its response.
     ///
     /// Not an `async fn`, whose future would hold what it is given twice.
-    fn walk(self: Rc<Self>, mut begun: Begun) -> impl Future<Output = Response<Answer>> {
+    fn walk(self: Rc<Self>, begun: Begun) -> impl Future<Output = Response<Answer>> {
+        let Begun { here, head, limit, mut record, request } = begun;
         async move {
             // 5. Walk the chain, and say what became of it.
-            let chain = begun.here.generation.pipeline(begun.here.pipeline);
-            match chain.handle(&self.worker, begun.request).await {
+            match here.generation.pipeline(here.pipeline).handle(&self.worker, request).await {
                 Ok(mut response) => {
                     clean_response(response.headers_mut());
-                    if let Some(name) = &begun.here.generation.plan.http.via {
+                    if let Some(name) = &here.generation.plan.http.via {
                         add_via(response.headers_mut(), Version::HTTP_11, name);
                     }
-                    begun.record.answered(response.status().as_u16(), None);
-                    response.map(|body| Answer::Chain { body, here: begun.here, record: begun.record })
+                    record.answered(response.status().as_u16(), None);
+                    response.map(|body| Answer::Chain { body, here, record })
                 }
                 Err(failure) => {
-                    begun.record.failed(&failure);
-                    begun.here.generation.broke_off();
-                    let id = begun.here.id.clone();
-                    let refusal = explain(&failure, &begun.limit, begun.here.plan(), &begun.head, &id);
-                    refused(&refusal, begun.record, &id)
+                    record.failed(&failure);
+                    here.generation.broke_off();
+                    let refusal = explain(&failure, &limit, here.plan(), &head, &here.id);
+                    refused(&refusal, record, &here.id)
                 }
             }
         }
