@@ -95,7 +95,7 @@ pub struct Runtime {
 }
 
 /// What the pool of an engine has room for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Room {
     /// The bound on instances that it was made for.
     instances: u32,

@@ -182,7 +182,7 @@ impl Thread {
             let worker = Worker::start(self.number, Arc::clone(&self.metrics));
             let recorder = Recorder::new(self.number, self.metrics, self.access);
             let service = Service::new(self.live, worker, recorder);
-            let serve = move |request, conn: &Rc<_>| Rc::clone(&service).serve(request, Rc::clone(conn));
+            let serve = move |request, conn: &Rc<_>| Rc::clone(&service).serve(request, conn);
             serve_worker(self.endpoints, self.changes, self.limits, self.capacity, serve, self.stop).await
         })
     }

@@ -11,6 +11,7 @@ use crate::http::service::{Entry, Service};
 use crate::net::{ConnInfo, Protocol, TlsInfo};
 use crate::telemetry::{AccessLog, Metrics};
 use http::{Method, Request, Response, StatusCode};
+use std::cell::OnceCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -130,7 +131,7 @@ async fn answer(call: Call, service: Rc<Service>, conn: Rc<ConnInfo>) {
     let Call { request, entry, mut reply, busy } = call;
     let asks_for_head = request.method() == Method::HEAD;
     let response = tokio::select! {
-        response = service.enter(request, conn, entry) => response,
+        response = service.enter(request, &conn, entry) => response,
         () = reply.closed() => return,
     };
     let (parts, body) = response.into_parts();
@@ -156,5 +157,6 @@ fn connection(secure: bool) -> Rc<ConnInfo> {
         protocol: Protocol::Http1,
         tls: secure.then_some(TlsInfo { server_name: None, version: None, alpn: None, client: None }),
         redirect: None,
+        peer_value: OnceCell::new(),
     })
 }

@@ -118,7 +118,8 @@ impl Fork {
         match self.way(applied) {
             Way::Hop(hop) => hop.handle(worker, request).await,
             Way::Native(native) => native.handle(worker, request).await,
-            Way::Upstream(upstream) => upstream.handle(worker, request).await,
+            // Boxed: it would make the others' future thrice as large.
+            Way::Upstream(upstream) => Box::pin(upstream.handle(worker, request)).await,
         }
     }
 

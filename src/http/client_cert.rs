@@ -13,6 +13,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::kinds::Kinds;
 use crate::net::ConnInfo;
 
 const PREFIX: &[u8] = b"client-cert";
@@ -22,15 +23,18 @@ const SHA256: HeaderName = HeaderName::from_static("client-cert-sha256");
 
 /// Takes off what a client says of itself.
 pub fn strip(headers: &mut HeaderMap) {
-    let forged: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| is_certificate(name)).cloned().collect();
     for name in &forged {
         headers.remove(name);
     }
 }
 
 /// Says who the client is, and takes off what it says of itself.
-pub fn identify(headers: &mut HeaderMap, conn: &ConnInfo) {
-    strip(headers);
+/// `kinds` is what is known of `headers`.
+pub fn identify(headers: &mut HeaderMap, conn: &ConnInfo, kinds: Kinds) {
+    if kinds.has(Kinds::CERTIFICATE) {
+        strip(headers);
+    }
     let Some(client) = conn.tls.as_ref().and_then(|tls| tls.client.as_deref()) else { return };
     headers.insert(SUBJECT, client.subject.clone());
     if !client.names.is_empty() {
@@ -39,7 +43,8 @@ pub fn identify(headers: &mut HeaderMap, conn: &ConnInfo) {
     headers.insert(SHA256, client.sha256.clone());
 }
 
-fn is_ours(name: &HeaderName) -> bool {
+/// Whether a field could be taken for one of ours.
+pub(super) fn is_certificate(name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
     let same = |(own, theirs): (&u8, &u8)| own == theirs || (*own == b'-' && *theirs == b'_');
     name.len() >= PREFIX.len() && PREFIX.iter().zip(name).all(same)

@@ -11,12 +11,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::kinds::Kinds;
 use super::provenance::{is_claim, remove};
 use crate::net::strip_hop_by_hop;
 
 /// Fields that a recipient must know before the body or that decide who may do what: as trailers they would arrive after
 /// every check (RFC 9110 §6.5.1).
-const NOT_IN_TRAILERS: [HeaderName; 36] = [
+static NOT_IN_TRAILERS: [HeaderName; 36] = [
     HOST,
     TRAILER,
     CONTENT_LENGTH,
@@ -61,12 +62,22 @@ const FRAMING: [&str; 6] =
 
 /// Prepares a request's fields for the stages: nothing about the connection; no `Host`, which has become the authority; no
 /// `Expect`, which is answered here; and the `Cookie` fields that HTTP/2 may split are one again (RFC 9113 §8.2.3).
-pub fn clean_request(headers: &mut HeaderMap) {
-    strip_hop_by_hop(headers);
-    remove(headers, is_disguised);
+///
+/// `kinds` is what is known of `headers`.
+pub fn clean_request(headers: &mut HeaderMap, kinds: Kinds) {
+    if kinds.has(Kinds::CONNECTION) {
+        strip_hop_by_hop(headers);
+    }
+    if kinds.has(Kinds::DISGUISED) {
+        remove(headers, is_disguised);
+    }
     headers.remove(HOST);
-    headers.remove(EXPECT);
-    join_cookies(headers);
+    if kinds.has(Kinds::EXPECT) {
+        headers.remove(EXPECT);
+    }
+    if kinds.has(Kinds::COOKIE) {
+        join_cookies(headers);
+    }
 }
 
 /// Prepares a response's fields for the client: framing and connection are the front end's to say.
@@ -146,7 +157,8 @@ mod tests {
             ("trailer", "digest"),
         ];
         let mut headers = map(&fields);
-        clean_request(&mut headers);
+        let kinds = Kinds::of(&headers);
+        clean_request(&mut headers, kinds);
         assert_eq!(names(&headers), ["close", "trailer", "x-kept"]);
         let mut headers = map(&fields);
         clean_response(&mut headers);
@@ -164,7 +176,8 @@ mod tests {
             ("accept", "*/*"),
             ("accept", "text/html"),
         ]);
-        clean_request(&mut headers);
+        let kinds = Kinds::of(&headers);
+        clean_request(&mut headers, kinds);
         assert_eq!(names(&headers), ["accept", "cookie"]);
         assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
         assert_eq!(headers.get_all("accept").iter().count(), 2);
@@ -181,7 +194,8 @@ mod tests {
             ("x_real_ip", "6.6.6.6"),
             ("some_field", "yes"),
         ]);
-        clean_request(&mut headers);
+        let kinds = Kinds::of(&headers);
+        clean_request(&mut headers, kinds);
         assert_eq!(names(&headers), ["some_field", "transfer-encoding_"]);
     }
 

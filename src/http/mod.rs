@@ -3,6 +3,7 @@
 //!
 //! [`normalize`] turns a request's head into its one normal form, which the router, the stages and an upstream all see;
 //! [`headers`] removes the fields that are about a connection, in both directions; [`provenance`] tells stages of the client;
+//! [`kinds`] and [`hosts`] spare a request what most requests need not do, or what was done for another one;
 //! [`respond`] is the only table from an
 //! outcome to a response.
 //!
@@ -10,6 +11,8 @@
 
 pub mod client_cert;
 pub mod headers;
+pub mod hosts;
+pub mod kinds;
 pub mod mirror;
 pub mod normalize;
 mod path;

@@ -14,13 +14,15 @@
 
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
+use std::rc::Rc;
 
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
+use super::hosts::{Host, Hosts};
+use super::kinds::Kinds;
 use super::path::path_and_query;
 use super::respond::Refusal;
 use crate::net::TlsInfo;
@@ -35,6 +37,8 @@ pub struct HeadRules<'a> {
     pub header_count: usize,
     /// What is to be decided.
     pub http: &'a HttpPolicy,
+    /// What is known already.
+    pub hosts: &'a Hosts,
 }
 
 /// A request's head in its normal form. The fields are [`super::headers`]' matter.
@@ -44,8 +48,8 @@ pub struct Head {
     pub method: Method,
     /// `http` or `https`, by the connection.
     pub scheme: Scheme,
-    /// Lower case, without user info and without the scheme's default port.
-    pub authority: Authority,
+    /// What it is for.
+    pub named: Rc<Host>,
     /// Starts with `/`.
     pub path_and_query: PathAndQuery,
 }
@@ -54,7 +58,13 @@ impl Head {
     /// The authority without its port; an IPv6 address in its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.authority.host()
+        self.authority().host()
+    }
+
+    /// The host, with a port that is not the scheme's.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.named.authority
     }
 
     /// The path without the query.
@@ -64,11 +74,16 @@ impl Head {
     }
 }
 
-/// The normal form of `parts`, which came over a connection with TLS or without.
+/// The normal form of `parts`, whose fields are of these `kinds`, and which came over a connection with TLS or without.
 ///
 /// # Errors
 /// 400, 414, 421, 431 or 501, as the module's table says.
-pub fn normalize(parts: &Parts, tls: Option<&TlsInfo>, rules: &HeadRules<'_>) -> Result<Head, Refusal> {
+pub fn normalize(
+    parts: &Parts,
+    kinds: Kinds,
+    tls: Option<&TlsInfo>,
+    rules: &HeadRules<'_>,
+) -> Result<Head, Refusal> {
     let uri = &parts.uri;
     if parts.method == Method::CONNECT {
         return Err(Refusal::NotImplemented);
@@ -81,22 +96,24 @@ pub fn normalize(parts: &Parts, tls: Option<&TlsInfo>, rules: &HeadRules<'_>) ->
     if parts.headers.len() > rules.header_count {
         return Err(Refusal::HeadersTooLarge);
     }
-    check_framing(&parts.headers)?;
+    if kinds.has(Kinds::FRAMING) {
+        check_framing(&parts.headers)?;
+    }
     if parts.version == Version::HTTP_2 && parts.headers.values().any(is_padded) {
         return bad("A field's value begins or ends with space.");
     }
     let scheme = scheme(uri, tls.is_some())?;
-    let authority = authority(parts, &scheme)?;
+    let named = host(parts, &scheme, rules.hosts)?;
     if !rules.http.any_sni
         && let Some(name) = tls.and_then(|tls| tls.server_name.as_deref())
-        && !name.trim_end_matches('.').eq_ignore_ascii_case(authority.host())
+        && !name.trim_end_matches('.').eq_ignore_ascii_case(named.authority.host())
     {
         // RFC 9110 §7.4: also where one connection is used for several hosts (RFC 9113 §9.1.1), whose clients then try anew.
         return Err(Refusal::Misdirected);
     }
     Ok(Head {
         method: parts.method.clone(),
-        authority,
+        named,
         path_and_query: path_and_query(uri, rules.http.paths)?,
         scheme,
     })
@@ -136,7 +153,7 @@ fn scheme(uri: &Uri, tls: bool) -> Result<Scheme, Refusal> {
     }
 }
 
-fn authority(parts: &Parts, scheme: &Scheme) -> Result<Authority, Refusal> {
+fn host(parts: &Parts, scheme: &Scheme, known: &Hosts) -> Result<Rc<Host>, Refusal> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (host, another) = (hosts.next(), hosts.next());
     if another.is_some() {
@@ -150,21 +167,19 @@ fn authority(parts: &Parts, scheme: &Scheme) -> Result<Authority, Refusal> {
         // `GET example.com` is CONNECT's form (RFC 9112 §3.2.3).
         return bad("The request's target must be a path or an absolute URI.");
     }
-    let of_host = host.map(|host| normal_authority(host.as_bytes(), scheme)).transpose()?;
-    let of_target =
-        parts.uri.authority().map(|it| normal_authority(it.as_str().as_bytes(), scheme)).transpose()?;
-    let normal = match (of_target, of_host) {
-        (Some(target), Some(host)) if target != host => {
-            return bad("Host and the request's target name different hosts.");
+    let of_host = host.map(|host| known.find(host.as_bytes(), scheme)).transpose()?;
+    let of_target = parts.uri.authority().map(|it| known.find(it.as_str().as_bytes(), scheme)).transpose()?;
+    match (of_target, of_host) {
+        (Some(target), Some(host)) if target.authority != host.authority => {
+            bad("Host and the request's target name different hosts.")
         }
-        (Some(one), _) | (None, Some(one)) => one,
-        (None, None) => return bad("The request names no host."),
-    };
-    Authority::from_maybe_shared(Bytes::from(normal)).or_else(|_| bad("The host is not valid."))
+        (Some(one), _) | (None, Some(one)) => Ok(one),
+        (None, None) => bad("The request names no host."),
+    }
 }
 
 /// RFC 3986 §3.2.2 and §6.2.2.1, narrowed to names that DNS can have and addresses.
-fn normal_authority(raw: &[u8], scheme: &Scheme) -> Result<String, Refusal> {
+pub(super) fn normal_authority(raw: &[u8], scheme: &Scheme) -> Result<String, Refusal> {
     const LONGEST: usize = 253 + ".:65535".len();
     let Ok(raw) = std::str::from_utf8(raw) else { return bad("The host is not valid.") };
     if raw.is_empty() || raw.len() > LONGEST {
@@ -223,7 +238,12 @@ mod tests {
 
     fn outcome(parts: &Parts, tls: Option<&TlsInfo>) -> Result<Head, Refusal> {
         let http = HttpPolicy::default();
-        normalize(parts, tls, &HeadRules { uri_size: 100, header_count: 5, http: &http })
+        with(parts, tls, &http)
+    }
+
+    fn with(parts: &Parts, tls: Option<&TlsInfo>, http: &HttpPolicy) -> Result<Head, Refusal> {
+        let rules = HeadRules { uri_size: 100, header_count: 5, http, hosts: &Hosts::default() };
+        normalize(parts, Kinds::of(&parts.headers), tls, &rules)
     }
 
     /// A handshake that named a host, or none.
@@ -331,7 +351,7 @@ mod tests {
             assert_eq!(status(&outcome), expected, "{target} {version:?} {fields:?}: {outcome:?}");
             if let Ok(head) = outcome {
                 assert_eq!(
-                    (head.host(), head.path(), head.authority.as_str()),
+                    (head.host(), head.path(), head.authority().as_str()),
                     ("a.example", "/x", "a.example")
                 );
                 assert_eq!(head.scheme, Scheme::HTTPS);
@@ -352,8 +372,7 @@ mod tests {
             let parts = parts("GET", "/", Version::HTTP_11, &[("host", host)]);
             assert_eq!(status(&outcome(&parts, Some(&tls(name)))), expected, "{name:?} {host}");
             let http = HttpPolicy { any_sni: true, ..HttpPolicy::default() };
-            let rules = HeadRules { uri_size: 100, header_count: 5, http: &http };
-            assert!(normalize(&parts, Some(&tls(name)), &rules).is_ok(), "{name:?} {host}");
+            assert!(with(&parts, Some(&tls(name)), &http).is_ok(), "{name:?} {host}");
         }
     }
 

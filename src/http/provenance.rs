@@ -18,8 +18,10 @@ use http::Version;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
 use http::uri::Scheme;
 
+use super::kinds::Kinds;
 use super::normalize::Head;
 use super::request_id::RequestId;
+use crate::net::ConnInfo;
 use crate::plan::HttpPolicy;
 use crate::plan::policy::{ForwardedForm, RequestIdPolicy};
 
@@ -47,8 +49,8 @@ const CLAIMS: [&str; 10] = [
 /// The values of `X-Forwarded-Proto`: without TLS and with it.
 const SCHEMES: [&str; 2] = ["http", "https"];
 
-/// Fields of the form `X-Forwarded-…`, with `X-Real-IP`.
-const FIELDS: usize = 5;
+/// Fields of the form `X-Forwarded-…`, with `X-Real-IP` and `X-Request-Id`.
+const FIELDS: usize = 6;
 
 /// The longest id of another's that is kept.
 const LONGEST_ID: usize = 128;
@@ -63,12 +65,14 @@ pub(super) fn is_claim(name: &str) -> bool {
 /// What is known of a request beside its head.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'a> {
-    /// Who sent it.
-    pub peer: SocketAddr,
     /// Of HTTP.
     pub version: Version,
     /// The gateway's name for it.
     pub id: &'a RequestId,
+    /// What is known of its fields.
+    pub kinds: Kinds,
+    /// The connection that brought it.
+    pub conn: &'a ConnInfo,
 }
 
 /// The client, as far as it is known: the peer, or whom trusted proxies speak for.
@@ -99,17 +103,27 @@ pub fn client(headers: &HeaderMap, peer: IpAddr, http: &HttpPolicy) -> IpAddr {
 /// Sets what stages are told of `client`, and of the request's way. A program that embeds the gateway has no address: it
 /// speaks for its own clients, and nothing is added to what it says.
 pub fn tell(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>, client: IpAddr, http: &HttpPolicy) {
-    let embedded = arrival.peer.ip().is_unspecified();
-    let trusted = embedded || http.trusts(arrival.peer.ip());
+    let peer = arrival.conn.peer.ip();
+    let embedded = peer.is_unspecified();
+    let trusted = embedded || http.trusts(peer);
     if !embedded {
-        believe(headers, trusted, http.forwarded);
+        if arrival.kinds.has(Kinds::CLAIM) {
+            believe(headers, trusted, http.forwarded);
+        }
         match http.forwarded {
+            ForwardedForm::XForwarded if !trusted || !arrival.kinds.has(Kinds::CLAIM) => {
+                x_forwarded_anew(headers, head, arrival.conn);
+            }
             ForwardedForm::XForwarded => x_forwarded(headers, head, arrival),
             ForwardedForm::Forwarded => forwarded(headers, head, arrival),
             ForwardedForm::None => {}
         }
         if http.forwarded != ForwardedForm::None {
-            set(headers, X_REAL_IP, text_of(&client).as_str());
+            let own = client == peer.to_canonical();
+            headers.insert(
+                X_REAL_IP,
+                if own { peer_value(arrival.conn) } else { value_of(text_of(&client).as_str()) },
+            );
         }
     }
     if http.request_id == RequestIdPolicy::Make
@@ -154,15 +168,28 @@ pub(super) fn remove(headers: &mut HeaderMap, wanted: impl Fn(&str) -> bool) {
 fn x_forwarded(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>) {
     // Once, not by each of them.
     headers.reserve(FIELDS);
-    append(headers, X_FORWARDED_FOR, text_of(&arrival.peer.ip().to_canonical()).as_str());
-    let https = head.scheme == Scheme::HTTPS;
-    keep_or(headers, X_FORWARDED_PROTO, is_scheme, || HeaderValue::from_static(SCHEMES[usize::from(https)]));
-    keep_or(headers, X_FORWARDED_HOST, is_authority, || value_of(head.authority.as_str()));
-    keep_or(headers, X_FORWARDED_PORT, is_port, || match own_port(head) {
-        80 => HeaderValue::from_static("80"),
-        443 => HeaderValue::from_static("443"),
-        port => HeaderValue::from(port),
-    });
+    append(headers, X_FORWARDED_FOR, text_of(&arrival.conn.peer.ip().to_canonical()).as_str());
+    keep_or(headers, X_FORWARDED_PROTO, is_scheme, || scheme_value(head));
+    keep_or(headers, X_FORWARDED_HOST, is_authority, || head.named.value.clone());
+    keep_or(headers, X_FORWARDED_PORT, is_port, || head.named.port.clone());
+}
+
+/// The same where none of them is there: as for most requests, whose values are known already. 0.3 µs instead of 0.6.
+fn x_forwarded_anew(headers: &mut HeaderMap, head: &Head, conn: &ConnInfo) {
+    headers.reserve(FIELDS);
+    headers.insert(X_FORWARDED_FOR, peer_value(conn));
+    headers.insert(X_FORWARDED_PROTO, scheme_value(head));
+    headers.insert(X_FORWARDED_HOST, head.named.value.clone());
+    headers.insert(X_FORWARDED_PORT, head.named.port.clone());
+}
+
+fn scheme_value(head: &Head) -> HeaderValue {
+    HeaderValue::from_static(SCHEMES[usize::from(head.scheme == Scheme::HTTPS)])
+}
+
+/// The peer's address, made once for a connection.
+fn peer_value(conn: &ConnInfo) -> HeaderValue {
+    conn.peer_value.get_or_init(|| value_of(text_of(&conn.peer.ip().to_canonical()).as_str())).clone()
 }
 
 /// What is shown of `value`, on the stack: this is done for every request.
@@ -193,21 +220,15 @@ impl std::fmt::Write for Text {
     }
 }
 
-/// The port that the client means: the authority's, or its scheme's.
-fn own_port(head: &Head) -> u16 {
-    let default = if head.scheme == Scheme::HTTPS { 443 } else { 80 };
-    head.authority.port_u16().unwrap_or(default)
-}
-
 /// RFC 7239 §4.
 fn forwarded(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>) {
     let mut element = String::from("for=");
     // Writing to a string does not fail.
-    let _ = match arrival.peer.ip().to_canonical() {
+    let _ = match arrival.conn.peer.ip().to_canonical() {
         IpAddr::V4(address) => write!(element, "{address}"),
         IpAddr::V6(address) => write!(element, "\"[{address}]\""),
     };
-    let _ = write!(element, ";host=\"{}\";proto={}", head.authority, head.scheme);
+    let _ = write!(element, ";host=\"{}\";proto={}", head.authority(), head.scheme);
     append(headers, FORWARDED, &element);
 }
 

@@ -42,7 +42,7 @@ impl Recorder {
         Record {
             in_flight: Some(metrics.begin(method)),
             start: Instant::now(),
-            to_head: None,
+            answered: false,
             status: CLIENT_GONE,
             reason: None,
             response_bytes: 0,
@@ -76,6 +76,7 @@ impl Recorder {
             limit: None,
             user_agent: own(USER_AGENT),
             referer: own(REFERER),
+            to_head: None,
         }))
     }
 
@@ -110,13 +111,15 @@ pub struct Details {
     pub limit: Option<RequestLimit>,
     user_agent: Option<Vec<u8>>,
     referer: Option<Vec<u8>>,
+    /// How long the response's head took.
+    to_head: Option<Duration>,
 }
 
 /// One request's.
 pub struct Record {
     in_flight: Option<InFlight>,
     start: Instant,
-    to_head: Option<Duration>,
+    answered: bool,
     status: u16,
     reason: Option<&'static str>,
     response_bytes: u64,
@@ -127,7 +130,11 @@ pub struct Record {
 impl Record {
     /// The response's head is on its way.
     pub fn answered(&mut self, status: u16, reason: Option<&'static str>) {
-        self.to_head = Some(self.start.elapsed());
+        self.answered = true;
+        // Nobody else asks for this time.
+        if let Some(details) = &mut self.details {
+            details.to_head = Some(self.start.elapsed());
+        }
         self.status = status;
         self.reason = reason;
     }
@@ -166,7 +173,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let duration = self.start.elapsed();
         if let Some(in_flight) = self.in_flight.take()
-            && self.to_head.is_some()
+            && self.answered
         {
             in_flight.end(self.status, duration);
         }
@@ -183,7 +190,7 @@ impl Drop for Record {
             client: details.client,
             method: details.head.method.as_str(),
             scheme: details.head.scheme.as_str(),
-            host: details.head.authority.as_str(),
+            host: details.head.authority().as_str(),
             path: details.head.path(),
             query: details.head.path_and_query.query(),
             protocol: version,
@@ -192,11 +199,11 @@ impl Drop for Record {
             route: details.route.as_deref(),
             skipped: details.skipped.as_deref(),
             status: self.status,
-            reason: self.reason.or((self.to_head.is_none()).then_some("client-gone")),
+            reason: self.reason.or((!self.answered).then_some("client-gone")),
             request_bytes: details.limit.as_ref().map_or(0, RequestLimit::bytes),
             response_bytes: self.response_bytes,
             duration,
-            to_head: self.to_head,
+            to_head: details.to_head,
             user_agent: details.user_agent.as_deref(),
             referer: details.referer.as_deref(),
         });

@@ -2,10 +2,12 @@
 
 use super::client_cert::identify;
 use super::headers::{clean_request, clean_response, clean_trailers};
+use super::hosts::Hosts;
+use super::kinds::Kinds;
 use super::mirror::mirror;
 use super::normalize::{Head, HeadRules, normalize};
 use super::provenance::{Arrival, add_via, client, tell};
-use super::record::{Record, Recorder};
+use super::record::{Details, Record, Recorder};
 use super::request_id::RequestId;
 use super::respond::{Refusal, Upstream, refuse};
 use super::trace::trace;
@@ -19,11 +21,14 @@ use crate::host::{Origin, RequestHead};
 use crate::net::ConnInfo;
 use crate::plan::{Pipeline, PipelineIndex, Route};
 use bytes::Bytes;
+use futures::FutureExt as _;
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use std::future::ready;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,52 +44,111 @@ pub struct Service {
     live: Arc<Live>,
     worker: Rc<Worker>,
     recorder: Recorder,
+    hosts: Hosts,
 }
 
 impl Service {
     /// The service of `worker`, which serves what is live.
     pub fn new(live: Arc<Live>, worker: Rc<Worker>, recorder: Recorder) -> Rc<Self> {
-        Rc::new(Self { live, worker, recorder })
+        Rc::new(Self { live, worker, recorder, hosts: Hosts::default() })
     }
 
     /// One request of a connection. Whatever happens, there is an answer.
-    pub async fn serve(self: Rc<Self>, request: Request<Incoming>, conn: Rc<ConnInfo>) -> Response<Answer> {
-        self.enter(request, conn, Entry::default()).await
+    pub fn serve(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        conn: &Rc<ConnInfo>,
+    ) -> impl Future<Output = Response<Answer>> + use<> {
+        self.enter(request, conn, Entry::default())
     }
 
     /// One request, wherever it came from. Whatever happens, there is an answer.
-    pub async fn enter(
+    ///
+    /// All that needs no wait is done at once, before there is a future: what a future holds is moved with it several times.
+    pub fn enter<B: Into<Arriving>>(
         self: Rc<Self>,
-        request: Request<impl Into<Arriving>>,
-        conn: Rc<ConnInfo>,
+        request: Request<B>,
+        conn: &Rc<ConnInfo>,
         entry: Entry,
-    ) -> Response<Answer> {
+    ) -> impl Future<Output = Response<Answer>> + use<B> {
+        let (parts, body) = request.into_parts();
+        match self.begin(parts, body.into(), conn, entry) {
+            Ok(begun) => self.walk(begun).left_future(),
+            Err(response) => ready(response).right_future(),
+        }
+    }
+
+    /// The way of a request to the beginning of its pipeline.
+    #[expect(clippy::result_large_err, reason = "the request, which is there mostly, is larger")]
+    fn begin(
+        &self,
+        parts: Parts,
+        body: Arriving,
+        conn: &Rc<ConnInfo>,
+        entry: Entry,
+    ) -> Result<Begun, Response<Answer>> {
         let id = RequestId::next();
         // One generation from here to the end of the response's body.
         let generation = self.live.load();
-        let (parts, body) = request.into_parts();
         // 1. Understand the head, in one normal form for the router and the stages.
         let (limits, http) = (&generation.plan.limits, &generation.plan.http);
-        let rules = HeadRules { uri_size: limits.uri_size, header_count: limits.header_count, http };
-        let head = match normalize(&parts, conn.tls.as_ref(), &rules) {
+        let hosts = &self.hosts;
+        let rules = HeadRules { uri_size: limits.uri_size, header_count: limits.header_count, http, hosts };
+        let kinds = Kinds::of(&parts.headers);
+        let head = match normalize(&parts, kinds, conn.tls.as_ref(), &rules) {
             Ok(head) => head,
-            Err(refusal) => return refused(&refusal, self.recorder.begin(None, &parts.method), &id),
+            Err(refusal) => return Err(refused(&refusal, self.recorder.begin(None, &parts.method), &id)),
         };
         if let Some(port) = conn.redirect {
             let refusal = Refusal::OnlyHttps { location: under_https(&head, port) };
-            return refused(&refusal, self.recorder.begin(None, &parts.method), &id);
+            return Err(refused(&refusal, self.recorder.begin(None, &parts.method), &id));
         }
         // 2. Find the route, and the pipeline that it leads this request to.
         let client = client(&parts.headers, conn.peer.ip(), http);
-        let details = self.recorder.details(&parts, &head, &conn, client, &id);
+        let details = self.recorder.details(&parts, &head, conn, client, &id);
         let (pipeline, route) = match way(&generation, &entry, &head, &parts.headers, &id) {
             Ok(way) => way,
             Err(refusal) => {
                 let mut record = self.recorder.begin(None, &head.method);
                 record.details = details;
-                return refused(&refusal, record, &id);
+                return Err(refused(&refusal, record, &id));
             }
         };
+        let record = self.record(&generation, pipeline, route, &head, details);
+        let second = route.and_then(|route| route.mirror);
+        let origin = Arc::new(Origin { id: id.number(), extensions: entry.extensions });
+        // 3. Take off what belongs to the connection, say where the request comes from, and bound the body.
+        let mut headers = parts.headers;
+        if kinds.has(Kinds::CONNECTION)
+            && wants_upgrade(&headers)
+            && generation.pipeline(pipeline).upstream().is_some()
+        {
+            return Err(refused(&Refusal::Upstream(Upstream::NoUpgrade), record, &id));
+        }
+        clean_request(&mut headers, kinds);
+        identify(&mut headers, conn, kinds);
+        let arrival = Arrival { version: parts.version, id: &id, kinds, conn };
+        tell(&mut headers, &head, &arrival, client, http);
+        if kinds.has(Kinds::TRACE) || http.make_traceparent {
+            trace(&mut headers, http.make_traceparent);
+        }
+        let here = Here { generation, pipeline, id };
+        let request = match bounded(body, &headers, here.plan()) {
+            Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
+            Err(refusal) => return Err(refused(&refusal, record, &here.id)),
+        };
+        Ok(self.stages(here, head, second, request, record))
+    }
+
+    /// The record of a request that leads to a pipeline.
+    fn record(
+        &self,
+        generation: &Generation,
+        pipeline: PipelineIndex,
+        route: Option<&Route>,
+        head: &Head,
+        details: Option<Box<Details>>,
+    ) -> Record {
         let name = &generation.plan.pipeline(pipeline).name;
         let mut record = self.recorder.begin(Some(name), &head.method);
         record.details = details.map(|mut details| {
@@ -93,41 +157,18 @@ impl Service {
             details.generation = generation.number;
             details
         });
-        let second = route.and_then(|route| route.mirror);
-        let origin = Arc::new(Origin { id: id.number(), extensions: entry.extensions });
-        // 3. Take off what belongs to the connection, say where the request comes from, and bound the body.
-        let mut headers = parts.headers;
-        if wants_upgrade(&headers) && generation.pipeline(pipeline).upstream().is_some() {
-            return refused(&Refusal::Upstream(Upstream::NoUpgrade), record, &id);
-        }
-        clean_request(&mut headers);
-        identify(&mut headers, &conn);
-        let arrival = Arrival { peer: conn.peer, version: parts.version, id: &id };
-        tell(&mut headers, &head, &arrival, client, http);
-        trace(&mut headers, http.make_traceparent);
-        let here = Here { generation, pipeline, id };
-        let request = match bounded(body.into(), &headers, here.plan()) {
-            Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
-            Err(refusal) => return refused(&refusal, record, &here.id),
-        };
-        match self.walk(&here, &head, second, request, &mut record).await {
-            Ok(response) => {
-                record.answered(response.status().as_u16(), None);
-                response.map(|body| Answer::Chain { body, here, record })
-            }
-            Err(refusal) => refused(&refusal, record, &here.id),
-        }
+        record
     }
 
-    /// The way of a request through its pipeline, to the head of its response.
-    async fn walk(
+    /// A request whose copy is on its way, and whose stages are known.
+    fn stages(
         &self,
-        here: &Here,
-        head: &Head,
+        here: Here,
+        head: Head,
         second: Option<PipelineIndex>,
         mut request: Box<ChainRequest>,
-        record: &mut Record,
-    ) -> Result<Response<ResponseBody>, Refusal> {
+        mut record: Record,
+    ) -> Begun {
         let limit = request.body.limit();
         if let Some(details) = &mut record.details {
             details.limit = Some(limit.clone());
@@ -136,28 +177,49 @@ impl Service {
             let name = &here.generation.plan.pipeline(second).name;
             mirror(&self.worker, name, here.generation.pipeline(second), &mut request);
         }
-        // 4. Find the stages that apply, walk the chain, and say what became of it.
-        let chain = here.generation.pipeline(here.pipeline);
-        let applied = chain.applied(&request.head, request.origin.id);
+        // 4. Find the stages that apply.
+        let applied = here.generation.pipeline(here.pipeline).applied(&request.head, request.origin.id);
         request.applied = Some(applied);
         if let Some(details) = &mut record.details {
             details.skipped = here.plan().skipped(applied);
         }
-        match chain.handle(&self.worker, request).await {
-            Ok(mut response) => {
-                clean_response(response.headers_mut());
-                if let Some(name) = &here.generation.plan.http.via {
-                    add_via(response.headers_mut(), Version::HTTP_11, name);
+        Begun { here, head, limit, record, request }
+    }
+
+    /// The way of a request through its pipeline, to the head of its response.
+    ///
+    /// Not an `async fn`, whose future would hold what it is given twice.
+    fn walk(self: Rc<Self>, begun: Begun) -> impl Future<Output = Response<Answer>> {
+        let Begun { here, head, limit, mut record, request } = begun;
+        async move {
+            // 5. Walk the chain, and say what became of it.
+            match here.generation.pipeline(here.pipeline).handle(&self.worker, request).await {
+                Ok(mut response) => {
+                    clean_response(response.headers_mut());
+                    if let Some(name) = &here.generation.plan.http.via {
+                        add_via(response.headers_mut(), Version::HTTP_11, name);
+                    }
+                    record.answered(response.status().as_u16(), None);
+                    response.map(|body| Answer::Chain { body, here, record })
                 }
-                Ok(response)
-            }
-            Err(failure) => {
-                record.failed(&failure);
-                here.generation.broke_off();
-                Err(explain(&failure, &limit, here.plan(), head, &here.id))
+                Err(failure) => {
+                    record.failed(&failure);
+                    here.generation.broke_off();
+                    let refusal = explain(&failure, &limit, here.plan(), &head, &here.id);
+                    refused(&refusal, record, &here.id)
+                }
             }
         }
     }
+}
+
+/// A request at the beginning of its pipeline.
+struct Begun {
+    here: Here,
+    head: Head,
+    limit: RequestLimit,
+    record: Record,
+    request: Box<ChainRequest>,
 }
 
 /// Where a request is: what its answer keeps to the end of its body.
@@ -247,7 +309,7 @@ fn chain_request(
     let head = RequestHead {
         method: head.method.clone(),
         scheme: Some(head.scheme.clone()),
-        authority: Some(head.authority.clone()),
+        authority: Some(head.authority().clone()),
         path_with_query: Some(head.path_and_query.clone()),
         headers,
         options: None,

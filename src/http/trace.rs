@@ -8,6 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
+/// Whether a field is of the trace's identity.
+pub(super) fn is_trace(name: &HeaderName) -> bool {
+    *name == TRACEPARENT || *name == TRACESTATE
+}
+
 /// Keeps, removes or makes the trace's identity.
 pub fn trace(headers: &mut HeaderMap, make: bool) {
     let mut values = headers.get_all(&TRACEPARENT).iter();

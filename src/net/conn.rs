@@ -11,7 +11,7 @@
 //! [`MIN_BUFFER`]) each; HTTP/2 [`CONNECTION_WINDOW`] of request bodies that nobody has read yet, and [`SEND_BUFFER`] of
 //! response for each stream.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -21,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -38,6 +38,7 @@ use super::addresses::Place;
 use super::downloads::{Downloads, Pace};
 use super::frames::Guarded;
 use super::listener::{self, Origin};
+use super::shutdown::Draining;
 use super::transport::{Stream, Transport};
 use super::{BoxError, ClientIdentity, NetLimits, Shutdown, TlsSource, Worker};
 
@@ -97,6 +98,8 @@ pub struct ConnInfo {
     pub tls: Option<TlsInfo>,
     /// The port of https that the listener sends every request to.
     pub redirect: Option<u16>,
+    /// The client's address as a field's value, from the first request on that needs it.
+    pub peer_value: OnceCell<HeaderValue>,
 }
 
 /// What the TLS handshake settled.
@@ -150,7 +153,8 @@ pub(super) async fn serve<F, Fut, B>(
     let h2 = tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
     let protocol = if h2 { Protocol::Http2 } else { Protocol::Http1 };
     let (listener, redirect) = (Arc::clone(&origin.name), origin.redirect);
-    let info = Rc::new(ConnInfo { listener, peer, local, protocol, tls, redirect });
+    let info =
+        Rc::new(ConnInfo { listener, peer, local, protocol, tls, redirect, peer_value: OnceCell::new() });
     let activity = Activity::new(protocol, &worker.limits);
     let transport = Transport::new(stream, Arc::clone(&activity), &worker.limits);
     let total = Rc::clone(&origin.in_flight);
@@ -327,7 +331,7 @@ async fn drive<C, G>(
     last_request: Duration,
     farewell: Option<Duration>,
     mut watchdog: Watchdog,
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
 ) -> Ended
 where
     C: Future<Output = hyper::Result<()>>,
@@ -336,6 +340,7 @@ where
     let mut conn = pin!(conn);
     let activity = Arc::clone(watchdog.activity());
     let mut over = pin!(sleep(last_request));
+    let mut draining = Draining::new(shutdown);
     let mut stop = Stop::None;
     let overdue = loop {
         tokio::select! {
@@ -343,7 +348,7 @@ where
             biased;
             ended = conn.as_mut() => return ended.map_or_else(Ended::Error, |()| Ended::Closed),
             overdue = std::future::poll_fn(|cx| watchdog.poll_overdue(cx)) => break overdue,
-            () = shutdown.draining(), if stop == Stop::None => {
+            () = std::future::poll_fn(|cx| draining.poll(cx)), if stop == Stop::None => {
                 stop = Stop::Begun;
                 activity.stop();
                 if activity.may_be_told_to_go() {
@@ -446,7 +451,7 @@ where
         let (in_flight, pace) = (this.in_flight.take(), this.pace.take());
         let via_h2 = in_flight.as_ref().is_some_and(|request| request.protocol() == Protocol::Http2);
         if in_flight.as_ref().is_some_and(InFlight::is_last) {
-            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             && let Some(in_flight) = &in_flight

@@ -11,7 +11,7 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// About the connection in whichever direction. `TE` with them: hyper has read it, and sends trailers to an HTTP/1.1 client
 /// only if it said `TE: trailers`.
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -23,8 +23,17 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     PROXY_AUTHORIZATION,
 ];
 
+/// Whether a field is about one connection.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
 /// Removes the fields of a connection, and those that its `Connection` names.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Most heads have none: comparing each of their names takes less time than nine look-ups.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         strip_named(headers);
     }

@@ -41,7 +41,7 @@ pub use conn::{ConnInfo, Protocol, TlsInfo};
 pub use endpoint::{
     ChangeError, Duplicate, Endpoint, EndpointChange, Shared, TlsSource, changes, serve_worker,
 };
-pub use hop_by_hop::strip_hop_by_hop;
+pub use hop_by_hop::{is_hop_by_hop, strip_hop_by_hop};
 pub use identity::ClientIdentity;
 pub use proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use shutdown::{Shutdown, Signals, Trigger};

@@ -13,11 +13,14 @@
 //! A listener that is removed while the others stay goes through the last two by itself.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::coop;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -98,6 +101,31 @@ impl Shutdown {
     }
 }
 
+/// [`Shutdown::draining`] for a connection, which asks twice a request: the channel has a lock, and is asked once, and again
+/// after a change. For one task only, whose waker stays the same.
+pub(super) struct Draining {
+    seen: watch::Receiver<Phase>,
+    wait: Pin<Box<dyn Future<Output = ()>>>,
+    asked: bool,
+}
+
+impl Draining {
+    pub(super) fn new(mut shutdown: Shutdown) -> Self {
+        let seen = shutdown.0.clone();
+        Self { seen, wait: Box::pin(async move { shutdown.draining().await }), asked: false }
+    }
+
+    /// Ready when the stop begins; not to be asked after that.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.asked && self.seen.has_changed().is_ok_and(|changed| !changed) {
+            return Poll::Pending;
+        }
+        // Without it, the channel would only say that it is to be asked again.
+        self.asked = coop::has_budget_remaining();
+        self.wait.as_mut().poll(cx)
+    }
+}
+
 /// SIGINT and SIGTERM, taken over from their default of ending the process.
 #[derive(Debug)]
 pub struct Signals {
@@ -171,6 +199,29 @@ mod tests {
             shutdown.draining().await;
             shutdown.cutting().await;
         });
+    }
+
+    #[test]
+    fn who_asks_seldom_is_told_as_well() {
+        let (trigger, shutdown) = channel();
+        let mut draining = Draining::new(shutdown);
+        let mut asked = 0;
+        let told = std::future::poll_fn(|cx| {
+            asked += 1;
+            draining.poll(cx)
+        });
+        let others = async {
+            for step in 0..6 {
+                match step {
+                    2 => trigger.not_ready(),
+                    4 => trigger.drain(),
+                    _ => {}
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        run(async { tokio::join!(told, others) });
+        assert!((4..=6).contains(&asked), "asked {asked} times");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use linkspan::http::service::{Entry, Service};
 use linkspan::net::{ConnInfo, Protocol};
 use linkspan::telemetry::Metrics;
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -98,6 +98,7 @@ fn measure(pipelines: &[(&str, String)]) -> Vec<u64> {
             protocol: Protocol::Http1,
             tls: None,
             redirect: None,
+            peer_value: OnceCell::new(),
         });
         let mut counts = Vec::new();
         for (name, _) in pipelines {
@@ -110,7 +111,7 @@ fn measure(pipelines: &[(&str, String)]) -> Vec<u64> {
                     .headers_mut()
                     .extend(HeaderMap::from_iter([(http::header::HOST, "localhost".parse().unwrap())]));
                 let before = COUNT.get();
-                let response = Rc::clone(&service).enter(request, Rc::clone(&conn), Entry::default()).await;
+                let response = Rc::clone(&service).enter(request, &conn, Entry::default()).await;
                 assert_eq!(response.status(), 200, "{name}");
                 response.into_body().collect().await.unwrap();
                 // Let what comes after the response be done.
@@ -143,7 +144,7 @@ fn hot_paths_allocate_no_more_than_their_marks() {
     ];
     let found = measure(&pipelines);
     let mut wrong = String::new();
-    let marks: [u64; 8] = [54, 85, 5, 5, 22, 42, 48, 64];
+    let marks: [u64; 8] = [48, 79, 5, 5, 22, 42, 48, 64];
     for (((name, keys), count), mark) in pipelines.iter().zip(&found).zip(marks) {
         // Of a chain, what one stage adds, rounded up.
         let count = match keys.contains("stages") {

@@ -1,0 +1,93 @@
+//! What kinds of fields a head has: one look at each name, after which most of what the rules about fields ask for need not be
+//! looked for. Hardly any request has a field of more than one or two of these kinds, and each look into the map costs a
+//! hash: 25 of them were 0.6 µs of a request that has just `Host`.
+
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName};
+
+use super::client_cert::is_certificate;
+use super::provenance::is_claim;
+use super::trace::is_trace;
+use crate::net::is_hop_by_hop;
+
+/// A set of kinds. What is told of a head is true of what is left of it later, in that there may be less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// How the body is framed.
+    pub const FRAMING: Self = Self(1);
+    /// Fields of the connection.
+    pub const CONNECTION: Self = Self(1 << 1);
+    /// What is said of the client, or of the target.
+    pub const CLAIM: Self = Self(1 << 2);
+    /// What is said of the client's certificate.
+    pub const CERTIFICATE: Self = Self(1 << 3);
+    /// Names with `_`, which may stand for `-`.
+    pub const DISGUISED: Self = Self(1 << 4);
+    /// `Expect`.
+    pub const EXPECT: Self = Self(1 << 5);
+    /// `Cookie`.
+    pub const COOKIE: Self = Self(1 << 6);
+    /// The trace's identity.
+    pub const TRACE: Self = Self(1 << 7);
+
+    /// Those of a head.
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self(headers.keys().fold(0, |kinds, name| kinds | Self::of_name(name)))
+    }
+
+    /// Whether there may be fields of a kind.
+    pub fn has(self, kind: Self) -> bool {
+        self.0 & kind.0 != 0
+    }
+
+    fn of_name(name: &HeaderName) -> u8 {
+        let text = name.as_str();
+        let kinds = [
+            (name == CONTENT_LENGTH || name == TRANSFER_ENCODING, Self::FRAMING),
+            (is_hop_by_hop(name), Self::CONNECTION),
+            (is_claim(text), Self::CLAIM),
+            (is_certificate(name), Self::CERTIFICATE),
+            (text.contains('_'), Self::DISGUISED),
+            (name == EXPECT, Self::EXPECT),
+            (name == COOKIE, Self::COOKIE),
+            (is_trace(name), Self::TRACE),
+        ];
+        kinds.into_iter().fold(0, |all, (is, kind)| if is { all | kind.0 } else { all })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_has_its_kinds() {
+        let cases = [
+            ("accept", 0),
+            ("host", 0),
+            ("content-length", Kinds::FRAMING.0),
+            ("transfer-encoding", Kinds::FRAMING.0 | Kinds::CONNECTION.0),
+            ("connection", Kinds::CONNECTION.0),
+            ("te", Kinds::CONNECTION.0),
+            ("x-forwarded-anything", Kinds::CLAIM.0),
+            ("forwarded", Kinds::CLAIM.0),
+            ("client-cert-subject", Kinds::CERTIFICATE.0),
+            ("client_cert", Kinds::CERTIFICATE.0 | Kinds::DISGUISED.0),
+            ("x_forwarded_for", Kinds::DISGUISED.0),
+            ("expect", Kinds::EXPECT.0),
+            ("cookie", Kinds::COOKIE.0),
+            ("traceparent", Kinds::TRACE.0),
+            ("tracestate", Kinds::TRACE.0),
+        ];
+        let mut all = HeaderMap::new();
+        for (name, kinds) in cases {
+            let name = HeaderName::from_static(name);
+            assert_eq!(Kinds::of_name(&name), kinds, "{name}");
+            all.insert(name, http::HeaderValue::from_static("x"));
+        }
+        assert_eq!(Kinds::of(&all), Kinds(u8::MAX));
+        assert_eq!(Kinds::of(&HeaderMap::new()), Kinds(0));
+    }
+}
