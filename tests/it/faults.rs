@@ -3,8 +3,8 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Answer, Chain, Client, Gateway, Line, MS, PROTOCOLS, Protocol, Setup, body, get, in_time, request, run,
-    soon,
+    Answer, Chain, Client, Gateway, Line, MS, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time,
+    request, run, soon,
 };
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
@@ -116,6 +116,34 @@ chain_test! {
                 for pipeline in MIDDLEWARE {
                     for case in CASES.iter().chain(&AFTER) {
                         run_case(&gateway, &mut client, pipeline, "x-middleware-fault", case).await;
+                    }
+                }
+            }
+        });
+        gateway.stop();
+    }
+}
+
+/// An instance that has one call at a time takes requests in a row. What one of them does to it, the others don't notice:
+/// those with which it did not begin go elsewhere.
+#[test]
+fn in_a_row() {
+    const ROW: usize = 24;
+    for link in ["static", "dynamic"] {
+        let pipeline = Pipeline::new("main", "fault-service-sync").link(link).stage("fault-middleware-sync");
+        let gateway = Gateway::start(&Setup::of([pipeline.limit(LIMITS)]).workers(1));
+        run(async {
+            let mut client = Client::connect(&gateway, Protocol::Http2).await;
+            for (fault, status) in [("trap", 500), ("loop", 500), ("hang", 504)] {
+                for at in [0, ROW / 2] {
+                    // With an instance that is there.
+                    client.get("/", &[]).await.ok();
+                    let asked = |n| if n == at { get("/", &[("x-fault", fault)]) } else { get("/", &[]) };
+                    let row: Vec<_> = (0..ROW).map(|n| client.start(asked(n))).collect();
+                    for (n, response) in row.into_iter().enumerate() {
+                        let answer = Answer::read(in_time(response).await.unwrap()).await;
+                        let expected = if n == at { status } else { 200 };
+                        assert_eq!(answer.status, expected, "{link}, {fault} at {at}: {n}: {answer:?}");
                     }
                 }
             }

@@ -38,7 +38,7 @@ const KEY_VARIABLE: &str = "LINKSPAN_DEMO_KEY";
 
 /// Serve until a signal comes.
 pub fn run(project: &Project) -> Result<()> {
-    let binary = project.build_gateway()?;
+    let binary = project.build_gateway("release")?;
     certificate(&project.root.join("pipelines/dev"))?;
     let key = env::var(KEY_VARIABLE).unwrap_or_else(|_| "demo-key".into());
     ensure!(!listens(), "something listens on port {} already", ADDRESS.1);

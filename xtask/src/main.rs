@@ -60,7 +60,8 @@ fn run() -> Result<()> {
 
 fn bench(project: &Project, rest: &[String]) -> Result<()> {
     guests::build(project)?;
-    let gateway = project.build_gateway()?;
+    // What is shipped is what is measured.
+    let gateway = project.build_gateway("dist")?;
     let (name, rest) = match rest.split_first() {
         Some((name, rest)) if ["compare", "hops", "micro", "scale", "swap"].contains(&name.as_str()) => {
             (name.as_str(), rest)
@@ -121,15 +122,15 @@ impl Project {
         Ok(Self { root, target })
     }
 
-    /// Build the gateway; the path of its binary.
-    fn build_gateway(&self) -> Result<PathBuf> {
+    /// Build the gateway in a profile; the path of its binary.
+    fn build_gateway(&self, profile: &str) -> Result<PathBuf> {
         step("building the gateway (the first time takes some minutes)");
         let mut command = cargo();
         command
-            .args(["build", "--release", "--package", "linkspan", "--bin", "linkspan"])
+            .args(["build", "--profile", profile, "--package", "linkspan", "--bin", "linkspan"])
             .current_dir(&self.root);
         execute(&mut command)?;
-        Ok(self.target.join("release/linkspan"))
+        Ok(self.target.join(profile).join("linkspan"))
     }
 }
 
