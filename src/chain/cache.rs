@@ -6,6 +6,9 @@
 //! their places, and the way it is done: [`COMPOSITION`]) and of everything in the
 //! engine that decides on the code (Wasmtime's version, its settings, the CPU).
 //!
+//! Pipelines of the same components, each with its own configuration, run the same code: it is in memory once for an
+//! engine, as long as a segment has it.
+//!
 //! Compiled code is run without looking at it, so that what is loaded must be what
 //! was stored: the folder must belong to this user and be writable to nobody else,
 //! or it is not used; each file begins with the hash of its content and of its key,
@@ -22,7 +25,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -60,6 +63,7 @@ pub struct Code {
 #[derive(Default)]
 pub struct Cache {
     memory: Mutex<Memory>,
+    running: Mutex<HashMap<Digest, Vec<Weak<Code>>>>,
     folder: Option<PathBuf>,
 }
 
@@ -87,17 +91,20 @@ impl Cache {
         if !metadata.is_dir() || !own || metadata.mode() & 0o022 != 0 {
             return Err(CacheError::Unsafe(folder.to_owned()));
         }
-        Ok(Self { memory: Mutex::default(), folder: Some(folder.to_owned()) })
+        Ok(Self { folder: Some(folder.to_owned()), ..Self::default() })
     }
 
     /// What `members` were compiled to for `engine`, if that is known.
-    pub fn load(&self, engine: &Engine, members: &[Member<'_>]) -> Option<Code> {
+    pub fn load(&self, engine: &Engine, members: &[Member<'_>]) -> Option<Arc<Code>> {
         let key = key(engine, members);
+        if let Some(code) = self.running(engine, &key) {
+            return Some(code);
+        }
         let entry = self.recall(&key).or_else(|| self.read(&key))?;
         match decode(engine, &entry) {
             Ok(code) => {
                 self.remember(key, entry);
-                Some(code)
+                Some(self.run(key, code))
             }
             Err(error) => {
                 tracing::warn!(%key, %error, "cached code can't be used; compiling again");
@@ -115,7 +122,7 @@ impl Cache {
         engine: &Engine,
         members: &[Member<'_>],
         composed: Composed,
-    ) -> wasmtime::Result<Code> {
+    ) -> wasmtime::Result<Arc<Code>> {
         let component = Component::new(engine, &composed.bytes)?;
         let key = key(engine, members);
         match encode(&component, &composed.places) {
@@ -127,7 +134,26 @@ impl Cache {
             }
             Err(error) => tracing::warn!(%error, "compiled code can't be kept"),
         }
-        Ok(Code { component, places: composed.places })
+        Ok(self.run(key, Code { component, places: composed.places }))
+    }
+
+    /// The code of `key` that segments of `engine` run.
+    fn running(&self, engine: &Engine, key: &Digest) -> Option<Arc<Code>> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = running.get(key)?.iter().filter_map(Weak::upgrade);
+        known.find(|code| Engine::same(code.component.engine(), engine))
+    }
+
+    /// Remembers what is about to run, and forgets what does not run any more.
+    fn run(&self, key: Digest, code: Code) -> Arc<Code> {
+        let code = Arc::new(code);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|_, codes| {
+            codes.retain(|code| code.strong_count() > 0);
+            !codes.is_empty()
+        });
+        running.entry(key).or_default().push(Arc::downgrade(&code));
+        code
     }
 
     fn recall(&self, key: &Digest) -> Option<Arc<[u8]>> {

@@ -7,7 +7,7 @@
 //! room turns into waiting, never a growing process.
 
 use super::cache::Code;
-use super::compose::{EXPORT, EXPORT_0_2, Places, stage_of};
+use super::compose::{EXPORT, EXPORT_0_2, stage_of};
 use crate::component::relift::TRAP_PREFIX;
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
@@ -314,7 +314,7 @@ pub struct Segment {
     /// For sockets that are not made through an import of a stage's own: of the only
     /// stage, if there is one.
     sockets: WasiSocketsCtx,
-    places: Places,
+    code: Arc<Code>,
     /// Of the process, shared by all segments of a runtime. Dropped last: what is in the
     /// engine is gone when this is.
     pub shortage: Arc<Shortage>,
@@ -367,12 +367,12 @@ impl Segment {
     ///
     /// # Errors
     /// If it imports what the host does not have.
-    pub fn link(runtime: &Runtime, code: Code, blueprint: Blueprint) -> Result<Self, RuntimeError> {
+    pub fn link(runtime: &Runtime, code: Arc<Code>, blueprint: Blueprint) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Blueprint { pipeline, budget, limits, lift, scopes, fresh, trial, next, named } = blueprint;
         let calls = scopes.iter().any(|scope| !scope.calls.is_empty());
         let links_on = next.is_some() || !named.is_empty() || calls;
-        let Code { component, places } = code;
+        let component = &code.component;
         let mut linker = Linker::new(runtime.engine());
         let lookup = |name: &str| {
             stage_of(name)
@@ -380,8 +380,8 @@ impl Segment {
                 .cloned()
                 .ok_or_else(|| wasmtime::format_err!("`{name}` is no stage's import"))
         };
-        host::add_to_linker(&mut linker, &component, &lookup, next, &named)?;
-        let pre = linker.instantiate_pre(&component)?;
+        host::add_to_linker(&mut linker, component, &lookup, next, &named)?;
+        let pre = linker.instantiate_pre(component)?;
         let pre = match component.get_export_index(None, EXPORT_0_2) {
             Some(_) => Pre::Incoming(ProxyPre::new(pre)?),
             None => Pre::Handler(ServicePre::new(pre)?),
@@ -403,7 +403,7 @@ impl Segment {
             trial,
             pre,
             sockets,
-            places,
+            code,
             shortage: Arc::clone(&runtime.shortage),
         })
     }
@@ -487,7 +487,7 @@ impl Segment {
         let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
         let stages = backtrace.frames().iter().find_map(|frame| {
             let offset = frame.module_offset()?;
-            self.places.iter().find(|(range, _)| range.contains(&offset)).map(|(_, stages)| stages)
+            self.code.places.iter().find(|(range, _)| range.contains(&offset)).map(|(_, stages)| stages)
         })?;
         let names: Vec<_> = stages
             .iter()

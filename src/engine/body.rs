@@ -284,6 +284,13 @@ impl ResponseBody {
         Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
     }
 
+    /// Ends at once if there is nothing to come: then the end of the instance that made it is none of its business.
+    pub(super) fn settle(&mut self) {
+        if self.is_complete() {
+            self.end(Ok(()));
+        }
+    }
+
     /// The body of a native service's response, in which no pause is longer than
     /// `patience`.
     pub(super) fn native(inner: WasiBody, announces_trailers: bool, patience: Duration) -> Self {

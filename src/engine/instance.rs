@@ -36,6 +36,8 @@ pub struct Job {
     pub exchange: Rc<Exchange>,
     /// The tick until which it may wait for an instance.
     pub patience: u64,
+    /// Whether there were others in its instance that had not begun, or not returned.
+    pub in_row: bool,
     /// For the calls that come out of this one.
     pub context: Option<Arc<CallContext>>,
 }
@@ -170,6 +172,11 @@ impl Instance {
         self.segment.lift != Lift::Async
     }
 
+    /// Requests in it that were begun and are not over.
+    fn begun(&self) -> usize {
+        self.exchanges.borrow().len().saturating_sub(self.jobs.borrow().len())
+    }
+
     /// Requests that it takes in a row, one after the other, where it takes turns.
     fn row(&self) -> usize {
         self.pool.upgrade().map_or(1, |pool| pool.row())
@@ -196,7 +203,8 @@ impl Instance {
     }
 
     /// Takes a request. The caller has checked that there is room.
-    pub fn submit(&self, job: Job) {
+    pub fn submit(&self, mut job: Job) {
+        job.in_row = self.calls.get() > 0 || !self.jobs.borrow().is_empty();
         self.exchanges.borrow_mut().push(Rc::clone(&job.exchange));
         self.jobs.borrow_mut().push_back(job);
         self.wake();
@@ -233,7 +241,9 @@ impl Instance {
 
     /// The next request to begin with, if it can have one more now.
     fn next_job(&self) -> Option<Job> {
-        if self.takes_turns() && self.calls.get() > 0 {
+        // An answer that is still sent would be cut if the next one in the row ended the instance.
+        let waits = |job: &Job| self.calls.get() > 0 || job.in_row && self.begun() > 0;
+        if self.takes_turns() && self.jobs.borrow().front().is_none_or(waits) {
             return None;
         }
         let job = self.jobs.borrow_mut().pop_front()?;
@@ -417,8 +427,8 @@ impl Instance {
         let poll = life.poll(cx);
         if poll.is_pending() {
             self.pulse.on_pending();
-            // One call at a time, and it waits: the others need not wait for it.
-            if self.takes_turns() && self.calls.get() > 0 {
+            // One at a time, and it waits or sends: the others need not wait for it.
+            if self.takes_turns() && self.begun() > 0 {
                 self.give_back();
             }
             if was_held && !self.pulse.is_held() {
@@ -449,18 +459,18 @@ impl Instance {
         self.made.set(true);
         std::future::poll_fn(|cx| {
             loop {
-                let mut begun = false;
-                while let Some(job) = self.next_job() {
+                // One, which goes as far as it can before the next one begins: what it works with stays in the caches.
+                if let Some(job) = self.next_job() {
                     calls.push(self.call(store, guests, job));
-                    begun = true;
                 }
                 match calls.poll_next_unpin(cx) {
                     Poll::Ready(Some(Ok(()))) => {}
                     Poll::Ready(Some(Err(trap))) => return Poll::Ready(Err(trap)),
-                    // A request may have come in while the calls were polled.
-                    Poll::Ready(None) | Poll::Pending if begun && !self.jobs.borrow().is_empty() => {}
                     Poll::Ready(None) | Poll::Pending => break,
                 }
+            }
+            if !self.jobs.borrow().is_empty() {
+                cx.waker().wake_by_ref();
             }
             if !self.is_empty() {
                 return Poll::Pending;

@@ -121,7 +121,7 @@ impl Pool {
         let (limit, cut_off) = (request.body.limit(), request.cut_off.clone());
         let exchange = Rc::new(Exchange::new(reply, deadline, limit, cut_off, context.clone()));
         let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
-        self.dispatch(Job { request, exchange, patience, context });
+        self.dispatch(Job { request, exchange, patience, context, in_row: false });
         // The sender is always used or its instance died without a word.
         answer
             .await

@@ -13,8 +13,9 @@ use http::{HeaderMap, Method};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use std::any::Any;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use tokio::sync::{Notify, oneshot};
@@ -66,6 +67,8 @@ pub struct CallContext {
     on_over: Notify,
     /// Whether the stage called the next one.
     passed_on: AtomicBool,
+    /// Answers that calls out of it got.
+    answers: AtomicU32,
     /// Why the next stage gave no response, as the engine knows it; the stage itself
     /// learns an error code.
     failure: Mutex<Option<Box<dyn Any + Send>>>,
@@ -83,6 +86,7 @@ impl CallContext {
             over: AtomicBool::new(false),
             on_over: Notify::new(),
             passed_on: AtomicBool::new(false),
+            answers: AtomicU32::new(0),
             failure: Mutex::default(),
         })
     }
@@ -123,6 +127,10 @@ impl CallContext {
         self.passed_on.load(Ordering::Relaxed)
     }
 }
+
+/// Calls of one request that may be answered at once, one after the other. Then the store has a turn: it has to read what
+/// the guest wrote for those calls, and does that only while the guest waits.
+const AT_ONCE: u32 = 16;
 
 /// The answer of the next stage.
 pub type NextFuture = Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, ErrorCode>> + Send>>;
@@ -198,12 +206,24 @@ pub(super) async fn carry(
         before(context);
     }
     let answer = next(head, body, context.clone());
-    let answer = match context {
+    let answer = match &context {
         Some(context) => context.unless_over(answer).await,
         None => answer.await,
     };
     // The guest waited, also where that took no turn of its task.
     pulse.on_pending();
+    if context.is_none_or(|context| context.answers.fetch_add(1, Ordering::Relaxed) % AT_ONCE == AT_ONCE - 1)
+    {
+        let mut waited = false;
+        poll_fn(|cx| match std::mem::replace(&mut waited, true) {
+            true => Poll::Ready(()),
+            false => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await;
+    }
     match answer {
         Ok(response) => store.with(|mut store| {
             let _ = sent.send(Ok(()));

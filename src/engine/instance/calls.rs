@@ -109,7 +109,8 @@ impl Instance {
         self.calls.set(self.calls.get() - 1);
         match reply {
             Ok(_) if exchange.phase() == Phase::Expired => self.on_end(&exchange),
-            Ok(response) => {
+            Ok(mut response) => {
+                response.body_mut().settle();
                 self.on_room();
                 exchange.answer(response, self.tick());
             }
