@@ -427,7 +427,7 @@ impl Instance {
         let poll = life.poll(cx);
         if poll.is_pending() {
             self.pulse.on_pending();
-            // One at a time, and it waits or sends: the others need not wait for it.
+            // One call at a time, and it waits, or its answer is still sent: the others need not wait for it.
             if self.takes_turns() && self.begun() > 0 {
                 self.give_back();
             }
@@ -459,8 +459,7 @@ impl Instance {
         self.made.set(true);
         std::future::poll_fn(|cx| {
             loop {
-                // One, which goes as far as it can before the next one begins: what it works with stays in the caches.
-                if let Some(job) = self.next_job() {
+                while let Some(job) = self.next_job() {
                     calls.push(self.call(store, guests, job));
                 }
                 match calls.poll_next_unpin(cx) {
@@ -468,9 +467,6 @@ impl Instance {
                     Poll::Ready(Some(Err(trap))) => return Poll::Ready(Err(trap)),
                     Poll::Ready(None) | Poll::Pending => break,
                 }
-            }
-            if !self.jobs.borrow().is_empty() {
-                cx.waker().wake_by_ref();
             }
             if !self.is_empty() {
                 return Poll::Pending;
