@@ -266,6 +266,23 @@ mod tests {
     }
 
     #[test]
+    fn running_code_is_there_once_for_an_engine() {
+        let (cache, engine) = (Cache::default(), Engine::default());
+        let composed =
+            Composed { bytes: wat::parse_str("(component)").expect("a component"), places: Places::new() };
+        let first = cache.compile(&engine, &[], composed).expect("code");
+        let second = cache.load(&engine, &[]).expect("the same");
+        assert!(Arc::ptr_eq(&first, &second));
+        let other = Engine::default();
+        let third = cache.load(&other, &[]).expect("code for another engine");
+        assert!(!Arc::ptr_eq(&first, &third) && Engine::same(third.component.engine(), &other));
+        drop((first, second, third));
+        let count = |cache: &Cache| cache.running.lock().expect("a lock").values().flatten().count();
+        let _again = cache.load(&engine, &[]).expect("code");
+        assert_eq!(count(&cache), 1, "what does not run is forgotten");
+    }
+
+    #[test]
     fn changed_files_are_not_read() {
         let folder = folder("changed");
         let cache = Cache::on_disk(&folder).expect("a cache");

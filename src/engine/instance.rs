@@ -167,6 +167,11 @@ impl Instance {
         self.life.get() == Life::Open && concurrent && lasts && !busy
     }
 
+    /// Whether a request in it would meet nobody whose answer is still sent, or is made to.
+    pub fn is_free(&self) -> bool {
+        !self.takes_turns() || self.begun() == 0
+    }
+
     /// Whether it can have one call at a time.
     fn takes_turns(&self) -> bool {
         self.segment.lift != Lift::Async

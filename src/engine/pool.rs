@@ -174,20 +174,29 @@ impl Pool {
         }
     }
 
-    /// An instance with room, taken out of `ready`.
+    /// An instance with room, taken out of `ready`; rather a new one than one that a request could end while it sends
+    /// another's answer.
     fn checkout(self: &Rc<Self>) -> Option<Rc<Instance>> {
-        loop {
-            let Some(instance) = self.ready.borrow_mut().pop() else { break };
-            instance.listed.set(false);
-            if instance.has_room() {
-                return Some(instance);
-            }
+        if let Some(instance) = self.pick(Instance::is_free) {
+            return Some(instance);
         }
-        let full = self.live.borrow().len() >= self.segment.limits.instances;
-        if full && !self.evict() || self.tick() < self.exhausted_until.get() {
-            return None;
+        let room = self.live.borrow().len() < self.segment.limits.instances;
+        if room && self.tick() >= self.exhausted_until.get() {
+            return Some(self.make());
         }
-        Some(self.make())
+        if let Some(instance) = self.pick(|_| true) {
+            return Some(instance);
+        }
+        (self.tick() >= self.exhausted_until.get() && self.evict()).then(|| self.make())
+    }
+
+    /// The most recently used instance that has room and is as wanted, taken out of `ready`.
+    fn pick(&self, wanted: impl Fn(&Instance) -> bool) -> Option<Rc<Instance>> {
+        let mut ready = self.ready.borrow_mut();
+        let at = ready.iter().rposition(|instance| instance.has_room() && wanted(instance))?;
+        let instance = ready.remove(at);
+        instance.listed.set(false);
+        Some(instance)
     }
 
     fn make(self: &Rc<Self>) -> Rc<Instance> {
