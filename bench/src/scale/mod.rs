@@ -239,7 +239,7 @@ impl Chart {
 /// One worker, and room for what is measured here.
 fn head(address: SocketAddr, gateway: &str) -> String {
     format!(
-        "[gateway]\nworkers = 1\nwatch = \"0s\"\n{gateway}\n[limits]\nconnections = 50000\nidle-timeout = \"1h\"\n\
+        "[gateway]\nworkers = 1\nwatch = \"0s\"\n{gateway}\n[limits]\nconnections = 50000\nconnections-per-address = 50000\nidle-timeout = \"1h\"\n\
          instances = 20000\n\n[[listeners]]\naddress = \"{address}\"\n\n"
     )
 }
