@@ -274,17 +274,7 @@ async fn send(
             headers: headers.clone(),
             ..RequestHead::default()
         };
-        let origin = Arc::default();
-        let request = ChainRequest {
-            head,
-            body: RequestBody::empty(),
-            deadline: None,
-            cut_off: None,
-            origin,
-            depth: 0,
-            applied: None,
-            nested: false,
-        };
+        let request = ChainRequest::new(head, RequestBody::empty(), Arc::default());
         let response = chain.handle(worker, Box::new(request)).await.map_err(Failed::wrong)?;
         if !response.status().is_success() {
             return Err(Failed::wrong(format!("a chain of {name} answers {}", response.status())));

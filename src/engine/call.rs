@@ -70,16 +70,8 @@ impl Callee {
         let answer = match depth > self.most {
             true => Err(Failure::Guest(ErrorCode::LoopDetected)),
             false => {
-                let request = ChainRequest {
-                    head,
-                    body,
-                    deadline,
-                    cut_off: None,
-                    origin,
-                    depth,
-                    applied: None,
-                    nested: true,
-                };
+                let request =
+                    ChainRequest { deadline, depth, nested: true, ..ChainRequest::new(head, body, origin) };
                 self.first.handle(&worker, Box::new(request)).await
             }
         };

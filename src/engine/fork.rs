@@ -95,12 +95,12 @@ impl Fork {
 
     /// The stages that apply to a request which enters the pipeline here; the others are counted, so this is to be
     /// asked once.
-    pub fn applied(&self, head: &RequestHead, chance: u64) -> Applied {
+    pub fn applied(&self, worker: &Worker, head: &RequestHead, chance: u64) -> Applied {
         let path = head.path_with_query.as_ref().map_or("/", |target| target.path());
         let conditions = self.conditions.iter();
         conditions.fold(Applied::ALL, |applied, condition| {
             let holds = condition.when.holds(&head.method, path, &head.headers, chance);
-            if !holds && let Some(worker) = Worker::current() {
+            if !holds {
                 worker.skipped(&condition.pipeline, &condition.stage);
             }
             applied.with(condition.index, holds)
@@ -113,7 +113,7 @@ impl Fork {
     /// [`Failure`](super::Failure), if one of them failed and can't be passed over.
     pub async fn handle(&self, worker: &Rc<Worker>, mut request: Box<ChainRequest>) -> Answer {
         let known = request.applied;
-        let applied = known.unwrap_or_else(|| self.applied(&request.head, request.origin.id));
+        let applied = known.unwrap_or_else(|| self.applied(worker, &request.head, request.origin.id));
         request.applied = Some(applied);
         match self.way(applied) {
             Way::Hop(hop) => hop.handle(worker, request).await,
@@ -178,8 +178,13 @@ impl Fork {
             let origin = context.as_ref().map(|context| Arc::clone(&context.origin)).unwrap_or_default();
             let depth = context.as_ref().map_or(0, |context| context.depth);
             let (id, limit) = (origin.id, body.limit());
-            let request =
-                ChainRequest { head, body, deadline, cut_off: None, origin, depth, applied, nested: true };
+            let request = ChainRequest {
+                deadline,
+                depth,
+                applied,
+                nested: true,
+                ..ChainRequest::new(head, body, origin)
+            };
             let answer = fork.handle(&worker, Box::new(request)).await;
             let response = answer.map_err(|failure| {
                 let request_id = format_args!("{id:016x}");

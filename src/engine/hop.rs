@@ -85,9 +85,9 @@ impl Onward {
 
     /// The stages that apply to a request which enters a pipeline here; `chance` is a number that differs from request
     /// to request.
-    pub fn applied(&self, head: &RequestHead, chance: u64) -> Applied {
+    pub fn applied(&self, worker: &Worker, head: &RequestHead, chance: u64) -> Applied {
         match self {
-            Self::Fork(fork) => fork.applied(head, chance),
+            Self::Fork(fork) => fork.applied(worker, head, chance),
             Self::Native(_) | Self::Upstream(_) => Applied::ALL,
         }
     }
@@ -143,6 +143,11 @@ pub struct ChainRequest {
 }
 
 impl ChainRequest {
+    /// A request that enters a pipeline from outside, for which nobody set a time.
+    pub fn new(head: RequestHead, body: RequestBody, origin: Arc<Origin>) -> Self {
+        Self { head, body, deadline: None, origin, cut_off: None, applied: None, depth: 0, nested: false }
+    }
+
     /// What the host knows of it while it is in a store.
     fn context(&self, deadline: u64) -> Arc<CallContext> {
         let applied = self.applied.unwrap_or(Applied::ALL);
@@ -152,14 +157,12 @@ impl ChainRequest {
     /// The same request with another body.
     pub fn with_body(&self, body: RequestBody) -> Box<Self> {
         Box::new(Self {
-            head: self.head.clone(),
-            body,
             deadline: self.deadline,
-            origin: Arc::clone(&self.origin),
             cut_off: self.cut_off.clone(),
             applied: self.applied,
             depth: self.depth,
             nested: self.nested,
+            ..Self::new(self.head.clone(), body, Arc::clone(&self.origin))
         })
     }
 }

@@ -5,12 +5,11 @@
 //! the guest sets it, and not when the store next has time.
 
 use super::body::RequestBody;
-use super::instance::FIRST_TURN;
+use super::instance::calls::call_guests;
 use crate::host::{CallContext, InstanceState, RequestHead};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use send_wrapper::SendWrapper;
 use std::sync::Arc;
-use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p2::bindings::Proxy;
@@ -34,26 +33,15 @@ pub async fn call(
 ) -> wasmtime::Result<()> {
     let handle = service.wasi_http_incoming_handler().func_handle();
     let (scheme, request) = request(head, body)?;
-    let (call, task) = store.with(|mut store| {
+    call_guests(store, handle, context, |store| {
         let mut http = store.get().http();
         let request = http.new_incoming_request(scheme, request)?;
         // A store and its answers stay on one thread.
         let answer = SendWrapper::new(answer);
         let out = http.new_response_outparam_from_callback(move |said| answer.take()(said))?;
-        store.as_context_mut().set_epoch_deadline(FIRST_TURN);
-        let call = handle.start_call_concurrent(&mut store, (request, out))?;
-        let task = context.map(|context| {
-            let task = call.task();
-            store.get().begin_call(task, context);
-            task
-        });
-        wasmtime::error::Ok((call, task))
-    })?;
-    handle.finish_call_concurrent(store, call).await?;
-    if let Some(task) = task {
-        store.with(|mut store| store.get().end_call(task));
-    }
-    Ok(())
+        Ok((request, out))
+    })
+    .await
 }
 
 /// The request as such a service wants it: with a scheme and an authority, which a

@@ -7,7 +7,7 @@
 //! it gets its answer, and the store is dropped last: so a body that sees its
 //! stream end knows whether that was the guest's doing.
 
-mod calls;
+pub(super) mod calls;
 
 use super::exchange::{Exchange, Phase};
 use super::hop::ChainRequest;
@@ -41,10 +41,6 @@ pub struct Job {
     /// For the calls that come out of this one.
     pub context: Option<Arc<CallContext>>,
 }
-
-/// Ticks of the epoch until a guest that begins with a request is interrupted, if it computes for so long: it has one
-/// whole, since a tick that is due any time meets most of those that compute for microseconds.
-pub(super) const FIRST_TURN: u64 = 2;
 
 /// The bound `limits.total` was reached.
 const TOO_LONG: &str = "its body was not at its end within `limits.total`";
@@ -207,12 +203,11 @@ impl Instance {
         self.pool.upgrade().map_or(0, |pool| pool.tick())
     }
 
-    /// Takes a request. The caller has checked that there is room.
+    /// Takes a request. The caller has checked that there is room, and sees to it that it is worked on.
     pub fn submit(&self, mut job: Job) {
         job.in_row = self.calls.get() > 0 || !self.jobs.borrow().is_empty();
         self.exchanges.borrow_mut().push(Rc::clone(&job.exchange));
         self.jobs.borrow_mut().push_back(job);
-        self.wake();
     }
 
     /// Polls what the task works on, with the task's waker.
@@ -236,10 +231,8 @@ impl Instance {
     /// An instance that is not made yet, or is at work further down the stack, is left to its task.
     pub fn work_now(&self) {
         let rests = self.made.get() && matches!(*self.work.borrow(), Work::Rests(_));
-        let task = self.task.borrow().clone().filter(|_| rests);
-        if let Some(task) = task
-            && self.poll_work(&mut Context::from_waker(&task)).is_ready()
-        {
+        let Some(task) = self.task.borrow().clone().filter(|_| rests) else { return self.wake() };
+        if self.poll_work(&mut Context::from_waker(&task)).is_ready() {
             task.wake();
         }
     }
@@ -286,7 +279,8 @@ impl Instance {
         }
     }
 
-    fn wake(&self) {
+    /// Gives its task a turn.
+    pub fn wake(&self) {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }

@@ -135,8 +135,9 @@ impl Pool {
         {
             let nested = job.request.nested;
             self.enter(&instance, job);
-            if nested {
-                instance.work_now();
+            match nested {
+                true => instance.work_now(),
+                false => instance.wake(),
             }
             return;
         }
@@ -233,6 +234,7 @@ impl Pool {
         while instance.has_room() {
             let Some(job) = self.next_waiting() else { break };
             instance.submit(job);
+            instance.wake();
         }
         self.list(instance);
     }
@@ -265,6 +267,11 @@ impl Pool {
     pub(super) fn on_exhausted(&self, jobs: VecDeque<Job>) {
         self.exhausted_until.set(self.tick() + 1);
         self.segment.shortage.want(jobs.len());
+        self.put_first(jobs);
+    }
+
+    /// Lets requests wait in front of all others.
+    fn put_first(&self, jobs: VecDeque<Job>) {
         let mut waiting = self.waiting.borrow_mut();
         for job in jobs.into_iter().rev() {
             waiting.push_front(job);
@@ -275,11 +282,7 @@ impl Pool {
     /// begin, go elsewhere, before all others.
     pub(super) fn take_back(self: &Rc<Self>, jobs: VecDeque<Job>) {
         self.waits_until.set(self.tick() + WAITS_FOR);
-        let mut waiting = self.waiting.borrow_mut();
-        for job in jobs.into_iter().rev() {
-            waiting.push_front(job);
-        }
-        drop(waiting);
+        self.put_first(jobs);
         self.serve_waiting();
         // The bound is that of those who wait: an instance is none for them any more.
         loop {
@@ -304,7 +307,10 @@ impl Pool {
         while !self.waiting.borrow().is_empty() {
             let Some(instance) = self.checkout() else { return };
             match self.next_waiting() {
-                Some(job) => self.enter(&instance, job),
+                Some(job) => {
+                    self.enter(&instance, job);
+                    instance.wake();
+                }
                 None => return self.list(&instance),
             }
         }

@@ -6,6 +6,7 @@
 
 use super::body::{RequestBody, ResponseBody};
 use super::crossing::crossing;
+use super::exchange::CutOff;
 use super::hop::{Answer, ChainRequest};
 use super::outcome::Failure;
 use super::worker::{Worker, ticks};
@@ -62,17 +63,7 @@ impl UpstreamEnd {
         let limit = body.limit();
         let deadline = context.as_ref().map(|context| context.deadline);
         let id = context.as_ref().map_or(0, |context| context.origin.id);
-        let request = ChainRequest {
-            head,
-            body,
-            deadline,
-            cut_off: None,
-            origin: Arc::default(),
-            depth: 0,
-            applied: None,
-            nested: true,
-        };
-        match self.send(&worker, Box::new(request)).await {
+        match self.send(&worker, head, body, deadline, None).await {
             Ok(response) => Ok(response.map(crossing)),
             Err(failure) => {
                 let request_id = format_args!("{id:016x}");
@@ -93,7 +84,8 @@ impl UpstreamEnd {
     /// # Errors
     /// [`Failure::Upstream`] and [`Failure::Deadline`].
     pub(super) async fn handle(&self, worker: &Rc<Worker>, request: Box<ChainRequest>) -> Answer {
-        let response = self.send(worker, request).await?;
+        let ChainRequest { head, body, deadline, cut_off, .. } = *request;
+        let response = self.send(worker, head, body, deadline, cut_off).await?;
         let trailers = response.headers().contains_key(TRAILER);
         let patience = self.limits.body_idle_timeout;
         Ok(response.map(|body| ResponseBody::native(crossing(body), trailers, patience)))
@@ -102,9 +94,11 @@ impl UpstreamEnd {
     async fn send(
         &self,
         worker: &Rc<Worker>,
-        request: Box<ChainRequest>,
+        head: RequestHead,
+        body: RequestBody,
+        deadline: Option<u64>,
+        cut_off: Option<CutOff>,
     ) -> Result<Response<Download<RequestBody>>, Failure> {
-        let ChainRequest { head, body, deadline, cut_off, .. } = *request;
         let own = worker.tick() + ticks(self.limits.deadline);
         let left = worker.until(deadline.map_or(own, |outer| outer.min(own)));
         let outgoing = Outgoing {

@@ -40,11 +40,27 @@ thread_local! {
     static CURRENT: RefCell<Weak<Worker>> = const { RefCell::new(Weak::new()) };
 }
 
-/// The counters of one pipeline's calls, by callee.
-type Callees = HashMap<Arc<str>, Arc<CallMetrics>>;
+/// This worker's counters by two names, as far as they were met: no lock, and no allocation, once they were.
+struct Counters<T>(RefCell<ByName<ByName<Arc<T>>>>);
 
-/// How often each stage of one pipeline did not apply.
-type Skips = HashMap<Arc<str>, Arc<AtomicU64>>;
+type ByName<T> = HashMap<Arc<str>, T>;
+
+impl<T> Default for Counters<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T> Counters<T> {
+    fn of(&self, first: &Arc<str>, second: &Arc<str>, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        let mut all = self.0.borrow_mut();
+        if let Some(known) = all.get(first).and_then(|those| those.get(second)) {
+            return Arc::clone(known);
+        }
+        let those = all.entry(Arc::clone(first)).or_default();
+        Arc::clone(those.entry(Arc::clone(second)).or_insert_with(make))
+    }
+}
 
 /// The pools of one worker thread. Not `Send`: a request never leaves its thread.
 pub struct Worker {
@@ -53,10 +69,10 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
     upstreams: RefCell<HashMap<UpstreamId, Rc<upstream::Pool<RequestBody>>>>,
-    /// The counters of calls that were met, by caller and callee.
-    calls: RefCell<HashMap<Arc<str>, Callees>>,
-    /// The counters of stages that did not apply, by pipeline and stage.
-    skips: RefCell<HashMap<Arc<str>, Skips>>,
+    /// By caller and callee.
+    calls: Counters<CallMetrics>,
+    /// Of requests to which a stage did not apply, by pipeline and stage.
+    skips: Counters<AtomicU64>,
 }
 
 impl Worker {
@@ -71,8 +87,8 @@ impl Worker {
             metrics,
             pools: RefCell::default(),
             upstreams: RefCell::default(),
-            calls: RefCell::default(),
-            skips: RefCell::default(),
+            calls: Counters::default(),
+            skips: Counters::default(),
         });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
@@ -128,25 +144,13 @@ impl Worker {
 
     /// Where calls of the pipeline `callee` by `caller` are counted.
     pub(super) fn calls(&self, caller: &Arc<str>, callee: &Arc<str>) -> Arc<CallMetrics> {
-        let mut calls = self.calls.borrow_mut();
-        if let Some(known) = calls.get(caller).and_then(|callees| callees.get(callee)) {
-            return Arc::clone(known);
-        }
-        let metrics = self.metrics.call(caller, callee, self.number);
-        calls.entry(Arc::clone(caller)).or_default().insert(Arc::clone(callee), Arc::clone(&metrics));
-        metrics
+        self.calls.of(caller, callee, || self.metrics.call(caller, callee, self.number))
     }
 
     /// Counts that `stage` of `pipeline` did not apply to a request.
     pub(super) fn skipped(&self, pipeline: &Arc<str>, stage: &Arc<str>) {
-        let mut skips = self.skips.borrow_mut();
-        if let Some(known) = skips.get(pipeline).and_then(|stages| stages.get(stage)) {
-            known.fetch_add(1, Relaxed);
-            return;
-        }
-        let counter = self.metrics.skips(pipeline, stage, self.number);
+        let counter = self.skips.of(pipeline, stage, || self.metrics.skips(pipeline, stage, self.number));
         counter.fetch_add(1, Relaxed);
-        skips.entry(Arc::clone(pipeline)).or_default().insert(Arc::clone(stage), counter);
     }
 
     /// The pool of `segment` on this worker.

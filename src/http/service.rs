@@ -178,7 +178,8 @@ impl Service {
             mirror(&self.worker, name, here.generation.pipeline(second), &mut request);
         }
         // 4. Find the stages that apply.
-        let applied = here.generation.pipeline(here.pipeline).applied(&request.head, request.origin.id);
+        let applied =
+            here.generation.pipeline(here.pipeline).applied(&self.worker, &request.head, request.origin.id);
         request.applied = Some(applied);
         if let Some(details) = &mut record.details {
             details.skipped = here.plan().skipped(applied);
@@ -315,16 +316,7 @@ fn chain_request(
         options: None,
     };
     let cut_off = Some(generation.cut_off.clone());
-    Box::new(ChainRequest {
-        head,
-        body,
-        deadline: None,
-        cut_off,
-        origin,
-        depth: 0,
-        applied: None,
-        nested: false,
-    })
+    Box::new(ChainRequest { cut_off, ..ChainRequest::new(head, body, origin) })
 }
 
 /// What a failure means to the client; the log gets the reason.

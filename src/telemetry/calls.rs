@@ -2,11 +2,10 @@
 //!
 //! As in [`PipelineMetrics`](super::PipelineMetrics), only that worker writes.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::metrics::Pairs;
 use super::pipeline::{Histogram, Snapshot};
 
 /// The counts of one pipeline's calls of another, on one worker.
@@ -16,8 +15,8 @@ pub struct CallMetrics {
     failed: AtomicU64,
 }
 
-/// By caller and callee, then by worker.
-pub(super) type Calls = BTreeMap<(Arc<str>, Arc<str>), BTreeMap<usize, Arc<CallMetrics>>>;
+/// By caller and callee.
+pub(super) type Calls = Pairs<CallMetrics>;
 
 impl CallMetrics {
     /// A call got a response, whose head was there after `duration`.

@@ -57,8 +57,20 @@ pub struct Metrics {
     last_reload: Mutex<Option<LastReload>>,
 }
 
-/// By pipeline and stage, then by worker.
-pub(super) type Skips = BTreeMap<(Arc<str>, Arc<str>), BTreeMap<usize, Arc<AtomicU64>>>;
+/// By two names, then by worker.
+pub(super) type Pairs<T> = BTreeMap<(Arc<str>, Arc<str>), BTreeMap<usize, Arc<T>>>;
+
+/// By pipeline and stage.
+pub(super) type Skips = Pairs<AtomicU64>;
+
+/// What `worker` counts of a pair; of one too many, as of all those.
+fn of_pair<T: Default>(pairs: &Mutex<Pairs<T>>, first: &str, second: &str, worker: usize) -> Arc<T> {
+    let mut pairs = lock(pairs);
+    let pair = (Arc::from(first), Arc::from(second));
+    let known = pairs.contains_key(&pair) || pairs.len() < MAX_PIPELINES;
+    let pair = if known { pair } else { (OTHER.into(), OTHER.into()) };
+    Arc::clone(pairs.entry(pair).or_default().entry(worker).or_default())
+}
 
 /// By name, then by worker.
 pub(super) type Pipelines = BTreeMap<Arc<str>, BTreeMap<usize, Arc<PipelineMetrics>>>;
@@ -126,21 +138,13 @@ impl Metrics {
     /// What `worker` counts of calls of the pipeline `callee` by the pipeline `caller`, likewise.
     #[must_use]
     pub fn call(&self, caller: &str, callee: &str, worker: usize) -> Arc<CallMetrics> {
-        let mut calls = lock(&self.calls);
-        let edge = (Arc::from(caller), Arc::from(callee));
-        let known = calls.contains_key(&edge) || calls.len() < MAX_PIPELINES;
-        let edge = if known { edge } else { (OTHER.into(), OTHER.into()) };
-        Arc::clone(calls.entry(edge).or_default().entry(worker).or_default())
+        of_pair(&self.calls, caller, callee, worker)
     }
 
     /// Where `worker` counts the requests that `stage` of the pipeline called `name` does not apply to, likewise.
     #[must_use]
     pub fn skips(&self, name: &str, stage: &str, worker: usize) -> Arc<AtomicU64> {
-        let mut skips = lock(&self.skips);
-        let key = (Arc::from(name), Arc::from(stage));
-        let known = skips.contains_key(&key) || skips.len() < MAX_PIPELINES;
-        let key = if known { key } else { (OTHER.into(), OTHER.into()) };
-        Arc::clone(skips.entry(key).or_default().entry(worker).or_default())
+        of_pair(&self.skips, name, stage, worker)
     }
 
     /// What `worker` counts of requests that reach no pipeline: no route, or a head that breaks the rules.

@@ -225,17 +225,7 @@ impl Turn {
                     Full::new(content.clone()).map_err(|never| match never {}).boxed_unsync(),
                 ),
             };
-            let (head, origin) = (options.head(), Arc::default());
-            let request = ChainRequest {
-                head,
-                body,
-                deadline: None,
-                cut_off: None,
-                origin,
-                depth: 0,
-                applied: None,
-                nested: false,
-            };
+            let request = ChainRequest::new(options.head(), body, Arc::default());
             let answer = match self.chain.handle(worker, Box::new(request)).await {
                 Ok(response) => {
                     let status = response.status().as_u16();

@@ -1,6 +1,6 @@
 //! The way of one request into an instance's guests, and of its response out of them.
 
-use super::{FIRST_TURN, Instance, Job};
+use super::{Instance, Job};
 use crate::chain::Guests;
 use crate::engine::body::ResponseBody;
 use crate::engine::exchange::{Exchange, Phase, Reply};
@@ -8,15 +8,52 @@ use crate::engine::hop::ChainRequest;
 use crate::engine::incoming;
 use crate::engine::outcome::{Failure, reason};
 use crate::host::wasi2::codes::of_0_3;
-use crate::host::{InstanceState, RequestHead};
+use crate::host::{CallContext, InstanceState, RequestHead};
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use wasmtime::AsContextMut as _;
-use wasmtime::component::Accessor;
+use wasmtime::component::{Access, Accessor, ComponentNamedList, Lift, Lower, TypedFunc};
 use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error, FieldMap};
+
+/// Ticks of the epoch until a guest that begins with a request is interrupted, if it computes for so long: it has one
+/// whole, since a tick that is due any time meets most of those that compute for microseconds.
+const FIRST_TURN: u64 = 2;
+
+/// Calls a function of guests with `parameters`, from which what it calls comes, with `context`.
+///
+/// # Errors
+/// A trap, which is the end of the instance.
+pub(in crate::engine) async fn call_guests<P, R>(
+    store: &Accessor<InstanceState>,
+    function: TypedFunc<P, R>,
+    context: Option<Arc<CallContext>>,
+    parameters: impl FnOnce(&mut Access<'_, InstanceState>) -> wasmtime::Result<P>,
+) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower + Send + Sync + 'static,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    let (call, task) = store.with(|mut store| {
+        let parameters = parameters(&mut store)?;
+        store.as_context_mut().set_epoch_deadline(FIRST_TURN);
+        let call = function.start_call_concurrent(&mut store, parameters)?;
+        let task = context.map(|context| {
+            let task = call.task();
+            store.get().begin_call(task, context);
+            task
+        });
+        wasmtime::error::Ok((call, task))
+    })?;
+    let results = function.finish_call_concurrent(store, call).await?;
+    if let Some(task) = task {
+        store.with(|mut store| store.get().end_call(task));
+    }
+    Ok(results)
+}
 
 impl Instance {
     /// One call of the chain. An error is a trap, which is the end of the instance.
@@ -78,27 +115,16 @@ impl Instance {
     ) -> wasmtime::Result<()> {
         let Job { request, exchange, context, .. } = job;
         let handle = service.wasi_http_handler().func_handle();
-        let (call, task) = store.with(|mut store| {
+        let (result,) = call_guests(store, handle, context, |store| {
             let ChainRequest { head, body, .. } = *request;
             let http = store.get().http();
             let fields = FieldMap::new_immutable(http.hooks, head.headers);
             let RequestHead { method, scheme, authority, path_with_query, options, .. } = head;
             let (request, _) =
                 Request::new(method, scheme, authority, path_with_query, fields, options, body);
-            let request = http.table.push(request)?;
-            store.as_context_mut().set_epoch_deadline(FIRST_TURN);
-            let call = handle.start_call_concurrent(&mut store, (request,))?;
-            let task = context.map(|context| {
-                let task = call.task();
-                store.get().begin_call(task, context);
-                task
-            });
-            wasmtime::error::Ok((call, task))
-        })?;
-        let (result,) = handle.finish_call_concurrent(store, call).await?;
-        if let Some(task) = task {
-            store.with(|mut store| store.get().end_call(task));
-        }
+            Ok((http.table.push(request)?,))
+        })
+        .await?;
         let reply = match result {
             Ok(response) => store.with(|mut store| {
                 let response: Response = store.get().table.delete(response)?;
