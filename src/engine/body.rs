@@ -30,6 +30,10 @@ struct Counted {
     exceeded: AtomicBool,
     too_slow: AtomicBool,
     malformed: AtomicBool,
+    /// It ended with an error, whatever that was.
+    failed: AtomicBool,
+    /// Somebody waits for more of it.
+    awaited: AtomicBool,
     bytes: AtomicU64,
 }
 
@@ -47,6 +51,16 @@ impl RequestLimit {
     /// Whether the body broke off, or was not what its framing said.
     pub fn is_malformed(&self) -> bool {
         self.0.malformed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it ended with an error.
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits for more of it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.0.awaited.load(Ordering::Relaxed)
     }
 
     /// Bytes that were read so far.
@@ -174,7 +188,38 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let this = &mut *self;
+        let frame = self.poll_bounded(cx);
+        let counted = &self.exceeded.0;
+        counted.awaited.store(frame.is_pending(), Ordering::Relaxed);
+        if let Poll::Ready(Some(Err(_))) = &frame {
+            counted.failed.store(true, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Empty => true,
+            Inner::Incoming(body) => body.is_end_stream(),
+            Inner::Boxed(body) => body.is_end_stream(),
+            Inner::Lent(lent) => lent.look(Self::is_end_stream).unwrap_or(false),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Incoming(body) => body.size_hint(),
+            Inner::Boxed(body) => body.size_hint(),
+            Inner::Lent(lent) => lent.look(Self::size_hint).unwrap_or_default(),
+        }
+    }
+}
+
+impl RequestBody {
+    /// The next frame, within the body's bounds.
+    fn poll_bounded(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self;
         let mut frame = match &mut this.inner {
             Inner::Empty => return Poll::Ready(None),
             Inner::Incoming(body) => {
@@ -215,24 +260,6 @@ impl Body for RequestBody {
             (this.clean_trailers)(trailers);
         }
         frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.inner {
-            Inner::Empty => true,
-            Inner::Incoming(body) => body.is_end_stream(),
-            Inner::Boxed(body) => body.is_end_stream(),
-            Inner::Lent(lent) => lent.look(Self::is_end_stream).unwrap_or(false),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Inner::Empty => SizeHint::with_exact(0),
-            Inner::Incoming(body) => body.size_hint(),
-            Inner::Boxed(body) => body.size_hint(),
-            Inner::Lent(lent) => lent.look(Self::size_hint).unwrap_or_default(),
-        }
     }
 }
 

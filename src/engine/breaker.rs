@@ -7,7 +7,7 @@
 
 use crate::plan::Breaker as Spec;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 #[derive(Debug)]
@@ -34,9 +34,13 @@ pub struct Breaker {
 
 /// Leave to try the stage. Dropped without a word, as when the client goes away, a
 /// probe tells nothing, and another may follow.
+///
+/// A stage that answered can still fail: its response's body breaks off when it traps. So a response's head is a success
+/// at once, for a body may take hours, and what comes after it a failure of its own.
 #[derive(Debug)]
-pub struct Attempt<'a> {
-    breaker: &'a Breaker,
+pub struct Attempt {
+    breaker: Arc<Breaker>,
+    began: Instant,
     probe: bool,
     told: bool,
 }
@@ -48,11 +52,11 @@ impl Breaker {
     }
 
     /// Whether a request may try the stage.
-    pub fn admit(&self) -> Option<Attempt<'_>> {
+    pub fn admit(self: &Arc<Self>) -> Option<Attempt> {
         self.admit_at(Instant::now())
     }
 
-    fn admit_at(&self, now: Instant) -> Option<Attempt<'_>> {
+    fn admit_at(self: &Arc<Self>, now: Instant) -> Option<Attempt> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let probe = match *state {
             State::Closed(_) => false,
@@ -65,7 +69,7 @@ impl Breaker {
             }
             State::Open { .. } | State::Probing { .. } => return None,
         };
-        Some(Attempt { breaker: self, probe, told: false })
+        Some(Attempt { breaker: Arc::clone(self), began: now, probe, told: false })
     }
 
     fn on_success(&self, probe: bool) {
@@ -79,6 +83,11 @@ impl Breaker {
     fn on_failure(&self, probe: bool, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
+            // It had answered, which closed the breaker.
+            State::Closed(_) if probe => {
+                *state = State::Open { since: now };
+                tracing::warn!(stage = self.stage, "breaker opened again: the probe's body broke off");
+            }
             State::Closed(failures) => {
                 failures.push_back(now);
                 while failures.front().is_some_and(|at| now.duration_since(*at) > self.spec.window) {
@@ -97,21 +106,24 @@ impl Breaker {
     }
 }
 
-impl Attempt<'_> {
-    /// The stage answered.
-    pub fn succeed(mut self) {
+impl Attempt {
+    /// The stage answered, or handed on that the next one did not.
+    pub fn succeed(&mut self) {
         self.told = true;
         self.breaker.on_success(self.probe);
     }
 
-    /// The stage failed.
+    /// The stage failed, maybe after it had answered.
     pub fn fail(mut self) {
+        let now = Instant::now();
+        // What was tried long ago is no probe any more: others have decided since.
+        let probe = self.probe && (!self.told || now.duration_since(self.began) <= self.breaker.spec.window);
         self.told = true;
-        self.breaker.on_failure(self.probe, Instant::now());
+        self.breaker.on_failure(probe, now);
     }
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for Attempt {
     fn drop(&mut self) {
         if self.probe && !self.told {
             let mut state = self.breaker.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,9 +144,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn breaker() -> Breaker {
+    fn breaker() -> Arc<Breaker> {
         let spec = Spec { failures: 3, window: 10 * SECOND, open: 5 * SECOND, then: BreakerThen::Skip };
-        Breaker::new(spec, "edge/1:x".to_owned())
+        Arc::new(Breaker::new(spec, "edge/1:x".to_owned()))
     }
 
     #[test]
@@ -153,7 +165,7 @@ mod tests {
         let (breaker, start) = (breaker(), Instant::now());
         (0..3).for_each(|_| breaker.on_failure(false, start));
         assert!(breaker.admit_at(start + 4 * SECOND).is_none());
-        let probe = breaker.admit_at(start + 5 * SECOND).expect("a probe");
+        let mut probe = breaker.admit_at(start + 5 * SECOND).expect("a probe");
         assert!(breaker.admit_at(start + 5 * SECOND).is_none());
         probe.succeed();
         assert!(breaker.admit_at(start + 5 * SECOND).is_some());
@@ -175,5 +187,16 @@ mod tests {
         (0..3).for_each(|_| breaker.on_failure(false, start));
         drop(breaker.admit_at(start + 5 * SECOND).expect("a probe"));
         assert!(breaker.admit_at(start + 5 * SECOND).is_some());
+    }
+
+    #[test]
+    fn a_probe_that_fails_after_its_answer_opens_again() {
+        let (breaker, start) = (breaker(), Instant::now());
+        (0..3).for_each(|_| breaker.on_failure(false, start));
+        let mut probe = breaker.admit_at(start + 5 * SECOND).expect("a probe");
+        probe.succeed();
+        assert!(breaker.admit_at(start + 5 * SECOND).is_some());
+        probe.fail();
+        assert!(breaker.admit().is_none());
     }
 }

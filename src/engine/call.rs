@@ -75,29 +75,32 @@ impl Callee {
                 self.first.handle(&worker, Box::new(request)).await
             }
         };
-        answer.map(|response| response.map(crossing)).inspect(|_| counted.answered()).map_err(|failure| {
-            let (caller, pipeline) = (&*self.caller, &*self.callee);
-            let request_id = format!("{id:016x}");
-            match depth > self.most {
-                true => tracing::warn!(
-                    request_id,
-                    caller,
-                    pipeline,
-                    depth,
-                    "a call was refused: it is beyond `limits.call-depth`",
-                ),
-                false => tracing::warn!(
-                    request_id, caller, pipeline, reason = %failure, "a called pipeline gave no response",
-                ),
-            }
-            match failure {
-                _ if limit.is_exceeded() => ErrorCode::HttpRequestBodySize(None),
-                Failure::Trap { .. } | Failure::Instantiate(_) => {
-                    ErrorCode::InternalError(Some("the called pipeline failed".to_owned()))
+        answer
+            .map(|response| response.map(|body| crossing(body, None)))
+            .inspect(|_| counted.answered())
+            .map_err(|failure| {
+                let (caller, pipeline) = (&*self.caller, &*self.callee);
+                let request_id = format!("{id:016x}");
+                match depth > self.most {
+                    true => tracing::warn!(
+                        request_id,
+                        caller,
+                        pipeline,
+                        depth,
+                        "a call was refused: it is beyond `limits.call-depth`",
+                    ),
+                    false => tracing::warn!(
+                        request_id, caller, pipeline, reason = %failure, "a called pipeline gave no response",
+                    ),
                 }
-                failure => failure.into_code(),
-            }
-        })
+                match failure {
+                    _ if limit.is_exceeded() => ErrorCode::HttpRequestBodySize(None),
+                    Failure::Trap { .. } | Failure::Instantiate(_) => {
+                        ErrorCode::InternalError(Some("the called pipeline failed".to_owned()))
+                    }
+                    failure => failure.into_code(),
+                }
+            })
     }
 }
 

@@ -1,24 +1,38 @@
 //! Bodies that never leave their worker, where a body is asked for that could.
 
 use super::body::BodyError;
+use crate::host::CallContext;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use send_wrapper::SendWrapper;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// `body`, on its way into another store of the same worker, or out of one.
-pub(super) fn crossing<B>(body: B) -> WasiBody
+/// `body`, on its way into another store of the same worker, or out of one. The call for which the body is learns what
+/// becomes of it.
+pub(super) fn crossing<B>(body: B, reader: Option<Arc<CallContext>>) -> WasiBody
 where
     B: Body<Data = Bytes, Error: Into<Error>> + Unpin + 'static,
 {
-    Crossing(SendWrapper::new(body)).boxed_unsync()
+    Crossing { body: SendWrapper::new(body), reader }.boxed_unsync()
 }
 
 /// Panics on another thread, which there never is.
-struct Crossing<B>(SendWrapper<B>);
+struct Crossing<B> {
+    body: SendWrapper<B>,
+    reader: Option<Arc<CallContext>>,
+}
+
+impl<B> Drop for Crossing<B> {
+    fn drop(&mut self) {
+        if let Some(reader) = &self.reader {
+            reader.on_body_end();
+        }
+    }
+}
 
 impl<B> Body for Crossing<B>
 where
@@ -31,15 +45,19 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut *self.0).poll_frame(cx).map_err(Into::into)
+        let frame = Pin::new(&mut *self.body).poll_frame(cx).map_err(Into::into);
+        if let Some(reader) = &self.reader {
+            reader.on_body(&frame);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.body.size_hint()
     }
 }
 

@@ -1,6 +1,7 @@
 //! One request inside of an instance.
 
 use super::body::{RequestLimit, ResponseBody};
+use super::breaker::Attempt;
 use super::outcome::Failure;
 use crate::host::CallContext;
 use std::cell::{Cell, RefCell};
@@ -65,17 +66,30 @@ pub struct Exchange {
     cut_off: Option<CutOff>,
     /// What its guests call ends with it.
     context: Option<Arc<CallContext>>,
+    /// What the stage's breaker is to learn of it.
+    attempt: Cell<Option<Attempt>>,
+}
+
+/// Whose doing it is that a request has no response.
+enum Fault {
+    /// The stage's own.
+    Own,
+    /// That of what comes after it, whose error it handed on.
+    HandedOn,
+    /// Nobody knows: the stage waited for what comes after it, or for the client.
+    Unknown,
 }
 
 impl Exchange {
     /// An exchange that answers to `reply`, and ends early if `cut_off` says so. What comes
-    /// out of it has `context`.
+    /// out of it has `context`, and what becomes of it is told to `attempt`.
     pub fn new(
         reply: oneshot::Sender<Reply>,
         deadline: u64,
         upload: RequestLimit,
         cut_off: Option<CutOff>,
         context: Option<Arc<CallContext>>,
+        attempt: Option<Attempt>,
     ) -> Self {
         Self {
             phase: Cell::new(Phase::Calling),
@@ -89,6 +103,7 @@ impl Exchange {
             body: RefCell::new(None),
             cut_off,
             context,
+            attempt: Cell::new(attempt),
         }
     }
 
@@ -138,15 +153,51 @@ impl Exchange {
         self.phase.set(Phase::Streaming);
         self.progress.set(tick);
         self.answered.set(tick);
+        if let Some(mut attempt) = self.attempt.take() {
+            attempt.succeed();
+            // Its body may still break off.
+            self.attempt.set(Some(attempt));
+        }
         self.send(Ok(reply));
     }
 
     /// Answers without a response of the chain.
     pub fn fail(&self, failure: Failure) {
         self.phase.set(Phase::Expired);
+        if let Some(mut attempt) = self.attempt.take() {
+            match self.fault(&failure) {
+                Fault::Own => attempt.fail(),
+                Fault::HandedOn => attempt.succeed(),
+                Fault::Unknown => {}
+            }
+        }
         self.send(Err(failure));
         if let Some(context) = &self.context {
             context.end();
+        }
+    }
+
+    fn fault(&self, failure: &Failure) -> Fault {
+        let context = self.context.as_ref();
+        match failure {
+            _ if self.is_abandoned() => Fault::Unknown,
+            Failure::Guest(_) if self.upload.has_failed() => Fault::Unknown,
+            Failure::Guest(_) if context.is_some_and(|context| context.next_failed()) => Fault::HandedOn,
+            Failure::Deadline
+                if self.is_cut_off()
+                    || self.upload.is_awaited()
+                    || context.is_some_and(|context| context.awaits_next()) =>
+            {
+                Fault::Unknown
+            }
+            _ => Fault::Own,
+        }
+    }
+
+    /// The stage trapped while its response's body was on its way.
+    pub fn trapped(&self) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.fail();
         }
     }
 

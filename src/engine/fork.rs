@@ -193,12 +193,12 @@ impl Fork {
                 if limit.is_exceeded() {
                     return ErrorCode::HttpRequestBodySize(None);
                 }
-                if let Some(context) = context {
+                if let Some(context) = &context {
                     context.note_failure(failure.clone());
                 }
                 failure.into_code()
             })?;
-            Ok(response.map(crossing))
+            Ok(response.map(|body| crossing(body, context)))
         }))
     }
 }

@@ -37,7 +37,7 @@ pub struct Hop {
     /// What happens to a request when it fails.
     pub on_failure: OnFailure,
     /// What takes it out of the way.
-    pub breaker: Option<Breaker>,
+    pub breaker: Option<Arc<Breaker>>,
     /// The rest of the pipeline.
     pub next: Option<Onward>,
     /// Tells pools that nobody will call any more: gone with the hop.
@@ -197,7 +197,7 @@ impl Hop {
         &self,
         worker: &Rc<Worker>,
         mut request: Box<ChainRequest>,
-        attempt: Option<Attempt<'_>>,
+        attempt: Option<Attempt>,
     ) -> Answer {
         let pool = worker.pool(self.current(), &self.in_use);
         let own = pool.tick() + ticks(self.segment.limits.deadline);
@@ -210,13 +210,8 @@ impl Hop {
             let lent = request.body.lend();
             (request.with_body(RequestBody::empty()), lent)
         });
-        let failure = match pool.handle(request, deadline, context.clone()).await {
-            Ok(response) => {
-                if let Some(attempt) = attempt {
-                    attempt.succeed();
-                }
-                return Ok(response);
-            }
+        let failure = match pool.handle(request, deadline, context.clone(), attempt).await {
+            Ok(response) => return Ok(response),
             Err(failure) => failure,
         };
         // Once the next stage was called, an error may be that one's, and calling
@@ -227,9 +222,6 @@ impl Hop {
                 Failure::Guest(_) => context.take_failure().unwrap_or(failure),
                 own => own,
             });
-        }
-        if let Some(attempt) = attempt {
-            attempt.fail();
         }
         let Some((mut request, lent)) = spare else { return Err(failure) };
         let Some(body) = lent.reclaim() else { return Err(failure) };

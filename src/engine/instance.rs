@@ -485,6 +485,7 @@ impl Instance {
 
     /// Answers all that is still in the instance.
     fn on_death(&self, end: End) {
+        let trapped = matches!(end, End::Trapped(_));
         let failure = match end {
             End::Done => return,
             End::Killed(why) => {
@@ -540,7 +541,12 @@ impl Instance {
         for exchange in self.exchanges.take() {
             match exchange.phase() {
                 Phase::Calling => exchange.fail(failure.clone()),
-                Phase::Streaming => exchange.abort("the instance died"),
+                Phase::Streaming => {
+                    if trapped {
+                        exchange.trapped();
+                    }
+                    exchange.abort("the instance died");
+                }
                 Phase::Expired => {}
             }
         }

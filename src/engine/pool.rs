@@ -5,6 +5,7 @@
 //! queue of bounded length and time. Instances that only linger make room first.
 
 use super::body::ResponseBody;
+use super::breaker::Attempt;
 use super::exchange::Exchange;
 use super::hop::ChainRequest;
 use super::instance::{Instance, Job};
@@ -106,7 +107,7 @@ impl Pool {
     }
 
     /// Sends a request through the segment, for an answer by the tick `deadline`.
-    /// `context` is for the calls that come out of it.
+    /// `context` is for the calls that come out of it; what becomes of it is told to `attempt`.
     ///
     /// # Errors
     /// See [`Failure`]: there is always an answer, at the latest a tick after the
@@ -116,10 +117,11 @@ impl Pool {
         request: Box<ChainRequest>,
         deadline: u64,
         context: Option<Arc<CallContext>>,
+        attempt: Option<Attempt>,
     ) -> Result<http::Response<ResponseBody>, Failure> {
         let (reply, answer) = oneshot::channel();
         let (limit, cut_off) = (request.body.limit(), request.cut_off.clone());
-        let exchange = Rc::new(Exchange::new(reply, deadline, limit, cut_off, context.clone()));
+        let exchange = Rc::new(Exchange::new(reply, deadline, limit, cut_off, context.clone(), attempt));
         let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
         self.dispatch(Job { request, exchange, patience, context, in_row: false });
         // The sender is always used or its instance died without a word.

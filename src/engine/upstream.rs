@@ -64,14 +64,14 @@ impl UpstreamEnd {
         let deadline = context.as_ref().map(|context| context.deadline);
         let id = context.as_ref().map_or(0, |context| context.origin.id);
         match self.send(&worker, head, body, deadline, None).await {
-            Ok(response) => Ok(response.map(crossing)),
+            Ok(response) => Ok(response.map(|body| crossing(body, context))),
             Err(failure) => {
                 let request_id = format_args!("{id:016x}");
                 tracing::warn!(%request_id, reason = %failure, "an upstream gave no response");
                 if limit.is_exceeded() {
                     return Err(ErrorCode::HttpRequestBodySize(None));
                 }
-                if let Some(context) = context {
+                if let Some(context) = &context {
                     context.note_failure(failure.clone());
                 }
                 Err(failure.into_code())
@@ -88,7 +88,7 @@ impl UpstreamEnd {
         let response = self.send(worker, head, body, deadline, cut_off).await?;
         let trailers = response.headers().contains_key(TRAILER);
         let patience = self.limits.body_idle_timeout;
-        Ok(response.map(|body| ResponseBody::native(crossing(body), trailers, patience)))
+        Ok(response.map(|body| ResponseBody::native(crossing(body, None), trailers, patience)))
     }
 
     async fn send(

@@ -74,7 +74,7 @@ pub async fn send(
         request.path_with_query.get_or_insert(PathAndQuery::from_static("/"));
         wasmtime::error::Ok(found)
     })?;
-    next::carry(store, request, found, |_| ()).await
+    next::carry(store, request, found, next::Callee::Pipeline).await
 }
 
 /// Sends a request of WASI 0.2 likewise: in a task of its own, since the guest goes on, and

@@ -67,6 +67,12 @@ pub struct CallContext {
     on_over: Notify,
     /// Whether the stage called the next one.
     passed_on: AtomicBool,
+    /// Calls of the next stage that have no answer yet.
+    asking: AtomicU32,
+    /// The stage waits for a piece of the next one's body.
+    reading: AtomicBool,
+    /// The body of the next stage's response broke off.
+    broke: AtomicBool,
     /// Answers that calls out of it got.
     answers: AtomicU32,
     /// Why the next stage gave no response, as the engine knows it; the stage itself
@@ -86,6 +92,9 @@ impl CallContext {
             over: AtomicBool::new(false),
             on_over: Notify::new(),
             passed_on: AtomicBool::new(false),
+            asking: AtomicU32::new(0),
+            reading: AtomicBool::new(false),
+            broke: AtomicBool::new(false),
             answers: AtomicU32::new(0),
             failure: Mutex::default(),
         })
@@ -126,6 +135,47 @@ impl CallContext {
     pub fn was_passed_on(&self) -> bool {
         self.passed_on.load(Ordering::Relaxed)
     }
+
+    /// Whether the stage waits for the next one: for its response, or for a piece of its body.
+    pub fn awaits_next(&self) -> bool {
+        self.asking.load(Ordering::Relaxed) > 0 || self.reading.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next stage gave no response, or its body broke off.
+    pub fn next_failed(&self) -> bool {
+        self.broke.load(Ordering::Relaxed)
+            || self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Notes what became of a look into the body of the next stage's response.
+    pub fn on_body<T, E>(&self, frame: &Poll<Option<Result<T, E>>>) {
+        self.reading.store(frame.is_pending(), Ordering::Relaxed);
+        if let Poll::Ready(Some(Err(_))) = frame {
+            self.broke.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the body of the next stage's response is gone.
+    pub fn on_body_end(&self) {
+        self.reading.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A call of the next stage, until it is answered or given up.
+struct Asking<'a>(&'a CallContext);
+
+impl<'a> Asking<'a> {
+    fn begin(context: &'a CallContext) -> Self {
+        context.passed_on.store(true, Ordering::Relaxed);
+        context.asking.fetch_add(1, Ordering::Relaxed);
+        Self(context)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.asking.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Calls of one request that may be answered at once, one after the other. Then the store has a turn: it has to read what
@@ -162,28 +212,27 @@ fn add(linker: &mut Linker<InstanceState>, name: &str, next: Option<Next>) -> wa
                 let Some(next) = next else {
                     wasmtime::bail!("called the next stage, and there is none");
                 };
-                Ok((handle(store, request, &next).await?,))
+                Ok((carry(store, request, Ok(&next), Callee::NextStage).await?,))
             })
         },
     )
 }
 
-async fn handle(
-    store: &Accessor<InstanceState>,
-    request: Resource<Request>,
-    next: &Next,
-) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
-    let note = |context: &CallContext| context.passed_on.store(true, Ordering::Relaxed);
-    carry(store, request, Ok(next), note).await
+/// What a call out of a store reaches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Callee {
+    /// A handler that the stage imports: what comes after it.
+    NextStage,
+    /// A pipeline that it calls by its name, as a client.
+    Pipeline,
 }
 
-/// Takes a request out of the store to `next`, or nowhere, and its response back. `before`
-/// gets the context of the call, if there is one, before that.
+/// Takes a request out of the store to `next`, or nowhere, and its response back.
 pub(super) async fn carry(
     store: &Accessor<InstanceState>,
     request: Resource<Request>,
     next: Result<&Next, ErrorCode>,
-    before: impl FnOnce(&CallContext),
+    callee: Callee,
 ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
     let (sent, was_sent) = oneshot::channel();
     let left = store.with(|mut store| {
@@ -202,14 +251,13 @@ pub(super) async fn carry(
         Err(code) => return Ok(Err(code)),
     };
     let body = whole(body, Arc::clone(&pulse));
-    if let Some(context) = &context {
-        before(context);
-    }
+    let asking = context.as_deref().filter(|_| callee == Callee::NextStage).map(Asking::begin);
     let answer = next(head, body, context.clone());
     let answer = match &context {
         Some(context) => context.unless_over(answer).await,
         None => answer.await,
     };
+    drop(asking);
     // The guest waited, also where that took no turn of its task.
     pulse.on_pending();
     if context.is_none_or(|context| context.answers.fetch_add(1, Ordering::Relaxed) % AT_ONCE == AT_ONCE - 1)

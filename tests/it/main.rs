@@ -11,6 +11,7 @@ mod harness;
 mod aborts;
 mod allocations;
 mod answers;
+mod breakers;
 mod calls;
 mod chains;
 mod chaos;
