@@ -8,7 +8,7 @@ use super::workers::Call;
 use crate::host::Next;
 use crate::http::request_id::RequestId;
 use crate::http::respond::{Refusal, refuse};
-use crate::http::service::Entry;
+use crate::http::way::Entry;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;

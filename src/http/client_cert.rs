@@ -13,10 +13,9 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::kinds::Kinds;
+use super::kinds::{Kinds, is_certificate};
 use crate::net::ConnInfo;
 
-const PREFIX: &[u8] = b"client-cert";
 const SUBJECT: HeaderName = HeaderName::from_static("client-cert-subject");
 const NAMES: HeaderName = HeaderName::from_static("client-cert-names");
 const SHA256: HeaderName = HeaderName::from_static("client-cert-sha256");
@@ -41,13 +40,6 @@ pub fn identify(headers: &mut HeaderMap, conn: &ConnInfo, kinds: Kinds) {
         headers.insert(NAMES, client.names.clone());
     }
     headers.insert(SHA256, client.sha256.clone());
-}
-
-/// Whether a field could be taken for one of ours.
-pub(super) fn is_certificate(name: &HeaderName) -> bool {
-    let name = name.as_str().as_bytes();
-    let same = |(own, theirs): (&u8, &u8)| own == theirs || (*own == b'-' && *theirs == b'_');
-    name.len() >= PREFIX.len() && PREFIX.iter().zip(name).all(same)
 }
 
 #[cfg(test)]

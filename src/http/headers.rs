@@ -11,8 +11,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::kinds::Kinds;
-use super::provenance::{is_claim, remove};
+use super::kinds::{Kinds, is_claim, is_disguised, remove};
 use crate::net::strip_hop_by_hop;
 
 /// Fields that a recipient must know before the body or that decide who may do what: as trailers they would arrive after
@@ -56,10 +55,6 @@ static NOT_IN_TRAILERS: [HeaderName; 36] = [
     HeaderName::from_static("x-consumer"),
 ];
 
-/// What frames or routes a message; looked for in another spelling, too.
-const FRAMING: [&str; 6] =
-    ["content-length", "transfer-encoding", "host", "connection", "upgrade", "proxy-authorization"];
-
 /// Prepares a request's fields for the stages: nothing about the connection; no `Host`, which has become the authority; no
 /// `Expect`, which is answered here; and the `Cookie` fields that HTTP/2 may split are one again (RFC 9113 §8.2.3).
 ///
@@ -93,15 +88,6 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
         trailers.remove(name);
     }
     remove(trailers, |name| is_claim(name) || is_disguised(name));
-}
-
-/// Whether a name is that of a field that matters, but for its underscores.
-fn is_disguised(name: &str) -> bool {
-    if !name.contains('_') {
-        return false;
-    }
-    let plain = name.replace('_', "-");
-    FRAMING.contains(&plain.as_str()) || is_claim(&plain)
 }
 
 fn join_cookies(headers: &mut HeaderMap) {

@@ -5,10 +5,31 @@
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName};
 
-use super::client_cert::is_certificate;
-use super::provenance::is_claim;
-use super::trace::is_trace;
 use crate::net::is_hop_by_hop;
+
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Other fields by which proxies tell servers of the client or of its target, and servers believe them.
+const CLAIMS: [&str; 10] = [
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-host",
+    "x-host",
+];
+
+/// What frames or routes a message; looked for in another spelling, too.
+const FRAMING: [&str; 6] =
+    ["content-length", "transfer-encoding", "host", "connection", "upgrade", "proxy-authorization"];
+
+/// What fields about a client's certificate begin with.
+const CERTIFICATE_PREFIX: &[u8] = b"client-cert";
 
 /// A set of kinds. What is told of a head is true of what is left of it later, in that there may be less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +76,42 @@ impl Kinds {
             (is_trace(name), Self::TRACE),
         ];
         kinds.into_iter().fold(0, |all, (is, kind)| if is { all | kind.0 } else { all })
+    }
+}
+
+/// Whether a field, by its name, is a claim about the client or its target.
+pub(super) fn is_claim(name: &str) -> bool {
+    // Most names begin with another letter.
+    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c'))
+        && (name.starts_with("x-forwarded-") || CLAIMS.contains(&name))
+}
+
+/// Whether a field could be taken for what is said of a client's certificate.
+pub(super) fn is_certificate(name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    let same = |(own, theirs): (&u8, &u8)| own == theirs || (*own == b'-' && *theirs == b'_');
+    name.len() >= CERTIFICATE_PREFIX.len() && CERTIFICATE_PREFIX.iter().zip(name).all(same)
+}
+
+/// Whether a field is of the trace's identity.
+fn is_trace(name: &HeaderName) -> bool {
+    *name == TRACEPARENT || *name == TRACESTATE
+}
+
+/// Whether a name is that of a field that matters, but for its underscores.
+pub(super) fn is_disguised(name: &str) -> bool {
+    if !name.contains('_') {
+        return false;
+    }
+    let plain = name.replace('_', "-");
+    FRAMING.contains(&plain.as_str()) || is_claim(&plain)
+}
+
+/// Removes the fields whose names are `wanted`.
+pub(super) fn remove(headers: &mut HeaderMap, wanted: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| wanted(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
     }
 }
 

@@ -4,12 +4,13 @@
 //! [`normalize`] turns a request's head into its one normal form, which the router, the stages and an upstream all see;
 //! [`headers`] removes the fields that are about a connection, in both directions; [`provenance`] tells stages of the client;
 //! [`kinds`] and [`hosts`] spare a request what most requests need not do, or what was done for another one;
-//! [`respond`] is the only table from an
-//! outcome to a response.
+//! [`service`] is the life of a request, step by step; [`respond`] is the only table from an outcome to a response.
 //!
 //! This room never touches a socket and never buffers a body.
 
+pub mod answer;
 pub mod client_cert;
+mod failure;
 pub mod headers;
 pub mod hosts;
 pub mod kinds;
@@ -22,3 +23,4 @@ pub mod request_id;
 pub mod respond;
 pub mod service;
 mod trace;
+pub mod way;

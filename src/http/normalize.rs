@@ -9,11 +9,9 @@
 //! | path, query | [`super::path`] |
 //! | method | any token, but CONNECT is 501: the gateway is no tunnel |
 //! | `OPTIONS *` | 400: it asks about a server, and here is one per route |
-//! | framing | `Transfer-Encoding` other than one `chunked`, several `Content-Length`: 400; before that, HTTP/1 is held to its grammar by `net::wire` |
+//! | framing | `Transfer-Encoding` other than one `chunked`, several `Content-Length`: 400; before that, HTTP/1 is held to its grammar by `net` |
 //! | values | HTTP/2: 400 with space at an end (RFC 9113 §8.2.1) |
 
-use std::fmt::Write as _;
-use std::net::Ipv6Addr;
 use std::rc::Rc;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -24,9 +22,9 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use super::hosts::{Host, Hosts};
 use super::kinds::Kinds;
 use super::path::path_and_query;
-use super::respond::Refusal;
+use super::respond::{Refusal, bad};
 use crate::net::TlsInfo;
-use crate::plan::{HttpPolicy, decimal};
+use crate::plan::HttpPolicy;
 
 /// What a head may be, beyond what the parser of the connection keeps.
 #[derive(Clone, Copy, Debug)]
@@ -119,10 +117,6 @@ pub fn normalize(
     })
 }
 
-pub(super) fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal::BadRequest(reason))
-}
-
 /// hyper reads a body by these fields, but takes more than one way to write them; others on the path may not.
 fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
@@ -178,60 +172,6 @@ fn host(parts: &Parts, scheme: &Scheme, known: &Hosts) -> Result<Rc<Host>, Refus
     }
 }
 
-/// RFC 3986 §3.2.2 and §6.2.2.1, narrowed to names that DNS can have and addresses.
-pub(super) fn normal_authority(raw: &[u8], scheme: &Scheme) -> Result<String, Refusal> {
-    const LONGEST: usize = 253 + ".:65535".len();
-    let Ok(raw) = std::str::from_utf8(raw) else { return bad("The host is not valid.") };
-    if raw.is_empty() || raw.len() > LONGEST {
-        return bad("The host is empty or too long.");
-    }
-    if raw.contains('@') {
-        return bad("User info before the host is not allowed.");
-    }
-    let (mut normal, port) = if let Some(rest) = raw.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return bad("The host is not valid.") };
-        let Ok(address) = address.parse::<Ipv6Addr>() else {
-            return bad("The host is not a valid IPv6 address.");
-        };
-        if !port.is_empty() && !port.starts_with(':') {
-            return bad("The host is not valid.");
-        }
-        (format!("[{address}]"), port.strip_prefix(':'))
-    } else {
-        let (name, port) = raw.split_once(':').map_or((raw, None), |(name, port)| (name, Some(port)));
-        (normal_name(name)?, port)
-    };
-    if let Some(port) = normal_port(port.unwrap_or_default(), scheme)? {
-        // Writing to a string does not fail.
-        let _ = write!(normal, ":{port}");
-    }
-    Ok(normal)
-}
-
-fn normal_name(name: &str) -> Result<String, Refusal> {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let fits = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    if name.len() > 253 || !name.split('.').all(fits) {
-        return bad("The host is not a valid name.");
-    }
-    Ok(name.to_ascii_lowercase())
-}
-
-fn normal_port(port: &str, scheme: &Scheme) -> Result<Option<u16>, Refusal> {
-    if port.is_empty() {
-        return Ok(None);
-    }
-    let default = if *scheme == Scheme::HTTPS { 443 } else { 80 };
-    match decimal(port) {
-        Some(port) if port == default => Ok(None),
-        Some(number) if number > 0 => Ok(Some(number)),
-        _ => bad("The port is not valid."),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,63 +205,6 @@ mod tests {
 
     fn status(outcome: &Result<Head, Refusal>) -> u16 {
         outcome.as_ref().map_or_else(|refusal| refusal.status().as_u16(), |_| 200)
-    }
-
-    #[test]
-    fn hosts_have_one_normal_form() {
-        let cases = [
-            ("a.example", Some("a.example")),
-            ("A.Example.", Some("a.example")),
-            ("a.example:443", Some("a.example")),
-            ("a.example:0443", Some("a.example")),
-            ("a.example:", Some("a.example")),
-            ("a.example:8443", Some("a.example:8443")),
-            ("a.example:80", Some("a.example:80")),
-            ("under_score.example", Some("under_score.example")),
-            ("127.0.0.1:1", Some("127.0.0.1:1")),
-            ("[::1]", Some("[::1]")),
-            ("[0:0:0:0:0:0:0:1]:443", Some("[::1]")),
-            ("[2001:DB8::1]:8443", Some("[2001:db8::1]:8443")),
-            ("", None),
-            (".", None),
-            ("..", None),
-            ("a..b", None),
-            (".a", None),
-            ("a:b", None),
-            ("a:0", None),
-            ("a:65536", None),
-            ("a:+1", None),
-            ("a:+443", None),
-            ("a:1:2", None),
-            ("::1", None),
-            ("[::1", None),
-            ("[::1]x", None),
-            ("[::1]:x", None),
-            ("[fe80::1%25eth0]", None),
-            ("[v1.x]", None),
-            ("user@a", None),
-            ("user:pw@a", None),
-            ("a b", None),
-            ("a/b", None),
-            ("a?b", None),
-            ("a#b", None),
-            ("a,b", None),
-            ("a%2eb", None),
-            ("a\\b", None),
-            ("h\u{e9}", None),
-        ];
-        for (host, normal) in cases {
-            let outcome = normal_authority(host.as_bytes(), &Scheme::HTTPS);
-            assert_eq!(outcome.as_deref().ok(), normal, "{host:?}: {outcome:?}");
-            if let Some(normal) = normal {
-                assert_eq!(normal_authority(normal.as_bytes(), &Scheme::HTTPS).as_deref(), Ok(normal));
-            }
-        }
-        assert_eq!(normal_authority(b"a:80", &Scheme::HTTP).as_deref(), Ok("a"));
-        assert!(normal_authority(b"\xff", &Scheme::HTTP).is_err());
-        assert!(normal_authority("a".repeat(64).as_bytes(), &Scheme::HTTP).is_err());
-        assert!(normal_authority("a.".repeat(127).as_bytes(), &Scheme::HTTP).is_ok());
-        assert!(normal_authority("a.".repeat(128).as_bytes(), &Scheme::HTTP).is_err());
     }
 
     #[test]

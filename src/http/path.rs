@@ -21,8 +21,7 @@ use bytes::Bytes;
 use http::Uri;
 use http::uri::PathAndQuery;
 
-use super::normalize::bad;
-use super::respond::Refusal;
+use super::respond::{Refusal, bad};
 use crate::plan::policy::{EncodedSlash, PathRules};
 
 /// Path and query of a target in their normal form.

@@ -18,7 +18,7 @@ use http::Version;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
 use http::uri::Scheme;
 
-use super::kinds::Kinds;
+use super::kinds::{Kinds, is_claim, remove};
 use super::normalize::Head;
 use super::request_id::RequestId;
 use crate::net::ConnInfo;
@@ -32,20 +32,6 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Other fields by which proxies tell servers of the client or of its target, and servers believe them.
-const CLAIMS: [&str; 10] = [
-    "forwarded",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-original-host",
-    "x-host",
-];
-
 /// The values of `X-Forwarded-Proto`: without TLS and with it.
 const SCHEMES: [&str; 2] = ["http", "https"];
 
@@ -54,13 +40,6 @@ const FIELDS: usize = 6;
 
 /// The longest id of another's that is kept.
 const LONGEST_ID: usize = 128;
-
-/// Whether a field, by its name, is a claim about the client or its target.
-pub(super) fn is_claim(name: &str) -> bool {
-    // Most names begin with another letter.
-    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'c'))
-        && (name.starts_with("x-forwarded-") || CLAIMS.contains(&name))
-}
 
 /// What is known of a request beside its head.
 #[derive(Clone, Copy, Debug)]
@@ -155,14 +134,6 @@ pub fn add_via(headers: &mut HeaderMap, version: Version, name: &str) {
         _ => "1.1",
     };
     append(headers, VIA, &format!("{version} {name}"));
-}
-
-/// Removes the fields whose names are `wanted`.
-pub(super) fn remove(headers: &mut HeaderMap, wanted: impl Fn(&str) -> bool) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| wanted(name.as_str())).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
 }
 
 fn x_forwarded(headers: &mut HeaderMap, head: &Head, arrival: &Arrival<'_>) {

@@ -241,6 +241,11 @@ impl Refusal {
     }
 }
 
+/// [`Refusal::BadRequest`], for this reason.
+pub(super) fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
+    Err(Refusal::BadRequest(reason))
+}
+
 #[derive(Serialize)]
 struct Problem<'a> {
     #[serde(rename = "type")]

@@ -1,6 +1,8 @@
 //! The life of a request, from its head to its answer.
 
+use super::answer::{Answer, Here, refused};
 use super::client_cert::identify;
+use super::failure::explain;
 use super::headers::{clean_request, clean_response, clean_trailers};
 use super::hosts::Hosts;
 use super::kinds::Kinds;
@@ -9,35 +11,22 @@ use super::normalize::{Head, HeadRules, normalize};
 use super::provenance::{Arrival, add_via, client, tell};
 use super::record::{Details, Record, Recorder};
 use super::request_id::RequestId;
-use super::respond::{Refusal, Upstream, refuse};
+use super::respond::{Refusal, Upstream};
 use super::trace::trace;
-use crate::engine::{
-    Arriving, BodyError, ChainRequest, Failure, RequestBody, RequestLimit, ResponseBody, UploadPace,
-    UpstreamFailure, Worker,
-};
-use crate::gateway::split::choose;
-use crate::gateway::{Generation, Live, Match};
+use super::way::{Entry, under_https, wants_upgrade, way};
+use crate::engine::{Arriving, ChainRequest, RequestBody, RequestLimit, UploadPace, Worker};
+use crate::gateway::{Generation, Live};
 use crate::host::{Origin, RequestHead};
 use crate::net::ConnInfo;
 use crate::plan::{Pipeline, PipelineIndex, Route};
-use bytes::Bytes;
 use futures::FutureExt as _;
-use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, Version};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http::{HeaderMap, Request, Response, Version};
 use hyper::body::Incoming;
 use std::future::ready;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
-
-/// What a client that finds no room is told to wait.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Answers the requests of one worker.
 pub struct Service {
@@ -223,71 +212,6 @@ struct Begun {
     request: Box<ChainRequest>,
 }
 
-/// Where a request is: what its answer keeps to the end of its body.
-pub struct Here {
-    generation: Arc<Generation>,
-    pipeline: PipelineIndex,
-    id: RequestId,
-}
-
-impl Here {
-    fn plan(&self) -> &Pipeline {
-        self.generation.plan.pipeline(self.pipeline)
-    }
-}
-
-/// How a request comes in that no connection of ours brought.
-#[derive(Default)]
-pub struct Entry {
-    /// The pipeline, by name; without one, the routes decide.
-    pub pipeline: Option<Arc<str>>,
-    /// What goes along with it, for native services.
-    pub extensions: Extensions,
-}
-
-/// The pipeline of a request, and the route that leads there, if one does.
-fn way<'g>(
-    generation: &'g Generation,
-    entry: &Entry,
-    head: &Head,
-    headers: &HeaderMap,
-    id: &RequestId,
-) -> Result<(PipelineIndex, Option<&'g Route>), Refusal> {
-    if let Some(name) = &entry.pipeline {
-        // A reload may have removed it.
-        return Ok((generation.plan.find_pipeline(name).ok_or(Refusal::NoRoute)?, None));
-    }
-    match generation.router.route(head.host(), head.path(), &head.method) {
-        Match::Route(route) => {
-            let route = &generation.plan.routes[route];
-            Ok((choose(&generation.plan, route, headers, id.number()), Some(route)))
-        }
-        Match::OtherMethods(allow) => Err(Refusal::MethodNotAllowed { allow }),
-        Match::None => Err(Refusal::NoRoute),
-    }
-}
-
-fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<Answer> {
-    record.answered(refusal.status().as_u16(), Some(refusal.kind()));
-    refuse(refusal, id.as_str()).map(|body| Answer::Gateway { body: Full::new(body), record })
-}
-
-/// Whether the client asks for another protocol (RFC 9110 §7.8) and could not do without: who offers HTTP/2 in passing
-/// gets a plain answer.
-fn wants_upgrade(headers: &HeaderMap) -> bool {
-    let tokens = |name| {
-        headers.get_all(name).iter().flat_map(|value: &HeaderValue| value.as_bytes().split(|it| *it == b','))
-    };
-    let asks = tokens(CONNECTION).any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-    asks && tokens(UPGRADE).any(|token| !token.trim_ascii().eq_ignore_ascii_case(b"h2c"))
-}
-
-/// The same target over TLS, at a port.
-fn under_https(head: &Head, port: u16) -> String {
-    let port = if port == 443 { String::new() } else { format!(":{port}") };
-    format!("https://{}{port}{}", head.host(), head.path_and_query)
-}
-
 /// The body with the pipeline's bound, which a declared length may break at once.
 fn bounded(body: Arriving, headers: &HeaderMap, plan: &Pipeline) -> Result<RequestBody, Refusal> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -317,134 +241,4 @@ fn chain_request(
     };
     let cut_off = Some(generation.cut_off.clone());
     Box::new(ChainRequest { cut_off, ..ChainRequest::new(head, body, origin) })
-}
-
-/// What a failure means to the client; the log gets the reason.
-fn explain(failure: &Failure, limit: &RequestLimit, plan: &Pipeline, head: &Head, id: &RequestId) -> Refusal {
-    let too_large = limit.is_exceeded();
-    let refusal = match failure {
-        _ if too_large => Refusal::PayloadTooLarge,
-        _ if limit.is_too_slow() => Refusal::RequestTimeout,
-        // The client's doing, whatever the stage made of it.
-        Failure::Guest(_) if limit.is_malformed() => Refusal::BadRequest("The request's body is malformed."),
-        Failure::Guest(ErrorCode::HttpRequestBodySize(_)) => Refusal::PayloadTooLarge,
-        Failure::Trap { .. } | Failure::Instantiate(_) => Refusal::GuestTrap,
-        Failure::Guest(ErrorCode::HttpResponseTimeout) => Refusal::Deadline,
-        Failure::Guest(ErrorCode::ConnectionLimitReached) => Refusal::NoCapacity { retry_after: RETRY_AFTER },
-        Failure::Guest(_) => Refusal::GuestError,
-        Failure::InvalidResponse(_) => Refusal::BadGateway,
-        Failure::Deadline => Refusal::Deadline,
-        Failure::Capacity | Failure::BreakerOpen => Refusal::NoCapacity { retry_after: RETRY_AFTER },
-        Failure::Upstream(error) => of_upstream(&error.kind),
-    };
-    let stage = match failure {
-        Failure::Trap { stage, .. } => stage.as_deref(),
-        _ => None,
-    };
-    tracing::warn!(
-        request_id = id.as_str(),
-        pipeline = %plan.name,
-        stage,
-        method = %head.method,
-        path = head.path(),
-        status = refusal.status().as_u16(),
-        reason = %failure,
-        "the chain gave no response",
-    );
-    refusal
-}
-
-/// What a client is told of an upstream that gave no response.
-fn of_upstream(kind: &UpstreamFailure) -> Refusal {
-    Refusal::Upstream(match kind {
-        UpstreamFailure::Down => Upstream::Down { retry_after: RETRY_AFTER },
-        UpstreamFailure::Busy => Upstream::Busy { retry_after: RETRY_AFTER },
-        UpstreamFailure::Unreachable(_) => Upstream::Unreachable,
-        UpstreamFailure::Broken(_) => Upstream::Broken,
-        UpstreamFailure::ConnectTimeout
-        | UpstreamFailure::ResponseTimeout
-        | UpstreamFailure::TotalTimeout => Upstream::Timeout,
-        UpstreamFailure::Deadline | UpstreamFailure::CutOff => return Refusal::Deadline,
-        UpstreamFailure::Request(_) => return Refusal::BadRequest("The request's body broke off."),
-        UpstreamFailure::Unsendable(_) => return Refusal::BadGateway,
-    })
-}
-
-/// The body of an answer.
-pub enum Answer {
-    /// The gateway's own, short.
-    Gateway {
-        /// The bytes.
-        body: Full<Bytes>,
-        /// Written when the body is gone.
-        record: Record,
-    },
-    /// The chain's, streamed.
-    Chain {
-        /// The bytes.
-        body: ResponseBody,
-        /// Kept to the end of the body, as is said by `gateway`.
-        here: Here,
-        /// Written when the body is gone.
-        record: Record,
-    },
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let (mut frame, record) = match self.get_mut() {
-            Self::Gateway { body, record } => {
-                (Pin::new(body).poll_frame(cx).map_err(|never| match never {}), record)
-            }
-            Self::Chain { body, here, record } => (poll_chain(body, here, record, cx), record),
-        };
-        if let Poll::Ready(Some(Ok(frame))) = &mut frame {
-            if let Some(trailers) = frame.trailers_mut() {
-                clean_trailers(trailers);
-            } else if let Some(data) = frame.data_ref() {
-                record.sent(data.len());
-            }
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Gateway { body, .. } => body.is_end_stream(),
-            Self::Chain { body, .. } => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Gateway { body, .. } => body.size_hint(),
-            Self::Chain { body, .. } => body.size_hint(),
-        }
-    }
-}
-
-fn poll_chain(
-    body: &mut ResponseBody,
-    here: &Here,
-    record: &mut Record,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-    let frame = Pin::new(body).poll_frame(cx);
-    if let Poll::Ready(Some(Err(error))) = &frame {
-        record.cut_short();
-        here.generation.broke_off();
-        tracing::warn!(
-            request_id = here.id.as_str(),
-            pipeline = %here.generation.plan.pipeline(here.pipeline).name,
-            reason = %error,
-            "a response was cut short",
-        );
-    }
-    frame
 }

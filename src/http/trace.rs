@@ -3,15 +3,9 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-
-/// Whether a field is of the trace's identity.
-pub(super) fn is_trace(name: &HeaderName) -> bool {
-    *name == TRACEPARENT || *name == TRACESTATE
-}
+use super::kinds::{TRACEPARENT, TRACESTATE};
 
 /// Keeps, removes or makes the trace's identity.
 pub fn trace(headers: &mut HeaderMap, make: bool) {

@@ -6,7 +6,7 @@
 //! - `NotReady`: nothing changes for clients, only [`Shutdown::is_ready`] does, which the readiness check tells. Whoever
 //!   sends clients here has the drain delay to notice and to send them elsewhere. Answers don't say `Connection: close` yet:
 //!   a client that is told to go while it is still being sent here would only come back over a new connection.
-//! - `Draining`: listening sockets close (how, so that nothing is lost: `super::listener`), HTTP/1.1 answers with
+//! - `Draining`: listening sockets close (how, so that nothing is lost: `super::listen::accept`), HTTP/1.1 answers with
 //!   `Connection: close`, HTTP/2 sends GOAWAY, requests in flight go on, for at most `shutdown-timeout`.
 //! - `Cutting`: what is left is dropped at once, and clients see that as a broken connection, never as a complete answer.
 //!

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::NetLimits;
+use crate::net::limits::NetLimits;
 
 /// The bodies of one connection that are under way.
 #[derive(Debug)]

@@ -10,7 +10,6 @@
 //! stream one reset. When a budget is empty the client is told ENHANCE_YOUR_CALM, if the socket takes that at once, and the
 //! connection ends.
 
-use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::NetLimits;
-use super::listener::{LimitLog, Origin};
+use crate::net::conn::origin::Origin;
+use crate::net::limits::NetLimits;
 
 /// The time in which a budget fills.
 pub const WINDOW: Duration = Duration::from_secs(10);
@@ -181,7 +180,7 @@ impl Ledger {
 
 /// An HTTP/2 connection's transport that ends when its client floods it.
 #[derive(Debug)]
-pub(super) struct Guarded<T> {
+pub(in crate::net::conn) struct Guarded<T> {
     inner: T,
     read: Walk,
     written: Walk,
@@ -190,7 +189,7 @@ pub(super) struct Guarded<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
-    pub(super) fn new(inner: T, limits: &NetLimits, origin: Rc<Origin>) -> Self {
+    pub(in crate::net::conn) fn new(inner: T, limits: &NetLimits, origin: Rc<Origin>) -> Self {
         let (control, resets) = (Budget::new(limits.control_frames), Budget::new(limits.stream_resets));
         let ledger = Ledger { control, resets, last_stream: 0, flood: None };
         Self { inner, read: Walk::after(PREFACE), written: Walk::default(), ledger, origin }
@@ -271,9 +270,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
-
-/// What is logged of floods of one listening socket.
-pub(super) type FloodLog = RefCell<LimitLog>;
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,7 @@ pub struct ClientIdentity {
 
 impl ClientIdentity {
     /// What a certificate says that has been verified. `None` if it is not well formed, or too long.
-    pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+    pub(in crate::net) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
         let subject = distinguished_name(parsed.subject())?;
         let dns = parsed.valid_dns_names().map(|name| ("DNS", name));

@@ -1,30 +1,33 @@
 //! A worker's listeners: those it starts with, and those that come and go while it serves.
 //!
 //! Promised: a change touches only the listeners that it names. One that is added accepts before its change is answered; one
-//! that is removed ends as a stop does (`super::shutdown`), with its own `shutdown-timeout`, while the others go on. A change
+//! that is removed ends as a stop does (`net::shutdown`), with its own `shutdown-timeout`, while the others go on. A change
 //! that cannot be made is answered with the reason, and has then changed nothing. At most [`CHANGES`] wait.
 
-use std::cell::Cell;
-use std::fmt;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
-use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
-use super::listener::{self, Origin};
-use super::{
-    BoxError, Capacity, ConnInfo, Cut, NetLimits, ProxyProtocol, Shutdown, Trigger, Worker, shutdown,
-};
+use super::accept::{self, Cut};
+use super::shared::{Duplicate, Shared};
+use crate::net::BoxError;
+use crate::net::capacity::Capacity;
+use crate::net::conn::proxy_protocol::ProxyProtocol;
+use crate::net::conn::{ConnInfo, Origin, Worker};
+use crate::net::limit_log::LimitLog;
+use crate::net::limits::NetLimits;
+use crate::net::shutdown::{self, Shutdown, Trigger};
+use crate::net::tls::TlsSource;
 
 /// Changes that may wait for one worker, which makes each as soon as it looks.
 pub const CHANGES: usize = 16;
@@ -34,8 +37,7 @@ pub const CHANGES: usize = 16;
 pub struct Endpoint {
     /// The listener's name, as [`ConnInfo`] and the log give it. Several endpoints of a worker may have the same.
     pub name: Arc<str>,
-    /// One of the sockets that [`super::Sources`] or [`super::bind`] gave.
-    /// The socket, once more.
+    /// One of the sockets that [`Sources`](super::sockets::Sources) or [`bind`](super::sockets::bind) gave.
     pub socket: TcpListener,
     /// TLS; plain HTTP/1.1 without.
     pub tls: Option<TlsSource>,
@@ -44,76 +46,6 @@ pub struct Endpoint {
     /// What each connection begins with, if it is to.
     pub proxy: Option<ProxyProtocol>,
     /// Whether others hold this very socket too.
-    pub shared: Shared,
-}
-
-/// Where a listener's TLS settings come from: asked once for each connection, when its `ClientHello` is there. So a change
-/// of certificates holds for every handshake that begins after it; connections that are open go on.
-#[derive(Clone)]
-pub struct TlsSource(Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>);
-
-impl TlsSource {
-    /// `ask` runs on the workers' threads and must not block.
-    pub fn new(ask: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
-    }
-
-    pub(super) fn ask(&self) -> Arc<ServerConfig> {
-        (self.0)()
-    }
-}
-
-/// Settings that never change.
-impl From<Arc<ServerConfig>> for TlsSource {
-    fn from(config: Arc<ServerConfig>) -> Self {
-        Self::new(move || Arc::clone(&config))
-    }
-}
-
-impl fmt::Debug for TlsSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TlsSource")
-    }
-}
-
-/// Whether another process (or another of our workers) holds the same listening socket, and so accepts what is left in its
-/// queue when we close it. Nothing may then be done to the socket itself, only to our hold on it. All clones tell the same.
-#[derive(Clone, Debug, Default)]
-pub struct Shared {
-    always: bool,
-    now: Arc<AtomicBool>,
-}
-
-impl Shared {
-    /// For sockets that outlive this process: whoever started it holds them.
-    #[must_use]
-    pub fn always() -> Self {
-        Self { always: true, now: Arc::default() }
-    }
-
-    /// Says that another process has come to hold it, or does no more.
-    pub fn set(&self, shared: bool) {
-        self.now.store(shared, SeqCst);
-    }
-
-    #[must_use]
-    /// What was last said.
-    pub fn get(&self) -> bool {
-        self.always || self.now.load(SeqCst)
-    }
-
-    pub(super) fn is_always(&self) -> bool {
-        self.always
-    }
-}
-
-/// A duplicate of a socket that is being served, for another process. Whoever has it sets `shared` back if no other process
-/// gets it; it has been set when this was made.
-#[derive(Debug)]
-pub struct Duplicate {
-    /// The socket, once more.
-    pub socket: TcpListener,
-    /// Its endpoint's.
     pub shared: Shared,
 }
 
@@ -126,7 +58,7 @@ pub enum EndpointChange {
     /// Accepts from one more socket. Answered once it does.
     Add(Endpoint, Done),
     /// Stops accepting from the sockets of this name, and drains their connections. Answered when the sockets are closed,
-    /// which takes [`listener::LAST_CALL`]; connections may go on until `shutdown-timeout`.
+    /// which takes [`accept::LAST_CALL`]; connections may go on until `shutdown-timeout`.
     Remove(Arc<str>, Done),
     /// Adds all of these, then removes what had one of their names before: the address is accepted from at every moment.
     /// Answered as soon as the new ones accept.
@@ -154,7 +86,7 @@ pub fn changes() -> (mpsc::Sender<EndpointChange>, mpsc::Receiver<EndpointChange
 }
 
 /// Serves this worker's endpoints, and what `changes` makes of them, until `shutdown` says stop, then ends as
-/// `super::shutdown` describes and says what it cut, of removed listeners too. Without any endpoint it waits for one. If
+/// `net::shutdown` describes and says what it cut, of removed listeners too. Without any endpoint it waits for one. If
 /// nobody holds the other end of `changes`, the endpoints stay as they are.
 ///
 /// Must run inside a `LocalSet` on a `current_thread` runtime. `service` is called once per request, on this thread; its
@@ -171,8 +103,8 @@ pub async fn serve_worker<F, Fut, B>(
     shutdown: Shutdown,
 ) -> io::Result<Cut>
 where
-    F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
-    Fut: Future<Output = ::http::Response<B>> + 'static,
+    F: Fn(http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = http::Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
@@ -216,7 +148,11 @@ struct Open {
 }
 
 /// An endpoint whose socket the runtime watches.
-type Ready = (Origin, tokio::net::TcpListener);
+struct Ready {
+    origin: Origin,
+    shared: Shared,
+    socket: tokio::net::TcpListener,
+}
 
 fn register(endpoints: Vec<Endpoint>) -> Result<Vec<Ready>, (Arc<str>, io::Error)> {
     endpoints
@@ -227,8 +163,9 @@ fn register(endpoints: Vec<Endpoint>) -> Result<Vec<Ready>, (Arc<str>, io::Error
             match registered {
                 Ok(socket) => {
                     let in_flight = Rc::new(Cell::new(0));
-                    let flood_log = super::frames::FloodLog::default();
-                    Ok((Origin { name, tls, redirect, proxy, shared, in_flight, flood_log }, socket))
+                    let flood_log = RefCell::new(LimitLog::default());
+                    let origin = Origin { name, tls, redirect, proxy, in_flight, flood_log };
+                    Ok(Ready { origin, shared, socket })
                 }
                 Err(source) => Err((name, source)),
             }
@@ -246,12 +183,12 @@ struct Listeners<F> {
 
 impl<F, Fut, B> Listeners<F>
 where
-    F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
-    Fut: Future<Output = ::http::Response<B>> + 'static,
+    F: Fn(http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = http::Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    fn start(&mut self, (origin, socket): Ready) {
+    fn start(&mut self, Ready { origin, shared, socket }: Ready) {
         let (trigger, shutdown) = shutdown::channel();
         let (closing, closed) = oneshot::channel();
         let (socket, alive) = (Rc::new(socket), Rc::new(()));
@@ -259,11 +196,11 @@ where
             name: Arc::clone(&origin.name),
             socket: Rc::downgrade(&socket),
             trigger,
-            shared: origin.shared.clone(),
+            shared: shared.clone(),
             closed: Some(closed),
             alive: Rc::downgrade(&alive),
         });
-        let task = listener::serve(Rc::new(origin), socket, closing, Rc::clone(&self.worker), shutdown);
+        let task = accept::serve(Rc::new(origin), shared, socket, closing, Rc::clone(&self.worker), shutdown);
         self.loops.spawn_local(async move {
             let cut = task.await;
             drop(alive);

@@ -21,8 +21,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
-use super::wire::Wire;
-use super::{NetLimits, Protocol};
+use super::http1::wire::Wire;
+use super::info::Protocol;
+use crate::net::limits::NetLimits;
 
 /// How long input that nobody wants is read after the last answer of a connection.
 const LINGER: Duration = Duration::from_secs(2);

@@ -10,9 +10,9 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::Shared;
 use super::activation::Inherited;
 use super::handover::Received;
+use super::shared::Shared;
 
 /// Connections that the kernel keeps for us until they are accepted; it cuts this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -33,7 +33,7 @@ pub struct Listening {
     pub address: SocketAddr,
     /// One list per worker, none of them empty.
     pub sockets: Vec<Vec<TcpListener>>,
-    /// For [`super::Endpoint::shared`].
+    /// For [`super::endpoint::Endpoint::shared`].
     pub shared: Shared,
 }
 
@@ -129,7 +129,7 @@ pub(super) fn listening(descriptor: OwnedFd) -> io::Result<(SocketAddr, TcpListe
     if !socket.is_listener()? {
         return Err(not("a listening socket"));
     }
-    // If a process was killed during its last call (`super::listener`), the socket has been deaf since. Fails if not.
+    // If a process was killed during its last call (`super::accept`), the socket has been deaf since. Fails if not.
     let _ = socket.detach_filter();
     Ok((address, TcpListener::from(descriptor)))
 }

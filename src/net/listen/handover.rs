@@ -5,7 +5,7 @@
 //!
 //! 1. The old process offers: [`offer`] listens on a path.
 //! 2. The new one builds everything that it needs, then asks: [`receive`].
-//! 3. It starts its workers with what it got (all of it, see [`super::Sources`]), while the old one still accepts too.
+//! 3. It starts its workers with what it got (all of it, see [`super::sockets::Sources`]), while the old one still accepts too.
 //! 4. It says so: [`Received::serving`]. The old one removes its path, begins its stop, and answers.
 //! 5. The new one offers, on the same path.
 //!
@@ -39,8 +39,8 @@ use rustix::net::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::shared::{Duplicate, Shared};
 use super::sockets::listening;
-use super::{Duplicate, Shared};
 
 /// Sockets of one takeover.
 pub const MAX_SOCKETS: usize = 1024;

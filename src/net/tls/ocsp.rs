@@ -81,7 +81,7 @@ mod tests {
     use std::time::Duration;
 
     /// From OpenSSL, about the certificate 77.
-    const REAL: &[u8] = include_bytes!("../../tests/ui/files/other-ocsp.der");
+    const REAL: &[u8] = include_bytes!("../../../tests/ui/files/other-ocsp.der");
 
     #[test]
     fn a_real_response_is_understood() {

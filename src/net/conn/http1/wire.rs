@@ -60,7 +60,7 @@ enum State {
 
 /// What a message has that HTTP/1 has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::net::conn) enum Fault {
     RequestLine,
     Target,
     Version,
@@ -78,7 +78,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// For the log.
-    pub(super) fn reason(self) -> &'static str {
+    pub(in crate::net::conn) fn reason(self) -> &'static str {
         match self {
             Self::RequestLine => "the request line is malformed",
             Self::Target => "the target has a byte that no target may have",
@@ -107,7 +107,7 @@ enum Field {
 
 /// The framing of one HTTP/1 connection, as far as it has been read.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(in crate::net::conn) struct Wire {
     state: State,
     in_trailers: bool,
     /// HTTP/1.0.
@@ -131,7 +131,7 @@ pub(super) struct Wire {
 
 impl Wire {
     /// `most_extensions`: bytes of chunk extensions in one body.
-    pub(super) fn new(most_extensions: usize) -> Self {
+    pub(in crate::net::conn) fn new(most_extensions: usize) -> Self {
         Self {
             state: State::Start { skipped: false },
             in_trailers: false,
@@ -152,7 +152,7 @@ impl Wire {
 
     /// Looks at the next bytes of the connection, and says how many of them go through: all, or those before the first one
     /// that is refused.
-    pub(super) fn admit(&mut self, bytes: &[u8]) -> usize {
+    pub(in crate::net::conn) fn admit(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
             match self.step(&bytes[at..]) {
@@ -172,7 +172,7 @@ impl Wire {
     }
 
     /// Why nothing goes through any more, if so.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    pub(in crate::net::conn) fn fault(&self) -> Option<Fault> {
         match self.state {
             State::Refused(fault) => Some(fault),
             _ => None,
@@ -180,7 +180,7 @@ impl Wire {
     }
 
     /// What comes in the place of bytes that were refused, at most `room` bytes of it.
-    pub(super) fn refusal(&mut self, room: usize) -> &'static [u8] {
+    pub(in crate::net::conn) fn refusal(&mut self, room: usize) -> &'static [u8] {
         let (now, later) = self.refusal.split_at(room.min(self.refusal.len()));
         self.refusal = later;
         now

@@ -20,7 +20,8 @@ use hyper::rt::{Sleep, Timer};
 use tokio::task::coop;
 
 use super::downloads::Downloads;
-use super::{NetLimits, Protocol};
+use super::info::Protocol;
+use crate::net::limits::NetLimits;
 
 /// Milliseconds since the connection's start.
 type Tick = u64;

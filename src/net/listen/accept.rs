@@ -24,13 +24,12 @@
 //! filter none, at the price of that second for the clients of [`LAST_CALL`]; the same sockets in both processes none, and
 //! none delayed in 300. Hence `super::handover`.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
@@ -41,8 +40,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
-use super::frames::FloodLog;
-use super::{BoxError, ConnInfo, Cut, ProxyProtocol, Shared, Shutdown, TlsSource, Worker, conn};
+use super::shared::Shared;
+use crate::net::BoxError;
+use crate::net::conn::{self, ConnInfo, Origin, Worker};
+use crate::net::limit_log::LimitLog;
+use crate::net::shutdown::Shutdown;
 
 /// How long a socket that closes accepts connections that had begun before: the time that a client may need to complete
 /// TCP's handshake. Less than the second after which TCP repeats itself (RFC 6298 §2), so that who was turned away is back
@@ -53,41 +55,42 @@ pub const LAST_CALL: Duration = Duration::from_millis(300);
 /// connections to end, short enough not to be noticed by a client that waits in the backlog.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// At most one line about the connection limit in this time, per listening socket.
-const LIMIT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// What a stop had to cut because it did not end in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Connections that were still open.
+    pub connections: usize,
+    /// Requests among them that had no complete answer yet.
+    pub requests: usize,
+}
 
-/// Where a connection came in.
-#[derive(Debug)]
-pub(super) struct Origin {
-    pub(super) name: Arc<str>,
-    pub(super) tls: Option<TlsSource>,
-    pub(super) redirect: Option<u16>,
-    pub(super) proxy: Option<ProxyProtocol>,
-    pub(super) shared: Shared,
-    /// Requests that came in by this socket and have no complete answer yet.
-    pub(super) in_flight: Rc<Cell<usize>>,
-    pub(super) flood_log: FloodLog,
+impl std::ops::AddAssign for Cut {
+    fn add_assign(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.requests += other.requests;
+    }
 }
 
 /// Accepts until `shutdown` drains, closes the socket, and waits for the connections until `shutdown` cuts. `closing` ends
 /// when the socket is closed.
 pub(super) async fn serve<F, Fut, B>(
     origin: Rc<Origin>,
+    shared: Shared,
     socket: Rc<TcpListener>,
     closing: oneshot::Sender<()>,
     worker: Rc<Worker<F>>,
     shutdown: Shutdown,
 ) -> Cut
 where
-    F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
-    Fut: Future<Output = ::http::Response<B>> + 'static,
+    F: Fn(http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = http::Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
     let (connections, limit_log) = (JoinSet::new(), LimitLog::default());
     let mut entry = Entry { origin, socket, worker, connections, limit_log, shutdown };
     entry.accept_until_stopped().await;
-    if !entry.origin.shared.get() {
+    if !shared.get() {
         entry.last_call().await;
     }
     let Entry { origin, socket, connections, shutdown, .. } = entry;
@@ -108,8 +111,8 @@ struct Entry<F> {
 
 impl<F, Fut, B> Entry<F>
 where
-    F: Fn(::http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
-    Fut: Future<Output = ::http::Response<B>> + 'static,
+    F: Fn(http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = http::Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
@@ -311,31 +314,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | TimedOut
             | WouldBlock
     )
-}
-
-/// Says that a bound is reached, but not for each connection that meets it.
-#[derive(Debug, Default)]
-pub(super) struct LimitLog {
-    last: Option<Instant>,
-    unsaid: u64,
-}
-
-impl LimitLog {
-    pub(super) fn note(&mut self, listener: &str, message: &'static str, what: &dyn std::fmt::Display) {
-        if self.last.is_some_and(|last| last.elapsed() < LIMIT_LOG_INTERVAL) {
-            self.unsaid += 1;
-            return;
-        }
-        tracing::warn!(listener, %what, also_since_last = self.unsaid, "{message}");
-        self.last = Some(Instant::now());
-        self.unsaid = 0;
-    }
-}
-
-/// Has the accepted stream send small answers at once.
-pub(super) fn prepare(tcp: &TcpStream) {
-    // Fails only if the client is gone, which the first read reports.
-    let _ = tcp.set_nodelay(true);
 }
 
 #[cfg(test)]

@@ -1,31 +1,15 @@
-//! A listener's TLS: rustls with aws-lc-rs, TLS 1.2 and 1.3, resumption by tickets (TLS 1.3, and 1.2 with the extension)
-//! and by a bounded cache of sessions (TLS 1.2 without).
-//!
-//! The keys of tickets are made with the settings, change every six hours, and are nowhere but in memory. So a session
-//! can be resumed as long as the settings are the same ones, reloads that don't touch them included; after a reload that
-//! does, and in another process, also one that took over, clients begin anew. A session with settings that asked for
-//! no certificate can't be resumed with settings that do.
-//!
-//! Files are read once. Whatever is wrong with them is a [`TlsError`] that names the file and says what was expected; a
-//! configuration's diagnostic shows it at the line that named the file.
+//! Files of certificates, keys, revocation lists and staples.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{InconsistentKeys, RootCertStore};
 
-use super::certificates::{Certificate, Certificates};
 use super::ocsp::Staple;
-
-/// Sessions kept for clients that resume without tickets; about a kilobyte each.
-const SESSION_CACHE: usize = 4096;
 
 /// A PEM file beyond this is none: a chain with key is some ten kilobytes.
 const MAX_PEM: u64 = 1024 * 1024;
@@ -81,118 +65,6 @@ impl TlsError {
             Self::Verifier(_) | Self::Setup(_) => None,
         }
     }
-}
-
-/// What a listener's TLS is made of.
-#[derive(Debug)]
-pub struct Settings {
-    /// The first one is for clients whose name none of them has.
-    pub certificates: Vec<Certificate>,
-    /// Whether such clients are sent away instead.
-    pub refuse_unknown_names: bool,
-    /// Whose certificates clients have to show.
-    pub clients: Option<Clients>,
-    /// Whether TLS 1.2 is spoken.
-    pub tls12: bool,
-    /// Cipher suites by rustls' names, most wanted first; empty for all. Others are left out.
-    pub cipher_suites: Vec<String>,
-    /// Most wanted first.
-    pub alpn: Vec<Vec<u8>>,
-    /// Whether sessions can be resumed.
-    pub resumption: bool,
-}
-
-/// Whose certificates clients have to show.
-#[derive(Debug)]
-pub struct Clients {
-    /// What chains must end in.
-    pub roots: RootCertStore,
-    /// Of all authorities in chains, if any.
-    pub revoked: Vec<CertificateRevocationListDer<'static>>,
-    /// Whether a client may have none.
-    pub optional: bool,
-}
-
-impl Settings {
-    /// The defaults, with one certificate.
-    #[must_use]
-    pub fn of(certificate: Certificate) -> Self {
-        Self {
-            certificates: vec![certificate],
-            refuse_unknown_names: false,
-            clients: None,
-            tls12: true,
-            cipher_suites: Vec::new(),
-            alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-            resumption: true,
-        }
-    }
-
-    /// For rustls; workers share it.
-    ///
-    /// # Errors
-    /// Where the parts don't fit together.
-    pub fn server_config(self) -> Result<Arc<ServerConfig>, TlsError> {
-        let mut provider = aws_lc_rs::default_provider();
-        if !self.cipher_suites.is_empty() {
-            let known = provider.cipher_suites;
-            let named =
-                |name: &String| known.iter().find(|suite| format!("{:?}", suite.suite()) == *name).copied();
-            provider.cipher_suites = self.cipher_suites.iter().filter_map(named).collect();
-        }
-        // A version without a suite is not offered.
-        let speaks = |version: &SupportedProtocolVersion| {
-            provider.cipher_suites.iter().any(|suite| suite.version().version == version.version)
-        };
-        let mut versions = vec![&rustls::version::TLS13];
-        if self.tls12 {
-            versions.push(&rustls::version::TLS12);
-        }
-        versions.retain(|version| speaks(version));
-        let provider = Arc::new(provider);
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&versions)
-            .map_err(TlsError::Setup)?;
-        let certificates = Certificates::new(self.certificates, self.refuse_unknown_names);
-        let builder = match self.clients {
-            None => builder.with_no_client_auth(),
-            Some(clients) => builder.with_client_cert_verifier(clients.verifier(provider)?),
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(certificates));
-        config.alpn_protocols = self.alpn;
-        if self.resumption {
-            config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Setup)?;
-            config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
-        } else {
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
-        }
-        // A request in early data can be replayed by whoever saw it.
-        config.max_early_data_size = 0;
-        // The order of the settings counts.
-        config.ignore_client_order = true;
-        Ok(Arc::new(config))
-    }
-}
-
-impl Clients {
-    fn verifier(
-        self,
-        provider: Arc<rustls::crypto::CryptoProvider>,
-    ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots), provider)
-            .with_crls(self.revoked);
-        let builder = if self.optional { builder.allow_unauthenticated() } else { builder };
-        builder.build().map_err(|error| TlsError::Verifier(error.to_string()))
-    }
-}
-
-/// A listener's TLS from its two files, with the defaults.
-///
-/// # Errors
-/// The first thing that is wrong, certificate before key.
-pub fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    Settings::of(Certificate::new(load_certified_key(certificate, key)?)).server_config()
 }
 
 /// What clients' chains must end in.

@@ -1,0 +1,115 @@
+//! The body of an answer, and what is kept to its end.
+
+use super::headers::clean_trailers;
+use super::record::Record;
+use super::request_id::RequestId;
+use super::respond::{Refusal, refuse};
+use crate::engine::{BodyError, ResponseBody};
+use crate::gateway::Generation;
+use crate::plan::{Pipeline, PipelineIndex};
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// The body of an answer.
+pub enum Answer {
+    /// The gateway's own, short.
+    Gateway {
+        /// The bytes.
+        body: Full<Bytes>,
+        /// Written when the body is gone.
+        record: Record,
+    },
+    /// The chain's, streamed.
+    Chain {
+        /// The bytes.
+        body: ResponseBody,
+        /// Kept to the end of the body, as is said by `gateway`.
+        here: Here,
+        /// Written when the body is gone.
+        record: Record,
+    },
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let (mut frame, record) = match self.get_mut() {
+            Self::Gateway { body, record } => {
+                (Pin::new(body).poll_frame(cx).map_err(|never| match never {}), record)
+            }
+            Self::Chain { body, here, record } => (poll_chain(body, here, record, cx), record),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame {
+            if let Some(trailers) = frame.trailers_mut() {
+                clean_trailers(trailers);
+            } else if let Some(data) = frame.data_ref() {
+                record.sent(data.len());
+            }
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Gateway { body, .. } => body.is_end_stream(),
+            Self::Chain { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Gateway { body, .. } => body.size_hint(),
+            Self::Chain { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+fn poll_chain(
+    body: &mut ResponseBody,
+    here: &Here,
+    record: &mut Record,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let frame = Pin::new(body).poll_frame(cx);
+    if let Poll::Ready(Some(Err(error))) = &frame {
+        record.cut_short();
+        here.generation.broke_off();
+        tracing::warn!(
+            request_id = here.id.as_str(),
+            pipeline = %here.generation.plan.pipeline(here.pipeline).name,
+            reason = %error,
+            "a response was cut short",
+        );
+    }
+    frame
+}
+
+/// Where a request is: what its answer keeps to the end of its body.
+pub struct Here {
+    pub(super) generation: Arc<Generation>,
+    pub(super) pipeline: PipelineIndex,
+    pub(super) id: RequestId,
+}
+
+impl Here {
+    /// The pipeline, as it was planned.
+    pub(super) fn plan(&self) -> &Pipeline {
+        self.generation.plan.pipeline(self.pipeline)
+    }
+}
+
+/// The gateway's own answer to a request.
+pub(super) fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<Answer> {
+    record.answered(refusal.status().as_u16(), Some(refusal.kind()));
+    refuse(refusal, id.as_str()).map(|body| Answer::Gateway { body: Full::new(body), record })
+}

@@ -1,0 +1,58 @@
+//! Where a request goes: to a pipeline, to https, or nowhere.
+
+use super::normalize::Head;
+use super::request_id::RequestId;
+use super::respond::Refusal;
+use crate::gateway::split::choose;
+use crate::gateway::{Generation, Match};
+use crate::plan::{PipelineIndex, Route};
+use http::header::{CONNECTION, UPGRADE};
+use http::{Extensions, HeaderMap, HeaderValue};
+use std::sync::Arc;
+
+/// The pipeline of a request, and the route that leads there, if one does.
+pub(super) fn way<'g>(
+    generation: &'g Generation,
+    entry: &Entry,
+    head: &Head,
+    headers: &HeaderMap,
+    id: &RequestId,
+) -> Result<(PipelineIndex, Option<&'g Route>), Refusal> {
+    if let Some(name) = &entry.pipeline {
+        // A reload may have removed it.
+        return Ok((generation.plan.find_pipeline(name).ok_or(Refusal::NoRoute)?, None));
+    }
+    match generation.router.route(head.host(), head.path(), &head.method) {
+        Match::Route(route) => {
+            let route = &generation.plan.routes[route];
+            Ok((choose(&generation.plan, route, headers, id.number()), Some(route)))
+        }
+        Match::OtherMethods(allow) => Err(Refusal::MethodNotAllowed { allow }),
+        Match::None => Err(Refusal::NoRoute),
+    }
+}
+
+/// How a request comes in that no connection of ours brought.
+#[derive(Default)]
+pub struct Entry {
+    /// The pipeline, by name; without one, the routes decide.
+    pub pipeline: Option<Arc<str>>,
+    /// What goes along with it, for native services.
+    pub extensions: Extensions,
+}
+
+/// The same target over TLS, at a port.
+pub(super) fn under_https(head: &Head, port: u16) -> String {
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    format!("https://{}{port}{}", head.host(), head.path_and_query)
+}
+
+/// Whether the client asks for another protocol (RFC 9110 §7.8) and could not do without: who offers HTTP/2 in passing
+/// gets a plain answer.
+pub(super) fn wants_upgrade(headers: &HeaderMap) -> bool {
+    let tokens = |name| {
+        headers.get_all(name).iter().flat_map(|value: &HeaderValue| value.as_bytes().split(|it| *it == b','))
+    };
+    let asks = tokens(CONNECTION).any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    asks && tokens(UPGRADE).any(|token| !token.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}

@@ -1,0 +1,66 @@
+//! The TLS handshake of a connection, and what came of it.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::info::TlsInfo;
+use super::origin::Origin;
+use super::worker::Worker;
+use crate::net::tls::{ClientIdentity, TlsSource};
+
+/// The `ClientHello` is waited for without a handshake slot: silent clients could hold all of those, and nothing is
+/// computed before it. The caller bounds the time of the whole.
+pub(super) async fn handshake<F>(
+    tcp: TcpStream,
+    source: &TlsSource,
+    worker: &Worker<F>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
+    let _slot = worker.capacity.handshakes.acquire().await;
+    start.into_stream(source.ask()).await
+}
+
+/// What came of a handshake, if a connection did.
+pub(super) fn secured(
+    outcome: Result<std::io::Result<TlsStream<TcpStream>>, Elapsed>,
+    origin: &Origin,
+    peer: SocketAddr,
+) -> Option<(TlsStream<TcpStream>, TlsInfo)> {
+    let listener = &*origin.name;
+    match outcome {
+        Ok(Ok(stream)) => {
+            let info = tls_info(&stream);
+            if info.is_none() {
+                let why = "a client's certificate has names that stages can't be told: refused";
+                tracing::warn!(listener, %peer, "{why}");
+            }
+            Some((stream, info?))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(listener, %peer, %error, "TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(listener, %peer, "TLS handshake timed out");
+            None
+        }
+    }
+}
+
+/// `None` if the client can't be named.
+fn tls_info(stream: &TlsStream<TcpStream>) -> Option<TlsInfo> {
+    let (_, session) = stream.get_ref();
+    let certificate = session.peer_certificates().and_then(<[_]>::first);
+    let client = certificate.map(|certificate| ClientIdentity::of(certificate).map(Rc::new));
+    Some(TlsInfo {
+        server_name: session.server_name().map(Into::into),
+        version: session.protocol_version(),
+        alpn: session.alpn_protocol().map(Into::into),
+        client: client.map_or(Some(None), |client| client.map(Some))?,
+    })
+}

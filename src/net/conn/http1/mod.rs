@@ -1,0 +1,28 @@
+//! HTTP/1.1 and HTTP/1.0: hyper's settings for it, and the bytes that hyper gets to read.
+
+pub(super) mod wire;
+
+use std::sync::Arc;
+
+use hyper::server::conn::http1::Builder;
+
+use crate::net::conn::activity::{Activity, HeadTimer};
+use crate::net::limits::NetLimits;
+
+/// HTTP/1.1's buffers are not smaller than this, so that a small `header-size` does not make bodies slow.
+pub const MIN_BUFFER: usize = 64 * 1024;
+
+pub(super) fn builder(limits: &NetLimits, activity: &Arc<Activity>) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .timer(HeadTimer(Arc::clone(activity)))
+        // Never fires: it has hyper tell `HeadTimer` when it waits for a head.
+        .header_read_timeout(limits.header_read_timeout)
+        .max_headers(limits.header_count)
+        .max_header_size(limits.header_size)
+        .max_buf_size(limits.header_size.max(MIN_BUFFER))
+        // A client that ends its side while it waits is gone: its request is dropped.
+        .half_close(false)
+        .pipeline_flush(false);
+    builder
+}

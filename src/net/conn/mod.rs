@@ -1,0 +1,172 @@
+//! One accepted connection, from its TLS handshake to its end.
+//!
+//! What it speaks is settled before its first request: with TLS, ALPN decides between `h2` and `http/1.1` (a client without
+//! ALPN gets HTTP/1.1; one that offers only other protocols gets the handshake's `no_application_protocol`); without TLS it
+//! is HTTP/1.1. hyper's builder of that protocol then serves it directly.
+//!
+//! What bounds it: [`NetLimits`] and the constants below. A head that hyper's parser refuses (too large: 431, malformed:
+//! 400) is answered by hyper with the status alone and the connection closes: there is no request yet that could have an id.
+//!
+//! Memory that one client can make a connection hold: HTTP/1.1 a read and a write buffer of `header-size` (at least
+//! [`http1::MIN_BUFFER`]) each; HTTP/2 [`http2::CONNECTION_WINDOW`] of request bodies that nobody has read yet, and [`http2::SEND_BUFFER`] of
+//! response for each stream.
+
+mod activity;
+mod downloads;
+mod drive;
+mod handshake;
+pub mod http1;
+pub mod http2;
+mod info;
+mod origin;
+pub mod proxy_protocol;
+mod requests;
+mod transport;
+mod worker;
+
+use std::cell::OnceCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1 as hyper1, http2 as hyper2};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use self::activity::{Activity, Watchdog};
+use self::downloads::Downloads;
+use self::drive::drive;
+use self::handshake::{handshake, secured};
+use self::http2::frames::Guarded;
+pub use self::info::{ConnInfo, Protocol, TlsInfo};
+pub(super) use self::origin::Origin;
+use self::requests::Requests;
+use self::transport::{Stream, Transport};
+pub(super) use self::worker::Worker;
+use super::BoxError;
+use super::addresses::Place;
+use super::limits::NetLimits;
+use super::shutdown::Shutdown;
+
+/// How long after a stop has begun a client without a request in flight may still begin one: it may have sent it before it
+/// could know. The answer then says `Connection: close`; HTTP/2 has GOAWAY for that, which says what is still served. At most
+/// half of `shutdown-timeout`, so that an idle connection is never among those that are cut.
+pub const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// Serves one connection to its end. Whatever goes wrong ends it; nothing is returned because nobody could do better.
+pub(super) async fn serve<F, Fut, B>(
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    origin: Rc<Origin>,
+    worker: Rc<Worker<F>>,
+    mut shutdown: Shutdown,
+) where
+    F: Fn(http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = http::Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    // Small answers go out at once. Fails only if the client is gone, which the first read reports.
+    let _ = tcp.set_nodelay(true);
+    // Fails only if the client is gone.
+    let Ok(local) = tcp.local_addr() else { return };
+    let last = last_request(&worker.limits);
+    let known = addresses(&mut tcp, (peer, local), &origin, &worker, &mut shutdown).await;
+    let Some(((peer, local), _place)) = known else { return };
+    let (stream, tls) = match &origin.tls {
+        None => (Stream::Plain(tcp), None),
+        Some(source) => {
+            let deadline = Instant::now() + worker.limits.handshake_timeout;
+            let handshake = handshake(tcp, source, &worker);
+            let outcome = tokio::select! {
+                outcome = timeout_at(deadline, handshake) => outcome,
+                // A client that knows itself connected will send a request; one that is silent has none to lose.
+                () = stopped_for(&mut shutdown, last) => return,
+            };
+            match secured(outcome, &origin, peer) {
+                Some((stream, info)) => (Stream::Tls(Box::new(stream)), Some(info)),
+                None => return,
+            }
+        }
+    };
+    let h2 = tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
+    let protocol = if h2 { Protocol::Http2 } else { Protocol::Http1 };
+    let (listener, redirect) = (Arc::clone(&origin.name), origin.redirect);
+    let info =
+        Rc::new(ConnInfo { listener, peer, local, protocol, tls, redirect, peer_value: OnceCell::new() });
+    let activity = Activity::new(protocol, &worker.limits);
+    let transport = Transport::new(stream, Arc::clone(&activity), &worker.limits);
+    let total = Rc::clone(&origin.in_flight);
+    let downloads = Downloads::new(&worker.limits);
+    let watchdog = Watchdog::new(Arc::clone(&activity), Rc::clone(&downloads), worker.limits.download_grace);
+    let requests =
+        Requests { worker: Rc::clone(&worker), info, activity: Arc::clone(&activity), downloads, total };
+    let ended = match protocol {
+        Protocol::Http1 => {
+            let io = TokioIo::new(transport);
+            let conn = http1::builder(&worker.limits, &activity).serve_connection(io, requests);
+            drive(conn, hyper1::Connection::graceful_shutdown, last, None, watchdog, shutdown).await
+        }
+        Protocol::Http2 => {
+            let io = TokioIo::new(Guarded::new(transport, &worker.limits, Rc::clone(&origin)));
+            let conn = http2::builder(&worker.limits).serve_connection(io, requests);
+            drive(
+                conn,
+                hyper2::Connection::graceful_shutdown,
+                last,
+                Some(http2::GOAWAY_GRACE),
+                watchdog,
+                shutdown,
+            )
+            .await
+        }
+    };
+    tracing::debug!(listener = &*origin.name, %peer, ?protocol, ?ended, "connection ended");
+}
+
+/// Source and destination of a connection: its `own`, or those that a proxy gives; and, for these, the source's place
+/// among its connections. `None` if it is to be closed.
+async fn addresses<F>(
+    tcp: &mut TcpStream,
+    own: (SocketAddr, SocketAddr),
+    origin: &Origin,
+    worker: &Worker<F>,
+    shutdown: &mut Shutdown,
+) -> Option<((SocketAddr, SocketAddr), Option<Place>)> {
+    let Some(proxy) = &origin.proxy else { return Some((own, None)) };
+    let outcome = tokio::select! {
+        outcome = proxy.read(tcp, own.0.ip()) => outcome,
+        () = stopped_for(shutdown, last_request(&worker.limits)) => return None,
+    };
+    let (listener, peer) = (&*origin.name, own.0);
+    match outcome {
+        // A proxy's own, for its health checks: nobody else's bound is used up.
+        Ok(None) => Some((own, None)),
+        Ok(Some(addresses)) => match worker.capacity.addresses.enter(addresses.0.ip()) {
+            Some(place) => Some((addresses, Some(place))),
+            None => {
+                let client = addresses.0;
+                tracing::debug!(listener, %peer, %client, "closed: as many connections as an address may have");
+                None
+            }
+        },
+        Err(error) => {
+            tracing::debug!(listener, %peer, %error, "no PROXY header");
+            None
+        }
+    }
+}
+
+fn last_request(limits: &NetLimits) -> Duration {
+    LAST_REQUEST.min(limits.shutdown_timeout / 2)
+}
+
+async fn stopped_for(shutdown: &mut Shutdown, time: Duration) {
+    shutdown.draining().await;
+    sleep(time).await;
+}

@@ -1,0 +1,161 @@
+//! The requests of a connection as hyper meets them: each is counted from its head to the end of its response's body.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+
+use super::activity::{Activity, InFlight};
+use super::downloads::{Downloads, Pace};
+use super::info::{ConnInfo, Protocol};
+use super::worker::Worker;
+
+/// The worker's service as hyper wants it: counts requests from their head to the end of their response's body.
+pub(super) struct Requests<F> {
+    pub(super) worker: Rc<Worker<F>>,
+    pub(super) info: Rc<ConnInfo>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) downloads: Rc<Downloads>,
+    pub(super) total: Rc<Cell<usize>>,
+}
+
+impl<F, Fut, B> hyper::service::Service<http::Request<Incoming>> for Requests<F>
+where
+    F: Fn(http::Request<Incoming>, &Rc<ConnInfo>) -> Fut,
+    Fut: Future<Output = http::Response<B>>,
+    B: Body<Data = Bytes>,
+{
+    type Response = http::Response<CountedBody<B>>;
+    type Error = Infallible;
+    type Future = Counted<Fut>;
+
+    fn call(&self, request: http::Request<Incoming>) -> Counted<Fut> {
+        let in_flight = InFlight::begin(&self.activity, &self.total, !request.body().is_end_stream());
+        let head_only = request.method() == Method::HEAD;
+        let old = request.version() < http::Version::HTTP_11;
+        Counted {
+            future: (self.worker.service)(request, &self.info),
+            in_flight: Some(in_flight),
+            pace: Some(Pace::new(&self.downloads)),
+            head_only,
+            old,
+        }
+    }
+}
+
+pin_project! {
+    pub(super) struct Counted<Fut> {
+        #[pin]
+        future: Fut,
+        in_flight: Option<InFlight>,
+        pace: Option<Pace>,
+        head_only: bool,
+        // HTTP/1.0: the end of the connection can be the end of a body.
+        old: bool,
+    }
+}
+
+impl<Fut, B> Future for Counted<Fut>
+where
+    Fut: Future<Output = http::Response<B>>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<http::Response<CountedBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.future.poll(cx));
+        let (in_flight, pace) = (this.in_flight.take(), this.pace.take());
+        let via_h2 = in_flight.as_ref().is_some_and(|request| request.protocol() == Protocol::Http2);
+        if in_flight.as_ref().is_some_and(InFlight::is_last) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(in_flight) = &in_flight
+        {
+            in_flight.upgrade();
+        }
+        let bodiless = via_h2 && drop_body(&mut response, *this.head_only);
+        Poll::Ready(Ok(response.map(|body| {
+            let body = (!bodiless).then_some(body);
+            CountedBody { body, in_flight, pace, old: *this.old, broken: None }
+        })))
+    }
+}
+
+/// Whether the response may have no body; hyper sees to that in HTTP/1.1, but in HTTP/2 it would send what it is given. The
+/// length that the body would have had stays visible to HEAD (RFC 9110 §9.3.2).
+fn drop_body<B: Body>(response: &mut http::Response<B>, head_only: bool) -> bool {
+    if head_only && let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    head_only || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+pin_project! {
+    /// A response body that holds its request's count, and tells the transport if it breaks off.
+    ///
+    /// What breaks off in HTTP/1.1 has a length or chunks that say so; the end of an HTTP/1.0 body may be told by a reset
+    /// only. The error waits for a turn, in which hyper writes out what it has: the head, and the bytes before the break.
+    pub(super) struct CountedBody<B: Body> {
+        #[pin]
+        body: Option<B>,
+        in_flight: Option<InFlight>,
+        pace: Option<Pace>,
+        old: bool,
+        broken: Option<B::Error>,
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        if let Some(error) = this.broken.take() {
+            match this.in_flight {
+                Some(in_flight) if *this.old => in_flight.break_off(),
+                in_flight => *in_flight = None,
+            }
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(mut body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
+        if let Some(pace) = this.pace {
+            pace.asked();
+        }
+        match ready!(body.as_mut().poll_frame(cx)) {
+            Some(Err(error)) => {
+                *this.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => {
+                // After the last piece nobody asks for more.
+                if let (Some(pace), Some(Ok(frame)), false) = (this.pace, &frame, body.is_end_stream()) {
+                    pace.given(frame.data_ref().map_or(0, Bytes::len));
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
