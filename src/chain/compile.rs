@@ -8,6 +8,7 @@
 
 use super::cache::Code;
 use super::compose::{EXPORT, EXPORT_0_2, stage_of};
+use super::panics::caught;
 use crate::component::relift::TRAP_PREFIX;
 use crate::component::{Lift, Shape};
 use crate::host::state::EPOCH_TICK;
@@ -440,8 +441,12 @@ impl Segment {
             let started = async { tokio::time::timeout(self.limits.deadline, self.start(&mut store)).await };
             runtime.block_on(started)?
         };
-        let started = std::thread::scope(|scope| scope.spawn(start).join());
-        Ok(started.unwrap_or_else(|_| Err(wasmtime::format_err!("its start panicked")))?)
+        let started = std::thread::scope(|scope| scope.spawn(|| caught(start)).join());
+        let panicked = |why: &dyn std::fmt::Display| Err(wasmtime::format_err!("at its start, {why}"));
+        Ok(match started {
+            Ok(started) => started.unwrap_or_else(|why| panicked(&why))?,
+            Err(_) => panicked(&"linkspan panicked")?,
+        })
     }
 
     async fn start(&self, store: &mut wasmtime::Store<InstanceState>) -> wasmtime::Result<()> {

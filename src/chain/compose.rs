@@ -10,6 +10,7 @@
 //! Bounds: the plan allows 16 middleware in front of a service. A component that
 //! stands at several stages is embedded, and compiled, once.
 
+use super::panics::caught;
 use crate::component::{Component, Digest, Entry, Interface};
 use crate::host::catalog::HANDLER;
 use crate::host::{Offer, Reach};
@@ -148,7 +149,8 @@ fn register(
 ) -> Result<PackageId, ComposeError> {
     let name = format!("linkspan:component{number}");
     let bytes = member.component.bytes.to_vec();
-    let package = Package::from_bytes(&name, None, bytes, graph.types_mut())
+    let package = caught(|| Package::from_bytes(&name, None, bytes, graph.types_mut()))
+        .map_err(|panicked| ComposeError::at(member.index, panicked))?
         .map_err(|error| ComposeError::at(member.index, error))?;
     graph.register_package(package).map_err(|error| ComposeError::at(member.index, error))
 }

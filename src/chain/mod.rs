@@ -9,9 +9,11 @@ pub mod cache;
 pub mod check;
 pub mod compile;
 pub mod compose;
+pub mod panics;
 pub mod runtimes;
 
 pub use cache::{Cache, Code};
 pub use compile::{Guests, PoolSize, Runtime, RuntimeError, Segment};
 pub use compose::{ComposeError, Composed, Member, Naming, compose, next_label};
+pub use panics::{Panicked, caught};
 pub use runtimes::Runtimes;

@@ -8,6 +8,7 @@
 //! | 2 | the command line is wrong |
 //! | 3 | the system refused something: an address is taken, a file can't be written |
 //! | 4 | `serve` stopped, and had to cut requests that did not finish in time |
+//! | 5 | linkspan panicked: a defect of it, whatever it was given |
 
 mod against;
 mod bench;
@@ -20,6 +21,7 @@ mod prepare;
 mod serve;
 mod tls;
 
+use crate::chain::panics;
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::path::PathBuf;
@@ -34,7 +36,7 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 the configuration or a component is wrong; 2 the command \
-line is wrong; 3 the system refused something; 4 stopped with requests cut off";
+line is wrong; 3 the system refused something; 4 stopped with requests cut off; 5 a defect of linkspan";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -131,7 +133,19 @@ pub(crate) fn print(text: &str) -> Result<(), Failed> {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments.command {
+    panics::tell_instead_of_printing();
+    let result = panics::caught(|| run(arguments.command));
+    match result.unwrap_or_else(|panicked| Err(Failed { message: panicked.to_string(), code: 5 })) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("{}", failed.message.trim_end());
+            ExitCode::from(failed.code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failed> {
+    match command {
         Command::Serve { file, log_format } => serve::run(&file, log_format),
         Command::Check { file, format, against } => check::run(&file, format, against.as_deref()),
         Command::Compose { file, pipeline, output, portable, relift } => {
@@ -140,12 +154,5 @@ pub fn main() -> ExitCode {
         Command::Inspect { component, json } => inspect::run(&component, json),
         Command::Bench { what } => bench::run(&what),
         Command::Schema => print(&format!("{:#}\n", crate::config::schema())),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => {
-            eprintln!("{}", failed.message.trim_end());
-            ExitCode::from(failed.code)
-        }
     }
 }

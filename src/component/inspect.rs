@@ -4,6 +4,7 @@
 //! rest of linkspan never meets a malformed component.
 
 use super::Interface;
+use super::nesting;
 use super::release_candidate::candidate;
 use std::fmt;
 use wasmparser::component_types::ComponentEntityType;
@@ -25,6 +26,17 @@ pub enum InspectError {
     /// The bytes don't begin as WebAssembly does.
     #[error("it is not WebAssembly")]
     NotWasm,
+    /// The file ends within a module or component that it contains.
+    #[error("it is cut short: what begins at byte {at} needs {missing} bytes more")]
+    CutShort {
+        /// Where that begins.
+        at: u64,
+        /// The bytes that are not there.
+        missing: u64,
+    },
+    /// More levels than [`nesting::MAX_NESTING`].
+    #[error("it nests more than {} components or types in one another", nesting::MAX_NESTING)]
+    Nested,
     /// The bytes are no valid component.
     #[error("{0}")]
     Invalid(#[from] wasmparser::BinaryReaderError),
@@ -299,6 +311,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, InspectError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(InspectError::NotWasm);
     }
+    nesting::check(bytes)?;
     let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes)?;
     let mut shape = Shape::default();
     let cost = read_component(Parser::new(0), bytes, 0, &mut shape)?;
@@ -325,7 +338,7 @@ fn has_functions(types: TypesRef<'_>, name: &str) -> bool {
 
 /// Reads the component at the start of `bytes`, and all that is nested in it, into
 /// `shape`, and says what an instance of it costs. Imports and exports count at
-/// `depth` 0 only.
+/// `depth` 0 only. What is nested is whole, and not deeper than [`nesting`] allows.
 fn read_component(
     mut parser: Parser,
     mut bytes: &[u8],
@@ -340,15 +353,15 @@ fn read_component(
             // `eof` is true, so that the parser never asks for more.
             Chunk::NeedMoreData(_) => return Ok(cost),
         };
-        bytes = &bytes[consumed..];
+        bytes = behind(bytes, consumed as u64);
         match payload {
             Payload::ModuleSection { parser, unchecked_range } => {
                 spaces.modules.0.push(Some(read_module(parser, bytes, shape)?));
-                bytes = &bytes[(unchecked_range.end - unchecked_range.start) as usize..];
+                bytes = behind(bytes, unchecked_range.end - unchecked_range.start);
             }
             Payload::ComponentSection { parser, unchecked_range } => {
                 spaces.components.0.push(Some(read_component(parser, bytes, depth + 1, shape)?));
-                bytes = &bytes[(unchecked_range.end - unchecked_range.start) as usize..];
+                bytes = behind(bytes, unchecked_range.end - unchecked_range.start);
             }
             Payload::InstanceSection(section) => {
                 for instance in section {
@@ -368,6 +381,11 @@ fn read_component(
             payload => read_outline(payload, depth, shape, &mut spaces)?,
         }
     }
+}
+
+/// `bytes` without the first `count`; none, where there are fewer.
+fn behind(bytes: &[u8], count: u64) -> &[u8] {
+    usize::try_from(count).ok().and_then(|count| bytes.get(count..)).unwrap_or_default()
 }
 
 /// Reads imports, exports and how functions are lifted.
@@ -453,17 +471,17 @@ fn read_module(
                         && Interface::parse(import.module).is_some_and(|i| i.is("wasi:http", "handler"));
                 }
             }
-            Payload::MemorySection(section) => cost.memories += section.count(),
-            Payload::TableSection(section) => cost.tables += section.count(),
+            Payload::MemorySection(section) => cost.memories = cost.memories.saturating_add(section.count()),
+            Payload::TableSection(section) => cost.tables = cost.tables.saturating_add(section.count()),
             Payload::CodeSectionStart { size, .. } => {
                 // The code itself says nothing about the outline.
                 parser.skip_section();
-                bytes = &bytes[consumed + size as usize..];
+                bytes = behind(bytes, consumed as u64 + u64::from(size));
                 continue;
             }
             Payload::End(_) => return Ok(cost),
             _ => {}
         }
-        bytes = &bytes[consumed..];
+        bytes = behind(bytes, consumed as u64);
     }
 }

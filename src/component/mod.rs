@@ -9,6 +9,7 @@
 
 pub mod inspect;
 pub mod interface;
+mod nesting;
 pub mod release_candidate;
 pub mod relift;
 

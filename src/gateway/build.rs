@@ -12,7 +12,8 @@ use super::router::Router;
 use crate::chain::check::{Position, check_stage};
 use crate::chain::compile::Blueprint;
 use crate::chain::{
-    Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Runtimes, Segment, compose, next_label,
+    Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Runtimes, Segment, caught, compose,
+    next_label,
 };
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
@@ -188,12 +189,20 @@ pub fn compose_stages(
     naming: Naming,
     diagnostics: &mut Diagnostics,
 ) -> Option<Composed> {
-    compose(&members(stages), naming)
+    let what = || format!("pipeline `{}` can't be composed", pipeline.name);
+    let composed = match caught(|| compose(&members(stages), naming)) {
+        Ok(composed) => composed,
+        Err(panicked) => {
+            panicked.tell(pipeline.span, what(), diagnostics);
+            return None;
+        }
+    };
+    composed
         .map_err(|error| {
             let stage = error.stage.and_then(|index| pipeline.all_stages().nth(index));
             let span = stage.map_or(pipeline.span, |stage| stage.component_span);
             diagnostics
-                .error(span, format!("pipeline `{}` can't be composed", pipeline.name))
+                .error(span, what())
                 .label(error.to_string())
                 .help("`linkspan inspect` shows what each component imports and exports");
         })
@@ -396,11 +405,16 @@ impl<'a> Maker<'a> {
         next: Option<&Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Segment>> {
-        let segment = match self.try_segment(pipeline, stages, next, diagnostics) {
-            Ok(segment) => segment?,
-            Err(error) => {
+        let what = || format!("pipeline `{}` can't be compiled", pipeline.name);
+        let segment = match caught(|| self.try_segment(pipeline, stages, next, diagnostics)) {
+            Ok(Ok(segment)) => segment?,
+            Err(panicked) => {
+                panicked.tell(pipeline.span, what(), diagnostics);
+                return None;
+            }
+            Ok(Err(error)) => {
                 diagnostics
-                    .error(pipeline.span, format!("pipeline `{}` can't be compiled", pipeline.name))
+                    .error(pipeline.span, what())
                     .label(error.to_string())
                     .help("`linkspan inspect` shows what each component imports and exports");
                 return None;

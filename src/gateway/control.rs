@@ -3,8 +3,8 @@
 //! Whatever asks for it (a changed file, SIGHUP, the admin listener), a reload reads
 //! everything, builds a new generation beside the live one, prepares its listeners,
 //! and only then swaps. Whatever is wrong leaves the live one as it is, and says so
-//! in the log and in the record. Reloads come one after the other; one that would
-//! change nothing does nothing.
+//! in the log and in the record. A build that panics is one that is wrong. Reloads
+//! come one after the other; one that would change nothing does nothing.
 //!
 //! Bounds: `gateway.history` replaced configurations are kept for a rollback, with
 //! the bytes of their components; a replaced generation is kept by its requests, at
@@ -15,6 +15,7 @@ use super::build::{Workshop, build};
 use super::generation::Generation;
 use super::inputs::Inputs;
 use super::live::Live;
+use crate::chain::caught;
 use crate::chain::runtimes::PATIENCE;
 use crate::component::Digest;
 use crate::config::Diagnostics;
@@ -136,26 +137,27 @@ impl Control {
     pub fn reload(&self, trigger: &'static str) -> Outcome {
         let start = Instant::now();
         let mut state = self.lock();
-        let result = match (self.gather)(&self.file, &self.workshop) {
-            Err(diagnostics) => Change::Refused(diagnostics),
-            Ok((inputs, warnings)) => {
-                let identity = inputs.identity();
-                let known = identity == state.current.identity()
-                    // After a rollback, the files still say what was rolled back.
-                    || (trigger == "file" && identity == state.seen);
-                state.seen = identity;
-                match known {
-                    true => Change::Unchanged,
-                    false => {
-                        if !warnings.is_empty() {
-                            tracing::warn!("{warnings}");
-                        }
-                        self.swap(&mut state, inputs, true)
-                    }
-                }
-            }
-        };
+        let result = self.attempt(&mut state, |state| self.read_and_swap(state, trigger));
         self.record(&mut state, trigger, start, result)
+    }
+
+    fn read_and_swap(&self, state: &mut State, trigger: &'static str) -> Change {
+        let (inputs, warnings) = match (self.gather)(&self.file, &self.workshop) {
+            Ok(gathered) => gathered,
+            Err(diagnostics) => return Change::Refused(diagnostics),
+        };
+        let identity = inputs.identity();
+        let known = identity == state.current.identity()
+            // After a rollback, the files still say what was rolled back.
+            || (trigger == "file" && identity == state.seen);
+        state.seen = identity;
+        if known {
+            return Change::Unchanged;
+        }
+        if !warnings.is_empty() {
+            tracing::warn!("{warnings}");
+        }
+        self.swap(state, inputs, true)
     }
 
     /// Lets the configuration before the live one serve again.
@@ -165,7 +167,8 @@ impl Control {
         let result = match state.history.pop_back() {
             None => Change::NoHistory,
             Some(inputs) => {
-                let change = self.swap(&mut state, inputs.clone(), false);
+                let again = inputs.clone();
+                let change = self.attempt(&mut state, |state| self.swap(state, again, false));
                 if matches!(change, Change::Refused(_)) {
                     state.history.push_back(inputs);
                 }
@@ -173,6 +176,20 @@ impl Control {
             }
         };
         self.record(&mut state, "rollback", start, result)
+    }
+
+    /// Makes a change that may panic, as long as it builds: then it is refused.
+    fn attempt(&self, state: &mut State, change: impl FnOnce(&mut State) -> Change) -> Change {
+        let change = caught(|| change(state)).unwrap_or_else(|panicked| {
+            let mut diagnostics = state.current.plan.diagnostics();
+            panicked.tell(None, "the configuration can't be taken up", &mut diagnostics);
+            Change::Refused(diagnostics)
+        });
+        if matches!(change, Change::Refused(_)) {
+            // An engine in which something panicked may be stuck.
+            self.workshop.runtimes.tidy(Duration::ZERO);
+        }
+        change
     }
 
     /// Builds `inputs` and lets them serve. The replaced ones are remembered if
@@ -188,7 +205,6 @@ impl Control {
         };
         let (compiled, reused) = (generation.compiled, generation.reused);
         let old = self.live.swap(generation);
-        commit();
         let replaced = std::mem::replace(&mut state.current, inputs);
         let gateway = &state.current.plan.gateway;
         if remember {
@@ -204,6 +220,7 @@ impl Control {
             generation: Arc::downgrade(&old),
             cut: false,
         });
+        commit();
         Change::Swapped { compiled, reused }
     }
 

@@ -5,6 +5,7 @@
 //! can be built again, for a rollback, when its files are long gone.
 
 use super::identity::Identity;
+use crate::chain::caught;
 use crate::component::inspect::InspectError;
 use crate::component::{Component, Digest, LoadError, Refusal, Shape};
 use crate::config::Diagnostics;
@@ -192,9 +193,13 @@ impl Shapes {
 /// Reads the component files that `plan` names, and adds what is wrong with them to
 /// `diagnostics`.
 pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnostics) -> Components {
-    let load = |reference: &ComponentRef| match shapes.load(reference) {
-        Ok(component) => check_digest(reference, component, diagnostics),
-        Err(error) => {
+    let load = |reference: &ComponentRef| match caught(|| shapes.load(reference)) {
+        Ok(Ok(component)) => check_digest(reference, component, diagnostics),
+        Err(panicked) => {
+            panicked.tell(reference.path_span, unusable(reference), diagnostics);
+            None
+        }
+        Ok(Err(error)) => {
             let help = match &error {
                 LoadError::Inspect { source: InspectError::CoreModule, .. } => {
                     "make it a component, with `wasm-tools component new` or wit-component"
@@ -205,10 +210,7 @@ pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnosti
                 LoadError::TooLarge { .. } => "strip its debug information",
                 _ => "build it again, or correct the path",
             };
-            diagnostics
-                .error(reference.path_span, format!("component `{}` can't be used", reference.name))
-                .label(error.to_string())
-                .help(help);
+            diagnostics.error(reference.path_span, unusable(reference)).label(error.to_string()).help(help);
             None
         }
     };
@@ -219,10 +221,18 @@ pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnosti
     };
     let forms = |(index, original): (usize, Option<Component>)| {
         let original = original?;
-        let relifted = wanted(ComponentIndex(index)).then(|| shapes.relift(&original));
+        let relift = || {
+            caught(|| shapes.relift(&original))
+                .unwrap_or_else(|panicked| Err(Refusal::new(panicked.to_string())))
+        };
+        let relifted = wanted(ComponentIndex(index)).then(relift);
         Some(Forms { original, relifted })
     };
     Components(loaded.into_iter().enumerate().map(forms).collect())
+}
+
+fn unusable(reference: &ComponentRef) -> String {
+    format!("component `{}` can't be used", reference.name)
 }
 
 /// Reads the TLS files that `plan`'s upstreams name, and adds what is wrong with them to `diagnostics`.

@@ -26,6 +26,7 @@ mod framing;
 mod isolation;
 mod large;
 mod limits;
+mod malformed;
 mod masses;
 mod measures;
 mod nexts;

@@ -63,7 +63,8 @@ use wasmparser::{Validator, WasmFeatures};
 pub struct Refusal(String);
 
 impl Refusal {
-    pub(super) fn new(reason: impl Into<String>) -> Self {
+    /// With the reason.
+    pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
 }

@@ -1,0 +1,149 @@
+//! Whether a component is whole, and nested no deeper than its readers can follow.
+//!
+//! Validation takes a nested module or component that is shorter than it says, if the file ends with it; whoever then
+//! goes by the length reads beyond the end. And readers of types call themselves at each level of nesting, so that a
+//! file of some kilobytes could use up a thread's stack, which ends the process. So both are looked at first, here,
+//! without a call for each level.
+//!
+//! Bounds: [`MAX_NESTING`] levels.
+
+use super::inspect::InspectError;
+use wasmparser::{
+    BinaryReader, BinaryReaderError, ComponentAlias, ComponentExternName, ComponentImport, ComponentType,
+    ComponentTypeRef, CoreType, Parser, Payload,
+};
+
+/// The most levels of components within components, or of types within types. A composition adds a level of the first;
+/// WIT has three of the second.
+pub const MAX_NESTING: usize = 100;
+
+/// Checks the component in `bytes`.
+///
+/// # Errors
+/// [`InspectError`], if a part of it is missing or nested too deep, or can't be read.
+pub fn check(bytes: &[u8]) -> Result<(), InspectError> {
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload?;
+        match &payload {
+            Payload::ModuleSection { unchecked_range, .. }
+            | Payload::ComponentSection { unchecked_range, .. } => {
+                let missing = unchecked_range.end.saturating_sub(bytes.len() as u64);
+                if missing > 0 {
+                    return Err(InspectError::CutShort { at: unchecked_range.start, missing });
+                }
+                depth += 1;
+                if depth > MAX_NESTING {
+                    return Err(InspectError::Nested);
+                }
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentTypeSection(section) => {
+                let range = section.range();
+                let within = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+                let section = within.and_then(|(start, end)| bytes.get(start..end)).unwrap_or_default();
+                check_types(BinaryReader::new(section, range.start))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Follows the types of a section through those that declare others.
+fn check_types(mut reader: BinaryReader<'_>) -> Result<(), InspectError> {
+    // What is still to be read of each level: types of the section, then declarations of a type.
+    let mut left = vec![reader.read_var_u32()?];
+    while let Some(last) = left.last_mut() {
+        if *last == 0 {
+            left.pop();
+            continue;
+        }
+        *last -= 1;
+        if left.len() > 1 && !begins_type(&mut reader)? {
+            continue;
+        }
+        let mut ahead = reader.clone();
+        match ahead.read_u8()? {
+            // A component's type, or an instance's.
+            0x41 | 0x42 => {
+                left.push(ahead.read_var_u32()?);
+                reader = ahead;
+                if left.len() > MAX_NESTING {
+                    return Err(InspectError::Nested);
+                }
+            }
+            _ => {
+                reader.read::<ComponentType<'_>>()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads a declaration; of one that is a type, only that it is.
+fn begins_type(reader: &mut BinaryReader<'_>) -> Result<bool, BinaryReaderError> {
+    match reader.read_u8()? {
+        0x00 => drop(reader.read::<CoreType<'_>>()?),
+        0x01 => return Ok(true),
+        0x02 => drop(reader.read::<ComponentAlias<'_>>()?),
+        0x03 => drop(reader.read::<ComponentImport<'_>>()?),
+        // What it can't be is told by validation.
+        _ => drop((reader.read::<ComponentExternName<'_>>()?, reader.read::<ComponentTypeRef>()?)),
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::component::inspect::inspect;
+
+    /// The header of a component, and `sections`.
+    fn component(sections: &[u8]) -> Vec<u8> {
+        [b"\0asm\x0d\0\x01\0", sections].concat()
+    }
+
+    fn leb(mut number: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while number > 0x7f {
+            bytes.push((number & 0x7f) as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    }
+
+    #[test]
+    fn a_part_that_is_missing_is_told() {
+        let bytes = component(b"\x01\x20\0asm\x01\0\0\0");
+        assert_eq!(bytes.len(), 18);
+        let error = inspect(&bytes).expect_err("most of its module is missing").to_string();
+        assert_eq!(error, "it is cut short: what begins at byte 10 needs 24 bytes more");
+        inspect(&component(b"\x01\x08\0asm\x01\0\0\0")).expect("an empty module is one");
+    }
+
+    #[test]
+    fn types_are_not_followed_without_end() {
+        // Each a component type with one declaration, which is a type.
+        let nested = |levels: usize| {
+            let types = [&[1][..], &b"\x41\x01\x01".repeat(levels), b"\x41\0"].concat();
+            component(&[&[7][..], &leb(types.len()), &types].concat())
+        };
+        inspect(&nested(MAX_NESTING - 2)).expect("as deep as can be");
+        for levels in [MAX_NESTING, 1_000_000] {
+            let error = inspect(&nested(levels)).expect_err("too deep").to_string();
+            assert_eq!(error, "it nests more than 100 components or types in one another", "{levels}");
+        }
+    }
+
+    #[test]
+    fn components_are_not_followed_without_end() {
+        let nested = |levels: usize| {
+            (0..levels)
+                .fold(component(&[]), |inner, _| component(&[&[4][..], &leb(inner.len()), &inner].concat()))
+        };
+        inspect(&nested(MAX_NESTING)).expect("as deep as can be");
+        assert!(matches!(inspect(&nested(5_000)), Err(InspectError::Nested)));
+    }
+}
