@@ -10,6 +10,7 @@
 use serde_json::{Map, Value as Json, json};
 use toml::{Table as Toml, Value};
 
+use crate::config::Keys as _;
 use crate::config::keys::{self, Kind};
 
 /// What stands for a value that is not shown.
@@ -61,7 +62,7 @@ const NAMED: &[&str] = &["value", "values"];
 #[must_use]
 pub fn redacted(text: &str) -> Json {
     match text.parse::<Toml>() {
-        Ok(root) => shown(&Value::Table(root), &Kind::Table(&keys::ROOT)),
+        Ok(root) => shown(&Value::Table(root), &Kind::Table(keys::File::TABLE)),
         Err(_) => Json::Null,
     }
 }

@@ -2,15 +2,15 @@
 //! make of them.
 
 use super::Failed;
-use crate::config::Diagnostics;
+use crate::config::{Diagnostics, Fixed};
 use crate::gateway::Live;
 use crate::gateway::control::Prepare;
 use crate::net::{
     Duplicate, Endpoint, EndpointChange, Listening, NetLimits, ProxyProtocol, ProxyVersion, Sources,
     TlsSource, Trigger, activation, changes, handover,
 };
-use crate::plan::policy::ProxyPlan;
-use crate::plan::{ConfigValue, GatewayLimits, Listener, Plan};
+use crate::plan::policy::{self, ProxyPlan};
+use crate::plan::{GatewayLimits, Listener, Plan};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -39,22 +39,6 @@ pub(super) fn net_limits(limits: &GatewayLimits) -> NetLimits {
     }
 }
 
-/// The settings that hold until a restart, by name, each with its value as text.
-fn fixed(plan: &Plan) -> Vec<(&'static str, String)> {
-    let gateway = &plan.gateway;
-    let admin = plan.admin.as_ref().map(|a| (a.address, a.token.as_ref().map(ConfigValue::expose)));
-    let log = plan.access_log.as_ref().map(|log| (&log.path, log.format, log.queue, log.query));
-    vec![
-        ("gateway.workers", plan.workers.to_string()),
-        ("gateway.compile-cache", format!("{:?}", gateway.compile_cache)),
-        ("gateway.handover", format!("{:?}", gateway.handover)),
-        ("gateway.drain-delay", format!("{:?}", gateway.drain_delay)),
-        ("admin", format!("{admin:?}")),
-        ("access-log", format!("{log:?}")),
-        ("limits of the front end", format!("{:?}", net_limits(&plan.limits))),
-    ]
-}
-
 /// A listener of the plan: its address, and which of those with the same address
 /// (port 0 can be there more than once) it is.
 type Key = (SocketAddr, usize);
@@ -75,7 +59,7 @@ pub(super) struct Front {
     receivers: Vec<Option<mpsc::Receiver<EndpointChange>>>,
     sources: Sources,
     /// What it started with and a reload can't change.
-    fixed: Vec<(&'static str, String)>,
+    fixed: Fixed,
     open: HashMap<Key, Open>,
 }
 
@@ -97,7 +81,7 @@ impl Front {
             senders,
             receivers: receivers.into_iter().map(Some).collect(),
             sources: Sources { received, inherited },
-            fixed: fixed(plan),
+            fixed: plan.fixed.clone(),
             open: HashMap::new(),
         })
     }
@@ -147,7 +131,10 @@ impl Front {
     /// Whom the live generation trusts.
     fn proxy_protocol(&self, plan: ProxyPlan) -> ProxyProtocol {
         let live = Arc::clone(&self.live);
-        let version = if plan.binary { ProxyVersion::Binary } else { ProxyVersion::Text };
+        let version = match plan.version {
+            policy::ProxyVersion::Binary => ProxyVersion::Binary,
+            policy::ProxyVersion::Text => ProxyVersion::Text,
+        };
         let trusted = Arc::new(move |address| live.load().plan.http.trusts(address));
         ProxyProtocol { version, timeout: plan.timeout, trusted }
     }
@@ -194,11 +181,7 @@ impl Front {
     }
 
     fn prepare(&mut self, plan: &Plan, diagnostics: &mut Diagnostics) -> Option<Box<dyn FnOnce() + Send>> {
-        let changed: Vec<_> = fixed(plan)
-            .into_iter()
-            .zip(&self.fixed)
-            .filter_map(|((name, now), (_, first))| (now != *first).then_some(name))
-            .collect();
+        let changed = self.fixed.changed(&plan.fixed);
         if !changed.is_empty() {
             tracing::warn!(?changed, "what changed there needs a restart; the old values go on");
         }

@@ -86,7 +86,7 @@ fn make(planned: &plan::Tls, found: &mut Diagnostics) -> Option<Arc<ServerConfig
         refuse_unknown_names: planned.refuse_unknown_names,
         clients: clients.map_or(Some(None), |clients| clients.map(Some))?,
         tls12: planned.tls12,
-        cipher_suites: planned.cipher_suites.clone(),
+        cipher_suites: planned.cipher_suites.iter().map(ToString::to_string).collect(),
         alpn: planned.alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
         resumption: planned.resumption,
     };

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::diagnostic::Diagnostics;
-use super::fields::{Checked, Field, Fields, Item, Named};
-use super::keys::{Key, Kind, Presence, Table, TextForm};
+use super::fields::{self, Checked, Fields, Item, Named};
+use super::kinds::{Key, Kind, Presence, Table, TextForm};
 use super::nearest::suggest;
 use super::source::Span;
 use super::syntax::{Entry, Node, Value};
@@ -62,7 +62,7 @@ fn unknown_key(entry: &Entry, table: &Table, diagnostics: &mut Diagnostics) {
         .help(suggest(&entry.key, &names, "keys are", "remove it"));
 }
 
-fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Option<Field> {
+fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Option<fields::Entry> {
     let example = match (&key.kind, key.presence) {
         // The defaults of these are kept without the quotes that they have in TOML.
         (Kind::Size { .. } | Kind::Duration { .. } | Kind::Text(_), Presence::Default) => {
@@ -72,7 +72,7 @@ fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Opt
     };
     let subject = Subject { name: key.name, example: &example };
     let checked = value(&entry.node, &key.kind, &subject, diagnostics)?;
-    Some(Field { key, span: entry.node.span, checked })
+    Some(fields::Entry { key, span: entry.node.span, checked })
 }
 
 fn value(
@@ -83,7 +83,9 @@ fn value(
 ) -> Option<Checked> {
     match (kind, &node.value) {
         (Kind::Boolean | Kind::BooleanOr(_), Value::Boolean(value)) => Some(Checked::Boolean(*value)),
-        (Kind::BooleanOr(_), Value::String(text)) => Some(Checked::Text(text.clone())),
+        (Kind::BooleanOr(words), Value::String(text)) => {
+            boolean_or(text, words, node.span, subject, diagnostics)
+        }
         (Kind::Count { min, max }, Value::Integer(value)) => {
             count(*value, *min, *max, node.span, subject, diagnostics)
         }
@@ -94,7 +96,7 @@ fn value(
             missing_unit(*number, kind, node.span, subject, diagnostics);
             None
         }
-        (Kind::Text(_), Value::String(text)) => Some(Checked::Text(text.clone())),
+        (Kind::Text(form), Value::String(text)) => word(text, *form, node.span, subject.name, diagnostics),
         (Kind::List { item, min, max }, Value::Array(items)) => {
             list(items, item, (*min, *max), node.span, subject, diagnostics)
         }
@@ -115,6 +117,39 @@ fn value(
             None
         }
     }
+}
+
+/// Text, which is one of the form's words where it has some.
+fn word(text: &str, form: TextForm, span: Span, key: &str, diagnostics: &mut Diagnostics) -> Option<Checked> {
+    if let TextForm::OneOf { noun, words } = form
+        && !words.contains(&text)
+    {
+        let noun = if noun.is_empty() { key } else { noun };
+        diagnostics
+            .error(span, format!("unknown {noun} `{text}`"))
+            .label(format!("unknown {noun}"))
+            .help(suggest(text, words, "there are", ""));
+        return None;
+    }
+    Some(Checked::Text(text.to_owned()))
+}
+
+fn boolean_or(
+    text: &str,
+    words: &[&str],
+    span: Span,
+    subject: &Subject<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Checked> {
+    if words.contains(&text) {
+        return Some(Checked::Text(text.to_owned()));
+    }
+    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    diagnostics
+        .error(span, format!("unknown {} `{text}`", subject.name))
+        .label(format!("unknown {}", subject.name))
+        .help(format!("write true, false or {}", words.join(" or ")));
+    None
 }
 
 fn wrong_type(node: &Node, kind: &Kind, subject: &Subject<'_>, diagnostics: &mut Diagnostics) {
@@ -235,7 +270,9 @@ fn list(
     for node in items {
         let checked = match (kind, &node.value) {
             (Kind::Table(inner), _) => table(node, inner, diagnostics).map(Checked::Table),
-            (Kind::Text(_), Value::String(text)) => Some(Checked::Text(text.clone())),
+            (Kind::Text(form), Value::String(text)) => {
+                word(text, *form, node.span, subject.name, diagnostics)
+            }
             (_, Value::Refused) => None,
             _ => {
                 let (expected, found) = (expected(kind), node.value.type_name());
@@ -272,8 +309,8 @@ fn too_many(count: usize, max: usize, span: Span, subject: &Subject<'_>, diagnos
 fn named(entries: &[Entry], kind: &'static Table, diagnostics: &mut Diagnostics) -> Vec<Named> {
     let tables = entries.iter().map(|entry| {
         // The name counts as defined even if its table is wrong, so that what refers to it is not called wrong too.
-        let fields = table(&entry.node, kind, diagnostics).unwrap_or_else(|| Fields::defaults(kind));
-        Named { name: entry.key.clone(), name_span: entry.key_span, fields }
+        let table = table(&entry.node, kind, diagnostics).unwrap_or_else(|| Fields::defaults(kind));
+        Named { name: entry.key.clone(), name_span: entry.key_span, table }
     });
     tables.collect()
 }

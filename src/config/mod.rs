@@ -8,15 +8,21 @@
 //! It never reads another file or an environment variable, knows nothing of what the values are for, and never imports
 //! wasmtime. What a name refers to is `plan`'s matter.
 
+mod declare;
 mod decode;
 mod diagnostic;
 mod fields;
 pub mod keys;
+mod kinds;
 mod nearest;
+#[cfg(test)]
+mod page;
 mod render;
+mod restart;
 mod schema;
 mod source;
 mod syntax;
+mod typed;
 mod units;
 
 use std::io::Read;
@@ -24,12 +30,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::diagnostic::{Diagnostic, Diagnostics, Fault, Severity};
-pub use self::fields::{Checked, Fields, Item, Named, Text};
+pub use self::fields::Named;
 pub use self::nearest::nearest;
 pub(crate) use self::nearest::suggest;
+pub use self::restart::Fixed;
 pub use self::schema::schema;
 pub use self::source::{MAX_FILE_SIZE, Position, SourceFile, Span};
 pub use self::syntax::{Entry, Node, Value};
+pub use self::typed::{At, Choice, Decoded, KeyOf, Keys, Text};
 pub use self::units::{format_duration, format_size, parse_duration, parse_size};
 
 /// Reads the text of the file at `path`.
@@ -69,9 +77,9 @@ pub fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostics> {
 ///
 /// What is wrong is left out of the result or replaced by its default, so that the caller can go on checking. The
 /// result may be used only if no error was added.
-pub fn decode(diagnostics: &mut Diagnostics) -> Option<Fields> {
+pub fn decode(diagnostics: &mut Diagnostics) -> Option<Decoded<keys::File>> {
     let root = syntax::parse(diagnostics)?;
-    decode::table(&root, &keys::ROOT, diagnostics)
+    decode::table(&root, keys::File::TABLE, diagnostics).map(Decoded::new)
 }
 
 /// Decodes `text` as one table of the given kind; anything wrong but missing keys fails the test.

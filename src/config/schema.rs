@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::{Checked, default_of};
-use super::keys::{Key, Kind, Presence, ROOT, Table, TextForm};
+use super::keys::File;
+use super::kinds::{Key, Kind, Presence, Table, TextForm};
+use super::typed::Keys as _;
 use super::units::{DURATION_PATTERN, SIZE_PATTERN};
 
 /// The pattern of a name under `components` or `pipelines`.
@@ -16,7 +18,7 @@ const NAME_PATTERN: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
 /// file says.
 pub fn schema() -> Value {
     let mut definitions = Map::new();
-    let mut root = table_schema(&ROOT, &mut definitions);
+    let mut root = table_schema(File::TABLE, &mut definitions);
     if let Some(pipeline) = definitions.get_mut("pipeline") {
         pipeline["oneOf"] = json!([
             { "required": ["service"] },
@@ -59,7 +61,7 @@ fn table_schema(table: &Table, definitions: &mut Map<String, Value>) -> Value {
 
 fn key_schema(key: &Key, definitions: &mut Map<String, Value>) -> Value {
     let mut schema = kind_schema(&key.kind, definitions);
-    schema["description"] = json!(key.doc);
+    schema["description"] = json!(description(key));
     let default = match (default_of(key), &key.kind) {
         (None, _) => return schema,
         (Some(Checked::Boolean(value)), _) => json!(value),
@@ -68,6 +70,41 @@ fn key_schema(key: &Key, definitions: &mut Map<String, Value>) -> Value {
     };
     schema["default"] = default;
     schema
+}
+
+/// What a key is for, and what it means to leave it out, without the links of its Markdown.
+fn description(key: &Key) -> String {
+    let text = match key.presence {
+        Presence::Optional(otherwise) if !otherwise.is_empty() => {
+            format!("{} Left out: {otherwise}.", key.doc)
+        }
+        _ => key.doc.to_owned(),
+    };
+    let mut plain = String::new();
+    let mut rest = text.as_str();
+    // `[text](target)` becomes `text`.
+    while let Some((before, middle, after)) = next_link(rest) {
+        plain.extend([before, middle]);
+        rest = after;
+    }
+    plain + rest
+}
+
+/// What stands before the first link of a Markdown text, in it, and behind it.
+fn next_link(text: &str) -> Option<(&str, &str, &str)> {
+    let middle = text.find("](")?;
+    let mut closed = 0;
+    // The text of a link may have brackets of its own.
+    let (start, _) = text[..middle].char_indices().rev().find(|(_, c)| {
+        closed += match c {
+            ']' => 1,
+            '[' => -1,
+            _ => 0,
+        };
+        closed < 0
+    })?;
+    let end = middle + text[middle..].find(')')?;
+    Some((&text[..start], &text[start + 1..middle], &text[end + 1..]))
 }
 
 fn kind_schema(kind: &Kind, definitions: &mut Map<String, Value>) -> Value {
@@ -118,7 +155,7 @@ fn reference(table: &Table, definitions: &mut Map<String, Value>) -> Value {
 
 fn text_schema(form: TextForm) -> Value {
     let pattern = match form {
-        TextForm::OneOf(words) => return json!({ "type": "string", "enum": words }),
+        TextForm::OneOf { words, .. } => return json!({ "type": "string", "enum": words }),
         TextForm::Address => "^(\\[[0-9A-Fa-f:.]+(%[0-9]+)?\\]|[0-9.]+):[0-9]{1,5}$",
         TextForm::Path => "^.+$",
         TextForm::Digest => "^[0-9A-Fa-f]{64}$",

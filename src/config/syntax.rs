@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostics;
 use super::source::Span;
 
 /// A value and its place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// The value's place; of a table with a header, the header's.
     pub span: Span,
@@ -19,7 +19,7 @@ pub struct Node {
 }
 
 /// A TOML value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A string, escapes resolved.
     String(String),
@@ -40,7 +40,7 @@ pub enum Value {
 }
 
 /// A key of a table with its value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The key, quotes and escapes resolved.
     pub key: String,

@@ -7,6 +7,15 @@ use std::time::Duration;
 
 use super::diagnostic::Fault;
 
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const GIB: u64 = 1 << 30;
+pub(super) const MS: Duration = Duration::from_millis(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// A unit and how many of the smallest it is.
 type Unit = (&'static str, u64);
 

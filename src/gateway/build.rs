@@ -383,7 +383,7 @@ impl<'a> Maker<'a> {
         };
         // Only a stage that stands alone has a policy of its own.
         let first = stages.first()?;
-        let breaker = first.breaker.map(|spec| Arc::new(Breaker::new(spec, first.id.to_string())));
+        let breaker = first.breaker.clone().map(|spec| Arc::new(Breaker::new(spec, first.id.to_string())));
         let hop = Arc::new(Hop {
             identity: *identity,
             segment,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{ConfigValue, EgressRule, Network, PipelineIndex, SocketRule};
 use crate::config::Span;
+pub use crate::config::keys::Clocks;
 
 /// What a stage may use of the world outside; by default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,18 +52,6 @@ pub struct Call {
     pub pipeline: PipelineIndex,
     /// The place of the name.
     pub span: Span,
-}
-
-/// How well a stage may tell the time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Clocks {
-    /// Not at all.
-    #[default]
-    Denied,
-    /// In steps that are too long to measure what a neighbour in the process does.
-    Coarse,
-    /// As well as the gateway.
-    Real,
 }
 
 /// A directory of the gateway's that a stage sees.

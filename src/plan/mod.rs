@@ -13,7 +13,6 @@ mod decimal;
 mod egress;
 mod grants;
 mod host;
-mod limits;
 mod lower;
 mod name;
 mod network;
@@ -40,7 +39,6 @@ pub use self::decimal::decimal;
 pub use self::egress::{EgressHost, EgressRule, EgressScheme};
 pub use self::grants::{Call, Clocks, Grants, Mount};
 pub use self::host::HostPattern;
-pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::name::{Name, StageId};
 pub use self::network::Network;
 pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
@@ -55,7 +53,10 @@ pub use self::upstream::{
 };
 pub use self::value::{ConfigValue, ValueOrigin};
 pub use self::when::{Applied, When};
-use crate::config::{self, Diagnostics, SourceFile, Span};
+pub use crate::config::keys::{
+    Breaker, BreakerThen, GatewayLimits, Isolation, Link, OnFailure, PipelineLimits, Relift, StageLimits,
+};
+use crate::config::{self, Diagnostics, Fixed, SourceFile, Span};
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct Plan {
     pub workers: NonZeroUsize,
     /// What the process does beside serving.
     pub gateway: Gateway,
+    /// What only a restart changes.
+    pub fixed: Fixed,
     /// Bounds of the whole process.
     pub limits: GatewayLimits,
     /// What is taken for HTTP.
@@ -260,71 +263,6 @@ impl Stage {
         let next = self.next.iter().map(|next| (next.pipeline, next.span));
         next.chain(self.grants.calls.iter().map(|call| (call.pipeline, call.span)))
     }
-}
-
-/// How a stage is linked with its neighbours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Link {
-    /// Composed with those of them that are static, too, into one component, in one store.
-    #[default]
-    Static,
-    /// A store of its own; the host carries requests and responses across.
-    Dynamic,
-}
-
-/// How many requests an instance serves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Isolation {
-    /// As many as `limits.reuse` says.
-    #[default]
-    Reuse,
-    /// One: nothing that it remembers reaches another request.
-    Request,
-}
-
-/// Whether an async-lifted component is rewritten to a sync lift.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Relift {
-    /// No.
-    #[default]
-    AsIs,
-    /// If it is known that this changes nothing but the cost.
-    Auto,
-    /// Yes; it is an error where it can't be.
-    Sync,
-}
-
-/// What happens to a request whose stage fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OnFailure {
-    /// It fails, too.
-    #[default]
-    Fail,
-    /// The stage is passed over, if it has not touched the request's body nor called the next stage.
-    Skip,
-}
-
-/// Takes a stage that keeps failing out of the way, and probes it back in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Breaker {
-    /// Failures within the window that open it.
-    pub failures: usize,
-    /// How long a failure counts.
-    pub window: Duration,
-    /// How long it stays open before one request probes the stage.
-    pub open: Duration,
-    /// What happens while it is open.
-    pub then: BreakerThen,
-}
-
-/// What happens to requests while a breaker is open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum BreakerThen {
-    /// The stage is passed over.
-    #[default]
-    Skip,
-    /// They are answered 503.
-    Close,
 }
 
 impl Plan {

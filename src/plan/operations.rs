@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::ConfigValue;
 use crate::config::Span;
+pub use crate::config::keys::AccessFormat;
 
 /// The admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +40,4 @@ pub struct AccessLogPlan {
     pub query: bool,
     /// The place of the path.
     pub span: Span,
-}
-
-/// How a line of the access log looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum AccessFormat {
-    /// One JSON object.
-    #[default]
-    Json,
-    /// The combined log format.
-    Combined,
 }

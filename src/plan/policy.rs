@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::Network;
+pub use crate::config::keys::{EncodedSlash, ForwardedForm, ProxyVersion, RequestIdPolicy};
 
 /// `[http]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,30 +31,6 @@ impl HttpPolicy {
     }
 }
 
-/// The fields that tell of the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ForwardedForm {
-    /// `X-Forwarded-For` and its kin.
-    #[default]
-    XForwarded,
-    /// RFC 7239.
-    Forwarded,
-    /// None.
-    None,
-}
-
-/// What becomes of `X-Request-Id`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RequestIdPolicy {
-    /// Nothing.
-    #[default]
-    Pass,
-    /// It is the gateway's own.
-    Make,
-    /// It is the gateway's own, unless a trusted proxy sent a valid one.
-    Accept,
-}
-
 /// What has a choice in the normal form of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathRules {
@@ -69,23 +46,11 @@ impl Default for PathRules {
     }
 }
 
-/// What `%2F` in a path is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EncodedSlash {
-    /// An error.
-    #[default]
-    Reject,
-    /// A character of its segment.
-    Keep,
-    /// A slash.
-    Decode,
-}
-
 /// The PROXY protocol on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyPlan {
-    /// Version 1, as text, or 2, in binary.
-    pub binary: bool,
+    /// Its version.
+    pub version: ProxyVersion,
     /// How long its header may take.
     pub timeout: std::time::Duration,
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::policy::{EncodedSlash, ForwardedForm, PathRules, ProxyPlan, RequestIdPolicy};
+use super::policy::{EncodedSlash, ForwardedForm, PathRules, ProxyPlan, ProxyVersion, RequestIdPolicy};
 use super::*;
-use crate::config::keys::{self, Key, Presence, Table};
+use crate::config::Keys as _;
+use crate::config::keys::{self, Presence, Table};
 
-/// A configuration with every key that there is.
+/// A configuration with a key of every kind.
 const FULL: &str = include_str!("tests/full.toml");
 
 /// A folder with the files that the configurations here name; removed with everything in it at the end.
@@ -162,7 +163,7 @@ fn every_key() {
 fn every_key_of_a_listener() {
     let folder = Folder::new("every-key-of-a-listener");
     let (plan, _) = folder.parse(FULL).unwrap();
-    let proxy = ProxyPlan { binary: true, timeout: Duration::from_secs(6) };
+    let proxy = ProxyPlan { version: ProxyVersion::Binary, timeout: Duration::from_secs(6) };
     assert_eq!((plan.listeners[0].proxy, plan.listeners[1].proxy), (None, Some(proxy)));
     assert_eq!(
         plan.listeners[0].tls.as_ref().unwrap().certificates[0].certificate.path,
@@ -309,126 +310,6 @@ fn defaults_are_the_documented_ones() {
     assert!(upstream.response_timeout < pipeline.deadline, "a server that hangs is known for it");
 }
 
-/// Each limit is read into the field that is called like its key: a value for one key changes that line of the
-/// struct's `Debug` and no other.
-#[test]
-fn limits_go_into_their_own_fields() {
-    let folder = Folder::new("limits");
-    let base = |plan: &Plan| format!("{:#?}", plan.limits);
-    let pipeline = |plan: &Plan| format!("{:#?}", plan.pipelines[0].limits);
-    let stage = |plan: &Plan| format!("{:#?}", plan.pipelines[0].service().unwrap().limits);
-    let upstream = |plan: &Plan| {
-        let limits = plan.upstreams.first().map_or_else(UpstreamLimits::default, |it| it.limits.clone());
-        format!("{limits:#?}")
-    };
-    type Shown<'a> = &'a dyn Fn(&Plan) -> String;
-    let tables: [(&Table, &str, Shown<'_>); 4] = [
-        (&keys::LIMITS, "[limits]", &base),
-        (&keys::PIPELINE_LIMITS, "[pipelines.edge.limits]", &pipeline),
-        (&keys::STAGE_LIMITS, "[pipelines.edge.service.limits]", &stage),
-        (&keys::UPSTREAM_LIMITS, "[upstreams.a]\nservers = ['http://a']\n[upstreams.a.limits]", &upstream),
-    ];
-    for (table, header, shown) in tables {
-        let before = shown(&folder.with_service("").unwrap().0);
-        for key in table.keys {
-            let text = format!("{header}\n{} = {}", key.name, least(key));
-            let after = shown(&folder.with_service(&text).unwrap().0);
-            let changed: Vec<&str> =
-                after.lines().zip(before.lines()).filter(|(a, b)| a != b).map(|(a, _)| a.trim()).collect();
-            assert_eq!(changed.len(), 1, "{}: {changed:?}", key.name);
-            assert!(
-                changed[0].starts_with(&format!("{}:", key.name.replace('-', "_"))),
-                "{}: {changed:?}",
-                key.name
-            );
-        }
-    }
-}
-
-/// The least value of a limit, in TOML.
-fn least(key: &Key) -> String {
-    match key.kind {
-        keys::Kind::Count { min, .. } => min.to_string(),
-        keys::Kind::Size { min, .. } => format!("\"{}\"", config::format_size(min)),
-        keys::Kind::Duration { min, .. } => format!("\"{}\"", config::format_duration(min)),
-        _ => panic!("{} is not a limit", key.name),
-    }
-}
-
-/// The decoder and the JSON Schema know the same keys: the file with every key is decoded without an error, has every
-/// property of the schema, and has none besides.
-#[test]
-fn schema_and_decoder_have_the_same_keys() {
-    let schema = config::schema();
-    let document: toml::Table = FULL.parse().unwrap();
-    let document = serde_json::to_value(document).unwrap();
-    let mut known = Vec::new();
-    known_keys(&schema, &schema, "", &mut known);
-    let mut used = Vec::new();
-    used_keys(&schema, &schema, &document, "", &mut used);
-    for keys in [&mut known, &mut used] {
-        keys.sort();
-        keys.dedup();
-    }
-    assert_eq!(known, used);
-    assert!(known.len() > 50, "{known:?}");
-}
-
-type Json = serde_json::Value;
-
-fn target<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
-    match schema["$ref"].as_str() {
-        Some(reference) => root.pointer(&reference[1..]).unwrap(),
-        None => schema,
-    }
-}
-
-/// A definition's keys are listed under its name, however many places refer to it.
-fn known_keys(root: &Json, schema: &Json, at: &str, known: &mut Vec<String>) {
-    let at = schema["$ref"].as_str().unwrap_or(at);
-    let schema = target(root, schema);
-    for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
-        assert!(inner["description"].is_string(), "{at}.{key} has no description");
-        known.push(format!("{at}.{key}"));
-        known_keys(root, inner, &format!("{at}.{key}"), known);
-    }
-    let names = &schema["additionalProperties"];
-    let is_table = |inner: &Json| target(root, inner)["properties"].is_object();
-    if is_table(names) {
-        known_keys(root, names, &format!("{at}.*"), known);
-    }
-    if is_table(&schema["items"]) {
-        known_keys(root, &schema["items"], &format!("{at}[]"), known);
-    }
-}
-
-fn used_keys(root: &Json, schema: &Json, value: &Json, at: &str, used: &mut Vec<String>) {
-    let at = schema["$ref"].as_str().unwrap_or(at);
-    let schema = target(root, schema);
-    // A reference to a variable or a file is no table of ours.
-    if schema["anyOf"].is_array() {
-        return;
-    }
-    for item in value.as_array().into_iter().flatten() {
-        used_keys(root, &schema["items"], item, &format!("{at}[]"), used);
-    }
-    for (key, inner) in value.as_object().into_iter().flatten() {
-        match &schema["properties"][key] {
-            Json::Null => {
-                let names = &schema["additionalProperties"];
-                assert!(names.is_object(), "the schema does not know {at}.{key}");
-                if target(root, names)["properties"].is_object() {
-                    used_keys(root, names, inner, &format!("{at}.*"), used);
-                }
-            }
-            property => {
-                used.push(format!("{at}.{key}"));
-                used_keys(root, property, inner, &format!("{at}.{key}"), used);
-            }
-        }
-    }
-}
-
 /// What a diagnostic proposes is right itself.
 #[test]
 fn examples_and_defaults_are_good_values() {
@@ -447,7 +328,7 @@ fn examples_and_defaults_are_good_values() {
             }
         }
     }
-    check(&keys::ROOT);
+    check(keys::File::TABLE);
 }
 
 #[test]

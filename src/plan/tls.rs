@@ -16,10 +16,10 @@ pub struct Tls {
     pub client_auth: Option<ClientAuth>,
     /// Whether TLS 1.2 is spoken.
     pub tls12: bool,
-    /// Names of [`crate::config::keys::CIPHER_SUITES`], most wanted first; empty for all.
-    pub cipher_suites: Vec<String>,
+    /// Words of [`crate::config::keys::CipherSuite`], most wanted first; empty for all.
+    pub cipher_suites: Vec<&'static str>,
     /// What ALPN offers, most wanted first; never empty.
-    pub alpn: Vec<String>,
+    pub alpn: Vec<&'static str>,
     /// Whether sessions can be resumed.
     pub resumption: bool,
     /// The place of the cipher suites, else of the table.

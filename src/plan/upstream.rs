@@ -8,14 +8,15 @@ use std::time::Duration;
 use super::Name;
 use super::decimal::decimal;
 use super::host::{Host, check_host};
-use crate::config::{Fault, Fields, Span, keys};
+pub use crate::config::keys::{Balance, Ejection, Retry, UpstreamLimits, UpstreamProtocol};
+use crate::config::{Fault, Span};
 
 /// `[upstreams.<name>]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamPlan {
     /// Its name.
     pub name: Name,
-    /// 1 to [`keys::MAX_SERVERS`], none twice.
+    /// 1 to [`crate::config::keys::MAX_SERVERS`], none twice.
     pub servers: Vec<Server>,
     /// What they speak.
     pub protocol: UpstreamProtocol,
@@ -57,28 +58,6 @@ pub enum ServerHost {
     Address(IpAddr),
 }
 
-/// What servers speak.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum UpstreamProtocol {
-    /// What the server chooses by ALPN; without TLS, HTTP/1.1.
-    #[default]
-    Auto,
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2; without TLS, from the first byte on (RFC 9113 §3.3).
-    Http2,
-}
-
-/// Which server gets a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Balance {
-    /// The next one.
-    #[default]
-    RoundRobin,
-    /// The one with the fewest requests of this worker under way.
-    LeastRequests,
-}
-
 /// The host that a server is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPolicy {
@@ -118,81 +97,10 @@ pub struct HealthCheck {
     pub unhealthy: usize,
 }
 
-/// `ejection`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ejection {
-    /// Failures in a row; 0 for never.
-    pub failures: usize,
-    /// How long it lasts.
-    pub time: Duration,
-    /// Percent of the servers that may be ejected at once.
-    pub share: usize,
-}
-
-/// `retry`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Retries of one request.
-    pub attempts: usize,
-    /// Retries in percent of the requests.
-    pub budget: usize,
-}
-
-/// `limits` of an upstream. Counts are for each worker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamLimits {
-    /// Name, TCP and TLS together.
-    pub connect_timeout: Duration,
-    /// From the request's last byte to the response's head.
-    pub response_timeout: Duration,
-    /// Longest pause in a response's body.
-    pub idle_timeout: Duration,
-    /// From the request's head to the response's end.
-    pub total_timeout: Duration,
-    /// Connections to one server.
-    pub connections: usize,
-    /// HTTP/2: requests at once on one connection.
-    pub streams: usize,
-    /// Requests that wait for a connection.
-    pub pending: usize,
-    /// How long they wait.
-    pub pending_timeout: Duration,
-    /// Connections to one server without a request.
-    pub keep_alive: usize,
-    /// How long those are kept.
-    pub keep_alive_timeout: Duration,
-    /// How long the addresses of a name are used.
-    pub resolve: Duration,
-}
-
 impl UpstreamTlsFiles {
     /// All of them, with their places.
     pub fn files(&self) -> impl Iterator<Item = &(PathBuf, Span)> {
         self.roots.iter().chain(self.identity.iter().flatten())
-    }
-}
-
-impl UpstreamLimits {
-    pub(super) fn lower(fields: &Fields) -> Self {
-        Self {
-            connect_timeout: fields.duration("connect-timeout"),
-            response_timeout: fields.duration("response-timeout"),
-            idle_timeout: fields.duration("idle-timeout"),
-            total_timeout: fields.duration("total-timeout"),
-            connections: fields.count("connections"),
-            streams: fields.count("streams"),
-            pending: fields.count("pending"),
-            pending_timeout: fields.duration("pending-timeout"),
-            keep_alive: fields.count("keep-alive"),
-            keep_alive_timeout: fields.duration("keep-alive-timeout"),
-            resolve: fields.duration("resolve"),
-        }
-    }
-}
-
-impl Default for UpstreamLimits {
-    fn default() -> Self {
-        Self::lower(&Fields::defaults(&keys::UPSTREAM_LIMITS))
     }
 }
 

@@ -1,81 +1,77 @@
 //! `grant` of a stage.
 
-use super::tables::{key, optional, permission, required};
-use super::{Kind, MAX_CALLS, Presence, Table, TextForm};
+use crate::config::declare::{Spec, keys, node, path, permission, tables, text, texts};
+use crate::config::kinds::{Kind, TextForm};
+use crate::config::syntax::Node;
+use crate::config::typed::{At, Decoded, Field, Found};
 
-/// `grant` of a stage.
-pub static GRANT: Table = Table {
-    id: "grant",
-    title: "`grant`",
-    doc: "What a stage may use of the world outside. Everything is denied by default.",
-    keys: &[
-        permission("random", "Random numbers."),
-        key(
-            "clocks",
-            Kind::BooleanOr(CLOCKS),
-            Presence::Default,
-            "false",
-            "Clocks and timers; \"coarse\": in steps of a millisecond.",
-        ),
-        permission(
-            "stdio",
-            "Standard output and error, which go to the log line by line; standard input is empty.",
-        ),
-        optional(
-            "env",
-            Kind::Variables,
-            "{ REGION = \"eu\" }",
-            "Environment variables by name. A value is text, or a table with the one key `env` or `file`.",
-        ),
-        optional(
-            "egress",
-            Kind::List { item: &Kind::Text(TextForm::Origin), min: 0, max: 64 },
-            "[\"https://api.example.com\"]",
-            "Origins to which the stage may send requests; `https://*.example.com` means all hosts below the domain.",
-        ),
-        optional(
-            "egress-networks",
-            Kind::List { item: &Kind::Text(TextForm::Network), min: 0, max: 64 },
-            "[\"10.0.0.0/8\"]",
-            "Networks inside to which names in `egress` may lead; without it, only to addresses of the public internet.",
-        ),
-        optional(
-            "calls",
-            Kind::List { item: &Kind::Text(TextForm::Pipeline), min: 0, max: MAX_CALLS },
-            "[\"inventory\"]",
-            "Pipelines that the stage may call in this process, as `http://inventory.internal/…`.",
-        ),
-        optional(
-            "filesystem",
-            Kind::List { item: &Kind::Table(&MOUNT), min: 0, max: 16 },
-            "[{ path = \"data\", as = \"/data\" }]",
-            "Directories that the stage sees, and nothing outside of them.",
-        ),
-        optional(
-            "sockets",
-            Kind::List { item: &Kind::Text(TextForm::Socket), min: 0, max: 64 },
-            "[\"tcp://10.0.0.5:5432\"]",
-            "Addresses that the stage's sockets may reach: protocol://address[/prefix]:port[-port].",
-        ),
-    ],
-};
+/// Most pipelines that one stage may call by theirs.
+pub const MAX_CALLS: usize = 64;
 
-/// The words of `clocks`, beside true and false.
-const CLOCKS: &[&str] = &["coarse"];
+keys! {
+    /// What a stage may use of the world outside. Everything is denied by default.
+    Grant = "grant", "`grant`";
 
-/// One of `filesystem`.
-pub static MOUNT: Table = Table {
-    id: "mount",
-    title: "one of `filesystem`",
-    doc: "A directory that a stage sees.",
-    keys: &[
-        required(
-            "path",
-            Kind::Text(TextForm::Path),
-            "\"data\"",
-            "The directory, relative to this file's folder. It is opened when the configuration is loaded.",
-        ),
-        required("as", Kind::Text(TextForm::GuestPath), "\"/data\"", "Where the stage sees it."),
-        permission("write", "Whether the stage may change what is in it."),
-    ],
-};
+    /// Random numbers: `wasi:random/*`.
+    random: bool = permission();
+    /// Clocks and timers: `wasi:clocks/monotonic-clock` and `system-clock` (0.2: `wall-clock`). `"coarse"`: in steps of
+    /// a millisecond, see below.
+    clocks: Clocks = Spec::new(Kind::BooleanOr(&["coarse"])).default("false");
+    /// `wasi:cli/stdout` and `stderr`, which go to the log line by line, and `stdin`, which is empty.
+    stdio: bool = permission();
+    /// `wasi:cli/environment`, with these variables and no others. A value is text, or a table with the one key `env`
+    /// or `file`. `{}` grants an environment without variables.
+    env: Option<Node> = node(Kind::Variables).optional("{ REGION = \"eu\" }", "none");
+    /// `wasi:http/client` (0.2: `outgoing-handler`), to these origins and no others; at most 64.
+    egress: Vec<At<String>> =
+        texts(&Kind::Text(TextForm::Origin), 0, 64).optional("[\"https://api.example.com\"]", "none");
+    /// Networks inside to which names in `egress` may lead: `"10.0.0.0/8"`, `"fd00::/8"`, `"10.0.0.5"`; at most 64.
+    egress_networks: Vec<At<String>> =
+        texts(&Kind::Text(TextForm::Network), 0, 64).optional("[\"10.0.0.0/8\"]", "none");
+    /// `wasi:http/client` (0.2: `outgoing-handler`), to these pipelines as `http://<pipeline>.internal`, see
+    /// [Calls](calls.md); at most 64.
+    calls: Vec<At<String>> = texts(&Kind::Text(TextForm::Pipeline), 0, MAX_CALLS).optional("[\"inventory\"]", "none");
+    /// `wasi:filesystem`: these directories, each `{ path = "data", as = "/data", write = false }`, and nothing outside
+    /// of them; at most 16.
+    filesystem: Vec<Decoded<Mount>> = tables(0, 16).optional("[{ path = \"data\", as = \"/data\" }]", "none");
+    /// `wasi:sockets`: TCP and UDP to these addresses and no others; at most 64.
+    sockets: Vec<At<String>> =
+        texts(&Kind::Text(TextForm::Socket), 0, 64).optional("[\"tcp://10.0.0.5:5432\"]", "none");
+}
+
+keys! {
+    /// A directory that a stage sees.
+    Mount = "mount", "one of `filesystem`";
+
+    /// The directory, relative to this file's folder. It is opened when the configuration is loaded.
+    path: Option<At<String>> = path().required("\"data\"");
+    /// Where the stage sees it.
+    at as "as": Option<At<String>> = text(TextForm::GuestPath).required("\"/data\"");
+    /// Whether the stage may change what is in it.
+    write: bool = permission();
+}
+
+/// How well a stage may tell the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Clocks {
+    /// Not at all.
+    #[default]
+    Denied,
+    /// In steps that are too long to measure what a neighbour in the process does.
+    Coarse,
+    /// As well as the gateway.
+    Real,
+}
+
+impl Field for Clocks {
+    type Form = Self;
+    const CAN_LACK: bool = false;
+
+    fn read(found: Found<'_>) -> Self {
+        match found.boolean_or_word() {
+            Ok(false) => Self::Denied,
+            Ok(true) => Self::Real,
+            Err(_) => Self::Coarse,
+        }
+    }
+}

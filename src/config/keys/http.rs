@@ -1,86 +1,92 @@
-//! The table of what is taken for HTTP, and of what requests carry along.
+//! What is taken for HTTP, and what requests carry along.
 
-use super::tables::{key, optional};
-use super::{Kind, Presence, Table, TextForm};
+use crate::config::declare::{boolean, choices, keys, one_of, text, texts};
+use crate::config::kinds::{Kind, TextForm};
+use crate::config::typed::At;
 
-/// The words of `forwarded`.
-pub const FORWARDED: &[&str] = &["x-forwarded", "forwarded", "none"];
-/// The words of `request-id`.
-pub const REQUEST_ID: &[&str] = &["pass", "make", "accept"];
-/// The words of `traceparent`.
-pub const TRACEPARENT: &[&str] = &["pass", "make"];
-/// The words of `encoded-slash`.
-pub const ENCODED_SLASH: &[&str] = &["reject", "keep", "decode"];
-/// The words of `sni`.
-pub const SNI: &[&str] = &["strict", "ignore"];
+keys! {
+    /// What is taken for HTTP, and what requests carry along.
+    Http = "http", "[http]";
 
-const fn word(
-    name: &'static str,
-    words: &'static [&'static str],
-    default: &'static str,
-    doc: &'static str,
-) -> super::Key {
-    key(name, Kind::Text(TextForm::OneOf(words)), Presence::Default, default, doc)
+    /// Whose word about the client is taken: `["10.0.0.0/8", "2001:db8::/32"]`. An IPv4 address is met in IPv6's form,
+    /// too.
+    trusted_proxies: Vec<At<String>> =
+        texts(&Kind::Text(TextForm::Network), 0, 1000).optional("[\"10.0.0.0/8\", \"2001:db8::/32\"]", "none");
+    /// In which form [stages are told of the client](http.md#the-clients-address), and trusted proxies are understood:
+    /// `"x-forwarded"`, `"forwarded"` (RFC 7239) or `"none"`.
+    forwarded: ForwardedForm = one_of().default("x-forwarded");
+    /// The gateway's name in `Via`.
+    via: Option<At<String>> = text(TextForm::FieldName).optional("\"edge\"", "none");
+    /// What becomes of [`X-Request-Id`](http.md#identity-of-a-request): `"pass"`, `"make"` or `"accept"`.
+    request_id: RequestIdPolicy = one_of().default("pass");
+    /// Whether a missing [`traceparent`](http.md#identity-of-a-request) is made: `"pass"` or `"make"`.
+    traceparent: Traceparent = one_of().default("pass");
+    /// What `%2F` in a [path](http.md#paths) is: `"reject"`, `"keep"` or `"decode"`.
+    encoded_slash: EncodedSlash = one_of().default("reject");
+    /// Whether several slashes in a row are one.
+    merge_slashes: bool = boolean().default("true");
+    /// Whether a request must be for the [host that the TLS handshake named](http.md#host): `"strict"` or `"ignore"`.
+    sni: Sni = one_of().default("strict");
 }
 
-/// `[http]`.
-pub static HTTP: Table = Table {
-    id: "http",
-    title: "[http]",
-    doc: "What is taken for HTTP, and what requests carry along.",
-    keys: &[
-        optional(
-            "trusted-proxies",
-            Kind::List { item: &Kind::Text(TextForm::Network), min: 0, max: 1000 },
-            "[\"10.0.0.0/8\", \"2001:db8::/32\"]",
-            "Addresses and networks whose word about the client is taken: in `X-Forwarded-*` or `Forwarded`, and in the \
-             PROXY protocol. Default: none.",
-        ),
-        word(
-            "forwarded",
-            FORWARDED,
-            "x-forwarded",
-            "The form in which stages are told of the client, and trusted proxies are understood: \"x-forwarded\" \
-             (`X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `X-Real-IP`), \"forwarded\" (RFC 7239), or \"none\".",
-        ),
-        optional(
-            "via",
-            Kind::Text(TextForm::FieldName),
-            "\"edge\"",
-            "The gateway's name in `Via`, which is added to requests and responses. Default: no `Via`.",
-        ),
-        word(
-            "request-id",
-            REQUEST_ID,
-            "pass",
-            "`X-Request-Id`: \"pass\" leaves it as it is, \"make\" sets it to the gateway's id, \"accept\" does so unless a \
-             trusted proxy sent a valid one.",
-        ),
-        word(
-            "traceparent",
-            TRACEPARENT,
-            "pass",
-            "W3C `traceparent`: \"pass\" keeps a valid one, \"make\" also makes one where there is none. An invalid one is \
-             removed, and `tracestate` with it.",
-        ),
-        word(
-            "encoded-slash",
-            ENCODED_SLASH,
-            "reject",
-            "`%2F` in a path: \"reject\" answers 400, \"keep\" takes it for a character, \"decode\" for a slash.",
-        ),
-        key(
-            "merge-slashes",
-            Kind::Boolean,
-            Presence::Default,
-            "true",
-            "Whether several slashes in a row are one.",
-        ),
-        word(
-            "sni",
-            SNI,
-            "strict",
-            "With \"strict\", a request for another host than the one that the TLS handshake named is answered 421.",
-        ),
-    ],
-};
+choices! {
+    /// The fields that tell of the client.
+    #[derive(Default)]
+    ForwardedForm {
+        /// `X-Forwarded-For` and its kin.
+        #[default]
+        XForwarded = "x-forwarded",
+        /// RFC 7239.
+        Forwarded = "forwarded",
+        /// None.
+        None = "none",
+    }
+}
+
+choices! {
+    /// What becomes of `X-Request-Id`.
+    #[derive(Default)]
+    RequestIdPolicy {
+        /// Nothing.
+        #[default]
+        Pass = "pass",
+        /// It is the gateway's own.
+        Make = "make",
+        /// It is the gateway's own, unless a trusted proxy sent a valid one.
+        Accept = "accept",
+    }
+}
+
+choices! {
+    /// What becomes of `traceparent`.
+    Traceparent {
+        /// A valid one is kept.
+        Pass = "pass",
+        /// It is made where there is none.
+        Make = "make",
+    }
+}
+
+choices! {
+    /// What `%2F` in a path is.
+    #[derive(Default)]
+    EncodedSlash {
+        /// An error.
+        #[default]
+        Reject = "reject",
+        /// A character of its segment.
+        Keep = "keep",
+        /// A slash.
+        Decode = "decode",
+    }
+}
+
+choices! {
+    /// Whether a request's host must be the name in the TLS handshake.
+    Sni {
+        /// It must.
+        Strict = "strict",
+        /// It need not.
+        Ignore = "ignore",
+    }
+}

@@ -1,191 +1,36 @@
 //! Every key of the file: its name, type, default, bounds and meaning.
 //!
-//! This is the only place that knows them. The decoder checks a file against these tables, the JSON Schema is written
-//! from them, and the defaults in `plan` are read from them, so that the three cannot drift apart.
+//! A file for each part of the configuration, and in it a declaration for each table (see `declare`). The decoder checks
+//! a file against them, and the structs that `plan` works on, the JSON Schema, the tables in `docs/configuration.md` and the
+//! list of what needs a restart are made from them, so that they cannot drift apart.
 
-mod front;
+mod file;
 mod grants;
 mod http;
+mod limits;
+mod listeners;
 mod operations;
-mod tables;
+mod pipelines;
+mod routes;
 mod upstreams;
 mod when;
 
-use std::time::Duration;
-
-pub use self::front::{CERTIFICATE, CIPHER_SUITES, CLIENT_AUTH, LIMITS, MAX_CERTIFICATES, TLS};
-pub use self::grants::{GRANT, MOUNT};
-pub use self::http::{ENCODED_SLASH, FORWARDED, HTTP, REQUEST_ID, SNI, TRACEPARENT};
-pub use self::operations::{ACCESS_LOG, ADMIN};
-pub use self::tables::{
-    COMPONENT, GATEWAY, LISTENER, PIPELINE, PIPELINE_LIMITS, PROXY_PROTOCOL, ROOT, ROUTE, STAGE, STAGE_LIMITS,
+pub use self::file::{Component, File, Gateway};
+pub use self::grants::{Clocks, Grant, MAX_CALLS, Mount};
+pub use self::http::{EncodedSlash, ForwardedForm, Http, RequestIdPolicy, Sni, Traceparent};
+pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
+pub use self::listeners::{
+    Alpn, Certificate, CipherSuite, ClientAuth, ClientAuthMode, Fallback, Listener, MAX_CERTIFICATES,
+    ProxyVersion, Redirect, Tls, TlsVersion,
 };
-pub use self::upstreams::{EJECTION, HEALTH, MAX_SERVERS, RETRY, UPSTREAM, UPSTREAM_LIMITS, UPSTREAM_TLS};
-pub use self::when::WHEN;
-
-/// A kind of table: the keys it may have.
-#[derive(Debug)]
-pub struct Table {
-    /// Its name in the JSON Schema.
-    pub id: &'static str,
-    /// How diagnostics call it.
-    pub title: &'static str,
-    /// What it is for.
-    pub doc: &'static str,
-    /// Its keys.
-    pub keys: &'static [Key],
-}
-
-/// One key of a table.
-#[derive(Debug)]
-pub struct Key {
-    /// The key.
-    pub name: &'static str,
-    /// The type and bounds of its value.
-    pub kind: Kind,
-    /// What is used where it is left out.
-    pub presence: Presence,
-    /// A value in TOML, shown where another one is wrong.
-    pub example: &'static str,
-    /// What it is for.
-    pub doc: &'static str,
-}
-
-/// What happens where a key is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// It is an error.
-    Required,
-    /// The documentation says what.
-    Optional,
-    /// The example is the default.
-    Default,
-}
-
-/// The type of a value, with its bounds (inclusive).
-#[derive(Debug)]
-pub enum Kind {
-    /// `true` or `false`.
-    Boolean,
-    /// `true` or `false`, or one of these words.
-    BooleanOr(&'static [&'static str]),
-    /// A whole number without unit.
-    Count {
-        /// Least value.
-        min: u64,
-        /// Largest value.
-        max: u64,
-    },
-    /// Bytes, as text with a unit.
-    Size {
-        /// Least value, in bytes.
-        min: u64,
-        /// Largest value, in bytes.
-        max: u64,
-    },
-    /// A time span, as text with a unit.
-    Duration {
-        /// Shortest value.
-        min: Duration,
-        /// Longest value.
-        max: Duration,
-    },
-    /// Text of a form that `plan` checks.
-    Text(TextForm),
-    /// An array.
-    List {
-        /// What it holds.
-        item: &'static Kind,
-        /// Least number of items.
-        min: usize,
-        /// Largest number of items.
-        max: usize,
-    },
-    /// A table with known keys.
-    Table(&'static Table),
-    /// A table whose keys are names chosen by the author and whose values are tables of one kind.
-    Named {
-        /// The kind of its values.
-        table: &'static Table,
-        /// Largest number of names.
-        max: usize,
-    },
-    /// A table of any shape: the configuration of a stage.
-    Settings,
-    /// A table of names with values: the environment of a stage.
-    Variables,
-    /// A table of names, chosen by a component's author, with texts of one form.
-    Texts {
-        /// The form of its values.
-        form: TextForm,
-        /// Largest number of names.
-        max: usize,
-    },
-    /// Text, or a table with the one key `env` or `file`: what is not to be shown.
-    Secret,
-}
-
-/// What a text means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextForm {
-    /// IP address and port.
-    Address,
-    /// A path, relative to the folder of the configuration file.
-    Path,
-    /// SHA-256 in hexadecimal.
-    Digest,
-    /// A name under `[components]`.
-    Component,
-    /// A name under `[pipelines]`.
-    Pipeline,
-    /// A name that an embedding program gave one of its services.
-    Native,
-    /// A name under `[upstreams]`.
-    Upstream,
-    /// A server of an upstream.
-    Server,
-    /// What a request names as its host.
-    Authority,
-    /// A path and query.
-    Target,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// A host or the hosts below a domain.
-    Host,
-    /// A path prefix.
-    Prefix,
-    /// A request method.
-    Method,
-    /// An origin for egress.
-    Origin,
-    /// Addresses and ports for sockets.
-    Socket,
-    /// A network of addresses.
-    Network,
-    /// An absolute path in the eyes of a stage.
-    GuestPath,
-    /// The name of a header or cookie.
-    FieldName,
-    /// The value of a header.
-    FieldValue,
-}
-
-/// Most stages before the service of a pipeline.
-pub const MAX_MIDDLEWARE: usize = 16;
-
-/// Most combinations of statically linked stages that the conditions of one pipeline may need: each is a component of its
-/// own.
-pub const MAX_COMBINATIONS: usize = 16;
-
-/// Most pipelines that one stage reaches by name.
-pub const MAX_NEXT: usize = 16;
-
-/// Most pipelines that one stage may call by theirs.
-pub const MAX_CALLS: usize = 64;
-
-impl Table {
-    /// The key called `name`.
-    pub fn key(&self, name: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|key| key.name == name)
-    }
-}
+pub use self::operations::{AccessFormat, AccessLog, Admin};
+pub use self::pipelines::{
+    Breaker, BreakerThen, Isolation, Link, MAX_COMBINATIONS, MAX_MIDDLEWARE, MAX_NEXT, OnFailure, Pipeline,
+    Relift, Stage,
+};
+pub use self::routes::{Pin, Route, Split};
+pub use self::upstreams::{
+    Balance, Ejection, Health, MAX_SERVERS, Retry, Upstream, UpstreamLimits, UpstreamProtocol, UpstreamTls,
+};
+pub use self::when::{When, WhenHeader};
+pub use super::kinds::{Change, Key, Kind, Presence, Table, TextForm};

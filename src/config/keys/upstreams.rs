@@ -1,198 +1,148 @@
-//! The tables of upstreams: servers in which pipelines may end.
+//! Upstreams: servers in which pipelines may end.
 
-use super::tables::{DAY, HOUR, MINUTE, MS, count, key, optional, required, time};
-use super::{Kind, Presence, Table, TextForm};
+use std::time::Duration;
+
+use crate::config::declare::{choices, count, keys, one_of, path, table, text, texts, time};
+use crate::config::kinds::{Kind, TextForm};
+use crate::config::typed::{At, Decoded};
+use crate::config::units::{DAY, HOUR, MINUTE, MS};
 
 /// Most servers of one upstream.
 pub const MAX_SERVERS: usize = 64;
 
-/// The words of `protocol`.
-const PROTOCOLS: &[&str] = &["auto", "http1", "h2"];
-/// The words of `balance`.
-const BALANCES: &[&str] = &["round-robin", "least-requests"];
+keys! {
+    /// Servers that do the same, in which pipelines may end.
+    Upstream = "upstream", "an upstream";
 
-/// `[upstreams.<name>]`.
-pub static UPSTREAM: Table = Table {
-    id: "upstream",
-    title: "an upstream",
-    doc: "Servers that do the same, in which pipelines may end.",
-    keys: &[
-        required(
-            "servers",
-            Kind::List { item: &Kind::Text(TextForm::Server), min: 1, max: MAX_SERVERS },
-            "[\"http://10.0.0.1:8080\", \"http://10.0.0.2:8080\"]",
-            "`http://host:port` or `https://host:port`, 1 to 64; without port, 80 or 443.",
-        ),
-        key(
-            "protocol",
-            Kind::Text(TextForm::OneOf(PROTOCOLS)),
-            Presence::Default,
-            "auto",
-            "\"auto\": what the server chooses (ALPN), HTTP/1.1 without TLS. \"http1\" or \"h2\": only that.",
-        ),
-        key(
-            "balance",
-            Kind::Text(TextForm::OneOf(BALANCES)),
-            Presence::Default,
-            "round-robin",
-            "Which server gets a request: the next one, or the one with the fewest requests under way.",
-        ),
-        key(
-            "host",
-            Kind::Text(TextForm::Authority),
-            Presence::Default,
-            "preserve",
-            "The `Host` that the server gets: \"preserve\" for the client's, \"upstream\" for the server's own, or a name.",
-        ),
-        optional(
-            "tls",
-            Kind::Table(&UPSTREAM_TLS),
-            "{ roots = \"ca.pem\" }",
-            "For `https`. Default: the web's certificate authorities, no certificate of our own.",
-        ),
-        optional(
-            "health",
-            Kind::Table(&HEALTH),
-            "{ path = \"/healthz\" }",
-            "Requests that ask the servers whether they are well. Default: none.",
-        ),
-        optional(
-            "ejection",
-            Kind::Table(&EJECTION),
-            "{ failures = 5, time = \"10s\" }",
-            "Which servers get no requests for a time because they failed.",
-        ),
-        optional(
-            "retry",
-            Kind::Table(&RETRY),
-            "{ attempts = 1, budget = 20 }",
-            "Which requests are sent a second time.",
-        ),
-        optional(
-            "limits",
-            Kind::Table(&UPSTREAM_LIMITS),
-            "{ response-timeout = \"10s\" }",
-            "Bounds of the upstream.",
-        ),
-    ],
-};
+    /// `http://host:port` or `https://host:port`, 1 to 64; without port, 80 or 443.
+    servers: Vec<At<String>> =
+        texts(&Kind::Text(TextForm::Server), 1, MAX_SERVERS).required("[\"http://10.0.0.1:8080\", \"http://10.0.0.2:8080\"]");
+    /// `"auto"`: what the server chooses by ALPN; without TLS, HTTP/1.1. `"http1"`, `"h2"`: only that.
+    protocol: UpstreamProtocol = one_of().default("auto");
+    /// `"round-robin"` or `"least-requests"`.
+    balance: Balance = one_of().default("round-robin");
+    /// The `Host` that servers get: the request's own, the server's (`"upstream"`), or a name, with a port where it has
+    /// one.
+    host: At<String> = text(TextForm::Authority).default("preserve");
+    /// For `https`: `roots`, a PEM file; `certificate` and `key`, PEM files of our own; `name`, in place of the
+    /// server's host.
+    tls: Option<Decoded<UpstreamTls>> = table().optional("{ roots = \"ca.pem\" }", "the web's roots");
+    /// Requests that ask the servers whether they are well, below.
+    health: Option<Decoded<Health>> = table().optional("{ path = \"/healthz\" }", "none");
+    /// Which servers get no requests for a time because they failed, below.
+    ejection: Ejection = table().optional("{ failures = 5, time = \"10s\" }", "");
+    /// Which requests are [sent again](upstreams.md#what-is-sent-again), below.
+    retry: Retry = table().optional("{ attempts = 1, budget = 20 }", "");
+    /// Bounds of the upstream, below.
+    limits: UpstreamLimits = table().optional("{ response-timeout = \"10s\" }", "");
+}
 
-/// `tls` of an upstream.
-pub static UPSTREAM_TLS: Table = Table {
-    id: "upstream-tls",
-    title: "the `tls` of an upstream",
-    doc: "What the servers must show, and what is shown to them.",
-    keys: &[
-        optional(
-            "roots",
-            Kind::Text(TextForm::Path),
-            "\"ca.pem\"",
-            "PEM file with the certificates that a server's must come from. Default: the web's authorities.",
-        ),
-        optional(
-            "certificate",
-            Kind::Text(TextForm::Path),
-            "\"client.pem\"",
-            "PEM file with a certificate chain that is shown to servers that ask. Only with `key`.",
-        ),
-        optional("key", Kind::Text(TextForm::Path), "\"client.key\"", "PEM file with its private key."),
-        optional(
-            "name",
-            Kind::Text(TextForm::Host),
-            "\"api.internal\"",
-            "The name that is asked for (SNI) and that the certificate must have. Default: the server's host.",
-        ),
-    ],
-};
+keys! {
+    /// What the servers must show, and what is shown to them.
+    UpstreamTls = "upstream-tls", "the `tls` of an upstream";
 
-/// `health` of an upstream.
-pub static HEALTH: Table = Table {
-    id: "health",
-    title: "`health`",
-    doc: "Requests that ask the servers whether they are well.",
-    keys: &[
-        required(
-            "path",
-            Kind::Text(TextForm::Target),
-            "\"/healthz\"",
-            "The path and query that is asked for.",
-        ),
-        optional(
-            "status",
-            Kind::Count { min: 200, max: 599 },
-            "204",
-            "The status of a server that is well. Default: every one from 200 to 299.",
-        ),
-        time("interval", "5s", MS, HOUR, "Between two requests to a server."),
-        time("timeout", "2s", MS, MINUTE, "Longest time to the head of the answer."),
-        count("healthy", "2", 1, 100, "Good answers in a row that bring a server back."),
-        count("unhealthy", "3", 1, 100, "Bad or missing answers in a row that take a server out."),
-    ],
-};
+    /// PEM file with the certificates that a server's must come from.
+    roots: Option<At<String>> = path().optional("\"ca.pem\"", "the web's authorities");
+    /// PEM file with a certificate chain that is shown to servers that ask. Only with `key`.
+    certificate: Option<At<String>> = path().optional("\"client.pem\"", "");
+    /// PEM file with its private key.
+    key: Option<At<String>> = path().optional("\"client.key\"", "");
+    /// The name that is asked for (SNI) and that the certificate must have.
+    name: Option<At<String>> = text(TextForm::Host).optional("\"api.internal\"", "the server's host");
+}
 
-/// `ejection` of an upstream.
-pub static EJECTION: Table = Table {
-    id: "ejection",
-    title: "`ejection`",
-    doc: "Which servers get no requests for a time because they failed.",
-    keys: &[
-        count("failures", "5", 0, 1_000_000, "Failures in a row that eject a server; 0: never."),
-        time("time", "10s", MS, DAY, "How long it is ejected."),
-        count("share", "50", 0, 100, "Percent of the servers that may be ejected at once, rounded down."),
-    ],
-};
+keys! {
+    /// Requests that ask the servers whether they are well.
+    Health = "health", "`health`";
 
-/// `retry` of an upstream.
-pub static RETRY: Table = Table {
-    id: "retry",
-    title: "`retry`",
-    doc: "Which requests are sent a second time.",
-    keys: &[
-        count("attempts", "1", 0, 10, "Retries of one request; 0: never."),
-        count("budget", "20", 0, 100, "Retries, in percent of the requests."),
-    ],
-};
+    /// Path and query of the request, a GET.
+    path: Option<At<String>> = text(TextForm::Target).required("\"/healthz\"");
+    /// The status of a server that is well.
+    status: Option<u16> = count(200, 599).optional("204", "200 to 299");
+    /// Between two requests to a server.
+    interval: Duration = time(MS, HOUR).default("5s");
+    /// To the head of the answer, with the connection.
+    timeout: Duration = time(MS, MINUTE).default("2s");
+    /// Good answers in a row that bring a server back.
+    healthy: usize = count(1, 100).default("2");
+    /// Bad or missing ones in a row that take it out.
+    unhealthy: usize = count(1, 100).default("3");
+}
 
-/// `limits` of an upstream.
-pub static UPSTREAM_LIMITS: Table = Table {
-    id: "upstream-limits",
-    title: "the limits of an upstream",
-    doc: "Bounds of an upstream; counts are per worker.",
-    keys: &[
-        time(
-            "connect-timeout",
-            "5s",
-            MS,
-            MINUTE,
-            "Longest time to look a name up, connect and agree on TLS.",
-        ),
-        time(
-            "response-timeout",
-            "25s",
-            MS,
-            HOUR,
-            "From the request's last byte to the head of the response; then 504.",
-        ),
-        time("idle-timeout", "60s", MS, HOUR, "Longest pause in a response's body; then it is cut."),
-        time("total-timeout", "1h", MS, DAY, "From the request's head to the end of the response."),
-        count("connections", "256", 1, 65_536, "Connections to one server."),
-        count("streams", "100", 1, 10_000, "HTTP/2: requests at once on one connection."),
-        count(
-            "pending",
-            "1024",
-            0,
-            1_000_000,
-            "Requests that wait for a connection; one more is answered 503.",
-        ),
-        time("pending-timeout", "5s", MS, HOUR, "How long a request may wait for a connection; then 503."),
-        count("keep-alive", "32", 0, 65_536, "Connections to one server that are kept without a request."),
-        time("keep-alive-timeout", "60s", MS, HOUR, "How long they are kept."),
-        time(
-            "resolve",
-            "30s",
-            MS,
-            DAY,
-            "How long the addresses of a name are used before it is looked up again.",
-        ),
-    ],
-};
+keys! {
+    /// Which servers get no requests for a time because they failed.
+    Ejection = "ejection", "`ejection`";
+
+    /// Failures in a row that eject a server. 0: never.
+    failures: usize = count(0, 1_000_000).default("5");
+    /// How long it is ejected.
+    time: Duration = time(MS, DAY).default("10s");
+    /// Percent of the servers that may be ejected at once, rounded down.
+    share: usize = count(0, 100).default("50");
+}
+
+keys! {
+    /// Which requests are sent a second time.
+    Retry = "retry", "`retry`";
+
+    /// Retries of one request.
+    attempts: usize = count(0, 10).default("1");
+    /// Retries in percent of the requests. 0: never.
+    budget: usize = count(0, 100).default("20");
+}
+
+keys! {
+    /// Bounds of an upstream; counts are per worker.
+    UpstreamLimits = "upstream-limits", "the limits of an upstream";
+
+    /// To look a name up, connect and agree on TLS. Then 504.
+    connect_timeout: Duration = time(MS, MINUTE).default("5s");
+    /// How long the server may take: from the last byte of the request that went out to the head of the response. Then
+    /// 504. The pipeline's `deadline` holds, too; a server that is over that one alone has not failed.
+    response_timeout: Duration = time(MS, HOUR).default("25s");
+    /// Longest wait for the next piece of a response's body. Then it is cut. The pipeline's `body-idle-timeout` holds,
+    /// too.
+    idle_timeout: Duration = time(MS, HOUR).default("60s");
+    /// From the head of the request to the end of the response. Then 504, or the response is cut.
+    total_timeout: Duration = time(MS, DAY).default("1h");
+    /// Connections to one server.
+    connections: usize = count(1, 65_536).default("256");
+    /// HTTP/2: requests at once on one connection.
+    streams: usize = count(1, 10_000).default("100");
+    /// Requests that wait for a connection. One more gets 503.
+    pending: usize = count(0, 1_000_000).default("1024");
+    /// How long a request may wait for one. Then 503.
+    pending_timeout: Duration = time(MS, HOUR).default("5s");
+    /// HTTP/1.1: connections to one server that are kept without a request.
+    keep_alive: usize = count(0, 65_536).default("32");
+    /// How long a connection without a request is kept.
+    keep_alive_timeout: Duration = time(MS, HOUR).default("60s");
+    /// How long the addresses of a name are used before it is looked up again.
+    resolve: Duration = time(MS, DAY).default("30s");
+}
+
+choices! {
+    /// What servers speak.
+    #[derive(Default)]
+    UpstreamProtocol {
+        /// What the server chooses by ALPN; without TLS, HTTP/1.1.
+        #[default]
+        Auto = "auto",
+        /// HTTP/1.1.
+        Http1 = "http1",
+        /// HTTP/2; without TLS, from the first byte on (RFC 9113 §3.3).
+        Http2 = "h2",
+    }
+}
+
+choices! {
+    /// Which server gets a request.
+    #[derive(Default)]
+    Balance {
+        /// The next one.
+        #[default]
+        RoundRobin = "round-robin",
+        /// The one with the fewest requests of this worker under way.
+        LeastRequests = "least-requests",
+    }
+}

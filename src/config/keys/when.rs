@@ -1,75 +1,35 @@
-//! The tables for the conditions under which a stage applies, and for what a draw is pinned to.
+//! The conditions under which a stage applies.
 
-use super::tables::{optional, required};
-use super::{Kind, Table, TextForm};
+use super::routes::Pin;
+use crate::config::declare::{count, keys, table, text, texts};
+use crate::config::kinds::{Kind, TextForm};
+use crate::config::typed::{At, Decoded};
 
-/// `when` of a stage.
-pub static WHEN: Table = Table {
-    id: "when",
-    title: "`when`",
-    doc: "Which requests a stage applies to; the others go past it.",
-    keys: &[
-        optional(
-            "methods",
-            Kind::List { item: &Kind::Text(TextForm::Method), min: 1, max: 32 },
-            "[\"POST\", \"PUT\"]",
-            "Request methods. Default: all.",
-        ),
-        optional(
-            "path",
-            Kind::Text(TextForm::Prefix),
-            "\"/api\"",
-            "A path and everything below it, as of a route. Default: every path.",
-        ),
-        optional(
-            "header",
-            Kind::Table(&WHEN_HEADER),
-            "{ name = \"x-debug\", value = \"1\" }",
-            "A field that the request has. Default: none is needed.",
-        ),
-        optional(
-            "percent",
-            Kind::Count { min: 0, max: 100 },
-            "10",
-            "A share of the requests, drawn once for all stages of a pipeline. Default: all.",
-        ),
-        optional(
-            "pin",
-            Kind::Table(&PIN),
-            "{ cookie = \"session\" }",
-            "What draws for `percent`, instead of chance: equal values are drawn alike.",
-        ),
-    ],
-};
+keys! {
+    /// Which requests a stage applies to; the others go past it.
+    When = "when", "`when`";
 
-/// `header` of a condition.
-pub static WHEN_HEADER: Table = Table {
-    id: "when-header",
-    title: "`header`",
-    doc: "A field that a request has.",
-    keys: &[
-        required("name", Kind::Text(TextForm::FieldName), "\"x-debug\"", "The field's name."),
-        optional(
-            "value",
-            Kind::Text(TextForm::FieldValue),
-            "\"1\"",
-            "The whole value of one of the fields with this name. Default: any value.",
-        ),
-    ],
-};
+    /// As of a [route](#routes).
+    methods: Option<Vec<At<String>>> =
+        texts(&Kind::Text(TextForm::Method), 1, 32).optional("[\"POST\", \"PUT\"]", "all");
+    /// As of a route: the path and everything below it.
+    path: Option<At<String>> = text(TextForm::Prefix).optional("\"/api\"", "every path");
+    /// `{ name = "x-debug" }`: the request has such a field. `{ name = "x-debug", value = "1" }`: one of them has
+    /// exactly this value.
+    header: Option<Decoded<WhenHeader>> = table().optional("{ name = \"x-debug\", value = \"1\" }", "none is needed");
+    /// A share of the requests.
+    percent: Option<u8> = count(0, 100).optional("10", "all");
+    /// `{ header = "x-user" }` or `{ cookie = "session" }`: what draws for `percent`. Equal values are drawn alike, on
+    /// every gateway; a request without the field is left to chance.
+    pin: Option<Decoded<Pin>> = table().optional("{ cookie = \"session\" }", "chance");
+}
 
-/// `pin` of a route.
-pub static PIN: Table = Table {
-    id: "pin",
-    title: "`pin`",
-    doc: "Requests with the same value are decided alike; of `split`, one with a pipeline's name as its value goes there.",
-    keys: &[
-        optional("header", Kind::Text(TextForm::FieldName), "\"x-user\"", "A request header."),
-        optional(
-            "cookie",
-            Kind::Text(TextForm::FieldName),
-            "\"session\"",
-            "A cookie. Either this or `header`.",
-        ),
-    ],
-};
+keys! {
+    /// A field that a request has.
+    WhenHeader = "when-header", "`header`";
+
+    /// The field's name.
+    name: Option<At<String>> = text(TextForm::FieldName).required("\"x-debug\"");
+    /// The whole value of one of the fields with this name.
+    value: Option<At<String>> = text(TextForm::FieldValue).optional("\"1\"", "any value");
+}

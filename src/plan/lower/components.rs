@@ -1,19 +1,20 @@
 //! Components: names, paths and digests.
 
 use super::Lowering;
-use crate::config::{Fault, Fields, Named, Text};
+use crate::config::keys::Component;
+use crate::config::{Decoded, Fault, Named, Text};
 use crate::plan::{ComponentRef, Name};
 
 impl Lowering<'_> {
-    pub(super) fn components(&mut self, root: &Fields) -> Vec<ComponentRef> {
-        root.named("components").iter().filter_map(|named| self.component(named)).collect()
+    pub(super) fn components(&mut self, named: &[Named<Decoded<Component>>]) -> Vec<ComponentRef> {
+        named.iter().filter_map(|named| self.component(named)).collect()
     }
 
-    fn component(&mut self, named: &Named) -> Option<ComponentRef> {
+    fn component(&mut self, named: &Named<Decoded<Component>>) -> Option<ComponentRef> {
         let name = self.name(named);
-        let digest = named.fields.text("sha256");
-        let sha256 = digest.and_then(|text| self.digest(text));
-        let path = named.fields.text("path")?;
+        let Component { path, sha256: digest } = &*named.table;
+        let sha256 = digest.as_ref().and_then(|digest| self.digest(digest.text()));
+        let path = path.as_ref()?.text();
         let given = self.around.program.and_then(|program| program.components.get(&named.name)).cloned();
         let file = match given {
             Some(_) => path.text.into(),
@@ -25,13 +26,13 @@ impl Lowering<'_> {
             given,
             sha256,
             path_span: path.span,
-            sha256_span: digest.map(|text| text.span),
+            sha256_span: digest.as_ref().map(|digest| digest.span),
         })
     }
 
     /// The name of a component or pipeline. A bad one is an error and is kept for what follows, so that the places
     /// which refer to it are not called wrong too.
-    pub(super) fn name(&mut self, named: &Named) -> Name {
+    pub(super) fn name<T>(&mut self, named: &Named<T>) -> Name {
         Name::parse(&named.name).unwrap_or_else(|fault| {
             self.diagnostics.fault(named.name_span, fault);
             Name::refused(&named.name)

@@ -4,41 +4,29 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::{Lowering, Names, describe};
-use crate::config::{Fault, Fields, Span, Text};
-use crate::plan::{Clocks, EgressRule, Grants, Mount, Network, SocketRule};
+use crate::config::keys::{Grant, Mount as MountTable};
+use crate::config::{Decoded, Fault, Span, Text};
+use crate::plan::{EgressRule, Grants, Mount, Network, SocketRule};
 
 /// Longest path at which a stage sees a directory, in bytes.
 const MAX_GUEST_PATH: usize = 256;
 
 impl Lowering<'_> {
-    pub(super) fn grants(&mut self, fields: &Fields, pipelines: &mut Names<'_>) -> Grants {
+    pub(super) fn grants(&mut self, table: &Decoded<Grant>, pipelines: &mut Names<'_>) -> Grants {
+        let Grant { random, clocks, stdio, env, egress, egress_networks, calls, filesystem, sockets } =
+            &**table;
         Grants {
-            random: fields.boolean("random"),
-            clocks: self.clocks(fields),
-            stdio: fields.boolean("stdio"),
-            env: fields.node("env").map(|node| self.variables(node)),
-            egress: fields.texts("egress").filter_map(|text| self.egress_rule(text)).collect(),
-            egress_networks: fields.texts("egress-networks").filter_map(|text| self.network(text)).collect(),
-            calls: self.calls(fields, pipelines),
-            filesystem: self.mounts(fields),
-            sockets: fields.texts("sockets").filter_map(|text| self.socket_rule(text)).collect(),
-            span: Some(fields.span()),
+            random: *random,
+            clocks: *clocks,
+            stdio: *stdio,
+            env: env.as_ref().map(|node| self.variables(node)),
+            egress: egress.iter().filter_map(|rule| self.egress_rule(rule.text())).collect(),
+            egress_networks: egress_networks.iter().filter_map(|text| self.network(text.text())).collect(),
+            calls: self.calls(calls, pipelines),
+            filesystem: self.mounts(filesystem),
+            sockets: sockets.iter().filter_map(|rule| self.socket_rule(rule.text())).collect(),
+            span: Some(table.span()),
         }
-    }
-
-    fn clocks(&mut self, fields: &Fields) -> Clocks {
-        let word = match fields.boolean_or_word("clocks") {
-            Ok(true) => return Clocks::Real,
-            Ok(false) => return Clocks::Denied,
-            Err(word) => word,
-        };
-        if word.text != "coarse" {
-            self.diagnostics
-                .error(word.span, format!("unknown clocks `{}`", word.text))
-                .label("unknown clocks")
-                .help("write true, false or \"coarse\"");
-        }
-        Clocks::Coarse
     }
 
     fn egress_rule(&mut self, text: Text<'_>) -> Option<EgressRule> {
@@ -53,26 +41,25 @@ impl Lowering<'_> {
         SocketRule::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 
-    fn mounts(&mut self, fields: &Fields) -> Vec<Mount> {
+    fn mounts(&mut self, tables: &[Decoded<MountTable>]) -> Vec<Mount> {
         let mut mounts: Vec<(Mount, Span)> = Vec::new();
-        for table in fields.tables("filesystem") {
-            let (Some(path), Some(at)) = (table.text("path"), table.text("as")) else { continue };
-            let directory = self.directory(path);
-            if let Err(fault) = check_guest_path(at.text) {
+        for table in tables {
+            let MountTable { path: Some(path), at: Some(at), write } = &**table else { continue };
+            let directory = self.directory(path.text());
+            if let Err(fault) = check_guest_path(&at.value) {
                 self.diagnostics.fault(at.span, fault);
                 continue;
             }
-            if let Some((_, earlier)) = mounts.iter().find(|(mount, _)| mount.at == at.text) {
+            if let Some((_, earlier)) = mounts.iter().find(|(mount, _)| mount.at == at.value) {
                 self.diagnostics
-                    .error(at.span, format!("two directories of one stage are seen as `{}`", at.text))
+                    .error(at.span, format!("two directories of one stage are seen as `{}`", at.value))
                     .label("the same path")
                     .related(*earlier, "the first directory")
                     .help("choose another path for one of them");
                 continue;
             }
             let Some((path, node, span)) = directory else { continue };
-            let write = table.boolean("write");
-            mounts.push((Mount { path, at: at.text.to_owned(), write, node, span }, at.span));
+            mounts.push((Mount { path, at: at.value.clone(), write: *write, node, span }, at.span));
         }
         mounts.into_iter().map(|(mount, _)| mount).collect()
     }

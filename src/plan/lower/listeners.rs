@@ -3,18 +3,20 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Lowering;
-use crate::config::{Fault, Fields};
+use crate::config::keys::{self, File};
+use crate::config::{Decoded, Fault};
 use crate::plan::Listener;
+use crate::plan::policy::ProxyPlan;
 
 impl Lowering<'_> {
-    pub(super) fn listeners(&mut self, root: &Fields) -> Vec<Listener> {
-        if root.list("listeners").is_empty() {
+    pub(super) fn listeners(&mut self, root: &Decoded<File>) -> Vec<Listener> {
+        if root.listeners.is_empty() {
             let help = "add `[[listeners]]` with `address = \"127.0.0.1:8080\"`";
-            self.require_some(root, "listeners", "listener", help);
+            self.require_some(root, File::listeners, "listener", help);
         }
         let mut listeners: Vec<Listener> = Vec::new();
-        for fields in root.tables("listeners") {
-            let Some(listener) = self.listener(fields, root) else {
+        for table in &root.listeners {
+            let Some(listener) = self.listener(table, root) else {
                 continue;
             };
             let same =
@@ -31,12 +33,17 @@ impl Lowering<'_> {
         listeners
     }
 
-    fn listener(&mut self, fields: &Fields, root: &Fields) -> Option<Listener> {
+    fn listener(&mut self, table: &Decoded<keys::Listener>, root: &Decoded<File>) -> Option<Listener> {
+        let keys::Listener { address, tls, redirect: _, redirect_port: _, proxy_protocol, proxy_timeout } =
+            &**table;
         // All parts are checked even if the first is wrong.
-        let tls = fields.table("tls").map(|tls| self.tls(tls));
-        let redirect = self.redirect(fields);
-        let proxy = self.proxy_protocol(fields, root);
-        let text = fields.text("address")?;
+        let tls = tls.as_ref().map(|tls| self.tls(tls));
+        let redirect = self.redirect(table);
+        let proxy = proxy_protocol.map(|version| ProxyPlan { version, timeout: *proxy_timeout });
+        if proxy.is_some() {
+            self.check_trusted(table, root);
+        }
+        let text = address.as_ref()?.text();
         match parse_address(text.text) {
             Ok(address) => Some(Listener { address, tls: tls.flatten(), redirect, proxy, span: text.span }),
             Err(fault) => {
@@ -46,25 +53,40 @@ impl Lowering<'_> {
         }
     }
 
-    fn redirect(&mut self, fields: &Fields) -> Option<u16> {
+    fn redirect(&mut self, table: &Decoded<keys::Listener>) -> Option<u16> {
         const HTTPS: u16 = 443;
-        let port = fields.optional_count("redirect-port");
-        if self.choice(fields, "redirect", &["https"]).is_none() {
-            if port.is_some() && !fields.has("redirect") && !fields.is_refused("redirect") {
+        if table.redirect.is_none() {
+            if table.redirect_port.is_some() && !table.is_given(keys::Listener::redirect) {
                 self.diagnostics
-                    .error(fields.span_of("redirect-port"), "`redirect-port` without `redirect`")
+                    .error(table.span_of(keys::Listener::redirect_port), "`redirect-port` without `redirect`")
                     .label("nothing is redirected")
                     .help("add `redirect = \"https\"`, or remove it");
             }
             return None;
         }
-        if fields.has("tls") {
+        if table.has(keys::Listener::tls) {
             self.diagnostics
-                .error(fields.span_of("redirect"), "a listener with `tls` redirects to itself")
+                .error(table.span_of(keys::Listener::redirect), "a listener with `tls` redirects to itself")
                 .label("clients are at https already")
                 .help("put `redirect` on a listener without `tls`");
         }
-        port.map_or(Some(HTTPS), |port| u16::try_from(port).ok())
+        Some(table.redirect_port.unwrap_or(HTTPS))
+    }
+
+    fn check_trusted(&mut self, table: &Decoded<keys::Listener>, root: &Decoded<File>) {
+        let http = &root.http;
+        if http.trusted_proxies.is_empty()
+            && !http.is_refused(keys::Http::trusted_proxies)
+            && !root.is_refused(File::http)
+        {
+            self.diagnostics
+                .error(
+                    table.span_of(keys::Listener::proxy_protocol),
+                    "nobody is trusted to speak the PROXY protocol",
+                )
+                .label("every connection would be closed")
+                .help("name who may in `[http]`: `trusted-proxies = [\"10.0.0.0/8\"]`");
+        }
     }
 }
 

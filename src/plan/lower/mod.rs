@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{ComponentIndex, End, Gateway, GatewayLimits, Plan, Surroundings};
-use crate::config::{self, Diagnostics, Fields, SourceFile, Text, suggest};
+use crate::config::keys::{self, File};
+use crate::config::{self, At, Decoded, Diagnostics, KeyOf, Named, SourceFile, Text, suggest};
 
 /// What every part of the work needs: the file, what surrounds it, and the list of mistakes.
 struct Lowering<'a> {
@@ -43,10 +44,16 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn of(root: &'a Fields, table: &'static str) -> Names<'a> {
-        let names: Vec<&str> = root.named(table).iter().map(|named| named.name.as_str()).collect();
+    fn of<T>(root: &Decoded<File>, key: KeyOf<File>, tables: &'a [Named<T>]) -> Names<'a> {
+        let names: Vec<&str> = tables.iter().map(|named| named.name.as_str()).collect();
         let places = names.iter().enumerate().map(|(index, name)| (*name, index)).collect();
-        Names { used: vec![false; names.len()], names, places, table, refused: root.is_refused(table) }
+        Names {
+            used: vec![false; names.len()],
+            names,
+            places,
+            table: key.name,
+            refused: root.is_refused(key),
+        }
     }
 }
 
@@ -67,33 +74,49 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
         return (None, diagnostics);
     };
     let mut lowering = Lowering { source, around, diagnostics };
-    let mut component_names = Names::of(&root, "components");
-    let mut upstream_names = Names::of(&root, "upstreams");
-    let mut pipeline_names = Names::of(&root, "pipelines");
+    let File {
+        gateway,
+        limits,
+        http,
+        admin,
+        access_log,
+        listeners: _,
+        components,
+        upstreams,
+        pipelines,
+        routes: _,
+    } = &*root;
+    let mut component_names = Names::of(&root, File::components, components);
+    let mut upstream_names = Names::of(&root, File::upstreams, upstreams);
+    let mut pipeline_names = Names::of(&root, File::pipelines, pipelines);
 
     let listeners = lowering.listeners(&root);
+    let admin = admin.as_ref().and_then(|admin| lowering.admin(admin, &listeners));
+    let token = admin.as_ref().and_then(|admin| admin.token.as_ref());
+    let fixed = token.map_or_else(|| root.fixed(), |token| root.fixed().with("admin.token", token.expose()));
     let mut plan = Plan {
         file: lowering.source.path().to_path_buf(),
         source: lowering.source.clone(),
-        workers: workers(&root),
-        gateway: lowering.gateway(&root),
-        limits: lowering.gateway_limits(&root),
-        http: lowering.http(&root),
-        admin: lowering.admin(&root, &listeners),
-        access_log: lowering.access_log(&root),
+        workers: workers(gateway),
+        gateway: lowering.gateway(gateway),
+        limits: lowering.gateway_limits(limits),
+        http: lowering.http(http),
+        fixed,
+        admin,
+        access_log: access_log.as_ref().and_then(|log| lowering.access_log(log)),
         listeners,
-        components: lowering.components(&root),
-        upstreams: lowering.upstreams(&root),
+        components: lowering.components(components),
+        upstreams: lowering.upstreams(upstreams),
         pipelines: lowering.pipelines(&root, &mut component_names, &mut upstream_names, &mut pipeline_names),
         routes: lowering.routes(&root, &mut pipeline_names),
     };
     // A misspelt reference, or a stage that was refused, makes what it means look unused.
     if !lowering.diagnostics.has_errors() {
-        lowering.report_unused(&root, &component_names, "no stage uses it");
-        lowering.report_unused(&root, &upstream_names, "no pipeline ends in it");
+        lowering.report_unused(components, &component_names, "no stage uses it");
+        lowering.report_unused(upstreams, &upstream_names, "no pipeline ends in it");
         // A program calls a pipeline by its name.
         if around.program.is_none() {
-            lowering.report_unused(&root, &pipeline_names, "no route leads to it");
+            lowering.report_unused(pipelines, &pipeline_names, "no route leads to it");
         }
     }
     lowering.report_not_embedded(&root);
@@ -117,50 +140,54 @@ fn point_by_name(plan: &mut Plan) {
     }
 }
 
-fn workers(root: &Fields) -> NonZeroUsize {
-    let configured = root.table_or_default("gateway").optional_count("workers").and_then(NonZeroUsize::new);
+fn workers(gateway: &keys::Gateway) -> NonZeroUsize {
+    let configured = gateway.workers.and_then(NonZeroUsize::new);
     let most = NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN);
     let available = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most);
     configured.unwrap_or_else(available)
 }
 
 impl Lowering<'_> {
-    fn gateway(&self, root: &Fields) -> Gateway {
-        let fields = root.table_or_default("gateway");
-        let path = |key: &str| {
-            let text = fields.text(key).filter(|_| fields.has(key))?;
-            Some(self.source.folder().join(text.text))
-        };
+    fn gateway(&self, gateway: &keys::Gateway) -> Gateway {
+        let keys::Gateway {
+            workers: _,
+            watch,
+            retire_timeout,
+            history,
+            compile_cache,
+            drain_delay,
+            handover,
+            calls,
+        } = gateway;
+        let path = |text: &Option<At<String>>| Some(self.source.folder().join(&text.as_ref()?.value));
         Gateway {
-            watch: fields.duration("watch"),
-            retire_timeout: fields.duration("retire-timeout"),
-            history: fields.count("history"),
-            compile_cache: path("compile-cache"),
-            drain_delay: fields.duration("drain-delay"),
-            handover: path("handover"),
-            calls: fields.count("calls"),
+            watch: *watch,
+            retire_timeout: *retire_timeout,
+            history: *history,
+            compile_cache: path(compile_cache),
+            drain_delay: *drain_delay,
+            handover: path(handover),
+            calls: *calls,
         }
     }
 
-    fn gateway_limits(&mut self, root: &Fields) -> GatewayLimits {
-        let fields = root.table_or_default("limits");
-        let limits = GatewayLimits::lower(&fields);
+    fn gateway_limits(&mut self, limits: &Decoded<GatewayLimits>) -> GatewayLimits {
         if limits.uri_size > limits.header_size {
             let header_size = config::format_size(limits.header_size as u64);
             self.diagnostics
-                .error(fields.span_of("uri-size"), "`uri-size` is larger than `header-size`")
+                .error(limits.span_of(GatewayLimits::uri_size), "`uri-size` is larger than `header-size`")
                 .label(format!("can never be reached: a head is at most {header_size}"))
                 .help("the target is a part of the head: lower `uri-size` or raise `header-size`");
         }
-        limits
+        GatewayLimits::clone(limits)
     }
 
     /// Says that the file lacks a list or table without which there is nothing to serve.
     ///
     /// One that is there and wrong has its own error already.
-    fn require_some(&mut self, root: &Fields, key: &str, noun: &str, example: &str) {
+    fn require_some(&mut self, root: &Decoded<File>, key: KeyOf<File>, noun: &str, example: &str) {
         // A program listens, and finds the pipeline, by itself.
-        if root.is_refused(key) || (self.around.program.is_some() && key != "pipelines") {
+        if root.is_refused(key) || (self.around.program.is_some() && key.name != File::pipelines.name) {
             return;
         }
         let span = root.has(key).then(|| root.span_of(key));
@@ -187,8 +214,8 @@ impl Lowering<'_> {
         None
     }
 
-    fn report_unused(&mut self, root: &Fields, names: &Names<'_>, label: &str) {
-        for (named, used) in root.named(names.table).iter().zip(&names.used) {
+    fn report_unused<T>(&mut self, tables: &[Named<T>], names: &Names<'_>, label: &str) {
+        for (named, used) in tables.iter().zip(&names.used) {
             if !used {
                 let noun = names.table.trim_end_matches('s');
                 self.diagnostics
@@ -200,11 +227,11 @@ impl Lowering<'_> {
     }
 
     /// Says what is the program's own matter where one embeds the gateway.
-    fn report_not_embedded(&mut self, root: &Fields) {
-        for key in ["listeners", "admin"] {
+    fn report_not_embedded(&mut self, root: &Decoded<File>) {
+        for key in [File::listeners, File::admin] {
             if self.around.program.is_some() && root.has(key) {
                 self.diagnostics
-                    .warning(root.span_of(key), format!("`{key}` is not used"))
+                    .warning(root.span_of(key), format!("`{}` is not used", key.name))
                     .label("the program that embeds the gateway listens by itself")
                     .help("remove it");
             }

@@ -1,7 +1,7 @@
 //! The pipelines that a stage reaches, by names of its own or by theirs, and that none reaches itself that way.
 
 use super::{Lowering, Names};
-use crate::config::{Fields, Node, Span, Text, Value};
+use crate::config::{At, Node, Span, Text, Value};
 use crate::plan::{self, NextPipeline, Pipeline, PipelineIndex, Stage};
 
 /// Stands for a pipeline that there is not. No plan has it, because it is an error.
@@ -50,9 +50,9 @@ impl Lowering<'_> {
     }
 
     /// The `calls` of a stage's grant.
-    pub(super) fn calls(&mut self, fields: &Fields, pipelines: &mut Names<'_>) -> Vec<plan::Call> {
+    pub(super) fn calls(&mut self, names: &[At<String>], pipelines: &mut Names<'_>) -> Vec<plan::Call> {
         let mut calls: Vec<plan::Call> = Vec::new();
-        for text in fields.texts("calls") {
+        for text in names.iter().map(At::text) {
             if let Some(earlier) = calls.iter().find(|call| call.name == text.text) {
                 self.diagnostics
                     .error(text.span, format!("pipeline `{}` is named twice", text.text))

@@ -4,15 +4,16 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::{Lowering, describe, listeners::parse_address};
-use crate::config::{Fields, Text};
-use crate::plan::{AccessFormat, AccessLogPlan, Admin, ConfigValue, Listener};
+use crate::config::keys::{self, AccessLog};
+use crate::config::{Decoded, Node, Text};
+use crate::plan::{AccessLogPlan, Admin, ConfigValue, Listener};
 
 impl Lowering<'_> {
-    pub(super) fn admin(&mut self, root: &Fields, listeners: &[Listener]) -> Option<Admin> {
-        let fields = root.table("admin")?;
+    pub(super) fn admin(&mut self, table: &Decoded<keys::Admin>, listeners: &[Listener]) -> Option<Admin> {
+        let keys::Admin { address, token } = &**table;
         // The token is checked even if the address is wrong.
-        let token = self.token(fields);
-        let text = fields.text("address")?;
+        let token = token.as_ref().and_then(|token| self.token(token));
+        let text = address.as_ref()?.text();
         let address = match parse_address(text.text) {
             Ok(address) => address,
             Err(fault) => {
@@ -27,7 +28,7 @@ impl Lowering<'_> {
                 .related(taken.span, "the listener")
                 .help("give one of them another port");
         }
-        if !fields.has("token") && !fields.is_refused("token") && !is_loopback(address.ip()) {
+        if !table.is_given(keys::Admin::token) && !is_loopback(address.ip()) {
             self.diagnostics
                 .error(text.span, "the admin listener needs a token")
                 .label("others than this machine can reach it")
@@ -36,8 +37,8 @@ impl Lowering<'_> {
         Some(Admin { address, token, span: text.span })
     }
 
-    fn token(&mut self, fields: &Fields) -> Option<ConfigValue> {
-        let token = self.text_or_reference(fields.node("token")?, "`token`", "token")?;
+    fn token(&mut self, node: &Node) -> Option<ConfigValue> {
+        let token = self.text_or_reference(node, "`token`", "token")?;
         let text = token.expose();
         let label = if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             "has spaces or characters that are not visible ASCII"
@@ -53,24 +54,14 @@ impl Lowering<'_> {
         None
     }
 
-    pub(super) fn access_log(&mut self, root: &Fields) -> Option<AccessLogPlan> {
-        let fields = root.table("access-log")?;
-        let text = fields.text("path")?;
-        let format = match self.choice(fields, "format", &["json", "combined"]) {
-            Some(1) => AccessFormat::Combined,
-            _ => AccessFormat::Json,
-        };
-        let path = match text.text {
+    pub(super) fn access_log(&mut self, table: &AccessLog) -> Option<AccessLogPlan> {
+        let AccessLog { path, format, queue, query } = table;
+        let span = path.span;
+        let path = match path.value.as_str() {
             "-" => None,
-            _ => Some(self.appendable_file(text)?),
+            _ => Some(self.appendable_file(path.text())?),
         };
-        Some(AccessLogPlan {
-            path,
-            format,
-            queue: fields.count("queue"),
-            query: fields.boolean("query"),
-            span: text.span,
-        })
+        Some(AccessLogPlan { path, format: *format, queue: *queue, query: *query, span })
     }
 
     /// The path of a file that need not exist, in a folder that must.

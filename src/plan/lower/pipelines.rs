@@ -1,10 +1,11 @@
 //! Pipelines and their stages.
 
 use super::{Lowering, Names};
-use crate::config::{Fields, Named, Span, Text, suggest};
+use crate::config::keys::{self, File};
+use crate::config::{Decoded, Named, Span, Text, suggest};
 use crate::plan::{
-    Breaker, BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits,
-    Relift, Stage, StageId, StageLimits, UpstreamIndex,
+    BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, Relift, Stage, StageId,
+    UpstreamIndex,
 };
 
 /// The names that stages refer to.
@@ -25,73 +26,83 @@ struct Defaults<'a> {
 impl Lowering<'_> {
     pub(super) fn pipelines<'a>(
         &mut self,
-        root: &Fields,
+        root: &Decoded<File>,
         components: &mut Names<'a>,
         upstreams: &mut Names<'a>,
         pipelines: &mut Names<'a>,
     ) -> Vec<Pipeline> {
-        if root.named("pipelines").is_empty() {
+        if root.pipelines.is_empty() {
             let help = "add `[pipelines.edge]` with `service = { component = \"…\" }`";
-            self.require_some(root, "pipelines", "pipeline", help);
+            self.require_some(root, File::pipelines, "pipeline", help);
         }
         let mut known = Known { components, upstreams, pipelines };
         let found: Vec<_> =
-            root.named("pipelines").iter().filter_map(|named| self.pipeline(named, &mut known)).collect();
+            root.pipelines.iter().filter_map(|named| self.pipeline(named, &mut known)).collect();
         self.check_circles(&found, known.pipelines);
         found
     }
 
-    fn pipeline(&mut self, named: &Named, known: &mut Known<'_, '_>) -> Option<Pipeline> {
+    fn pipeline(
+        &mut self,
+        named: &Named<Decoded<keys::Pipeline>>,
+        known: &mut Known<'_, '_>,
+    ) -> Option<Pipeline> {
         let name = self.name(named);
-        let fields = &named.fields;
-        let link = self.link(fields).unwrap_or_default();
-        let isolation = self.isolation(fields).unwrap_or_default();
+        let keys::Pipeline {
+            link,
+            isolation,
+            lift,
+            stages: tables,
+            service: _,
+            upstream: _,
+            native: _,
+            limits,
+        } = &*named.table;
+        let (link, isolation) = (*link, *isolation);
         // The pipeline's is a wish for those of its stages that can: no error for the others.
-        let lift = self.lift(fields).map_or((Relift::default(), None), |(lift, _)| (lift, None));
-        let defaults = Defaults { pipeline: &name, link, isolation, lift };
-        let limits = PipelineLimits::lower(&fields.table_or_default("limits"));
+        let defaults = Defaults { pipeline: &name, link, isolation, lift: (*lift, None) };
         let mut stages: Vec<Stage> = Vec::new();
-        for (index, stage) in fields.tables("stages").enumerate() {
+        for (index, stage) in tables.iter().enumerate() {
             stages.extend(self.stage(stage, &defaults, index, known));
         }
-        self.check_combinations(fields, &stages);
-        let end = self.end(fields, &defaults, stages.len(), known)?;
+        self.check_combinations(&named.table, &stages);
+        let end = self.end(&named.table, &defaults, stages.len(), known)?;
+        let limits = limits.clone();
         Some(Pipeline { isolation, name: name.clone(), stages, end, limits, span: named.name_span })
     }
 
     fn end(
         &mut self,
-        fields: &Fields,
+        table: &Decoded<keys::Pipeline>,
         defaults: &Defaults<'_>,
         index: usize,
         known: &mut Known<'_, '_>,
     ) -> Option<End> {
-        let ends: Vec<&str> =
-            ["service", "upstream", "native"].into_iter().filter(|it| fields.has(it)).collect();
-        if let [first, .., last] = ends[..] {
+        let all = [keys::Pipeline::service, keys::Pipeline::upstream, keys::Pipeline::native];
+        let ends: Vec<_> = all.into_iter().filter(|key| table.has(*key)).collect();
+        if let [first, .., last] = &ends[..] {
             self.diagnostics
-                .error(fields.span_of(last), "a pipeline has one end")
-                .label(format!("both `{first}` and `{last}`"))
+                .error(table.span_of(*last), "a pipeline has one end")
+                .label(format!("both `{}` and `{}`", first.name, last.name))
                 .help("remove one of the two keys");
         }
-        let (service, native) = (fields.table("service"), fields.text("native"));
-        if let Some(table) = service {
-            let service = self.stage(table, defaults, index, known)?;
-            self.check_service(table, &service);
+        if let Some(stage) = &table.service {
+            let service = self.stage(stage, defaults, index, known)?;
+            self.check_service(stage, &service);
             return Some(End::Component(Box::new(service)));
         }
-        if let Some(upstream) = fields.text("upstream") {
-            let found = self.resolve(upstream, "upstream", known.upstreams);
+        if let Some(upstream) = &table.upstream {
+            let found = self.resolve(upstream.text(), "upstream", known.upstreams);
             return found.map(|index| End::Upstream(UpstreamIndex(index)));
         }
-        if let Some(native) = native {
-            return self.native(native, index);
+        if let Some(native) = &table.native {
+            return self.native(native.text(), index);
         }
         // A pipeline that is no table has no place and its own error.
-        let refused = fields.span() == Span::default();
-        if !refused && !["service", "upstream", "native"].iter().any(|key| fields.is_refused(key)) {
+        let refused = table.span() == Span::default();
+        if !refused && !all.iter().any(|key| table.is_refused(*key)) {
             self.diagnostics
-                .error(fields.span(), "`service` is missing from a pipeline")
+                .error(table.span(), "`service` is missing from a pipeline")
                 .label("`service` is required")
                 .help(
                     "add `service = { component = \"hello\" }`, or `upstream` with a name under [upstreams]",
@@ -130,21 +141,32 @@ impl Lowering<'_> {
 
     fn stage(
         &mut self,
-        fields: &Fields,
+        table: &Decoded<keys::Stage>,
         defaults: &Defaults<'_>,
         index: usize,
         known: &mut Known<'_, '_>,
     ) -> Option<Stage> {
-        let link = self.link(fields).unwrap_or(defaults.link);
-        self.check_link(fields, link);
-        let config = fields.node("config").map(|node| self.settings(node)).unwrap_or_default();
-        let grant = fields.table("grant");
-        let grants = grant.map(|grant| self.grants(grant, known.pipelines)).unwrap_or_default();
-        let (lift, lift_span) = self.lift(fields).unwrap_or(defaults.lift);
-        let limits = StageLimits::lower(&fields.table_or_default("limits"));
-        let next = fields.node("next").map(|node| self.next(node, known.pipelines)).unwrap_or_default();
-        let when = self.when(fields);
-        let text = fields.text("component")?;
+        let keys::Stage {
+            component,
+            config,
+            grant,
+            when,
+            limits,
+            link,
+            isolation,
+            lift,
+            on_failure,
+            breaker,
+            next,
+        } = &**table;
+        let link = link.unwrap_or(defaults.link);
+        self.check_link(table, link);
+        let config = config.as_ref().map(|node| self.settings(node)).unwrap_or_default();
+        let grants = grant.as_ref().map(|grant| self.grants(grant, known.pipelines)).unwrap_or_default();
+        let (lift, lift_span) = lift.as_ref().map_or(defaults.lift, |lift| (lift.value, Some(lift.span)));
+        let next = next.as_ref().map(|node| self.next(node, known.pipelines)).unwrap_or_default();
+        let when = when.as_ref().map(|when| self.when(when));
+        let text = component.as_ref()?.text();
         let component = self.resolve(text, "component", known.components)?;
         // A name that is defined and bad was reported at its definition.
         let name = Name::refused(text.text);
@@ -154,75 +176,28 @@ impl Lowering<'_> {
             config,
             grants,
             when,
-            limits,
+            limits: limits.clone(),
             link,
-            isolation: self.isolation(fields).unwrap_or(defaults.isolation),
+            isolation: isolation.unwrap_or(defaults.isolation),
             lift,
             lift_span,
-            on_failure: self.on_failure(fields),
-            breaker: fields.table("breaker").map(|table| self.breaker(table)),
+            on_failure: *on_failure,
+            breaker: breaker.clone(),
             next,
             component_span: text.span,
-            span: fields.span(),
+            span: table.span(),
         })
     }
 
-    /// The place of the word under `key` among `words`, if it is given and one of them.
-    pub(super) fn choice(&mut self, fields: &Fields, key: &str, words: &[&str]) -> Option<usize> {
-        let text = fields.text(key).filter(|_| fields.has(key))?;
-        let found = words.iter().position(|word| *word == text.text);
-        if found.is_none() {
-            self.diagnostics
-                .error(text.span, format!("unknown {key} `{}`", text.text))
-                .label(format!("unknown {key}"))
-                .help(suggest(text.text, words, "there are", ""));
-        }
-        found
-    }
-
-    fn link(&mut self, fields: &Fields) -> Option<Link> {
-        let links = [Link::Static, Link::Dynamic];
-        self.choice(fields, "link", &["static", "dynamic"]).map(|at| links[at])
-    }
-
-    fn isolation(&mut self, fields: &Fields) -> Option<Isolation> {
-        let isolations = [Isolation::Reuse, Isolation::Request];
-        self.choice(fields, "isolation", &["reuse", "request"]).map(|at| isolations[at])
-    }
-
-    /// Whether an async lift is rewritten, and where that is said.
-    fn lift(&mut self, fields: &Fields) -> Option<(Relift, Option<Span>)> {
-        let lifts = [Relift::Auto, Relift::AsIs, Relift::Sync];
-        let at = self.choice(fields, "lift", &["auto", "as-is", "sync"])?;
-        Some((lifts[at], Some(fields.span_of("lift"))))
-    }
-
-    fn on_failure(&mut self, fields: &Fields) -> OnFailure {
-        match self.choice(fields, "on-failure", &["fail", "skip"]) {
-            Some(1) => OnFailure::Skip,
-            _ => OnFailure::Fail,
-        }
-    }
-
-    fn breaker(&mut self, fields: &Fields) -> Breaker {
-        let then = match self.choice(fields, "then", &["skip", "close"]) {
-            Some(1) => BreakerThen::Close,
-            _ => BreakerThen::Skip,
-        };
-        Breaker {
-            failures: fields.count("failures"),
-            window: fields.duration("window"),
-            open: fields.duration("open"),
-            then,
-        }
-    }
-
     /// What only a store of its own makes possible.
-    fn check_link(&mut self, fields: &Fields, link: Link) {
-        for key in ["isolation", "on-failure", "breaker"] {
-            if link == Link::Static && fields.has(key) {
+    fn check_link(&mut self, table: &Decoded<keys::Stage>, link: Link) {
+        for key in [keys::Stage::isolation, keys::Stage::on_failure, keys::Stage::breaker] {
+            if link == Link::Static && table.has(key) {
                 self.diagnostics
-                    .error(fields.span_of(key), format!("`{key}` needs a stage with a store of its own"))
+                    .error(
+                        table.span_of(key),
+                        format!("`{}` needs a stage with a store of its own", key.name),
+                    )
                     .label("this stage is linked statically")
                     .help("link the stage with `link = \"dynamic\"`");
             }
@@ -230,21 +205,24 @@ impl Lowering<'_> {
     }
 
     /// What makes no sense at the end of a pipeline.
-    fn check_service(&mut self, fields: &Fields, service: &Stage) {
+    fn check_service(&mut self, table: &Decoded<keys::Stage>, service: &Stage) {
         let skips = [
-            ("on-failure", service.on_failure == OnFailure::Skip),
-            ("breaker", service.breaker.is_some_and(|breaker| breaker.then == BreakerThen::Skip)),
+            (keys::Stage::on_failure, service.on_failure == OnFailure::Skip),
+            (
+                keys::Stage::breaker,
+                service.breaker.as_ref().is_some_and(|breaker| breaker.then == BreakerThen::Skip),
+            ),
         ];
         if service.when.is_some() {
             self.diagnostics
-                .error(fields.span_of("when"), "a service applies to every request")
+                .error(table.span_of(keys::Stage::when), "a service applies to every request")
                 .label("nothing comes after it")
                 .help("let routes lead to several pipelines");
         }
         for (key, wrong) in skips {
             if wrong {
                 self.diagnostics
-                    .error(fields.span_of(key), "a service can't be passed over")
+                    .error(table.span_of(key), "a service can't be passed over")
                     .label("nothing comes after it")
                     .help("use `on-failure = \"fail\"`, and `then = \"close\"` in a breaker");
             }

@@ -3,30 +3,31 @@
 use super::Lowering;
 use http::HeaderName;
 
-use crate::config::{Fields, Text, keys};
+use crate::config::keys::{Http, Sni, Traceparent};
+use crate::config::{At, Text};
 use crate::plan::Network;
-use crate::plan::policy::{EncodedSlash, ForwardedForm, HttpPolicy, PathRules, ProxyPlan, RequestIdPolicy};
+use crate::plan::policy::{HttpPolicy, PathRules};
 
 impl Lowering<'_> {
-    pub(super) fn http(&mut self, root: &Fields) -> HttpPolicy {
-        let fields = root.table_or_default("http");
-        let choose =
-            |this: &mut Self, key: &str, words: &[&str]| this.choice(&fields, key, words).unwrap_or(0);
-        let forms = [ForwardedForm::XForwarded, ForwardedForm::Forwarded, ForwardedForm::None];
-        let ids = [RequestIdPolicy::Pass, RequestIdPolicy::Make, RequestIdPolicy::Accept];
-        let slashes = [EncodedSlash::Reject, EncodedSlash::Keep, EncodedSlash::Decode];
-        let via = fields.text("via");
+    pub(super) fn http(&mut self, table: &Http) -> HttpPolicy {
+        let Http {
+            trusted_proxies,
+            forwarded,
+            via,
+            request_id,
+            traceparent,
+            encoded_slash,
+            merge_slashes,
+            sni,
+        } = table;
         HttpPolicy {
-            trusted_proxies: self.networks(&fields),
-            forwarded: forms[choose(self, "forwarded", keys::FORWARDED)],
-            via: via.and_then(|text| self.pseudonym(text)),
-            request_id: ids[choose(self, "request-id", keys::REQUEST_ID)],
-            make_traceparent: choose(self, "traceparent", keys::TRACEPARENT) == 1,
-            paths: PathRules {
-                encoded_slash: slashes[choose(self, "encoded-slash", keys::ENCODED_SLASH)],
-                merge_slashes: fields.boolean("merge-slashes"),
-            },
-            any_sni: choose(self, "sni", keys::SNI) == 1,
+            trusted_proxies: self.networks(trusted_proxies),
+            forwarded: *forwarded,
+            via: via.as_ref().and_then(|name| self.pseudonym(name.text())),
+            request_id: *request_id,
+            make_traceparent: *traceparent == Traceparent::Make,
+            paths: PathRules { encoded_slash: *encoded_slash, merge_slashes: *merge_slashes },
+            any_sni: *sni == Sni::Ignore,
         }
     }
 
@@ -42,30 +43,14 @@ impl Lowering<'_> {
         None
     }
 
-    fn networks(&mut self, fields: &Fields) -> Vec<Network> {
+    fn networks(&mut self, texts: &[At<String>]) -> Vec<Network> {
         let mut networks = Vec::new();
-        for text in fields.texts("trusted-proxies") {
-            match Network::parse(text.text) {
+        for text in texts {
+            match Network::parse(&text.value) {
                 Ok(network) => networks.push(network),
                 Err(fault) => drop(self.diagnostics.fault(text.span, fault)),
             }
         }
         networks
-    }
-
-    /// `proxy-protocol` of a listener.
-    pub(super) fn proxy_protocol(&mut self, fields: &Fields, root: &Fields) -> Option<ProxyPlan> {
-        let version = self.choice(fields, "proxy-protocol", keys::PROXY_PROTOCOL)?;
-        let http = root.table_or_default("http");
-        if http.list("trusted-proxies").is_empty()
-            && !http.is_refused("trusted-proxies")
-            && !root.is_refused("http")
-        {
-            self.diagnostics
-                .error(fields.span_of("proxy-protocol"), "nobody is trusted to speak the PROXY protocol")
-                .label("every connection would be closed")
-                .help("name who may in `[http]`: `trusted-proxies = [\"10.0.0.0/8\"]`");
-        }
-        Some(ProxyPlan { binary: version == 1, timeout: fields.duration("proxy-timeout") })
     }
 }

@@ -5,80 +5,82 @@ use std::collections::HashMap;
 use http::Method;
 
 use super::{Lowering, Names};
-use crate::config::{Fields, Text, nearest};
+use crate::config::keys::{self, File};
+use crate::config::{At, Decoded, Text, nearest};
 use crate::plan::route::{STANDARD_METHODS, parse_method, parse_path};
 use crate::plan::{HostPattern, Pin, PipelineIndex, Route, Split};
 
 impl Lowering<'_> {
-    pub(super) fn routes(&mut self, root: &Fields, pipelines: &mut Names<'_>) -> Vec<Route> {
-        if root.list("routes").is_empty() {
+    pub(super) fn routes(&mut self, root: &Decoded<File>, pipelines: &mut Names<'_>) -> Vec<Route> {
+        if root.routes.is_empty() {
             let help = "add `[[routes]]` with `pipeline = \"…\"`";
-            self.require_some(root, "routes", "route", help);
+            self.require_some(root, File::routes, "route", help);
         }
         let mut routes = Vec::new();
-        for fields in root.tables("routes") {
-            routes.extend(self.route(fields, pipelines));
+        for table in &root.routes {
+            routes.extend(self.route(table, pipelines));
         }
         self.check_duplicates(&routes);
         routes
     }
 
-    fn route(&mut self, fields: &Fields, pipelines: &mut Names<'_>) -> Option<Route> {
-        let host = fields.text("host").map_or(Some(HostPattern::Any), |text| self.host(text));
-        let path = fields.text("path").and_then(|text| self.path(text));
-        let methods = fields.has("methods").then(|| self.methods(fields));
-        let split = self.split(fields, pipelines);
-        let pin = fields.table("pin").and_then(|pin| self.pin(fields, pin));
-        let mirror = fields
-            .text("mirror")
-            .filter(|_| fields.has("mirror"))
-            .and_then(|text| self.resolve(text, "pipeline", pipelines))
-            .map(PipelineIndex);
+    fn route(&mut self, table: &Decoded<keys::Route>, pipelines: &mut Names<'_>) -> Option<Route> {
+        let keys::Route { host, path, methods, pipeline: _, split: _, pin, mirror } = &**table;
+        let host = host.as_ref().map_or(Some(HostPattern::Any), |host| self.host(host.text()));
+        let path = self.path(path.text());
+        let methods = methods.as_ref().map(|methods| self.methods(methods));
+        let split = self.split(table, pipelines);
+        let pin = pin.as_ref().and_then(|pin| self.pin(table, pin));
+        let mirror = mirror.as_ref().and_then(|text| self.resolve(text.text(), "pipeline", pipelines));
         // With a default in the place of what was refused, the route would look like another one.
-        if ["host", "path", "methods"].iter().any(|key| fields.is_refused(key)) {
+        if [keys::Route::host, keys::Route::path, keys::Route::methods]
+            .iter()
+            .any(|key| table.is_refused(*key))
+        {
             return None;
         }
-        Some(Route { host: host?, path: path?, methods, split: split?, pin, mirror, span: fields.span() })
+        let mirror = mirror.map(PipelineIndex);
+        Some(Route { host: host?, path: path?, methods, split: split?, pin, mirror, span: table.span() })
     }
 
     /// The pipelines of a route: one under `pipeline`, or several under `split`.
-    fn split(&mut self, fields: &Fields, pipelines: &mut Names<'_>) -> Option<Vec<Split>> {
-        if fields.is_refused("pipeline") || fields.is_refused("split") {
+    fn split(&mut self, table: &Decoded<keys::Route>, pipelines: &mut Names<'_>) -> Option<Vec<Split>> {
+        use keys::Route;
+        if table.is_refused(Route::pipeline) || table.is_refused(Route::split) {
             return None;
         }
-        match (fields.has("pipeline"), fields.has("split")) {
-            (true, false) => {
-                let text = fields.text("pipeline")?;
-                let pipeline = PipelineIndex(self.resolve(text, "pipeline", pipelines)?);
+        match (&table.pipeline, table.has(Route::split)) {
+            (Some(pipeline), false) => {
+                let pipeline = PipelineIndex(self.resolve(pipeline.text(), "pipeline", pipelines)?);
                 Some(vec![Split { pipeline, weight: 1 }])
             }
-            (false, true) => {
+            (None, true) => {
                 let mut split = Vec::new();
                 let mut complete = true;
-                for part in fields.tables("split") {
+                for part in &table.split {
+                    let keys::Split { pipeline, weight } = &**part;
                     let index =
-                        part.text("pipeline").and_then(|text| self.resolve(text, "pipeline", pipelines));
-                    let weight = u32::try_from(part.count("weight")).unwrap_or(u32::MAX);
+                        pipeline.as_ref().and_then(|text| self.resolve(text.text(), "pipeline", pipelines));
                     match index {
-                        Some(index) => split.push(Split { pipeline: PipelineIndex(index), weight }),
+                        Some(index) => split.push(Split { pipeline: PipelineIndex(index), weight: *weight }),
                         None => complete = false,
                     }
                 }
                 if complete && split.iter().all(|part| part.weight == 0) {
                     self.diagnostics
-                        .error(fields.span_of("split"), "all weights are 0")
+                        .error(table.span_of(Route::split), "all weights are 0")
                         .label("no pipeline gets a request")
                         .help("give at least one pipeline a weight");
                     return None;
                 }
                 complete.then_some(split)
             }
-            (both, _) => {
-                let message = match both {
-                    true => "a route has both `pipeline` and `split`",
-                    false => "a route leads nowhere",
+            (pipeline, _) => {
+                let message = match pipeline {
+                    Some(_) => "a route has both `pipeline` and `split`",
+                    None => "a route leads nowhere",
                 };
-                self.diagnostics.error(fields.span(), message).label("one of the two is needed").help(
+                self.diagnostics.error(table.span(), message).label("one of the two is needed").help(
                     "write `pipeline = \"edge\"`, or `split = [{ pipeline = \"edge\", weight = 99 }, …]`",
                 );
                 None
@@ -86,8 +88,8 @@ impl Lowering<'_> {
         }
     }
 
-    fn pin(&mut self, route: &Fields, pin: &Fields) -> Option<Pin> {
-        if !route.has("split") {
+    fn pin(&mut self, route: &Decoded<keys::Route>, pin: &Decoded<keys::Pin>) -> Option<Pin> {
+        if !route.has(keys::Route::split) {
             self.diagnostics
                 .error(pin.span(), "`pin` needs a `split`")
                 .label("there is nothing to decide")
@@ -97,12 +99,12 @@ impl Lowering<'_> {
         self.pin_of(pin)
     }
 
-    pub(super) fn pin_of(&mut self, pin: &Fields) -> Option<Pin> {
-        let text = |name: &str| pin.text(name).filter(|_| pin.has(name));
-        match (text("header"), text("cookie")) {
-            (Some(header), None) => self.field_name(header).map(Pin::Header),
+    pub(super) fn pin_of(&mut self, pin: &Decoded<keys::Pin>) -> Option<Pin> {
+        let keys::Pin { header, cookie } = &**pin;
+        match (header, cookie) {
+            (Some(header), None) => self.field_name(header.text()).map(Pin::Header),
             // Cookies' names are compared as they are.
-            (None, Some(cookie)) => self.field_name(cookie).map(|_| Pin::Cookie(cookie.text.to_owned())),
+            (None, Some(cookie)) => self.field_name(cookie.text()).map(|_| Pin::Cookie(cookie.value.clone())),
             _ => {
                 self.diagnostics
                     .error(pin.span(), "`pin` is either a header or a cookie")
@@ -132,9 +134,9 @@ impl Lowering<'_> {
         parse_path(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
     }
 
-    pub(super) fn methods(&mut self, fields: &Fields) -> Vec<Method> {
+    pub(super) fn methods(&mut self, texts: &[At<String>]) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();
-        for text in fields.texts("methods") {
+        for text in texts.iter().map(At::text) {
             match parse_method(text.text) {
                 Err(fault) => {
                     self.diagnostics.fault(text.span, fault);

@@ -1,24 +1,37 @@
 //! TLS of a listener.
 
 use super::Lowering;
-use crate::config::keys::CIPHER_SUITES;
-use crate::config::{Fault, Fields, Span, Text, suggest};
+use crate::config::keys::{self, Alpn, CipherSuite, ClientAuthMode, Fallback, TlsVersion};
+use crate::config::{At, Decoded, Fault, Span, Text};
 use crate::plan::host::HostPattern;
 use crate::plan::tls::{Certificate, ClientAuth, File, Tls};
 
 impl Lowering<'_> {
     /// Everything is checked, whatever is wrong with a part.
-    pub(super) fn tls(&mut self, fields: &Fields) -> Option<Tls> {
-        let first = self.certificate(fields, Vec::new());
+    pub(super) fn tls(&mut self, table: &Decoded<keys::Tls>) -> Option<Tls> {
+        let keys::Tls {
+            certificate,
+            key,
+            ocsp,
+            certificates,
+            fallback,
+            client_auth,
+            min_version,
+            cipher_suites,
+            alpn,
+            resumption,
+        } = &**table;
+        let first = self.certificate([certificate, key, ocsp], Vec::new());
         let mut others = Vec::new();
-        for more in fields.tables("certificates") {
-            let names = self.certificate_names(more);
-            others.push(self.certificate(more, names));
+        for more in certificates {
+            let keys::Certificate { certificate, key, ocsp, names } = &**more;
+            let names = self.certificate_names(names);
+            others.push(self.certificate([certificate, key, ocsp], names));
         }
-        let client_auth = fields.table("client-auth").map(|clients| self.client_auth(clients));
-        let cipher_suites = self.words(fields, "cipher-suites", "cipher suite", CIPHER_SUITES);
-        let tls12 = self.choice(fields, "min-version", &["1.2", "1.3"]) != Some(1);
-        let suites_span = fields.span_of("cipher-suites");
+        let client_auth = client_auth.as_ref().map(|clients| self.client_auth(clients));
+        let tls12 = *min_version == TlsVersion::Tls12;
+        let suites_span = table.span_of(keys::Tls::cipher_suites);
+        let cipher_suites: Vec<_> = cipher_suites.iter().copied().map(CipherSuite::word).collect();
         if !tls12 && !cipher_suites.is_empty() && !cipher_suites.iter().any(|name| name.starts_with("TLS13_"))
         {
             self.diagnostics
@@ -26,24 +39,28 @@ impl Lowering<'_> {
                 .label("and `min-version` is \"1.3\"")
                 .help("add one whose name begins with `TLS13_`, or lower `min-version`");
         }
-        let alpn = self.words(fields, "alpn", "protocol", &["h2", "http/1.1"]);
-        let fallback = self.choice(fields, "fallback", &["default", "refuse"]);
+        let alpn = if alpn.is_empty() { &vec![Alpn::H2, Alpn::Http11] } else { alpn };
         Some(Tls {
             certificates: std::iter::once(first).chain(others).collect::<Option<_>>()?,
-            refuse_unknown_names: fallback == Some(1),
+            refuse_unknown_names: *fallback == Fallback::Refuse,
             client_auth: client_auth.map_or(Some(None), |clients| clients.map(Some))?,
             tls12,
             cipher_suites,
-            alpn: if alpn.is_empty() { vec!["h2".to_owned(), "http/1.1".to_owned()] } else { alpn },
-            resumption: fields.boolean("resumption"),
+            alpn: alpn.iter().copied().map(Alpn::word).collect(),
+            resumption: *resumption,
             suites_span,
         })
     }
 
-    fn certificate(&mut self, fields: &Fields, names: Vec<(String, Span)>) -> Option<Certificate> {
-        let certificate = fields.text("certificate").and_then(|text| self.file(text, "certificate"));
-        let key = fields.text("key").and_then(|text| self.file(text, "key"));
-        let ocsp = fields.text("ocsp").map(|text| self.file(text, "OCSP response"));
+    /// The files of a certificate, its key and what is stapled to it.
+    fn certificate(
+        &mut self,
+        [certificate, key, ocsp]: [&Option<At<String>>; 3],
+        names: Vec<(String, Span)>,
+    ) -> Option<Certificate> {
+        let certificate = certificate.as_ref().and_then(|path| self.file(path.text(), "certificate"));
+        let key = key.as_ref().and_then(|path| self.file(path.text(), "key"));
+        let ocsp = ocsp.as_ref().map(|path| self.file(path.text(), "OCSP response"));
         Some(Certificate {
             certificate: certificate?,
             key: key?,
@@ -52,9 +69,9 @@ impl Lowering<'_> {
         })
     }
 
-    fn certificate_names(&mut self, fields: &Fields) -> Vec<(String, Span)> {
+    fn certificate_names(&mut self, texts: &[At<String>]) -> Vec<(String, Span)> {
         let mut names = Vec::new();
-        for text in fields.texts("names") {
+        for text in texts.iter().map(At::text) {
             match HostPattern::parse(text.text) {
                 Ok(HostPattern::Exact(name))
                     if name.starts_with('[') || name.parse::<std::net::IpAddr>().is_ok() =>
@@ -81,34 +98,18 @@ impl Lowering<'_> {
         names
     }
 
-    fn client_auth(&mut self, fields: &Fields) -> Option<ClientAuth> {
-        let roots = fields.text("roots").and_then(|text| self.file(text, "roots"));
-        let revoked = fields.text("revoked").map(|text| self.file(text, "revocation list"));
-        let optional = self.choice(fields, "mode", &["required", "optional"]) == Some(1);
+    fn client_auth(&mut self, table: &keys::ClientAuth) -> Option<ClientAuth> {
+        let keys::ClientAuth { roots, mode, revoked } = table;
+        let roots = roots.as_ref().and_then(|path| self.file(path.text(), "roots"));
+        let revoked = revoked.as_ref().map(|path| self.file(path.text(), "revocation list"));
         Some(ClientAuth {
             roots: roots?,
             revoked: revoked.map_or(Some(None), |file| file.map(Some))?,
-            optional,
+            optional: *mode == ClientAuthMode::Optional,
         })
     }
 
     fn file(&mut self, text: Text<'_>, noun: &str) -> Option<File> {
         Some(File { path: self.existing_file(text, noun)?, span: text.span })
-    }
-
-    /// The words of a list, each of which must be known.
-    fn words(&mut self, fields: &Fields, key: &str, noun: &str, known: &[&str]) -> Vec<String> {
-        let mut words = Vec::new();
-        for text in fields.texts(key) {
-            if known.contains(&text.text) {
-                words.push(text.text.to_owned());
-            } else {
-                self.diagnostics
-                    .error(text.span, format!("unknown {noun} `{}`", text.text))
-                    .label(format!("unknown {noun}"))
-                    .help(suggest(text.text, known, "there are", ""));
-            }
-        }
-        words
     }
 }

@@ -3,45 +3,45 @@
 use http::HeaderValue;
 
 use super::Lowering;
-use crate::config::Fields;
-use crate::config::keys::{MAX_COMBINATIONS, MAX_MIDDLEWARE};
+use crate::config::Decoded;
+use crate::config::keys::{self, MAX_COMBINATIONS, MAX_MIDDLEWARE};
 use crate::plan::when::{Percent, When, combinations};
 use crate::plan::{Link, Stage};
 
 impl Lowering<'_> {
     /// The `when` of a stage. A part that is refused is left out, in a plan that nobody gets.
-    pub(super) fn when(&mut self, stage: &Fields) -> Option<When> {
-        let fields = stage.table("when")?;
-        let parts = ["methods", "path", "header", "percent"];
-        let given = |key: &&str| fields.has(key) || fields.is_refused(key);
-        if !parts.iter().any(given) {
+    pub(super) fn when(&mut self, table: &Decoded<keys::When>) -> When {
+        use keys::When as Keys;
+        let Keys { methods, path, header, percent, pin } = &**table;
+        let parts = [Keys::methods, Keys::path, Keys::header, Keys::percent];
+        if !parts.iter().any(|key| table.is_given(*key)) {
             self.diagnostics
-                .error(fields.span(), "`when` says nothing")
+                .error(table.span(), "`when` says nothing")
                 .label("the stage applies to every request")
                 .help("remove it, or add `methods`, `path`, `header` or `percent`");
         }
-        if fields.has("pin") && !given(&"percent") {
+        if pin.is_some() && !table.is_given(Keys::percent) {
             self.diagnostics
-                .error(fields.span_of("pin"), "`pin` needs a `percent`")
+                .error(table.span_of(Keys::pin), "`pin` needs a `percent`")
                 .label("there is nothing to draw")
                 .help("remove it, or add the share of the requests, `percent = 10`");
         }
-        let pin = fields.table("pin").and_then(|pin| self.pin_of(pin));
-        Some(When {
-            methods: fields.has("methods").then(|| self.methods(fields)),
-            path: fields.text("path").filter(|_| fields.has("path")).and_then(|text| self.path(text)),
-            header: fields.table("header").and_then(|header| self.when_header(header)),
-            share: fields
-                .optional_count("percent")
-                .map(|percent| Percent { percent: u8::try_from(percent).unwrap_or(100), pin }),
-        })
+        let pin = pin.as_ref().and_then(|pin| self.pin_of(pin));
+        When {
+            methods: methods.as_ref().map(|methods| self.methods(methods)),
+            path: path.as_ref().and_then(|path| self.path(path.text())),
+            header: header.as_ref().and_then(|header| self.when_header(header)),
+            share: percent.map(|percent| Percent { percent, pin }),
+        }
     }
 
-    fn when_header(&mut self, fields: &Fields) -> Option<(http::HeaderName, Option<HeaderValue>)> {
-        let name = self.field_name(fields.text("name")?)?;
-        let Some(text) = fields.text("value").filter(|_| fields.has("value")) else {
+    fn when_header(&mut self, table: &keys::WhenHeader) -> Option<(http::HeaderName, Option<HeaderValue>)> {
+        let keys::WhenHeader { name, value } = table;
+        let name = self.field_name(name.as_ref()?.text())?;
+        let Some(value) = value else {
             return Some((name, None));
         };
+        let text = value.text();
         let visible = text.text.trim() == text.text && text.text.bytes().all(|b| matches!(b, b' '..=b'~'));
         match HeaderValue::from_str(text.text) {
             Ok(value) if visible && !text.text.is_empty() => Some((name, Some(value))),
@@ -56,15 +56,15 @@ impl Lowering<'_> {
     }
 
     /// Each combination of static stages that a request can need is a component of its own.
-    pub(super) fn check_combinations(&mut self, pipeline: &Fields, stages: &[Stage]) {
+    pub(super) fn check_combinations(&mut self, pipeline: &keys::Pipeline, stages: &[Stage]) {
         let fixed = || stages.iter().filter(|stage| stage.link == Link::Static);
         let fits = |most: usize| combinations(fixed().take(most)).is_some();
         let Some(most) = (1..=MAX_MIDDLEWARE).find(|most| !fits(*most)) else { return };
         let Some(stage) = fixed().nth(most - 1) else { return };
-        let table = pipeline.tables("stages").find(|table| table.span() == stage.span);
+        let table = pipeline.stages.iter().find(|table| table.span() == stage.span);
         self.diagnostics
             .error(
-                table.map_or(stage.span, |table| table.span_of("when")),
+                table.map_or(stage.span, |table| table.span_of(keys::Stage::when)),
                 format!(
                     "the conditions of a pipeline need more than {MAX_COMBINATIONS} combinations of its stages"
                 ),
