@@ -5,13 +5,17 @@
 //! by the same names, is the same segment: a new generation takes it over as it runs, with its warm instances. Secrets are
 //! part of it, as hashes. A condition is not part of the stages that run, but of what comes to them: where it changes,
 //! the stages of its segment are taken over, and those of the segments before it, which are linked to it, are not.
+//!
+//! What is configured is taken apart field by field, without `..`: a new field does not compile until it is said here
+//! whether it counts.
 
 use super::build::segments;
 use super::inputs::{Components, Natives};
 use crate::component::Digest;
 use crate::plan::when::combinations;
 use crate::plan::{
-    Applied, ConfigValue, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan,
+    Applied, ConfigValue, End, GatewayLimits, Grants, Mount, Pipeline, PipelineIndex, Plan, Stage,
+    UpstreamPlan, UpstreamTlsFiles,
 };
 use crate::upstream::TlsSettings;
 use sha2::{Digest as _, Sha256};
@@ -73,15 +77,16 @@ pub fn of_upstream(upstream: &UpstreamPlan, tls: Option<&TlsSettings>) -> Digest
         ejection,
         retry,
         limits,
-        ..
+        span: _,
     } = upstream;
+    let UpstreamTlsFiles { roots, identity, name: server_name } = files;
     let start = Identity::of("upstream")
         .text(name)
-        .plain(&(servers, protocol, balance, host, &files.name))
+        .plain(&(servers, protocol, balance, host, server_name))
         .plain(&(health, ejection, retry, limits));
     let contents = tls.map_or(&[][..], |tls| &tls.contents);
     // Which file is which: the same content in another place is another thing.
-    let which = start.plain(&(files.roots.is_some(), files.identity.is_some()));
+    let which = start.plain(&(roots.is_some(), identity.is_some()));
     contents.iter().fold(which, |it, content| it.bytes(content)).finish()
 }
 
@@ -192,29 +197,90 @@ fn of_segment(
     next: Option<Digest>,
     called: (&[Named<'_>], &[Named<'_>]),
 ) -> Digest {
-    let start = Identity::of("segment")
-        .text(&pipeline.name)
-        .plain(&pipeline.limits)
-        .plain(&pipeline.isolation)
-        .plain(&(gateway.header_size, gateway.rate_limit_keys, gateway.call_depth))
-        .plain(&next)
-        .plain(&called);
-    let whole = stages.iter().fold(start, |it, (stage, digest)| {
-        let it = it
-            .text(&stage.id.to_string())
-            .bytes(&digest.0)
-            .values(&stage.config)
-            .plain(&(stage.grants.random, stage.grants.clocks, stage.grants.stdio))
-            .plain(&(&stage.grants.egress, &stage.grants.egress_networks, &stage.grants.sockets))
-            .plain(&stage.grants.env.is_some())
-            .values(stage.grants.env.as_deref().unwrap_or_default());
-        let mounts = &stage.grants.filesystem;
-        let it = mounts.iter().fold(it.plain(&mounts.len()), |it, mount| {
-            it.text(&mount.path.to_string_lossy()).text(&mount.at).plain(&(mount.write, mount.node))
-        });
-        it.plain(&stage.limits)
-            .plain(&(stage.link, stage.isolation, stage.on_failure, stage.lift))
-            .plain(&stage.breaker)
-    });
-    whole.finish()
+    // Its stages are given, and what they are linked to stands for its end.
+    let Pipeline { name, stages: _, end: _, limits, isolation, span: _ } = pipeline;
+    let start = Identity::of("segment").text(name).plain(limits).plain(isolation);
+    let linked = with_gateway(start, gateway).plain(&next).plain(&called);
+    stages.iter().fold(linked, |it, (stage, digest)| with_stage(it, stage, *digest)).finish()
+}
+
+/// Adds what a segment has of the whole process's bounds. The others are the front end's, and of connections.
+fn with_gateway(it: Identity, limits: &GatewayLimits) -> Identity {
+    let GatewayLimits {
+        connections: _,
+        connections_per_address: _,
+        requests_per_connection: _,
+        handshakes: _,
+        handshake_timeout: _,
+        header_read_timeout: _,
+        idle_timeout: _,
+        header_size,
+        header_count: _,
+        uri_size: _,
+        chunk_extensions: _,
+        streams: _,
+        stream_resets: _,
+        control_frames: _,
+        download_rate: _,
+        download_grace: _,
+        shutdown_timeout: _,
+        // An engine is made for so many, and segments are compiled for an engine.
+        instances: _,
+        call_depth,
+        rate_limit_keys,
+    } = limits;
+    it.plain(&(header_size, rate_limit_keys, call_depth))
+}
+
+/// Adds a stage whose component has this digest.
+fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
+    let Stage {
+        id,
+        // The digest stands for it.
+        component: _,
+        config,
+        grants,
+        // What comes to a stage, not what it is: see `of_part`.
+        when: _,
+        limits,
+        link,
+        isolation,
+        lift,
+        lift_span: _,
+        on_failure,
+        breaker,
+        // The pipelines behind the names are given, each by its first segment.
+        next: _,
+        component_span: _,
+        span: _,
+    } = stage;
+    let it = it.text(&id.to_string()).bytes(&digest.0).values(config);
+    let it = with_grants(it, grants);
+    it.plain(limits).plain(&(link, isolation, on_failure, lift)).plain(breaker)
+}
+
+/// Adds what a stage may use.
+fn with_grants(it: Identity, grants: &Grants) -> Identity {
+    let Grants {
+        random,
+        clocks,
+        stdio,
+        env,
+        egress,
+        egress_networks,
+        // The pipelines are given, each by its first segment.
+        calls: _,
+        filesystem,
+        sockets,
+        span: _,
+    } = grants;
+    let it = it
+        .plain(&(random, clocks, stdio))
+        .plain(&(egress, egress_networks, sockets))
+        .plain(&env.is_some())
+        .values(env.as_deref().unwrap_or_default());
+    filesystem.iter().fold(it.plain(&filesystem.len()), |it, mount| {
+        let Mount { path, at, write, node, span: _ } = mount;
+        it.text(&path.to_string_lossy()).text(at).plain(&(write, node))
+    })
 }
