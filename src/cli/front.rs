@@ -6,38 +6,16 @@ use crate::config::{Diagnostics, Fixed};
 use crate::gateway::Live;
 use crate::gateway::control::Prepare;
 use crate::net::{
-    Duplicate, Endpoint, EndpointChange, Listening, NetLimits, ProxyProtocol, ProxyVersion, Sources,
-    TlsSource, Trigger, activation, changes, handover,
+    Duplicate, Endpoint, EndpointChange, Listening, ProxyProtocol, ProxyVersion, Sources, TlsSource, Trigger,
+    activation, changes, handover,
 };
 use crate::plan::policy::{self, ProxyPlan};
-use crate::plan::{GatewayLimits, Listener, Plan};
+use crate::plan::{Listener, Plan};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-
-/// The front end's limits, as the plan has them.
-pub(super) fn net_limits(limits: &GatewayLimits) -> NetLimits {
-    NetLimits {
-        connections: limits.connections,
-        connections_per_address: limits.connections_per_address,
-        requests_per_connection: limits.requests_per_connection as u64,
-        handshakes: limits.handshakes,
-        handshake_timeout: limits.handshake_timeout,
-        header_read_timeout: limits.header_read_timeout,
-        idle_timeout: limits.idle_timeout,
-        header_size: limits.header_size,
-        header_count: limits.header_count,
-        chunk_extensions: limits.chunk_extensions,
-        streams: u32::try_from(limits.streams).unwrap_or(u32::MAX),
-        stream_resets: u32::try_from(limits.stream_resets).unwrap_or(u32::MAX),
-        control_frames: u32::try_from(limits.control_frames).unwrap_or(u32::MAX),
-        download_rate: limits.download_rate,
-        download_grace: limits.download_grace,
-        shutdown_timeout: limits.shutdown_timeout,
-    }
-}
 
 /// A listener of the plan: its address, and which of those with the same address
 /// (port 0 can be there more than once) it is.
@@ -266,15 +244,4 @@ fn all_sockets(senders: &[mpsc::Sender<EndpointChange>]) -> io::Result<Vec<Dupli
         sockets.extend(answer.blocking_recv().map_err(|_| gone())??);
     }
     Ok(sockets)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_of_plan_and_net_agree() {
-        let (plan, net) = (net_limits(&GatewayLimits::default()), NetLimits::default());
-        assert_eq!(format!("{plan:?}"), format!("{net:?}"));
-    }
 }

@@ -2,7 +2,7 @@
 //! and let the configuration change meanwhile.
 
 use super::Failed;
-use super::front::{Front, net_limits};
+use super::front::Front;
 use super::operate::{Commands, Operator, compile_in_background};
 use super::prepare::gather;
 use super::tls::TlsSettings;
@@ -13,8 +13,8 @@ use crate::gateway::{Control, Generation, Inputs, Live, Workshop, build};
 use crate::host::Scope;
 use crate::http::record::Recorder;
 use crate::http::service::Service;
-use crate::net::{Capacity, Cut, Endpoint, EndpointChange, NetLimits, Shutdown, serve_worker, shutdown};
-use crate::plan::Plan;
+use crate::net::{Capacity, Cut, Endpoint, EndpointChange, Shutdown, serve_worker, shutdown};
+use crate::plan::{GatewayLimits, Plan};
 use crate::telemetry::{AccessLog, Metrics};
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -53,7 +53,7 @@ pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
     let live = Arc::new(Live::new(generation));
     let mut front = Front::new(&plan, Arc::clone(&live))?;
     let endpoints = front.listen(&plan)?;
-    let limits = net_limits(&plan.limits);
+    let limits = plan.limits.clone();
     let capacity = Capacity::new(&limits);
     let open = capacity.clone();
     metrics.set_connections(move || open.open_connections());
@@ -158,7 +158,7 @@ struct Thread {
     number: usize,
     endpoints: Vec<Endpoint>,
     changes: mpsc::Receiver<EndpointChange>,
-    limits: NetLimits,
+    limits: GatewayLimits,
     capacity: Capacity,
     live: Arc<Live>,
     metrics: Arc<Metrics>,

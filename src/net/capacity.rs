@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::addresses::Addresses;
-use super::limits::NetLimits;
+use crate::config::keys::GatewayLimits;
 
 /// What the workers of a process share: one slot per open connection, one per running TLS handshake, and who has how many
 /// connections.
@@ -21,7 +21,7 @@ impl Capacity {
     /// Made once per process from its limits, then cloned for each worker. A limit of 0 counts as 1: a gateway that may
     /// accept nothing is a mistake that configuration reports.
     #[must_use]
-    pub fn new(limits: &NetLimits) -> Self {
+    pub fn new(limits: &GatewayLimits) -> Self {
         let limit = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         let handshakes = limits.handshakes.clamp(1, Semaphore::MAX_PERMITS);
         Self {

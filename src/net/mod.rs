@@ -5,7 +5,7 @@
 //! futures and bodies need not be `Send`. What workers share is in [`Capacity`], counters for the whole process.
 //! While it serves, listeners come and go by [`EndpointChange`], and certificates by a [`TlsSource`].
 //!
-//! Promised: a client that is silent, slow or gone costs at most one connection slot, for a time that [`NetLimits`] names;
+//! Promised: a client that is silent, slow or gone costs at most one connection slot, for a time that [`GatewayLimits`](crate::config::keys::GatewayLimits) names;
 //! a response that breaks off is seen as broken off; a stop lets requests finish, within a bound.
 //!
 //! This room never looks into a request: what a head means, and what is answered, is `crate::http`'s.
@@ -15,7 +15,6 @@ mod capacity;
 pub mod conn;
 mod hop_by_hop;
 mod limit_log;
-mod limits;
 pub mod listen;
 pub mod shutdown;
 pub mod tls;
@@ -24,7 +23,6 @@ pub use capacity::Capacity;
 pub use conn::proxy_protocol::{ProxyProtocol, ProxyVersion};
 pub use conn::{ConnInfo, Protocol, TlsInfo};
 pub use hop_by_hop::{is_hop_by_hop, strip_hop_by_hop};
-pub use limits::NetLimits;
 pub use listen::accept::Cut;
 pub use listen::endpoint::{ChangeError, Endpoint, EndpointChange, changes, serve_worker};
 pub use listen::shared::{Duplicate, Shared};

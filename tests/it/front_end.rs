@@ -15,7 +15,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use linkspan::net::{Cut, NetLimits, tls};
+use linkspan::config::keys::GatewayLimits;
+use linkspan::net::{Cut, tls};
 
 use support::{
     MS, SOON, Server, certificate, client_config, connect_h2, connect_tls, directory, exchange, get, in_time,
@@ -195,7 +196,7 @@ fn a_vanished_client_leaves_nothing_behind() {
 
 #[test]
 fn heads_beyond_the_bounds_are_431() {
-    let server = Server::plain(&NetLimits { header_size: 16 * 1024, header_count: 20, ..limits() });
+    let server = Server::plain(&GatewayLimits { header_size: 16 * 1024, header_count: 20, ..limits() });
     let field = |count: usize| "x-field: value\r\n".repeat(count);
     let cases = [
         ("as many as allowed", field(18), 200),
@@ -212,7 +213,7 @@ fn heads_beyond_the_bounds_are_431() {
 
 #[test]
 fn a_head_beyond_the_bound_is_431_over_h2() {
-    let server = Server::tls(&NetLimits { header_size: 8 * 1024, ..limits() });
+    let server = Server::tls(&GatewayLimits { header_size: 8 * 1024, ..limits() });
     run(async {
         let (mut sender, _conn) = connect_h2(&server).await;
         // The client's first request waits for the server's settings; after it the client knows the bound.
@@ -246,7 +247,7 @@ fn assert_about(elapsed: Duration, wanted: Duration) {
 
 #[test]
 fn silence_before_tls_ends_at_the_handshake_timeout() {
-    let server = Server::tls(&NetLimits { handshake_timeout: 600 * MS, ..limits() });
+    let server = Server::tls(&GatewayLimits { handshake_timeout: 600 * MS, ..limits() });
     assert_about(closed_after(&server, |_| {}), 600 * MS);
     assert_about(closed_after(&server, |stream| stream.write_all(&[22, 3, 1]).unwrap()), 600 * MS);
     server.eventually("all slots are free", |server| server.capacity.open_connections() == 0);
@@ -254,7 +255,7 @@ fn silence_before_tls_ends_at_the_handshake_timeout() {
 
 #[test]
 fn silence_before_tls_holds_no_handshake_slot() {
-    let server = Server::tls(&NetLimits { handshakes: 1, handshake_timeout: SOON, ..limits() });
+    let server = Server::tls(&GatewayLimits { handshakes: 1, handshake_timeout: SOON, ..limits() });
     let _silent: Vec<_> = (0..4).map(|_| server.connect()).collect();
     server.eventually("they are in", |server| server.capacity.open_connections() == 4);
     let start = Instant::now();
@@ -264,7 +265,7 @@ fn silence_before_tls_holds_no_handshake_slot() {
 
 #[test]
 fn silence_and_slow_heads_end_at_the_header_read_timeout() {
-    let limits = NetLimits { header_read_timeout: 400 * MS, idle_timeout: 60 * 1000 * MS, ..limits() };
+    let limits = GatewayLimits { header_read_timeout: 400 * MS, idle_timeout: 60 * 1000 * MS, ..limits() };
     let server = Server::plain(&limits);
     assert_about(closed_after(&server, |_| {}), 400 * MS);
     assert_about(closed_after(&server, |stream| stream.write_all(b"GET / HT").unwrap()), 400 * MS);
@@ -287,7 +288,7 @@ fn silence_and_slow_heads_end_at_the_header_read_timeout() {
 
 #[test]
 fn a_kept_alive_connection_ends_at_the_idle_timeout_not_before() {
-    let limits = NetLimits { header_read_timeout: 200 * MS, idle_timeout: 700 * MS, ..limits() };
+    let limits = GatewayLimits { header_read_timeout: 200 * MS, idle_timeout: 700 * MS, ..limits() };
     let server = Server::plain(&limits);
     let mut stream = server.connect();
     for _ in 0..2 {
@@ -304,7 +305,7 @@ fn a_kept_alive_connection_ends_at_the_idle_timeout_not_before() {
 
 #[test]
 fn a_request_in_progress_is_not_idle() {
-    let limits = NetLimits { header_read_timeout: 100 * MS, idle_timeout: 100 * MS, ..limits() };
+    let limits = GatewayLimits { header_read_timeout: 100 * MS, idle_timeout: 100 * MS, ..limits() };
     let (plain, tls) = (Server::plain(&limits), Server::tls(&limits));
     let (text, result) = exchange(&plain, "GET /slow HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
     result.unwrap();
@@ -321,7 +322,7 @@ fn a_request_in_progress_is_not_idle() {
 
 #[test]
 fn a_client_that_takes_nothing_is_cut() {
-    let server = Server::plain(&NetLimits { idle_timeout: 500 * MS, ..limits() });
+    let server = Server::plain(&GatewayLimits { idle_timeout: 500 * MS, ..limits() });
     let mut stream = server.connect();
     stream.write_all(b"GET /flood HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     server.eventually("the request arrives", |server| server.alive.load(SeqCst) == 1);
@@ -331,7 +332,7 @@ fn a_client_that_takes_nothing_is_cut() {
 
 #[test]
 fn at_the_connection_limit_new_ones_wait_on_every_worker() {
-    let server = Server::start(&NetLimits { connections: 2, ..limits() }, None, 2);
+    let server = Server::start(&GatewayLimits { connections: 2, ..limits() }, None, 2);
     let mut first: Vec<_> = (0..2).map(|_| server.connect()).collect();
     server.eventually("both are in", |server| server.capacity.open_connections() == 2);
     for stream in &mut first {
@@ -391,7 +392,7 @@ fn a_stop_lets_requests_finish_and_closes_idle_connections() {
 
 #[test]
 fn a_stop_cuts_what_does_not_end_in_time_and_counts_it() {
-    let limits = NetLimits { shutdown_timeout: 400 * MS, ..limits() };
+    let limits = GatewayLimits { shutdown_timeout: 400 * MS, ..limits() };
     let (plain, tls) = (Server::plain(&limits), Server::tls(&limits));
     let mut streams: Vec<_> = (0..3).map(|_| plain.connect()).collect();
     for (stream, path) in streams.iter_mut().zip(["/never", "/drip", "/drip"]) {
@@ -429,7 +430,7 @@ fn a_stop_cuts_what_does_not_end_in_time_and_counts_it() {
 
 #[test]
 fn a_second_signal_does_not_wait() {
-    let server = Server::plain(&NetLimits { shutdown_timeout: SOON, ..limits() });
+    let server = Server::plain(&GatewayLimits { shutdown_timeout: SOON, ..limits() });
     let mut stream = server.connect();
     stream.write_all(b"GET /never HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     server.eventually("the request arrives", |server| server.alive.load(SeqCst) == 1);

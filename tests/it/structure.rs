@@ -27,7 +27,7 @@ const EDGES: [(&str, &[&str]); 14] = [
     ),
     ("embed", &["chain", "config", "engine", "gateway", "host", "http", "net", "plan", "telemetry"]),
     ("admin", &["config", "plan", "telemetry"]),
-    ("net", &[]),
+    ("net", &["config"]),
     ("http", &["engine", "gateway", "host", "net", "plan", "telemetry"]),
     ("gateway", &["chain", "component", "config", "engine", "host", "plan", "upstream"]),
     ("engine", &["chain", "component", "host", "plan", "telemetry", "upstream"]),

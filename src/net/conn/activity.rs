@@ -21,7 +21,7 @@ use tokio::task::coop;
 
 use super::downloads::Downloads;
 use super::info::Protocol;
-use crate::net::limits::NetLimits;
+use crate::config::keys::GatewayLimits;
 
 /// Milliseconds since the connection's start.
 type Tick = u64;
@@ -76,7 +76,7 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub(super) fn new(protocol: Protocol, limits: &NetLimits) -> Arc<Self> {
+    pub(super) fn new(protocol: Protocol, limits: &GatewayLimits) -> Arc<Self> {
         Arc::new(Self {
             start: Instant::now(),
             header_read_ms: millis(limits.header_read_timeout),
@@ -407,11 +407,11 @@ fn at(activity: &Activity, tick: Tick) -> tokio::time::Instant {
 mod tests {
     use super::*;
 
-    fn limits() -> NetLimits {
-        NetLimits {
+    fn limits() -> GatewayLimits {
+        GatewayLimits {
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
-            ..NetLimits::default()
+            ..GatewayLimits::default()
         }
     }
 

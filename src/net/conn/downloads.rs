@@ -4,14 +4,14 @@
 //! connection asks for the next: the transport, or the stream's window, takes no more meanwhile. Time in which a service
 //! makes the next piece is not the client's.
 //!
-//! A client has [`NetLimits::download_grace`] of it. What it takes gives time back, by [`NetLimits::download_rate`], but never
+//! A client has [`GatewayLimits::download_grace`] of it. What it takes gives time back, by [`GatewayLimits::download_rate`], but never
 //! more than the grace: kernels buffer megabytes, and who had those has not read them yet.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::net::limits::NetLimits;
+use crate::config::keys::GatewayLimits;
 
 /// The bodies of one connection that are under way.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Pace {
 }
 
 impl Downloads {
-    pub(super) fn new(limits: &NetLimits) -> Rc<Self> {
+    pub(super) fn new(limits: &GatewayLimits) -> Rc<Self> {
         let (rate, grace) = (limits.download_rate, limits.download_grace);
         Rc::new(Self { rate, grace, bodies: RefCell::default() })
     }
@@ -108,8 +108,11 @@ mod tests {
 
     #[test]
     fn only_the_clients_time_counts_and_bytes_buy_time() {
-        let limits =
-            NetLimits { download_rate: 1000, download_grace: Duration::from_secs(5), ..NetLimits::default() };
+        let limits = GatewayLimits {
+            download_rate: 1000,
+            download_grace: Duration::from_secs(5),
+            ..GatewayLimits::default()
+        };
         let downloads = Downloads::new(&limits);
         let mut pace = Pace::new(&downloads);
         assert!(downloads.is_empty());
@@ -127,7 +130,7 @@ mod tests {
         assert!(!slow_after(2) && slow_after(3), "what was used is used");
         drop(pace);
         assert!(downloads.is_empty());
-        let mut unbounded = Pace::new(&Downloads::new(&NetLimits { download_rate: 0, ..limits }));
+        let mut unbounded = Pace::new(&Downloads::new(&GatewayLimits { download_rate: 0, ..limits }));
         unbounded.given(1);
         assert!(unbounded.downloads.is_empty());
     }

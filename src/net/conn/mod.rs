@@ -4,7 +4,7 @@
 //! ALPN gets HTTP/1.1; one that offers only other protocols gets the handshake's `no_application_protocol`); without TLS it
 //! is HTTP/1.1. hyper's builder of that protocol then serves it directly.
 //!
-//! What bounds it: [`NetLimits`] and the constants below. A head that hyper's parser refuses (too large: 431, malformed:
+//! What bounds it: [`GatewayLimits`] and the constants below. A head that hyper's parser refuses (too large: 431, malformed:
 //! 400) is answered by hyper with the status alone and the connection closes: there is no request yet that could have an id.
 //!
 //! Memory that one client can make a connection hold: HTTP/1.1 a read and a write buffer of `header-size` (at least
@@ -50,8 +50,8 @@ use self::transport::{Stream, Transport};
 pub(super) use self::worker::Worker;
 use super::BoxError;
 use super::addresses::Place;
-use super::limits::NetLimits;
 use super::shutdown::Shutdown;
+use crate::config::keys::GatewayLimits;
 
 /// How long after a stop has begun a client without a request in flight may still begin one: it may have sent it before it
 /// could know. The answer then says `Connection: close`; HTTP/2 has GOAWAY for that, which says what is still served. At most
@@ -162,7 +162,7 @@ async fn addresses<F>(
     }
 }
 
-fn last_request(limits: &NetLimits) -> Duration {
+fn last_request(limits: &GatewayLimits) -> Duration {
     LAST_REQUEST.min(limits.shutdown_timeout / 2)
 }
 

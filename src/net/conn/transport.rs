@@ -23,7 +23,7 @@ use tokio_rustls::server::TlsStream;
 use super::activity::Activity;
 use super::http1::wire::Wire;
 use super::info::Protocol;
-use crate::net::limits::NetLimits;
+use crate::config::keys::GatewayLimits;
 
 /// How long input that nobody wants is read after the last answer of a connection.
 const LINGER: Duration = Duration::from_secs(2);
@@ -60,7 +60,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(stream: Stream, activity: Arc<Activity>, limits: &NetLimits) -> Self {
+    pub(super) fn new(stream: Stream, activity: Arc<Activity>, limits: &GatewayLimits) -> Self {
         let wire = (activity.protocol() == Protocol::Http1).then(|| Wire::new(limits.chunk_extensions));
         Self { stream, activity, closing: Closing::Open, at_end: false, wire }
     }
@@ -229,7 +229,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, _) = listener.accept().await.unwrap();
-        let limits = NetLimits::default();
+        let limits = GatewayLimits::default();
         let activity = Activity::new(Protocol::Http1, &limits);
         if upgraded {
             activity.upgrade();
@@ -264,7 +264,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (tcp, _) = listener.accept().await.unwrap();
-            let limits = NetLimits::default();
+            let limits = GatewayLimits::default();
             let mut transport =
                 Transport::new(Stream::Plain(tcp), Activity::new(Protocol::Http1, &limits), &limits);
             let bytes: Vec<u8> = (0..first + second).map(|at| (at % 251) as u8).collect();

@@ -20,12 +20,12 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::accept::{self, Cut};
 use super::shared::{Duplicate, Shared};
+use crate::config::keys::GatewayLimits;
 use crate::net::BoxError;
 use crate::net::capacity::Capacity;
 use crate::net::conn::proxy_protocol::ProxyProtocol;
 use crate::net::conn::{ConnInfo, Origin, Worker};
 use crate::net::limit_log::LimitLog;
-use crate::net::limits::NetLimits;
 use crate::net::shutdown::{self, Shutdown, Trigger};
 use crate::net::tls::TlsSource;
 
@@ -97,7 +97,7 @@ pub fn changes() -> (mpsc::Sender<EndpointChange>, mpsc::Receiver<EndpointChange
 pub async fn serve_worker<F, Fut, B>(
     endpoints: Vec<Endpoint>,
     mut changes: mpsc::Receiver<EndpointChange>,
-    limits: NetLimits,
+    limits: GatewayLimits,
     capacity: Capacity,
     service: F,
     shutdown: Shutdown,

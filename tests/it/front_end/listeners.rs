@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use linkspan::net::{ChangeError, Cut, EndpointChange, NetLimits, Shared, TlsSource, bind, conn, tls};
+use linkspan::config::keys::GatewayLimits;
+use linkspan::net::{ChangeError, Cut, EndpointChange, Shared, TlsSource, bind, conn, tls};
 
 use super::support::{
     Load, MS, SOON, Server, ask, certificate, connect_h2, connect_tls, connect_tls_to, connect_to, endpoint,
@@ -87,7 +88,7 @@ fn a_listener_that_is_removed_lets_requests_finish_and_touches_no_other() {
 
 #[test]
 fn what_a_removed_listener_does_not_finish_in_time_is_cut_and_counted() {
-    let limits = NetLimits { shutdown_timeout: 500 * MS, ..limits() };
+    let limits = GatewayLimits { shutdown_timeout: 500 * MS, ..limits() };
     let server = Server::plain(&limits);
     let address = add(&server, "second");
     let mut untouched = server.connect();

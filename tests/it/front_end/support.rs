@@ -17,9 +17,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use linkspan::config::keys::GatewayLimits;
 use linkspan::net::{
-    Capacity, ChangeError, ConnInfo, Cut, Duplicate, Endpoint, EndpointChange, NetLimits, Protocol, Shared,
-    TlsSource, Trigger, bind, changes, endpoint, serve_worker, shutdown, tls,
+    Capacity, ChangeError, ConnInfo, Cut, Duplicate, Endpoint, EndpointChange, Protocol, Shared, TlsSource,
+    Trigger, bind, changes, endpoint, serve_worker, shutdown, tls,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -151,21 +152,21 @@ pub struct Server {
 }
 
 /// The defaults, but a test that hangs at its end hangs for seconds only.
-pub fn limits() -> NetLimits {
-    NetLimits { shutdown_timeout: Duration::from_secs(5), ..NetLimits::default() }
+pub fn limits() -> GatewayLimits {
+    GatewayLimits { shutdown_timeout: Duration::from_secs(5), ..GatewayLimits::default() }
 }
 
 impl Server {
-    pub fn plain(limits: &NetLimits) -> Self {
+    pub fn plain(limits: &GatewayLimits) -> Self {
         Self::start(limits, None, 1)
     }
 
-    pub fn tls(limits: &NetLimits) -> Self {
+    pub fn tls(limits: &GatewayLimits) -> Self {
         let files = certificate();
         Self::start(limits, Some(&tls::load(&files.certificate, &files.key).unwrap()), 1)
     }
 
-    pub fn start(limits: &NetLimits, tls: Option<&Arc<rustls::ServerConfig>>, workers: usize) -> Self {
+    pub fn start(limits: &GatewayLimits, tls: Option<&Arc<rustls::ServerConfig>>, workers: usize) -> Self {
         let sockets = bind("127.0.0.1:0".parse().unwrap(), workers).unwrap();
         let tls = tls.map(|config| TlsSource::from(Arc::clone(config)));
         Self::on(
@@ -178,7 +179,7 @@ impl Server {
 
     /// A worker for each list of sockets.
     pub fn on(
-        limits: &NetLimits,
+        limits: &GatewayLimits,
         sockets: Vec<Vec<std::net::TcpListener>>,
         shared: &Shared,
         tls: Option<&TlsSource>,

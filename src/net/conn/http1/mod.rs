@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use hyper::server::conn::http1::Builder;
 
+use crate::config::keys::GatewayLimits;
 use crate::net::conn::activity::{Activity, HeadTimer};
-use crate::net::limits::NetLimits;
 
 /// HTTP/1.1's buffers are not smaller than this, so that a small `header-size` does not make bodies slow.
 pub const MIN_BUFFER: usize = 64 * 1024;
 
-pub(super) fn builder(limits: &NetLimits, activity: &Arc<Activity>) -> Builder {
+pub(super) fn builder(limits: &GatewayLimits, activity: &Arc<Activity>) -> Builder {
     let mut builder = Builder::new();
     builder
         .timer(HeadTimer(Arc::clone(activity)))

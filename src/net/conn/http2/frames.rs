@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::config::keys::GatewayLimits;
 use crate::net::conn::origin::Origin;
-use crate::net::limits::NetLimits;
 
 /// The time in which a budget fills.
 pub const WINDOW: Duration = Duration::from_secs(10);
@@ -189,7 +189,7 @@ pub(in crate::net::conn) struct Guarded<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
-    pub(in crate::net::conn) fn new(inner: T, limits: &NetLimits, origin: Rc<Origin>) -> Self {
+    pub(in crate::net::conn) fn new(inner: T, limits: &GatewayLimits, origin: Rc<Origin>) -> Self {
         let (control, resets) = (Budget::new(limits.control_frames), Budget::new(limits.stream_resets));
         let ledger = Ledger { control, resets, last_stream: 0, flood: None };
         Self { inner, read: Walk::after(PREFACE), written: Walk::default(), ledger, origin }
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_moves_requests_is_free_and_what_does_not_is_counted() {
-        let limits = NetLimits { control_frames: 20, stream_resets: 5, ..NetLimits::default() };
+        let limits = GatewayLimits { control_frames: 20, stream_resets: 5, ..GatewayLimits::default() };
         let flood = |received: (u8, u8, usize), sent: Option<(u8, u8, usize)>| {
             let (control, resets) = (Budget::new(limits.control_frames), Budget::new(limits.stream_resets));
             let mut ledger = Ledger { control, resets, last_stream: 0, flood: None };

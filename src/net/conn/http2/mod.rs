@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::server::conn::http2::Builder;
 use hyper_util::rt::TokioTimer;
 
-use crate::net::limits::NetLimits;
+use crate::config::keys::GatewayLimits;
 
 /// Unread request body that one HTTP/2 stream may have sent. Fixed, not adaptive: a bound that grows with the client's
 /// distance is no bound.
@@ -33,7 +33,7 @@ const ERROR_RESETS: usize = 128;
 /// How long an idle HTTP/2 connection has to end after GOAWAY.
 pub(super) const GOAWAY_GRACE: Duration = Duration::from_secs(5);
 
-pub(super) fn builder(limits: &NetLimits) -> Builder<LocalExecutor> {
+pub(super) fn builder(limits: &GatewayLimits) -> Builder<LocalExecutor> {
     let mut builder = Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
