@@ -2,6 +2,7 @@
 
 use super::Failed;
 use crate::component::inspect::Import;
+use crate::component::release_candidate::is_older;
 use crate::component::{Component, Role, Shape};
 use crate::host::catalog::{Grant, HANDLER};
 use crate::host::{Offer, Reach, Without};
@@ -113,7 +114,17 @@ fn to_text(component: &Component) -> Result<String, Failed> {
         lines.push(format!("relift     {}", relift(component)));
     }
     if let Some(version) = &shape.release_candidate {
-        lines.push(format!("built for  WASI {version}, linked as 0.3.0"));
+        lines.push(match is_older(version) {
+            true => {
+                format!("built for  WASI {version}, linked as 0.3.0 if it uses nothing that changed since")
+            }
+            false => format!("built for  WASI {version}, linked as 0.3.0"),
+        });
+    }
+    if let Some(made_with) = shape.detached() {
+        lines.push(format!(
+            "adapted    leaves a waitable set before it waits synchronously (made with {made_with})"
+        ));
     }
     if shape.stands_alone() {
         lines.push("store      of its own, however it is linked".to_owned());
@@ -160,6 +171,7 @@ fn to_json(component: &Component) -> serde_json::Value {
         "lift": shape.lift().to_string(),
         "relift": relift(component),
         "release_candidate": shape.release_candidate,
+        "detached": shape.detached(),
         "core_instances": shape.core_instances,
         "memories": shape.memories,
         "tables": shape.tables,

@@ -4,8 +4,9 @@
 //! rest of linkspan never meets a malformed component.
 
 use super::Interface;
+use super::detach::{early_bindings, is_concerned};
 use super::nesting;
-use super::release_candidate::candidate;
+use super::release_candidate::{candidate, named};
 use std::fmt;
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
@@ -40,8 +41,18 @@ pub enum InspectError {
     /// The bytes are no valid component.
     #[error("{0}")]
     Invalid(#[from] wasmparser::BinaryReaderError),
-    /// Names of a release candidate can't be replaced in it.
-    #[error("it was built against a release candidate, and can't be adapted: {0}")]
+    /// The bytes are no valid component since the release of WASI 0.3.0, and may have been one for a candidate.
+    #[error(
+        "it was built for WASI {candidate}, and is not valid since the release: {source}; build it again for 0.3.0"
+    )]
+    Outdated {
+        /// The candidate's version.
+        candidate: String,
+        /// What is not valid.
+        source: wasmparser::BinaryReaderError,
+    },
+    /// It was made for rules before the release, and can't be rewritten for those of the release.
+    #[error("it was made before WASI 0.3.0 was released, and can't be adapted: {0}")]
     Adapt(wasm_encoder::reencode::Error),
 }
 
@@ -146,6 +157,11 @@ pub struct Shape {
     pub tables: u32,
     /// The release candidate of WASI 0.3.0 that it was built against.
     pub release_candidate: Option<String>,
+    /// The bindings generator and its version, if its code relies on what a synchronous operation in a waitable set
+    /// did before the release.
+    pub early_bindings: Option<String>,
+    /// Whether it has built-ins that [`detach`](super::detach) replaces.
+    waits: bool,
     sync_lifts: u32,
     async_lifts: u32,
     calls_handler: bool,
@@ -204,6 +220,12 @@ impl Shape {
         let imports = self.imports.iter().filter_map(|import| Some(import.interface.as_ref()?.to_string()));
         let mut names = imports.chain(self.exports.iter().cloned());
         names.find_map(|name| candidate(&name).map(str::to_owned))
+    }
+
+    /// Why synchronous operations take their end out of its waitable set first (see [`super::detach`]): what the
+    /// component was made with, or for. `None` if they do nothing but what is written.
+    pub fn detached(&self) -> Option<&str> {
+        self.early_bindings.as_deref().or(self.release_candidate.as_deref()).filter(|_| self.waits)
     }
 
     /// How the component's exports are lifted.
@@ -312,7 +334,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, InspectError> {
         return Err(InspectError::NotWasm);
     }
     nesting::check(bytes)?;
-    let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes)?;
+    let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes);
+    let types = types.map_err(|source| match named(bytes) {
+        Some(candidate) => InspectError::Outdated { candidate, source },
+        None => source.into(),
+    })?;
     let mut shape = Shape::default();
     let cost = read_component(Parser::new(0), bytes, 0, &mut shape)?;
     for import in &mut shape.imports {
@@ -436,7 +462,9 @@ fn read_outline(
         }
         Payload::ComponentCanonicalSection(section) => {
             for function in section {
-                if let CanonicalFunction::Lift { options, type_index, .. } = function? {
+                let function = function?;
+                shape.waits |= is_concerned(&function);
+                if let CanonicalFunction::Lift { options, type_index, .. } = function {
                     match options.contains(&CanonicalOption::Async) {
                         true => shape.async_lifts += 1,
                         false if spaces.is_plain_function(type_index) => {}
@@ -470,6 +498,9 @@ fn read_module(
                     shape.calls_handler |= import.name.ends_with("handle")
                         && Interface::parse(import.module).is_some_and(|i| i.is("wasi:http", "handler"));
                 }
+            }
+            Payload::CustomSection(section) if shape.early_bindings.is_none() => {
+                shape.early_bindings = early_bindings(&section);
             }
             Payload::MemorySection(section) => cost.memories = cost.memories.saturating_add(section.count()),
             Payload::TableSection(section) => cost.tables = cost.tables.saturating_add(section.count()),

@@ -7,8 +7,11 @@
 //!
 //! Bounds: a file of more than [`MAX_COMPONENT_BYTES`] is refused before it is read.
 
+pub mod detach;
 pub mod inspect;
 pub mod interface;
+mod module;
+mod moved;
 mod nesting;
 pub mod release_candidate;
 pub mod relift;
@@ -55,7 +58,7 @@ pub struct Component {
     /// Where it was read.
     pub path: PathBuf,
     /// What is composed and compiled, whatever happens to the file afterwards: the
-    /// bytes that were hashed, or what [`release_candidate`] made of them.
+    /// bytes that were hashed, or what [`release_candidate`] and [`detach`](mod@detach) made of them.
     pub bytes: Arc<[u8]>,
     /// The hash of the file's bytes.
     pub digest: Digest,
@@ -162,11 +165,15 @@ impl Component {
             Some(shape) => shape,
             None => inspect::inspect(&bytes)?,
         };
-        if shape.release_candidate.is_none() {
-            return Ok((bytes, shape));
+        let mut adapted = bytes;
+        if shape.release_candidate.is_some() {
+            adapted = release_candidate::adapt(&adapted).map_err(inspect::InspectError::Adapt)?.into();
         }
-        let adapted: Arc<[u8]> =
-            release_candidate::adapt(&bytes).map_err(inspect::InspectError::Adapt)?.into();
+        if shape.detached().is_some() {
+            adapted = detach::detach(&adapted).map_err(inspect::InspectError::Adapt)?.into();
+        } else if shape.release_candidate.is_none() {
+            return Ok((adapted, shape));
+        }
         if is_known {
             return Ok((adapted, shape));
         }

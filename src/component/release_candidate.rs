@@ -1,11 +1,14 @@
 //! Components that were built against a release candidate of WASI 0.3.0.
 //!
-//! The last candidates (`0.3.0-rc-2026-03-15`, which the first published tutorials
-//! use) have the interfaces of the release under another version, and a pre-release
+//! The last candidate (`0.3.0-rc-2026-03-15`, which the first published tutorials
+//! use) has the interfaces of the release under another version, and a pre-release
 //! links to itself alone. So the names of a component's imports and exports get the
-//! released version when it is loaded; nothing else in it changes. If an interface
-//! did change since its candidate, composing or linking finds that, and says which
-//! one and how.
+//! released version when it is loaded; nothing else in it changes. Earlier candidates
+//! differ: their `header-error` and `request-options-error` have fewer cases. Composing
+//! or linking finds that, and says which interface it is and how it differs.
+//!
+//! What the canonical ABI allowed at the time, and forbids since, is the matter of
+//! [`detach`](super::detach).
 //!
 //! A component's digest stays that of its file.
 
@@ -18,6 +21,29 @@ use wasmparser::{Parser, Payload};
 
 /// What the candidates are candidates for.
 const RELEASE: &str = "0.3.0";
+
+/// The last candidate: its interfaces are those of the release.
+const LAST: &str = "0.3.0-rc-2026-03-15";
+
+/// Whether interfaces changed between the candidate `version` and the release.
+pub fn is_older(version: &str) -> bool {
+    version != LAST
+}
+
+/// The first candidate that an import or export of the component in `bytes` is named after, which need not be valid.
+pub fn named(bytes: &[u8]) -> Option<String> {
+    let names = |payload| match payload {
+        Payload::ComponentImportSection(section) => {
+            section.into_iter().flatten().map(|import| import.name.name.to_owned()).collect()
+        }
+        Payload::ComponentExportSection(section) => {
+            section.into_iter().flatten().map(|export| export.name.name.to_owned()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let names = Parser::new(0).parse_all(bytes).map_while(Result::ok).flat_map(names);
+    names.filter_map(|name| candidate(&name).map(str::to_owned)).next()
+}
 
 /// `name` with the released version, if it is of an interface of WASI in a release
 /// candidate of 0.3.0.
@@ -109,6 +135,24 @@ mod tests {
         ] {
             assert_eq!(candidate(name), version, "{name}");
         }
+    }
+
+    #[test]
+    fn what_was_valid_for_a_candidate_names_it() {
+        let text = r#"(component
+            (core module $m
+                (func (export "f") (result i32) i32.const 0)
+                (func (export "g") (param i32 i32 i32) (result i32) i32.const 0))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f") async (callback (func $i "g"))))
+            (instance $h (export "f" (func $f)))
+            (export "wasi:http/other@0.3.0-rc-2025-09-16" (instance $h))
+        )"#;
+        let error =
+            inspect(&wat::parse_str(text).expect("a component")).expect_err("the function is not `async`");
+        let expected = "it was built for WASI 0.3.0-rc-2025-09-16, and is not valid since the release: the `async` \
+                        canonical option requires an async function type";
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
 
     #[test]

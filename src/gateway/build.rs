@@ -15,6 +15,7 @@ use crate::chain::{
     Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Runtimes, Segment, caught, compose,
     next_label,
 };
+use crate::component::release_candidate::is_older;
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
 use crate::engine::{Breaker, Callee, Condition, Conditions, CutOff, Fork, Hop, Native, Onward, UpstreamEnd};
@@ -201,12 +202,22 @@ pub fn compose_stages(
         .map_err(|error| {
             let stage = error.stage.and_then(|index| pipeline.all_stages().nth(index));
             let span = stage.map_or(pipeline.span, |stage| stage.component_span);
-            diagnostics
-                .error(span, what())
-                .label(error.to_string())
-                .help("`linkspan inspect` shows what each component imports and exports");
+            diagnostics.error(span, what()).label(error.to_string()).help(what_to_do(stages));
         })
         .ok()
+}
+
+/// What helps where components don't fit each other or WASI.
+fn what_to_do(stages: &[Placed<'_>]) -> String {
+    let candidate = |(stage, component): &Placed<'_>| {
+        let version = component.shape.release_candidate.as_deref().filter(|version| is_older(version))?;
+        let name = &stage.id.component;
+        Some(format!(
+            "`{name}` was built for WASI {version}, and interfaces changed since: build it again for 0.3.0"
+        ))
+    };
+    let inspect = || "`linkspan inspect` shows what each component imports and exports".to_owned();
+    stages.iter().find_map(candidate).unwrap_or_else(inspect)
 }
 
 fn members<'a>(stages: &[Placed<'a>]) -> Vec<Member<'a>> {
@@ -413,10 +424,7 @@ impl<'a> Maker<'a> {
                 return None;
             }
             Ok(Err(error)) => {
-                diagnostics
-                    .error(pipeline.span, what())
-                    .label(error.to_string())
-                    .help("`linkspan inspect` shows what each component imports and exports");
+                diagnostics.error(pipeline.span, what()).label(error.to_string()).help(what_to_do(stages));
                 return None;
             }
         };

@@ -13,6 +13,7 @@ mod allocations;
 mod answers;
 mod breakers;
 mod calls;
+mod candidates;
 mod chains;
 mod chaos;
 mod cli;

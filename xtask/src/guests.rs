@@ -24,6 +24,9 @@ const EXAMPLES: [&str; 4] = ["hello-header", "hello-rc", "greeter-0-2", "page"];
 /// components. Their tests are skipped where there is no compiler for them.
 const WITH_LIBC: [&str; 3] = ["async-0-3", "libc-0-3", "notices"];
 
+/// Guests with the bindings of the time before WASI 0.3.0, in a workspace of their own.
+const BEFORE_RELEASE: [&str; 3] = ["hello-p3-0-54", "hello-p3-0-57", "pass-p3"];
+
 /// Guests that are also built with a feature, from the same source: the feature, the
 /// end of that component's name, and which they are.
 const VARIANTS: [(&str, &str, &[&str]); 2] = [
@@ -66,6 +69,8 @@ pub fn build(project: &Project) -> Result<()> {
             names.push(component);
         }
     }
+    changed += build_before_release(toolchain.cargo(), &workspace, &target, &dist)?;
+    names.extend(BEFORE_RELEASE.map(String::from));
     match libc_cargo() {
         Ok(cargo) => {
             changed += build_with_libc(cargo, &workspace, &target, &dist)?;
@@ -87,6 +92,19 @@ pub fn build(project: &Project) -> Result<()> {
     remove_others(&names, &dist)?;
     step(&format!("{} components in components/dist, {changed} of them new", names.len()));
     Ok(())
+}
+
+/// Builds [`BEFORE_RELEASE`], and says how many files had to be written.
+fn build_before_release(mut cargo: Command, workspace: &Path, target: &Path, dist: &Path) -> Result<usize> {
+    cargo.args(["build", "--release", "--workspace"]);
+    cargo.current_dir(workspace.join("p3")).env("CARGO_TARGET_DIR", target);
+    execute(&mut cargo)?;
+    let modules = target.join("wasm32-unknown-unknown/release");
+    let mut changed = 0;
+    for name in BEFORE_RELEASE {
+        changed += usize::from(encode(name, name, &modules, dist)?);
+    }
+    Ok(changed)
 }
 
 /// Builds [`WITH_LIBC`], and says how many files had to be written.

@@ -12,11 +12,8 @@
 
 use super::analyse::Watched;
 use super::layout::{Shape, Storing};
-use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, EntityType, ExportKind, ExportSection, Function, FunctionSection,
-    GlobalSection, GlobalType, ImportSection, InstructionSink, MemArg, MemoryType, Module, NameMap,
-    NameSection, TypeSection, ValType,
-};
+use crate::component::module::Builder;
+use wasm_encoder::{BlockType, InstructionSink, MemArg, Module, ValType};
 
 /// Tasks that an instance may have left behind at once.
 pub const MAX_LEFT: i32 = 64;
@@ -45,97 +42,6 @@ const CANCELLED: i32 = 2;
 
 use ValType::{I32, I64};
 
-/// A module under construction: its imports first, then its functions.
-#[derive(Default)]
-struct Builder {
-    types: TypeSection,
-    imports: ImportSection,
-    functions: FunctionSection,
-    globals: GlobalSection,
-    exports: ExportSection,
-    code: CodeSection,
-    names: NameMap,
-    imported: u32,
-    defined: u32,
-    global_count: u32,
-}
-
-impl Builder {
-    fn ty(&mut self, params: &[ValType], results: &[ValType]) -> u32 {
-        let index = self.types.len();
-        self.types.ty().function(params.iter().copied(), results.iter().copied());
-        index
-    }
-
-    fn import(&mut self, name: &str, params: &[ValType], results: &[ValType]) -> u32 {
-        let ty = self.ty(params, results);
-        self.imports.import("guest", name, EntityType::Function(ty));
-        self.names.append(self.imported, name);
-        self.imported += 1;
-        self.imported - 1
-    }
-
-    /// Declares a function, whose body follows in the order of declarations.
-    fn declare(&mut self, name: &str, params: &[ValType], results: &[ValType]) -> u32 {
-        let ty = self.ty(params, results);
-        self.functions.function(ty);
-        let index = self.imported + self.defined;
-        self.names.append(index, name);
-        self.defined += 1;
-        index
-    }
-
-    fn export(&mut self, name: &str, function: u32) {
-        self.exports.export(name, ExportKind::Func, function);
-    }
-
-    fn body(&mut self, locals: u32, write: impl FnOnce(&mut InstructionSink<'_>)) {
-        let mut function = Function::new([(locals, I32)]);
-        let mut code = function.instructions();
-        write(&mut code);
-        code.end();
-        self.code.function(&function);
-    }
-
-    fn global(&mut self) -> u32 {
-        self.globals.global(WORD, &ConstExpr::i32_const(0));
-        self.global_count += 1;
-        self.global_count - 1
-    }
-
-    /// A global that modules share: imported, or defined and exported.
-    fn shared(&mut self, name: &str, imported: bool) -> u32 {
-        if imported {
-            self.imports.import("shared", name, WORD);
-            self.global_count += 1;
-            return self.global_count - 1;
-        }
-        let global = self.global();
-        self.exports.export(name, ExportKind::Global, global);
-        global
-    }
-
-    fn shared_state(&mut self, slots: &[u32], imported: bool) -> Shared {
-        Shared {
-            made: self.shared("made", imported),
-            open: self.shared("open", imported),
-            slots: slots.iter().map(|slot| (*slot, self.shared(&format!("slot{slot}"), imported))).collect(),
-        }
-    }
-
-    fn finish(self, name: &str) -> Module {
-        let mut names = NameSection::new();
-        names.module(name);
-        names.functions(&self.names);
-        let mut module = Module::new();
-        module.section(&self.types).section(&self.imports).section(&self.functions);
-        module.section(&self.globals).section(&self.exports).section(&self.code).section(&names);
-        module
-    }
-}
-
-const WORD: GlobalType = GlobalType { val_type: I32, mutable: true, shared: false };
-
 /// Globals that all modules of a component have in common.
 struct Shared {
     /// Futures and streams that were made since the last request came in.
@@ -149,6 +55,15 @@ struct Shared {
 impl Shared {
     fn slot(&self, slot: u32) -> u32 {
         self.slots.iter().find(|(known, _)| *known == slot).map_or(0, |(_, global)| *global)
+    }
+}
+
+fn shared_state(builder: &mut Builder, slots: &[u32], imported: bool) -> Shared {
+    let slot = |slot: &u32| (*slot, format!("slot{slot}"));
+    Shared {
+        made: builder.shared("made", imported),
+        open: builder.shared("open", imported),
+        slots: slots.iter().map(slot).map(|(slot, name)| (slot, builder.shared(&name, imported))).collect(),
     }
 }
 
@@ -226,7 +141,7 @@ fn import_watched(builder: &mut Builder, watched: &[Watched]) -> Vec<u32> {
 /// The module that replaces `watched`; with state of its own, or that of one before.
 pub fn counters(watched: &[Watched], slots: &[u32], imported: bool) -> Module {
     let mut builder = Builder::default();
-    let shared = builder.shared_state(slots, imported);
+    let shared = shared_state(&mut builder, slots, imported);
     let inner = import_watched(&mut builder, watched);
     add_watched(&mut builder, watched, &inner, &shared);
     builder.finish("linkspan relift counters")
@@ -312,10 +227,8 @@ impl Glue<'_> {
     /// The module.
     pub fn module(&self) -> Module {
         let mut builder = Builder::default();
-        let memory =
-            MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None };
-        builder.imports.import("guest", "memory", memory);
-        let shared = builder.shared_state(self.slots, self.counted);
+        builder.import_memory();
+        let shared = shared_state(&mut builder, self.slots, self.counted);
         let imports = self.imports(&mut builder);
         let inner = import_watched(&mut builder, self.watched);
         let texts = (0..self.result.texts()).map(|_| (builder.global(), builder.global())).collect();

@@ -9,10 +9,11 @@ use super::Refusal;
 use super::analyse::{Watched, Wiring};
 use super::glue::{self, Glue, watched_name};
 use crate::component::copy_section;
+use crate::component::moved::{Given, Moved, instantiate};
 use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent};
 use wasm_encoder::{
     Alias, CanonicalFunctionSection, CanonicalOption as Option_, Component, ComponentAliasSection,
-    ExportKind, InstanceSection, Module, ModuleArg, ModuleSection,
+    ExportKind, InstanceSection, Module,
 };
 use wasmparser::{
     CanonicalFunction as Canonical, CanonicalOption, ComponentAlias, ExternalKind, Parser, Payload,
@@ -36,31 +37,6 @@ pub fn rewrite(bytes: &[u8], wiring: &Wiring) -> Result<Vec<u8>, Refusal> {
     Ok(component.finish())
 }
 
-/// Old indices of one kind, and where they are now. `None` is what is not there yet.
-#[derive(Default)]
-struct Moved {
-    places: Vec<Option<u32>>,
-    count: u32,
-}
-
-impl Moved {
-    /// Takes over the next one.
-    fn keep(&mut self) {
-        self.places.push(Some(self.count));
-        self.count += 1;
-    }
-
-    /// Adds a new one.
-    fn add(&mut self) -> u32 {
-        self.count += 1;
-        self.count - 1
-    }
-
-    fn get(&self, index: u32) -> Option<u32> {
-        self.places.get(index as usize).copied().flatten()
-    }
-}
-
 struct Rewriter<'a> {
     wiring: &'a Wiring,
     functions: Moved,
@@ -74,9 +50,6 @@ struct Rewriter<'a> {
     handle: Option<u32>,
     lifted: bool,
 }
-
-/// What a new core instance is given, by name.
-type Given = Vec<(String, ExportKind, u32)>;
 
 impl<'a> Rewriter<'a> {
     fn new(wiring: &'a Wiring) -> Self {
@@ -139,9 +112,9 @@ impl<'a> Rewriter<'a> {
                 self.lifted = true;
                 continue;
             }
-            let index = u32::try_from(self.functions.places.len()).unwrap_or(u32::MAX);
+            let index = self.functions.next();
             if self.is_replaced(index) {
-                self.functions.places.push(None);
+                self.functions.withhold();
                 self.pending.push((index, function));
             } else {
                 self.parse_component_canonical(&mut kept, function)?;
@@ -282,24 +255,14 @@ impl<'a> Rewriter<'a> {
         given: &Given,
         counters: Option<u32>,
     ) -> u32 {
-        component.section(&ModuleSection(module));
-        let module = self.modules.add();
-        let mut instances = InstanceSection::new();
-        instances.export_items(given.iter().map(|(name, kind, index)| (name.as_str(), *kind, *index)));
-        let mut arguments = vec![("guest", ModuleArg::Instance(self.instances.add()))];
-        arguments.extend(counters.map(|instance| ("shared", ModuleArg::Instance(instance))));
-        instances.instantiate(module, arguments);
-        component.section(&instances);
-        self.instances.add()
+        instantiate(component, module, given, counters, &mut self.modules, &mut self.instances)
     }
 
     /// Puts an export of `instance` in the place of the old function `old`.
     fn replace(&mut self, aliases: &mut ComponentAliasSection, instance: u32, name: &str, old: u32) {
         aliases.alias(Alias::CoreInstanceExport { instance, kind: ExportKind::Func, name });
         let new = self.functions.add();
-        if let Some(place) = self.functions.places.get_mut(old as usize) {
-            *place = Some(new);
-        }
+        self.functions.put(old, new);
     }
 }
 
