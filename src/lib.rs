@@ -14,6 +14,7 @@ pub mod component;
 pub mod config;
 pub mod embed;
 pub mod engine;
+pub mod files;
 pub mod gateway;
 pub mod host;
 pub mod http;

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::connections::{Phase, Place};
 use super::errands::{Errand, Errands, Refused};
 use super::guard::{Denied, Guard};
 use super::{Control, ReloadOutcome};
@@ -76,20 +77,24 @@ impl Endpoint {
 }
 
 impl Answers {
-    /// One request. Whatever happens, there is an answer; a HEAD request's loses its body on its way out.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    /// One request, of the connection at `place`. Whatever happens, there is an answer; a HEAD request's loses its body on
+    /// its way out.
+    pub(super) async fn answer<B>(&self, request: Request<B>, place: &Place) -> Response<Full<Bytes>>
     where
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        place.set(Phase::Answer);
         let (head, body) = request.into_parts();
-        match self.respond(&head, body).await {
+        let response = match self.respond(&head, body, place).await {
             Ok(response) => response,
             Err(problem) => problem.into_response(),
-        }
+        };
+        place.set(Phase::Answer);
+        response
     }
 
-    async fn respond<B>(&self, head: &Parts, body: B) -> Result<Response<Full<Bytes>>, Problem>
+    async fn respond<B>(&self, head: &Parts, body: B, place: &Place) -> Result<Response<Full<Bytes>>, Problem>
     where
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -124,11 +129,12 @@ impl Answers {
             Endpoint::Config => Ok(json_response(&self.control.config())),
             Endpoint::Generations => Ok(json_response(&self.control.generations())),
             Endpoint::Version => Ok(json_response(&self.control.version())),
-            Endpoint::Errand(errand) => self.run(errand).await,
+            Endpoint::Errand(errand) => self.run(errand, place).await,
         }
     }
 
-    async fn run(&self, errand: Errand) -> Result<Response<Full<Bytes>>, Problem> {
+    async fn run(&self, errand: Errand, place: &Place) -> Result<Response<Full<Bytes>>, Problem> {
+        place.set(Phase::Errand);
         tracing::info!(?errand, "asked for by the admin listener");
         let outcome = timeout(ERRAND_TIMEOUT, self.errands.run(errand)).await.map_err(|_| {
             let detail =
@@ -342,6 +348,10 @@ pub(super) mod tests {
             .unwrap()
     }
 
+    async fn ask(answers: &Answers, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+        answers.answer(request, &Place::default()).await
+    }
+
     fn run<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
     }
@@ -366,12 +376,12 @@ pub(super) mod tests {
                 ("/-/reload", "POST", "POST"),
                 ("/-/rollback", "POST", "POST"),
             ] {
-                let response = answers.answer(request(good, path)).await;
+                let response = ask(&answers, request(good, path)).await;
                 assert_eq!(response.status(), 200, "{path}");
                 assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
                 for bad in ["PUT", "DELETE", "OPTIONS", "TRACE", if good == "POST" { "GET" } else { "POST" }]
                 {
-                    let response = answers.answer(request(bad, path)).await;
+                    let response = ask(&answers, request(bad, path)).await;
                     assert_eq!(
                         (response.status().as_u16(), &response.headers()[ALLOW]),
                         (405, &allow.parse().unwrap())
@@ -381,13 +391,13 @@ pub(super) mod tests {
                 }
             }
             for path in ["/", "/healthz/", "/-/", "/metrics/x", "//config"] {
-                assert_eq!(answers.answer(request("GET", path)).await.status(), 404, "{path}");
+                assert_eq!(ask(&answers, request("GET", path)).await.status(), 404, "{path}");
             }
             stub.ready.store(false, Ordering::Relaxed);
-            let response = answers.answer(request("GET", "/readyz")).await;
+            let response = ask(&answers, request("GET", "/readyz")).await;
             assert_eq!(response.status(), 503);
             assert_eq!(body(response).await["type"], "urn:linkspan:problem:not-ready");
-            assert_eq!(answers.answer(request("GET", "/healthz")).await.status(), 200);
+            assert_eq!(ask(&answers, request("GET", "/healthz")).await.status(), 200);
         });
     }
 
@@ -396,18 +406,18 @@ pub(super) mod tests {
         let (answers, ..) = answers(Some("0123456789abcdef"));
         run(async {
             for path in ["/healthz", "/readyz"] {
-                assert_eq!(answers.answer(request("GET", path)).await.status(), 200, "{path}");
+                assert_eq!(ask(&answers, request("GET", path)).await.status(), 200, "{path}");
             }
             for (method, path) in
                 [("GET", "/metrics"), ("GET", "/config"), ("POST", "/-/reload"), ("GET", "/none")]
             {
-                let response = answers.answer(request(method, path)).await;
+                let response = ask(&answers, request(method, path)).await;
                 assert_eq!(response.status(), 401, "{path}");
                 assert!(response.headers().contains_key(WWW_AUTHENTICATE));
             }
             let mut right = request("GET", "/metrics");
             right.headers_mut().insert("authorization", HeaderValue::from_static("Bearer 0123456789abcdef"));
-            let response = answers.answer(right).await;
+            let response = ask(&answers, right).await;
             assert_eq!(response.headers()[CONTENT_TYPE], Metrics::CONTENT_TYPE);
         });
     }
@@ -417,13 +427,13 @@ pub(super) mod tests {
         let (answers, _, end) = answers(None);
         run(async {
             end.send(Some(outcome(true))).unwrap();
-            let response = answers.answer(request("POST", "/-/rollback")).await;
+            let response = ask(&answers, request("POST", "/-/rollback")).await;
             assert_eq!(response.status(), 200);
             let good = json!({ "unchanged": false, "generation": 6, "report": ["why"], "text": "the text" });
             assert_eq!(body(response).await, good);
 
             end.send(Some(outcome(false))).unwrap();
-            let response = answers.answer(request("POST", "/-/reload")).await;
+            let response = ask(&answers, request("POST", "/-/reload")).await;
             assert_eq!(response.status(), 422);
             let problem = body(response).await;
             assert_eq!(
@@ -433,9 +443,9 @@ pub(super) mod tests {
 
             // One that panics is not the last.
             end.send(None).unwrap();
-            assert_eq!(answers.answer(request("POST", "/-/reload")).await.status(), 500);
+            assert_eq!(ask(&answers, request("POST", "/-/reload")).await.status(), 500);
             end.send(Some(outcome(true))).unwrap();
-            assert_eq!(answers.answer(request("POST", "/-/reload")).await.status(), 200);
+            assert_eq!(ask(&answers, request("POST", "/-/reload")).await.status(), 200);
         });
     }
 
@@ -443,17 +453,17 @@ pub(super) mod tests {
     fn reloads_wait_in_line_and_the_line_is_bounded() {
         let (answers, stub, end) = answers(None);
         run(async {
-            let first = answers.answer(request("POST", "/-/reload"));
+            let first = ask(&answers, request("POST", "/-/reload"));
             let mut first = std::pin::pin!(first);
             while stub.begun.load(Ordering::Relaxed) == 0 {
                 assert!(timeout(Duration::from_millis(1), first.as_mut()).await.is_err());
             }
             let mut waiting: Vec<_> =
-                (0..4).map(|_| Box::pin(answers.answer(request("POST", "/-/reload")))).collect();
+                (0..4).map(|_| Box::pin(ask(&answers, request("POST", "/-/reload")))).collect();
             for one in &mut waiting {
                 assert!(timeout(Duration::from_millis(1), one).await.is_err());
             }
-            let response = answers.answer(request("POST", "/-/reload")).await;
+            let response = ask(&answers, request("POST", "/-/reload")).await;
             assert_eq!(
                 (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
                 (429, &HeaderValue::from(1))
@@ -474,7 +484,7 @@ pub(super) mod tests {
     fn a_large_body_is_refused() {
         let (answers, ..) = answers(None);
         let send = |size: usize| {
-            run(answers.answer(request("GET", "/healthz").map(|_| Full::<Bytes>::from(vec![b'x'; size]))))
+            run(ask(&answers, request("GET", "/healthz").map(|_| Full::<Bytes>::from(vec![b'x'; size]))))
         };
         assert_eq!((send(MAX_BODY).status().as_u16(), send(MAX_BODY + 1).status().as_u16()), (200, 413));
     }

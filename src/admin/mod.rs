@@ -4,7 +4,7 @@
 //! workers are busy, and costs them nothing; a taken address is an error at the start; every answer but a metric's text is
 //! JSON, and an error is an `application/problem+json` (RFC 9457). Who may ask what is decided in `guard`.
 //!
-//! Bounds: [`MAX_CONNECTIONS`] at once, more wait in the kernel; one request each, its head within 5 s and 16 KiB, its
+//! Bounds: [`MAX_CONNECTIONS`] at once, of which one makes room for each further one; one request each, its head within 5 s and 16 KiB, its
 //! body within 64 KiB, its answer within two minutes; reloads and rollbacks run one after the other, and the fifth that
 //! waits is answered 429.
 //!
@@ -12,6 +12,7 @@
 //! wasmtime.
 
 mod answer;
+mod connections;
 mod errands;
 mod guard;
 mod redact;
@@ -30,7 +31,8 @@ use crate::plan::Admin;
 /// What the admin listener may do with the gateway.
 ///
 /// [`Control::reload`] and [`Control::rollback`] may take seconds; they are called on a thread of their own, never two
-/// at once. Everything else is called on the listener's thread, for each request that asks, and returns at once.
+/// at once. Everything else is called on the listener's thread, for each request that asks, and returns at once: it reads
+/// what was published, and never waits for a reload.
 pub trait Control: Send + Sync + 'static {
     /// Whether new requests are welcome: something is live, and the gateway is not draining.
     fn ready(&self) -> bool;

@@ -12,17 +12,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 
 use super::answer::{Answers, ERRAND_TIMEOUT};
+use super::connections::{Connections, Place};
 use super::errands::Errands;
 use super::guard::Guard;
 use super::{AdminConfig, Control};
 use crate::telemetry::Metrics;
 
-/// Most connections at once; more wait in the kernel.
+/// Most connections at once; a further one takes the place of one that is slow.
 pub const MAX_CONNECTIONS: usize = 64;
 /// Longest time for a request's head to arrive.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,29 +95,27 @@ pub fn start(
 }
 
 async fn serve(socket: tokio::net::TcpListener, answers: Rc<Answers>, mut stopped: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut open = Connections::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
         // Gone with the handle counts as stopped.
         let stop = async { _ = stopped.wait_for(|stopped| *stopped).await };
-        let accepted = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, socket.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = stop => break,
-            accepted = accepted => accepted,
+            accepted = socket.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
             Ok((tcp, _)) => {
-                let (answers, stopped) = (Rc::clone(&answers), stopped.clone());
-                connections.spawn_local(async move {
-                    // Kept to the connection's end.
-                    let _slot = slot;
-                    // Whatever ended it, nobody could do better.
-                    let _ = timeout(CONNECTION_TIMEOUT, connection(tcp, answers, stopped)).await;
-                });
+                let (answers, stopped, place) = (Rc::clone(&answers), stopped.clone(), Place::default());
+                open.make_room();
+                let connection = connection(tcp, answers, place.clone(), stopped);
+                // Whatever ended it, nobody could do better.
+                let task =
+                    connections.spawn_local(async { _ = timeout(CONNECTION_TIMEOUT, connection).await });
+                open.add(place, task);
+                // A head that has arrived already is read before another connection comes.
+                tokio::task::yield_now().await;
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -136,10 +135,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// One request and its answer.
-async fn connection(tcp: TcpStream, answers: Rc<Answers>, mut stopped: watch::Receiver<bool>) {
+async fn connection(tcp: TcpStream, answers: Rc<Answers>, place: Place, mut stopped: watch::Receiver<bool>) {
     let answer = move |request: http::Request<Incoming>| {
-        let answers = Rc::clone(&answers);
-        async move { Ok::<_, std::convert::Infallible>(answers.answer(request).await) }
+        let (answers, place) = (Rc::clone(&answers), place.clone());
+        async move { Ok::<_, std::convert::Infallible>(answers.answer(request, &place).await) }
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -229,14 +228,32 @@ mod tests {
     }
 
     #[test]
-    fn silent_clients_lose_their_slots() {
-        let admin = start(config("127.0.0.1:0", None), Stub::new().0, Metrics::new()).unwrap();
+    fn health_is_answered_while_all_places_are_taken() {
+        let (stub, end) = Stub::new();
+        let admin = start(config("127.0.0.1:0", None), stub, Metrics::new()).unwrap();
         let address = admin.local_addr();
         let begin = Instant::now();
-        let silent: Vec<_> = (0..MAX_CONNECTIONS).map(|_| send(address, "")).collect();
-        assert!(get(address, "/healthz").contains("alive"));
-        assert!(begin.elapsed() >= HEADER_READ_TIMEOUT - Duration::from_millis(100));
-        drop(silent);
+        let post = format!("POST /-/reload HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        let reload = send(address, &post);
+        // Without a head, with half of one, and with a body that does not come.
+        let slow = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nContent-Length: 9\r\n\r\n");
+        for request in ["", "GET /he", &slow] {
+            let taken: Vec<_> = (0..2 * MAX_CONNECTIONS).map(|_| send(address, request)).collect();
+            for path in ["/healthz", "/readyz"] {
+                assert!(get(address, path).contains(" 200 OK"), "{request:?}");
+            }
+            drop(taken);
+        }
+        assert!(begin.elapsed() < HEADER_READ_TIMEOUT, "{:?}", begin.elapsed());
+        // Who waits for a reload keeps its place.
+        end.send(Some(outcome(true))).unwrap();
+        assert!(read(reload).contains("\"generation\": 7"));
+    }
+
+    #[test]
+    fn a_silent_client_is_cut() {
+        let admin = start(config("127.0.0.1:0", None), Stub::new().0, Metrics::new()).unwrap();
+        assert_eq!(read(send(admin.local_addr(), "GET /he")), "");
     }
 
     #[test]

@@ -20,6 +20,7 @@
 
 use super::compose::{COMPOSITION, Composed, Member, Places};
 use crate::component::Digest;
+use crate::files;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -31,6 +32,9 @@ use wasmtime::component::Component;
 
 /// Bytes of compiled code that are kept in memory.
 const MAX_MEMORY: usize = 256 << 20;
+
+/// Largest file of compiled code that is read, in bytes.
+const MAX_CODE: u64 = 1 << 30;
 
 /// The first bytes of a file: its format.
 const MAGIC: &[u8; 16] = b"linkspan-code-2\n";
@@ -182,7 +186,7 @@ impl Cache {
 
     /// The code in the file of `key`, if it is what was written there.
     fn read(&self, key: &Digest) -> Option<Arc<[u8]>> {
-        let file = std::fs::read(self.folder.as_ref()?.join(key.to_string())).ok()?;
+        let file = files::read(&self.folder.as_ref()?.join(key.to_string()), MAX_CODE).ok()??;
         let rest = file.strip_prefix(MAGIC)?;
         let (hash, code) = rest.split_at_checked(32)?;
         if hash != seal(key, code) {

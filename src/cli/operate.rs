@@ -252,3 +252,100 @@ fn report(outcome: &Outcome) -> ReloadOutcome {
         text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::prepare::{gather, prepare};
+    use super::super::tls::TlsSettings;
+    use super::*;
+    use crate::gateway::{Live, Workshop};
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpStream};
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    const CONFIGURATION: &str = "
+        admin = { address = \"127.0.0.1:0\" }
+        [[listeners]]
+        address = \"127.0.0.1:0\"
+        [upstreams.backend]
+        servers = [\"http://127.0.0.1:9\"]
+        [pipelines.main]
+        upstream = \"backend\"
+        [[routes]]
+        pipeline = \"main\"
+    ";
+
+    fn send(address: SocketAddr, method: &str, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+        stream
+    }
+
+    fn read(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// The gateway's control, whose reloads say that they have begun, and then wait for the gate.
+    fn gated(
+        file: &std::path::Path,
+        begun: std::sync::mpsc::Sender<()>,
+        gate: Receiver<()>,
+    ) -> (Arc<Control>, Arc<Plan>) {
+        let (settings, workshop) = (TlsSettings::default(), Workshop::default());
+        let (inputs, generation, _) = prepare(file, &workshop, &settings).unwrap();
+        let plan = Arc::new(inputs.plan.clone());
+        let gate = Mutex::new(gate);
+        let gated = move |file: &std::path::Path, workshop: &Workshop| {
+            begun.send(()).unwrap();
+            let _ = gate.lock().unwrap().recv();
+            gather(file, workshop, &settings)
+        };
+        let live = Arc::new(Live::new(generation));
+        let prepare =
+            Box::new(|_: &Plan, _: &mut _| -> Option<Box<dyn FnOnce() + Send>> { Some(Box::new(|| ())) });
+        let control = Control::new(live, Arc::new(workshop), inputs, Box::new(gated), prepare);
+        (Arc::new(control), plan)
+    }
+
+    #[test]
+    fn the_admin_listener_answers_while_a_reload_is_under_way() {
+        let folder = std::env::temp_dir().join(format!("linkspan-operate-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("linkspan.toml");
+        std::fs::write(&file, CONFIGURATION).unwrap();
+        let ((begun, has_begun), (open, gate)) = (channel(), channel());
+        let (control, plan) = gated(&file, begun, gate);
+        let (_trigger, stop) = shutdown::channel();
+        let desk = Arc::new(Desk { control: Arc::clone(&control), metrics: Metrics::new(), stop });
+        let admin = start_admin(&desk, &plan, plan.admin.as_ref().unwrap()).unwrap();
+        let address = admin.local_addr();
+
+        std::fs::write(&file, format!("{CONFIGURATION}# another\n")).unwrap();
+        let reload = send(address, "POST", "/-/reload");
+        has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
+        for path in ["/healthz", "/readyz", "/metrics", "/config", "/version", "/generations"] {
+            let answer = read(send(address, "GET", path));
+            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{path}: {answer}");
+        }
+        let shown = control.generations();
+        let first = shown["live"]["generation"].as_u64().unwrap();
+        assert_eq!(shown["under-way"]["trigger"], "admin");
+        assert_eq!(shown["reloads"], serde_json::json!([]));
+        // Nor does what looks after the gateway wait.
+        assert_eq!((control.look_after_retired(), control.files().len()), (0, 1));
+
+        open.send(()).unwrap();
+        let answer = read(reload);
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        let shown = control.generations();
+        assert!(shown["live"]["generation"].as_u64().unwrap() > first, "{shown}");
+        assert_eq!((&shown["under-way"], &shown["history"]), (&serde_json::Value::Null, &1.into()));
+        assert_eq!(shown["reloads"][0]["result"], "swapped");
+        admin.stop();
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::component::Digest;
 use crate::config::{Diagnostics, Span};
+use crate::files;
 use crate::gateway::inputs::Tls;
 use crate::net::tls::{self, Clients, Settings, TlsError};
 use crate::net::{self};
@@ -52,7 +53,10 @@ impl TlsSettings {
 /// Of all that settings are made of, but where it stands.
 fn digest(planned: &plan::Tls) -> Digest {
     // What can't be read is told by the loader.
-    let content = |path: &Path| Digest::of(&std::fs::read(path).unwrap_or_default()).0;
+    let content = |path: &Path| {
+        let read = files::read(path, tls::MAX_PEM).ok().flatten();
+        Digest::of(&read.unwrap_or_default()).0
+    };
     let mut parts: Vec<u8> = planned.files().flat_map(content).collect();
     let plan::Tls {
         certificates,

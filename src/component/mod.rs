@@ -5,7 +5,7 @@
 //! compiles them and never decides whether a pipeline may use them (that is
 //! `chain::check`).
 //!
-//! Bounds: a file of more than [`MAX_COMPONENT_BYTES`] is refused before it is read.
+//! Bounds: a file of more than [`MAX_COMPONENT_BYTES`] is refused.
 
 pub mod detach;
 pub mod inspect;
@@ -20,6 +20,7 @@ pub use inspect::{Entry, Lift, Role, Shape};
 pub use interface::Interface;
 pub use relift::Refusal;
 
+use crate::files;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -80,12 +81,10 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// The file is larger than [`MAX_COMPONENT_BYTES`].
-    #[error("`{path}` has {size} bytes, more than the {MAX_COMPONENT_BYTES} that a component may have")]
+    #[error("`{path}` has more than the {MAX_COMPONENT_BYTES} bytes that a component may have")]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size in bytes.
-        size: u64,
     },
     /// The bytes are no component.
     #[error("`{path}` is not a component: {source}")]
@@ -113,11 +112,9 @@ impl Component {
     /// See [`LoadError`].
     pub fn load_with(path: &Path, known: impl FnOnce(&Digest) -> Option<Shape>) -> Result<Self, LoadError> {
         let read = |source| LoadError::Read { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(read)?.len();
-        if size > MAX_COMPONENT_BYTES {
-            return Err(LoadError::TooLarge { path: path.to_owned(), size });
-        }
-        Self::from_bytes(path, std::fs::read(path).map_err(read)?.into(), known)
+        let bytes = files::read(path, MAX_COMPONENT_BYTES).map_err(read)?;
+        let bytes = bytes.ok_or_else(|| LoadError::TooLarge { path: path.to_owned() })?;
+        Self::from_bytes(path, bytes.into(), known)
     }
 
     /// A component whose bytes are in memory; `path` is what they are called.

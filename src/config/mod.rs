@@ -25,7 +25,7 @@ mod syntax;
 mod typed;
 mod units;
 
-use std::io::Read;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ pub use self::source::{MAX_FILE_SIZE, Position, SourceFile, Span};
 pub use self::syntax::{Entry, Node, Value};
 pub use self::typed::{At, Choice, Decoded, KeyOf, Keys, Text};
 pub use self::units::{format_duration, format_size, parse_duration, parse_size};
+use crate::files;
 
 /// Reads the text of the file at `path`.
 ///
@@ -49,17 +50,22 @@ pub fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostics> {
         diagnostics.error(None, message).help(help);
         diagnostics
     };
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_FILE_SIZE as u64 + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        let message = format!("cannot read the configuration file: {error}");
-        return Err(refuse(String::new(), message, "give the path of a TOML file"));
-    }
-    if bytes.len() > MAX_FILE_SIZE {
-        let message = format!("the file is larger than {}", format_size(MAX_FILE_SIZE as u64));
-        return Err(refuse(String::new(), message, "give the path of a TOML file"));
-    }
+    let bytes = match files::read(path, MAX_FILE_SIZE as u64) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            let message = format!("the file is larger than {}", format_size(MAX_FILE_SIZE as u64));
+            return Err(refuse(String::new(), message, "give the path of a TOML file"));
+        }
+        Err(error) => {
+            let message = format!("cannot read the configuration file: {error}");
+            let help = match error.kind() {
+                // Paths in it start from its folder, and a reload reads it again.
+                io::ErrorKind::InvalidInput => "write the configuration to a regular file, and give its path",
+                _ => "give the path of a TOML file",
+            };
+            return Err(refuse(String::new(), message, help));
+        }
+    };
     String::from_utf8(bytes).map(|text| Arc::new(SourceFile::new(path, text))).map_err(|error| {
         // Up to the first bad byte the text is what the file has, so the place is right.
         let at = error.utf8_error().valid_up_to();

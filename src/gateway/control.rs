@@ -6,6 +6,9 @@
 //! in the log and in the record. A build that panics is one that is wrong. Reloads
 //! come one after the other; one that would change nothing does nothing.
 //!
+//! What is told of all this ([`Control::generations`]) was published at the last change, and never waits for the
+//! reload that is under way: a build may take a minute.
+//!
 //! Bounds: `gateway.history` replaced configurations are kept for a rollback, with
 //! the bytes of their components; a replaced generation is kept by its requests, at
 //! most for `gateway.retire-timeout`, after which they are cut. [`RECORDS`] reloads
@@ -24,7 +27,7 @@ use crate::upstream::{ServerReport, Upstream};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Reloads that are remembered for `/generations`.
@@ -71,6 +74,7 @@ pub type Gather = Box<dyn Fn(&Path, &Workshop) -> Result<(Inputs, Diagnostics), 
 pub type Prepare = Box<dyn FnMut(&Plan, &mut Diagnostics) -> Option<Box<dyn FnOnce() + Send>> + Send>;
 
 /// A generation that was replaced and may still have requests.
+#[derive(Clone)]
 struct Retired {
     number: u64,
     since: Instant,
@@ -79,16 +83,29 @@ struct Retired {
     cut: bool,
 }
 
-struct State {
+/// What a change works with: locked for as long as it takes.
+struct Work {
     prepare: Prepare,
     /// What the live generation was built from.
     current: Inputs,
     /// What earlier ones were built from, the latest last.
     history: VecDeque<Inputs>,
-    retired: Vec<Retired>,
-    records: VecDeque<Outcome>,
     /// The last configuration that was looked at, good or bad.
     seen: Digest,
+}
+
+/// What is told of the gateway, as of the last change. Locked for moments, and never while anything is read or built.
+#[derive(Clone)]
+struct Published {
+    live: Arc<Generation>,
+    /// The files whose change can change the live configuration.
+    files: Arc<[PathBuf]>,
+    /// How many configurations a rollback could go back to, one after the other.
+    history: usize,
+    retired: Vec<Retired>,
+    records: VecDeque<Arc<Outcome>>,
+    /// Why a change is under way, and since when.
+    under_way: Option<(&'static str, Instant)>,
 }
 
 /// Changes the live generation.
@@ -97,7 +114,8 @@ pub struct Control {
     live: Arc<Live>,
     workshop: Arc<Workshop>,
     gather: Gather,
-    state: Mutex<State>,
+    work: Mutex<Work>,
+    published: Mutex<Published>,
 }
 
 impl Control {
@@ -111,15 +129,16 @@ impl Control {
     ) -> Self {
         let seen = current.identity();
         let file = current.plan.file.clone();
-        let state = State {
-            prepare,
-            current,
-            history: VecDeque::new(),
+        let published = Published {
+            live: live.load(),
+            files: files(&current),
+            history: 0,
             retired: Vec::new(),
             records: VecDeque::new(),
-            seen,
+            under_way: None,
         };
-        Self { file, live, workshop, gather, state: Mutex::new(state) }
+        let work = Work { prepare, current, history: VecDeque::new(), seen };
+        Self { file, live, workshop, gather, work: Mutex::new(work), published: Mutex::new(published) }
     }
 
     /// The generation that serves now.
@@ -128,60 +147,62 @@ impl Control {
     }
 
     /// The files whose change can change the live configuration.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let state = self.lock();
-        state.current.files().into_iter().map(Path::to_owned).collect()
+    pub fn files(&self) -> Arc<[PathBuf]> {
+        Arc::clone(&self.published().files)
     }
 
     /// Reads the configuration again and lets it serve, if it is good and new.
     pub fn reload(&self, trigger: &'static str) -> Outcome {
+        let mut turn = self.begin(trigger);
+        let work = &mut *turn.work;
         let start = Instant::now();
-        let mut state = self.lock();
-        let result = self.attempt(&mut state, |state| self.read_and_swap(state, trigger));
-        self.record(&mut state, trigger, start, result)
+        let result = self.attempt(work, |work| self.read_and_swap(work, trigger));
+        self.record(trigger, start, result)
     }
 
-    fn read_and_swap(&self, state: &mut State, trigger: &'static str) -> Change {
+    fn read_and_swap(&self, work: &mut Work, trigger: &'static str) -> Change {
         let (inputs, warnings) = match (self.gather)(&self.file, &self.workshop) {
             Ok(gathered) => gathered,
             Err(diagnostics) => return Change::Refused(diagnostics),
         };
         let identity = inputs.identity();
-        let known = identity == state.current.identity()
+        let known = identity == work.current.identity()
             // After a rollback, the files still say what was rolled back.
-            || (trigger == "file" && identity == state.seen);
-        state.seen = identity;
+            || (trigger == "file" && identity == work.seen);
+        work.seen = identity;
         if known {
             return Change::Unchanged;
         }
         if !warnings.is_empty() {
             tracing::warn!("{warnings}");
         }
-        self.swap(state, inputs, true)
+        self.swap(work, inputs, true)
     }
 
     /// Lets the configuration before the live one serve again.
     pub fn rollback(&self) -> Outcome {
+        const TRIGGER: &str = "rollback";
+        let mut turn = self.begin(TRIGGER);
+        let work = &mut *turn.work;
         let start = Instant::now();
-        let mut state = self.lock();
-        let result = match state.history.pop_back() {
+        let result = match work.history.pop_back() {
             None => Change::NoHistory,
             Some(inputs) => {
                 let again = inputs.clone();
-                let change = self.attempt(&mut state, |state| self.swap(state, again, false));
+                let change = self.attempt(work, |work| self.swap(work, again, false));
                 if matches!(change, Change::Refused(_)) {
-                    state.history.push_back(inputs);
+                    work.history.push_back(inputs);
                 }
                 change
             }
         };
-        self.record(&mut state, "rollback", start, result)
+        self.record(TRIGGER, start, result)
     }
 
     /// Makes a change that may panic, as long as it builds: then it is refused.
-    fn attempt(&self, state: &mut State, change: impl FnOnce(&mut State) -> Change) -> Change {
-        let change = caught(|| change(state)).unwrap_or_else(|panicked| {
-            let mut diagnostics = state.current.plan.diagnostics();
+    fn attempt(&self, work: &mut Work, change: impl FnOnce(&mut Work) -> Change) -> Change {
+        let change = caught(|| change(work)).unwrap_or_else(|panicked| {
+            let mut diagnostics = work.current.plan.diagnostics();
             panicked.tell(None, "the configuration can't be taken up", &mut diagnostics);
             Change::Refused(diagnostics)
         });
@@ -194,37 +215,51 @@ impl Control {
 
     /// Builds `inputs` and lets them serve. The replaced ones are remembered if
     /// `remember` says so.
-    fn swap(&self, state: &mut State, inputs: Inputs, remember: bool) -> Change {
+    fn swap(&self, work: &mut Work, inputs: Inputs, remember: bool) -> Change {
         let generation = match build(&inputs, &self.workshop) {
             Ok(generation) => Arc::new(generation),
             Err(diagnostics) => return Change::Refused(diagnostics),
         };
         let mut diagnostics = inputs.plan.diagnostics();
-        let Some(commit) = (state.prepare)(&inputs.plan, &mut diagnostics) else {
+        let Some(commit) = (work.prepare)(&inputs.plan, &mut diagnostics) else {
             return Change::Refused(diagnostics);
         };
         let (compiled, reused) = (generation.compiled, generation.reused);
-        let old = self.live.swap(generation);
-        let replaced = std::mem::replace(&mut state.current, inputs);
-        let gateway = &state.current.plan.gateway;
+        let replaced = std::mem::replace(&mut work.current, inputs);
+        let gateway = &work.current.plan.gateway;
         if remember {
-            state.history.push_back(replaced);
+            work.history.push_back(replaced);
         }
-        while state.history.len() > gateway.history {
-            state.history.pop_front();
+        while work.history.len() > gateway.history {
+            work.history.pop_front();
         }
-        state.retired.push(Retired {
+        let mut published = self.published();
+        published.live = Arc::clone(&generation);
+        let old = self.live.swap(generation);
+        published.files = files(&work.current);
+        published.history = work.history.len();
+        published.retired.push(Retired {
             number: old.number,
             since: Instant::now(),
             patience: gateway.retire_timeout,
             generation: Arc::downgrade(&old),
             cut: false,
         });
+        drop(published);
         commit();
         Change::Swapped { compiled, reused }
     }
 
-    fn record(&self, state: &mut State, trigger: &'static str, start: Instant, result: Change) -> Outcome {
+    /// Waits for the change that is under way, and begins another.
+    fn begin(&self, trigger: &'static str) -> Turn<'_> {
+        // A panic in a build leaves the state as it was before the swap.
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        self.published().under_way = Some((trigger, Instant::now()));
+        Turn { control: self, work }
+    }
+
+    /// Tells of a change, within its turn.
+    fn record(&self, trigger: &'static str, start: Instant, result: Change) -> Outcome {
         let generation = self.live.load().number;
         let duration = start.elapsed();
         match &result {
@@ -246,10 +281,12 @@ impl Control {
             ),
         }
         let outcome = Outcome { trigger, at: SystemTime::now(), duration, generation, result };
+        let mut published = self.published();
+        published.under_way = None;
         if !matches!(outcome.result, Change::Unchanged) {
-            state.records.push_back(outcome.clone());
-            while state.records.len() > RECORDS {
-                state.records.pop_front();
+            published.records.push_back(Arc::new(outcome.clone()));
+            while published.records.len() > RECORDS {
+                published.records.pop_front();
             }
         }
         outcome
@@ -260,12 +297,15 @@ impl Control {
     /// several times a second.
     pub fn look_after_retired(&self) -> usize {
         self.workshop.runtimes.tidy(PATIENCE);
-        let mut state = self.lock();
-        state.retired.retain_mut(|retired| {
+        // The last to let go of a generation drops it: after the lock.
+        let mut held = Vec::new();
+        let mut published = self.published();
+        published.retired.retain_mut(|retired| {
             let Some(generation) = retired.generation.upgrade() else {
                 tracing::debug!(generation = retired.number, "retired");
                 return false;
             };
+
             if !retired.cut && retired.since.elapsed() >= retired.patience {
                 retired.cut = true;
                 generation.cut_off.cut();
@@ -274,9 +314,10 @@ impl Control {
                     "cut what was left of a replaced generation (`gateway.retire-timeout`)",
                 );
             }
+            held.push(generation);
             true
         });
-        state.retired.len()
+        published.retired.len()
     }
 
     /// Drops what is only kept for the next reload.
@@ -289,10 +330,10 @@ impl Control {
         self.workshop.cuts.swap(0, Ordering::Relaxed)
     }
 
-    /// What is live, what still retires, and what was tried, for the admin listener.
+    /// What is live, what still retires, and what was tried, for the admin listener: all as of one moment, and without
+    /// waiting for a change that is under way.
     pub fn generations(&self) -> serde_json::Value {
-        let state = self.lock();
-        let live = self.live.load();
+        let Published { live, history, retired, records, under_way, .. } = self.published().clone();
         let pipelines: Vec<_> = live
             .plan
             .pipelines
@@ -312,8 +353,7 @@ impl Control {
                 serde_json::json!({ "name": name, "segments": segments, "upstream": upstream })
             })
             .collect();
-        let retiring: Vec<_> = state
-            .retired
+        let retiring: Vec<_> = retired
             .iter()
             .filter(|retired| retired.generation.strong_count() > 0)
             .map(|retired| {
@@ -335,15 +375,34 @@ impl Control {
                 "upstreams": upstreams(&live),
             },
             "retiring": retiring,
-            "history": state.history.len(),
-            "reloads": state.records.iter().map(Outcome::to_json).collect::<Vec<_>>(),
+            "history": history,
+            "under-way": under_way.map(|(trigger, since)| {
+                serde_json::json!({ "trigger": trigger, "seconds": since.elapsed().as_secs() })
+            }),
+            "reloads": records.iter().map(|record| record.to_json()).collect::<Vec<_>>(),
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // A panic in a build leaves the state as it was before the swap.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn published(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A change that is under way.
+struct Turn<'a> {
+    control: &'a Control,
+    work: MutexGuard<'a, Work>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // However it ended.
+        self.control.published().under_way = None;
+    }
+}
+
+fn files(inputs: &Inputs) -> Arc<[PathBuf]> {
+    inputs.files().into_iter().map(Path::to_owned).collect()
 }
 
 /// The upstreams of a generation, and how their servers are.

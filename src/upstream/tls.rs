@@ -1,6 +1,6 @@
 //! TLS with servers: rustls with aws-lc-rs, TLS 1.2 and 1.3. Files are read once, when a configuration is loaded.
 
-use crate::net::tls::read_whole;
+use crate::files;
 use crate::plan::{Server, ServerHost, UpstreamProtocol, UpstreamTlsFiles};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
@@ -123,6 +123,6 @@ fn chain(file: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsEr
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     let text =
-        read_whole(file, MAX_PEM).map_err(|source| TlsError::Unreadable { file: file.into(), source })?;
+        files::read(file, MAX_PEM).map_err(|source| TlsError::Unreadable { file: file.into(), source })?;
     text.ok_or_else(|| TlsError::TooLarge { file: file.into() })
 }

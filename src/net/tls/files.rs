@@ -1,6 +1,6 @@
 //! Files of certificates, keys, revocation lists and staples.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::crypto::aws_lc_rs;
@@ -10,9 +10,10 @@ use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
 
 use super::ocsp::Staple;
+use crate::files;
 
 /// A PEM file beyond this is none: a chain with key is some ten kilobytes.
-const MAX_PEM: u64 = 1024 * 1024;
+pub const MAX_PEM: u64 = 1024 * 1024;
 
 /// Why a listener cannot have its TLS.
 #[derive(Debug, thiserror::Error)]
@@ -159,13 +160,6 @@ fn bad_pem(file: &Path, error: &pem::Error) -> TlsError {
 
 fn read_pem(file: &Path) -> Result<Vec<u8>, TlsError> {
     let text =
-        read_whole(file, MAX_PEM).map_err(|source| TlsError::Unreadable { file: file.into(), source })?;
+        files::read(file, MAX_PEM).map_err(|source| TlsError::Unreadable { file: file.into(), source })?;
     text.ok_or_else(|| TlsError::TooLarge { file: file.into() })
-}
-
-/// A file's content; `None` if that has more than `most` bytes.
-pub(crate) fn read_whole(file: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut content = Vec::new();
-    std::fs::File::open(file)?.take(most + 1).read_to_end(&mut content)?;
-    Ok((content.len() as u64 <= most).then_some(content))
 }

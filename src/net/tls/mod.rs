@@ -18,8 +18,7 @@ mod settings;
 mod source;
 
 pub use certificates::Certificate;
-pub(crate) use files::read_whole;
-pub use files::{TlsError, load_certified_key, load_revoked, load_roots, load_staple};
+pub use files::{MAX_PEM, TlsError, load_certified_key, load_revoked, load_roots, load_staple};
 pub use identity::ClientIdentity;
 pub use settings::{Clients, Settings, load};
 pub use source::TlsSource;

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use super::{ComponentIndex, End, Gateway, GatewayLimits, Plan, Surroundings};
 use crate::config::keys::{self, File};
 use crate::config::{self, At, Decoded, Diagnostics, KeyOf, Named, SourceFile, Text, suggest};
+use crate::files;
 
 /// What every part of the work needs: the file, what surrounds it, and the list of mistakes.
 struct Lowering<'a> {
@@ -244,8 +245,10 @@ impl Lowering<'_> {
     fn existing_file(&mut self, text: Text<'_>, noun: &str) -> Option<PathBuf> {
         let path = self.source.folder().join(text.text);
         let label = match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => return Some(path),
-            Ok(_) => "not a file".to_owned(),
+            Ok(metadata) => match files::not_regular(metadata.file_type()) {
+                None => return Some(path),
+                Some(what) => what.to_owned(),
+            },
             Err(error) => describe(&error),
         };
         self.missing_file(text, noun, &path, label);

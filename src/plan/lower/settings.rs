@@ -2,11 +2,10 @@
 //! and to files replaced by what they name.
 
 use std::collections::HashMap;
-use std::io::Read;
-use std::path::Path;
 
 use super::{Lowering, describe};
 use crate::config::{Entry, Node, Span, Text, Value, format_size};
+use crate::files;
 use crate::plan::{ConfigValue, Stage, ValueOrigin};
 
 /// Longest flattened key and longest name of a variable, in bytes.
@@ -204,9 +203,18 @@ impl Lowering<'_> {
 
     fn read_value_file(&mut self, text: Text<'_>, span: Span) -> Option<ConfigValue> {
         let path = self.existing_file(text, "file")?;
-        let read =
-            read_bounded(&path).map_err(|error| self.missing_file(text, "file", &path, describe(&error)));
-        let mut bytes = read.ok()?;
+        // With the line feed that its last line may have.
+        let mut bytes = match files::read(&path, ConfigValue::MAX_SIZE as u64 + 2) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                self.too_long(&format!("the content of the file `{}`", text.text), text.span);
+                return None;
+            }
+            Err(error) => {
+                self.missing_file(text, "file", &path, describe(&error));
+                return None;
+            }
+        };
         if bytes.ends_with(b"\n") {
             bytes.pop();
             if bytes.ends_with(b"\r") {
@@ -228,12 +236,4 @@ impl Lowering<'_> {
             }
         }
     }
-}
-
-/// Reads as much of a file as a value and its last line feed may have, and a byte more to see that there is more.
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
-    file.take(ConfigValue::MAX_SIZE as u64 + 3).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

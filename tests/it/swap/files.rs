@@ -146,3 +146,35 @@ fn a_broken_component_is_refused_and_the_old_one_serves() {
     });
     served.gateway.stop();
 }
+
+fn pipe(path: &std::path::Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let _ = std::fs::remove_file(path);
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+}
+
+/// Opening a pipe waits until somebody writes to it, and nobody does.
+#[test]
+fn a_pipe_in_place_of_a_file_is_refused() {
+    let served = Served::start("watch = \"50ms\"\n", &stamped(1));
+    run(async {
+        for name in ["cert.pem", "linkspan.toml"] {
+            let refusals = served.gateway.count(refused);
+            pipe(&served.file(name));
+            soon("the watch notices it", || served.gateway.count(refused) > refusals).await;
+            let (status, answer) = served.reload().await;
+            assert_eq!(status, 422, "{answer}");
+            assert!(answer["text"].as_str().unwrap().contains("a pipe, not a file"), "{answer}");
+        }
+        let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+        assert_eq!(number(&client.get("/", &[]).await), 1);
+    });
+    let folder = Folder::new();
+    let file = folder.path().join("linkspan.toml");
+    pipe(&file);
+    for command in ["check", "serve"] {
+        let output = crate::harness::binary(&[command, file.to_str().unwrap()]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("a pipe, not a file"), "{output:?}");
+    }
+}
