@@ -15,18 +15,21 @@
 //! so that one which was damaged, cut short or renamed is compiled again. Files are
 //! written under another name first and never seen half.
 //!
-//! Bounds: [`MAX_MEMORY`] bytes in memory; then the oldest are forgotten. On disk
-//! nothing is removed: the folder may be emptied at any time.
+//! Bounds: [`MAX_MEMORY`] bytes in memory, and what the configuration allows on disk; then what was not used for
+//! the longest time is forgotten. The folder may be emptied at any time.
 
 use super::compose::{COMPOSITION, Composed, Member, Places};
 use crate::component::Digest;
 use crate::files;
+use crate::plan::{CompileCache, Gateway};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -68,7 +71,14 @@ pub struct Code {
 pub struct Cache {
     memory: Mutex<Memory>,
     running: Mutex<HashMap<Digest, Vec<Weak<Code>>>>,
-    folder: Option<PathBuf>,
+    disk: Option<Disk>,
+}
+
+/// A folder with compiled code.
+struct Disk {
+    folder: PathBuf,
+    /// Bytes that its files may have together.
+    most: u64,
 }
 
 #[derive(Default)]
@@ -81,11 +91,11 @@ struct Memory {
 
 impl Cache {
     /// A cache that also keeps compiled code in `folder`, which is made if it is not
-    /// there.
+    /// there, up to `most` bytes.
     ///
     /// # Errors
     /// See [`CacheError`].
-    pub fn on_disk(folder: &Path) -> Result<Self, CacheError> {
+    pub fn on_disk(folder: &Path, most: u64) -> Result<Self, CacheError> {
         use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
         let io = |source| CacheError::Io { path: folder.to_owned(), source };
         let mut builder = std::fs::DirBuilder::new();
@@ -95,7 +105,28 @@ impl Cache {
         if !metadata.is_dir() || !own || metadata.mode() & 0o022 != 0 {
             return Err(CacheError::Unsafe(folder.to_owned()));
         }
-        Ok(Self { folder: Some(folder.to_owned()), ..Self::default() })
+        Ok(Self { disk: Some(Disk { folder: folder.to_owned(), most }), ..Self::default() })
+    }
+
+    /// The cache of a configuration, for a program that keeps one where it was not told to: a folder that was named must
+    /// be usable, the usual one is done without where it is not.
+    ///
+    /// # Errors
+    /// See [`CacheError`].
+    pub fn of(gateway: &Gateway) -> Result<Self, CacheError> {
+        match &gateway.compile_cache {
+            CompileCache::Off => Ok(Self::default()),
+            CompileCache::Folder(folder) => Self::on_disk(folder, gateway.compile_cache_size),
+            CompileCache::Usual => {
+                let Some(folder) = usual_folder(|name| std::env::var_os(name)) else {
+                    return Ok(Self::default());
+                };
+                Ok(Self::on_disk(&folder, gateway.compile_cache_size).unwrap_or_else(|error| {
+                    tracing::info!(%error, "compiled components are not kept over restarts");
+                    Self::default()
+                }))
+            }
+        }
     }
 
     /// What `members` were compiled to for `engine`, if that is known.
@@ -186,19 +217,25 @@ impl Cache {
 
     /// The code in the file of `key`, if it is what was written there.
     fn read(&self, key: &Digest) -> Option<Arc<[u8]>> {
-        let file = files::read(&self.folder.as_ref()?.join(key.to_string()), MAX_CODE).ok()??;
+        let path = self.disk.as_ref()?.folder.join(key.to_string());
+        let file = files::read(&path, MAX_CODE).ok()??;
         let rest = file.strip_prefix(MAGIC)?;
         let (hash, code) = rest.split_at_checked(32)?;
         if hash != seal(key, code) {
             tracing::warn!(%key, "a file of the compile cache was changed; compiling again");
             return None;
         }
+        // What is used is kept; on a read-only file system nothing is removed either.
+        let _ = std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         Some(code.into())
     }
 
     fn write(&self, key: &Digest, code: &[u8]) -> std::io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt as _;
-        let Some(folder) = &self.folder else { return Ok(()) };
+        let Some(Disk { folder, most }) = &self.disk else { return Ok(()) };
+        if (MAGIC.len() + 32 + code.len()) as u64 > *most {
+            return Ok(());
+        }
         let unfinished = folder.join(format!("{key}.{}", std::process::id()));
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
@@ -206,8 +243,52 @@ impl Cache {
         file.write_all(&seal(key, code))?;
         file.write_all(code)?;
         drop(file);
-        std::fs::rename(&unfinished, folder.join(key.to_string()))
+        std::fs::rename(&unfinished, folder.join(key.to_string()))?;
+        trim(folder, *most)
     }
+}
+
+/// Where a program of this user keeps what it can make again: the folder that systemd made for the service
+/// (`CacheDirectory=`), else that of the XDG Base Directory Specification.
+fn usual_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    // systemd separates several folders by colons.
+    let service = variable("CACHE_DIRECTORY").and_then(|all| std::env::split_paths(&all).next());
+    service.filter(|path| path.is_absolute()).or_else(|| {
+        let user = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        Some(user?.join("linkspan"))
+    })
+}
+
+/// Removes the files that were not used for the longest time, until `folder` has at most `most` bytes. Files with other
+/// names than ours are left alone; unfinished ones of processes that ended count, too.
+fn trim(folder: &Path, most: u64) -> std::io::Result<()> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // Another process may have removed it.
+        let Ok(metadata) = entry.metadata() else { continue };
+        if is_ours(&entry.file_name()) && metadata.is_file() {
+            files.push((metadata.modified()?, metadata.len(), entry.path()));
+        }
+    }
+    let mut bytes: u64 = files.iter().map(|(_, length, _)| length).sum();
+    files.sort();
+    for (_, length, path) in files {
+        if bytes <= most {
+            break;
+        }
+        // One that is read meanwhile stays readable for who has it open.
+        let _ = std::fs::remove_file(path);
+        bytes -= length;
+    }
+    Ok(())
+}
+
+/// Whether a file is called by a digest, as a cache's are.
+fn is_ours(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.len() >= 64 && name[..64].iter().all(u8::is_ascii_hexdigit)
 }
 
 /// Binds a file's content to its name.
@@ -289,7 +370,7 @@ mod tests {
     #[test]
     fn changed_files_are_not_read() {
         let folder = folder("changed");
-        let cache = Cache::on_disk(&folder).expect("a cache");
+        let cache = Cache::on_disk(&folder, 1 << 20).expect("a cache");
         let (key, other) = (Digest([1; 32]), Digest([2; 32]));
         cache.write(&key, b"some code").expect("a file");
         assert_eq!(cache.read(&key).as_deref(), Some(&b"some code"[..]));
@@ -312,7 +393,48 @@ mod tests {
         let folder = folder("open");
         std::fs::create_dir(&folder).expect("a folder");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("set");
-        assert!(matches!(Cache::on_disk(&folder), Err(CacheError::Unsafe(_))));
+        assert!(matches!(Cache::on_disk(&folder, 1 << 20), Err(CacheError::Unsafe(_))));
         std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn what_was_not_used_for_long_goes_first() {
+        let folder = folder("trimmed");
+        let (head, code) = (MAGIC.len() as u64 + 32, [7; 100]);
+        // Two fit, three do not.
+        let cache = Cache::on_disk(&folder, 3 * (head + 100) - 1).expect("a cache");
+        std::fs::write(folder.join("notes.txt"), [0; 1000]).expect("somebody else's file");
+        let keys = [1, 2, 3].map(|number| Digest([number; 32]));
+        let used = |key: &Digest, ago: u64| {
+            let file = std::fs::File::open(folder.join(key.to_string())).expect("a file");
+            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(ago)).expect("a time");
+        };
+        cache.write(&keys[0], &code).expect("written");
+        cache.write(&keys[1], &code).expect("written");
+        (used(&keys[0], 200), used(&keys[1], 100));
+        assert!(cache.read(&keys[0]).is_some(), "and so used now");
+        cache.write(&keys[2], &code).expect("written");
+        assert_eq!(keys.map(|key| cache.read(&key).is_some()), [true, false, true]);
+        // What alone is too much is not written, and costs the others nothing.
+        cache.write(&Digest([4; 32]), &[0; 1000]).expect("left out");
+        assert_eq!(keys.map(|key| cache.read(&key).is_some()), [true, false, true]);
+        assert!(folder.join("notes.txt").exists() && cache.read(&Digest([4; 32])).is_none());
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn the_usual_folder_is_the_services_or_the_users() {
+        let folder = |pairs: &[(&str, &str)]| {
+            usual_folder(|name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()))
+        };
+        let user = ("HOME", "/home/a");
+        assert_eq!(folder(&[user]), Some("/home/a/.cache/linkspan".into()));
+        assert_eq!(folder(&[user, ("XDG_CACHE_HOME", "/c")]), Some("/c/linkspan".into()));
+        assert_eq!(
+            folder(&[user, ("XDG_CACHE_HOME", "not/absolute")]),
+            Some("/home/a/.cache/linkspan".into())
+        );
+        assert_eq!(folder(&[user, ("CACHE_DIRECTORY", "/var/cache/l:/other")]), Some("/var/cache/l".into()));
+        assert_eq!(folder(&[]), None);
     }
 }

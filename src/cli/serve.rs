@@ -109,9 +109,7 @@ fn first_generation(
     let (inputs, warnings): (Inputs, Diagnostics) =
         gather(file, &workshop, settings).map_err(Failed::wrong)?;
     eprint!("{warnings}");
-    if let Some(folder) = &inputs.plan.gateway.compile_cache {
-        workshop.cache = Cache::on_disk(folder).map_err(Failed::system)?;
-    }
+    workshop.cache = Cache::of(&inputs.plan.gateway).map_err(Failed::system)?;
     let generation = build(&inputs, &workshop).map_err(Failed::wrong)?;
     Ok((Arc::new(workshop), inputs, generation))
 }

@@ -10,7 +10,7 @@ use crate::gateway::build::check_pipelines;
 use crate::gateway::control::{Change, Control};
 use crate::gateway::inputs::{Inputs, NativeService, load_components, load_upstreams};
 use crate::gateway::{Live, Workshop, build};
-use crate::plan::{Given, Plan, Program, Surroundings};
+use crate::plan::{CompileCache, Given, Plan, Program, Surroundings};
 use crate::telemetry::{AccessLog, Metrics};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -139,8 +139,10 @@ impl Gateway {
             diagnostics.error(None, error.to_string());
             diagnostics
         };
-        if let Some(folder) = &plan.gateway.compile_cache {
-            workshop.cache = Cache::on_disk(folder).map_err(|error| system(&error))?;
+        // A library writes nowhere that it was not told.
+        if let CompileCache::Folder(folder) = &plan.gateway.compile_cache {
+            let most = plan.gateway.compile_cache_size;
+            workshop.cache = Cache::on_disk(folder, most).map_err(|error| system(&error))?;
         }
         let generation = build(&inputs, &workshop)?;
         let metrics = Metrics::new();

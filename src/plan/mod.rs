@@ -101,13 +101,26 @@ pub struct Gateway {
     /// Replaced configurations that are remembered.
     pub history: usize,
     /// Where compiled components are kept.
-    pub compile_cache: Option<PathBuf>,
+    pub compile_cache: CompileCache,
+    /// Bytes that it may have.
+    pub compile_cache_size: u64,
     /// How long requests are still accepted after SIGTERM.
     pub drain_delay: Duration,
     /// Where a new process takes over the listening sockets.
     pub handover: Option<PathBuf>,
     /// Embedded: requests on their way to a worker.
     pub calls: usize,
+}
+
+/// Where compiled components are kept over restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompileCache {
+    /// In the user's cache folder; nowhere, for a gateway that is embedded.
+    Usual,
+    /// Nowhere.
+    Off,
+    /// In this folder.
+    Folder(PathBuf),
 }
 
 /// A component's place in [`Plan::components`].

@@ -152,6 +152,8 @@ fn every_key() {
     assert_eq!(upstream.retry, Retry { attempts: 2, budget: 30 });
     assert_eq!((upstream.limits.connections, upstream.limits.keep_alive), (5, 9));
     assert_eq!(plan.gateway.calls, 17);
+    assert!(matches!(&plan.gateway.compile_cache, CompileCache::Folder(folder) if folder.ends_with("cache")));
+    assert_eq!(plan.gateway.compile_cache_size, 2 << 20);
 
     let route = &plan.routes[0];
     assert_eq!(route.host, HostPattern::Suffix(".example.com".to_owned()));

@@ -308,7 +308,7 @@ chain_test! {
 chain_test! {
     /// A guest that computes leaves its worker's time to its neighbours: they are answered before it is.
     fn neighbours_of_a_busy_guest(chain) {
-        let gateway = Gateway::start(&setup(chain, "cpu = \"2s\""));
+        let gateway = Gateway::start(&setup(chain, "cpu = \"800ms\""));
         run(async {
             for (pipeline, field) in SERVICES.map(|name| (name, "x-fault")).into_iter().chain(
                 MIDDLEWARE.map(|name| (name, "x-middleware-fault")),

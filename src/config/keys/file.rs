@@ -9,11 +9,11 @@ use super::operations::{AccessLog, Admin};
 use super::pipelines::Pipeline;
 use super::routes::Route;
 use super::upstreams::Upstream;
-use crate::config::declare::{count, keys, named, path, table, tables, text, time};
+use crate::config::declare::{count, keys, named, path, size, table, tables, text, time};
 use crate::config::fields::Named;
 use crate::config::kinds::TextForm;
 use crate::config::typed::{At, Decoded};
-use crate::config::units::{DAY, HOUR, MS};
+use crate::config::units::{DAY, GIB, HOUR, MIB, MS};
 
 keys! {
     /// Configuration of a linkspan gateway.
@@ -59,8 +59,11 @@ keys! {
     /// components.
     history: usize = count(1, 100).default("5");
     /// A folder for [compiled components](operations.md#compile-cache), made if it is missing, which only its owner may
-    /// write.
-    compile_cache: Option<At<String>> = path().optional("\"/var/cache/linkspan\"", "none").restart();
+    /// write; or `"off"`.
+    compile_cache: Option<At<String>> =
+        path().optional("\"/var/cache/linkspan\"", "the service's or the user's cache folder").restart();
+    /// What the compile cache may take on disk. Files that were not used for the longest time are removed.
+    compile_cache_size: u64 = size(MIB, 1024 * GIB).default("1GiB").restart();
     /// On SIGTERM: how long requests are still accepted while `/readyz` says no.
     drain_delay: Duration = time(Duration::ZERO, HOUR).default("0s").restart();
     /// A Unix socket over which a new process [takes the listening sockets](operations.md#restart-without-loss) from

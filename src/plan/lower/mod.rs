@@ -22,7 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{ComponentIndex, End, Gateway, GatewayLimits, Plan, Surroundings};
+use super::{CompileCache, ComponentIndex, End, Gateway, GatewayLimits, Plan, Surroundings};
 use crate::config::keys::{self, File};
 use crate::config::{self, At, Decoded, Diagnostics, KeyOf, Named, SourceFile, Text, suggest};
 use crate::files;
@@ -156,6 +156,7 @@ impl Lowering<'_> {
             retire_timeout,
             history,
             compile_cache,
+            compile_cache_size,
             drain_delay,
             handover,
             calls,
@@ -165,7 +166,14 @@ impl Lowering<'_> {
             watch: *watch,
             retire_timeout: *retire_timeout,
             history: *history,
-            compile_cache: path(compile_cache),
+            compile_cache: match path(compile_cache) {
+                None => CompileCache::Usual,
+                Some(_) if compile_cache.as_ref().is_some_and(|text| text.value == "off") => {
+                    CompileCache::Off
+                }
+                Some(folder) => CompileCache::Folder(folder),
+            },
+            compile_cache_size: *compile_cache_size,
             drain_delay: *drain_delay,
             handover: path(handover),
             calls: *calls,

@@ -12,10 +12,15 @@ use std::time::Instant;
 /// A line of the gateway's log; what is no JSON is a string.
 pub type Line = Value;
 
-/// The binary with arguments, and nothing of this process's environment that it would look at.
+/// The binary with arguments, and nothing of this process's environment that it would look at. What one test's gateway
+/// compiled, another's need not compile again.
 pub fn binary(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_linkspan"));
-    command.args(arguments).env_remove("LINKSPAN_LOG").env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    command.args(arguments).env_remove("LINKSPAN_LOG").env_remove("CACHE_DIRECTORY");
+    command
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null());
     command
 }
 
