@@ -15,7 +15,7 @@ use super::Failed;
 use crate::chain::compile::Blueprint;
 use crate::chain::{Cache, Member, Naming, PoolSize, Runtime, Segment, compose};
 use crate::component::{Component, Digest, Lift};
-use crate::engine::{ChainRequest, Fork, Hop, Onward, RequestBody, Worker};
+use crate::engine::{ChainRequest, Fork, Hop, Onward, RequestBody, Worker, entrance};
 use crate::host::{Budget, RequestHead};
 use crate::plan::{OnFailure, PipelineLimits};
 use crate::telemetry::Metrics;
@@ -237,23 +237,22 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -
             scopes: guest.scopes(members)?,
             fresh: false,
             trial: false,
-            next: next.as_ref().map(Onward::as_next),
+            next: next.as_ref().map(entrance::next_stage),
             named: Vec::new(),
         };
         let code = Cache::default()
             .compile(runtime.engine(), members, composed)
             .map_err(|error| Failed::wrong(format!("{error:#}")))?;
         let segment = Arc::new(Segment::link(runtime, code, blueprint).map_err(Failed::wrong)?);
-        let fork = Fork::only(Arc::new(Hop {
+        let hop = Arc::new(Hop {
             identity: Digest([0; 32]),
             segment,
             fallback: None,
             on_failure: OnFailure::Fail,
             breaker: None,
-            next,
             in_use: Arc::default(),
-        }));
-        next = Some(Onward::Fork(fork));
+        });
+        next = Some(Onward::Fork(Fork::only(hop, next)));
     }
     next.ok_or_else(|| Failed::wrong("a chain ends in a service"))
 }

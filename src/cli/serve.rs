@@ -146,7 +146,7 @@ fn announce(generation: &Generation) {
             .forks()
             .map(|fork| fork.whole().segment.scopes.iter().map(named).collect::<Vec<_>>().join(" → "))
             .collect();
-        segments.extend(first.upstream().map(|end| format!("upstream {}", end.upstream.name())));
+        segments.extend(first.upstream().map(|upstream| format!("upstream {}", upstream.name())));
         tracing::info!(pipeline = %pipeline.name, stages = %segments.join(" ⇒ "), "ready");
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn inner() -> Next {
 }
 
 fn failed(why: &'static str) -> crate::host::next::NextFuture {
-    Box::pin(async move { Err(ErrorCode::InternalError(Some(why.to_owned()))) })
+    Box::pin(async move { Err(ErrorCode::InternalError(Some(why.to_owned())).into()) })
 }
 
 /// `service` as the end of a pipeline.
@@ -80,8 +80,8 @@ where
                     clean_response(response.headers_mut());
                     Ok(response)
                 }
-                Ok(Err(error)) => Err(code(&error)),
-                Err(error) => Err(code(&error.into())),
+                Ok(Err(error)) => Err(code(&error).into()),
+                Err(error) => Err(code(&error.into()).into()),
             }
         })
     })

@@ -1,24 +1,13 @@
-//! Bodies on their way in and out of an instance, streamed, never buffered.
-//!
-//! [`RequestBody`] holds what a client sends to the pipeline's limit.
-//! [`ResponseBody`] makes sure that a response which was cut short is seen as cut
-//! short: wasmtime-wasi-http ends a body as if it were complete when its instance
-//! is gone, so the end counts only while the instance lives.
+//! A request's body on its way into an instance, streamed, never buffered, and held to the pipeline's limit.
 
-use super::exchange::Exchange;
-use super::gather::Gather;
-use super::instance::{Instance, PAUSED};
 use super::upload::{Upload, UploadPace};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Says how long a request's body was, and whether that was longer than it may be.
@@ -161,6 +150,15 @@ impl RequestBody {
         Self::limited(Inner::Boxed(body), u64::MAX, |_| ())
     }
 
+    /// The body as others know it.
+    pub(super) fn into_boxed(self) -> WasiBody {
+        match self.inner {
+            // It has its bound already.
+            Inner::Boxed(body) if self.left == u64::MAX => body,
+            _ => self.boxed_unsync(),
+        }
+    }
+
     /// Tells how far the body was read.
     pub fn limit(&self) -> RequestLimit {
         self.exceeded.clone()
@@ -260,184 +258,5 @@ impl RequestBody {
             (this.clean_trailers)(trailers);
         }
         frame
-    }
-}
-
-/// Why a response's body broke off.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The gateway cut it.
-    #[error("{0}")]
-    Cut(&'static str),
-    /// The chain ended it with an error.
-    #[error("{0}")]
-    Chain(#[from] Error),
-}
-
-/// A response's body that keeps its exchange alive until it ends.
-///
-/// It ends where its announced length does, unless trailers are announced too: the
-/// stream of a guest that was called synchronously has no end before its instance
-/// is called again.
-pub struct ResponseBody {
-    inner: Option<Gather>,
-    announces_trailers: bool,
-    keeper: Keeper,
-}
-
-/// Who has to know how a response's body fares.
-enum Keeper {
-    /// The instance that makes it.
-    Exchange {
-        instance: Rc<Instance>,
-        exchange: Rc<Exchange>,
-        /// Tells the guest that the response was sent.
-        sent: Option<oneshot::Sender<Result<(), Error>>>,
-    },
-    /// Nobody: it comes straight from a native service, and ends when nothing moved for
-    /// so long.
-    Pause { patience: Duration, end: Pin<Box<Sleep>> },
-}
-
-impl ResponseBody {
-    pub(super) fn new(
-        inner: WasiBody,
-        announces_trailers: bool,
-        instance: Rc<Instance>,
-        exchange: Rc<Exchange>,
-        sent: oneshot::Sender<Result<(), Error>>,
-    ) -> Self {
-        let keeper = Keeper::Exchange { instance, exchange, sent: Some(sent) };
-        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
-    }
-
-    /// Ends at once if there is nothing to come: then the end of the instance that made it is none of its business.
-    pub(super) fn settle(&mut self) {
-        if self.is_complete() {
-            self.end(Ok(()));
-        }
-    }
-
-    /// The body of a native service's response, in which no pause is longer than
-    /// `patience`.
-    pub(super) fn native(inner: WasiBody, announces_trailers: bool, patience: Duration) -> Self {
-        let keeper = Keeper::Pause { patience, end: Box::pin(tokio::time::sleep(patience)) };
-        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
-    }
-
-    /// Whether all that is to come has come.
-    fn is_complete(&self) -> bool {
-        let Some(inner) = &self.inner else { return true };
-        inner.is_end_stream() || (!self.announces_trailers && inner.size_hint().exact() == Some(0))
-    }
-
-    /// Gives everything back. `result` is what the guest learns of it.
-    fn end(&mut self, result: Result<(), Error>) {
-        let ended = self.inner.take().is_some();
-        if let (true, Keeper::Exchange { instance, exchange, sent }) = (ended, &mut self.keeper) {
-            if let Some(sent) = sent.take() {
-                // A guest that does not ask is fine.
-                drop(sent.send(result));
-            }
-            instance.on_end(exchange);
-        }
-    }
-
-    /// The body moved.
-    fn on_progress(&mut self) {
-        match &mut self.keeper {
-            Keeper::Exchange { instance, exchange, .. } => exchange.on_progress(instance.tick()),
-            Keeper::Pause { patience, end } => end.as_mut().reset(Instant::now() + *patience),
-        }
-    }
-
-    /// The body waits: whether that is over, and why.
-    fn watch(&mut self, cx: &mut Context<'_>) -> Option<&'static str> {
-        match &mut self.keeper {
-            Keeper::Exchange { exchange, .. } => {
-                exchange.watch(cx.waker());
-                None
-            }
-            Keeper::Pause { end, .. } => end.as_mut().poll(cx).is_ready().then_some(PAUSED),
-        }
-    }
-
-    /// Why the body must not go on, if so.
-    fn broken(&self) -> Option<&'static str> {
-        let Keeper::Exchange { instance, exchange, .. } = &self.keeper else { return None };
-        match exchange.aborted() {
-            None if instance.is_dead() => Some("the instance died"),
-            reason => reason,
-        }
-    }
-}
-
-impl Drop for ResponseBody {
-    fn drop(&mut self) {
-        // A reader that knows the length does not ask for the end.
-        let complete = self.is_end_stream() || self.size_hint().exact() == Some(0);
-        self.end(if complete { Ok(()) } else { Err(Error::ConnectionTerminated) });
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        let frame = match Pin::new(inner).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                if let Some(why) = this.broken() {
-                    this.end(Err(Error::ConnectionTerminated));
-                    return Poll::Ready(Some(Err(BodyError::Cut(why))));
-                }
-                if this.is_complete() {
-                    this.end(Ok(()));
-                    return Poll::Ready(None);
-                }
-                if let Some(why) = this.watch(cx) {
-                    this.end(Err(Error::ConnectionTerminated));
-                    return Poll::Ready(Some(Err(BodyError::Cut(why))));
-                }
-                return Poll::Pending;
-            }
-        };
-        match frame {
-            Some(Ok(frame)) => {
-                this.on_progress();
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => {
-                // What a dead instance leaves looks like a wrong length; its
-                // death is the reason.
-                let error = this.broken().map_or_else(|| BodyError::Chain(error), BodyError::Cut);
-                this.end(Err(Error::ConnectionTerminated));
-                Poll::Ready(Some(Err(error)))
-            }
-            // The end of a dead instance's body is no end.
-            None => {
-                let broken = this.broken();
-                this.end(match broken {
-                    None => Ok(()),
-                    Some(_) => Err(Error::ConnectionTerminated),
-                });
-                Poll::Ready(broken.map(|why| Err(BodyError::Cut(why))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        // A body with an error still to tell is not at its end.
-        self.inner.is_none() || (self.broken().is_none() && self.is_complete())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -1,6 +1,6 @@
 //! Bodies that never leave their worker, where a body is asked for that could.
 
-use super::body::BodyError;
+use super::outcome::BodyError;
 use crate::host::CallContext;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};

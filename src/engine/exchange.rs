@@ -1,14 +1,31 @@
-//! One request inside of an instance.
+//! One request inside of an instance, and the body of its response, streamed, never buffered.
+//!
+//! The body talks to its exchange only. It makes sure that a response which was cut short is seen as cut short:
+//! wasmtime-wasi-http ends a body as if it were complete when its instance is gone, so the end counts only as long as the
+//! exchange was not aborted.
 
-use super::body::{RequestLimit, ResponseBody};
+use super::body::RequestLimit;
 use super::breaker::Attempt;
-use super::outcome::Failure;
+use super::clock::Clock;
+use super::crossing::crossing;
+use super::gather::Gather;
+use super::outcome::{BodyError, Failure};
+use super::request::CutOff;
 use crate::host::CallContext;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// Why a body is cut that rests for too long.
+pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
 
 /// What a request gets.
 pub type Reply = Result<http::Response<ResponseBody>, Failure>;
@@ -24,31 +41,18 @@ pub enum Phase {
     Expired,
 }
 
-/// Says to requests, from any thread, that their time is over: the worker sees it at
-/// its next tick.
-#[derive(Clone, Debug, Default)]
-pub struct CutOff(Arc<AtomicBool>);
-
-impl CutOff {
-    /// Ends the requests that have this one.
-    pub fn cut(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// What is set by [`CutOff::cut`].
-    pub(super) fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
-    }
-
-    /// Whether [`CutOff::cut`] was called.
-    pub fn is_cut(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
+/// Whose event loop works on an exchange.
+pub trait Owner {
+    /// The exchange is over; called once or more for each.
+    fn on_end(self: Rc<Self>, exchange: &Rc<Exchange>);
 }
 
 /// The state of a request that the pool, the instance and the response's body
 /// share.
 pub struct Exchange {
+    clock: Clock,
+    /// The instance that it is in, if it is in one.
+    owner: RefCell<Option<Weak<dyn Owner>>>,
     phase: Cell<Phase>,
     /// The tick at which a response's head must be there.
     deadline: Cell<u64>,
@@ -84,6 +88,7 @@ impl Exchange {
     /// An exchange that answers to `reply`, and ends early if `cut_off` says so. What comes
     /// out of it has `context`, and what becomes of it is told to `attempt`.
     pub fn new(
+        clock: Clock,
         reply: oneshot::Sender<Reply>,
         deadline: u64,
         upload: RequestLimit,
@@ -92,6 +97,8 @@ impl Exchange {
         attempt: Option<Attempt>,
     ) -> Self {
         Self {
+            clock,
+            owner: RefCell::new(None),
             phase: Cell::new(Phase::Calling),
             deadline: Cell::new(deadline),
             progress: Cell::new(0),
@@ -104,6 +111,19 @@ impl Exchange {
             cut_off,
             context,
             attempt: Cell::new(attempt),
+        }
+    }
+
+    /// Notes which instance it is in.
+    pub fn enter(&self, owner: Weak<dyn Owner>) {
+        self.owner.replace(Some(owner));
+    }
+
+    /// It is over: its instance has room again.
+    fn end(self: &Rc<Self>) {
+        let owner = self.owner.borrow().as_ref().and_then(Weak::upgrade);
+        if let Some(owner) = owner {
+            owner.on_end(self);
         }
     }
 
@@ -149,7 +169,8 @@ impl Exchange {
     }
 
     /// Hands the response over. If its receiver is gone, the response is dropped.
-    pub fn answer(&self, reply: http::Response<ResponseBody>, tick: u64) {
+    pub fn answer(&self, reply: http::Response<ResponseBody>) {
+        let tick = self.clock.tick();
         self.phase.set(Phase::Streaming);
         self.progress.set(tick);
         self.answered.set(tick);
@@ -211,12 +232,12 @@ impl Exchange {
     }
 
     /// Notes that the body moved.
-    pub fn on_progress(&self, tick: u64) {
-        self.progress.set(tick);
+    fn on_progress(&self) {
+        self.progress.set(self.clock.tick());
     }
 
     /// Remembers whom to wake when the body is cut.
-    pub fn watch(&self, waker: &Waker) {
+    fn watch(&self, waker: &Waker) {
         let mut body = self.body.borrow_mut();
         if !body.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *body = Some(waker.clone());
@@ -232,5 +253,188 @@ impl Exchange {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+/// A response's body that keeps its exchange alive until it ends.
+///
+/// It ends where its announced length does, unless trailers are announced too: the
+/// stream of a guest that was called synchronously has no end before its instance
+/// is called again.
+pub struct ResponseBody {
+    inner: Option<Gather>,
+    announces_trailers: bool,
+    keeper: Keeper,
+}
+
+/// Who has to know how a response's body fares.
+enum Keeper {
+    /// The exchange that it comes from.
+    Exchange {
+        exchange: Rc<Exchange>,
+        /// Tells the guest that the response was sent.
+        sent: Option<oneshot::Sender<Result<(), Error>>>,
+    },
+    /// Nobody: it comes straight from the end of a pipeline, and breaks off when nothing moved for
+    /// so long.
+    Pause { patience: Duration, end: Pin<Box<Sleep>> },
+    /// Nobody: it comes from there, and the segment before looks after it.
+    Segment,
+}
+
+impl ResponseBody {
+    pub(super) fn new(
+        inner: WasiBody,
+        announces_trailers: bool,
+        exchange: Rc<Exchange>,
+        sent: oneshot::Sender<Result<(), Error>>,
+    ) -> Self {
+        let keeper = Keeper::Exchange { exchange, sent: Some(sent) };
+        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
+    }
+
+    /// Ends at once if there is nothing to come: then the end of the instance that made it is none of its business.
+    pub(super) fn settle(&mut self) {
+        if self.is_complete() {
+            self.end(Ok(()));
+        }
+    }
+
+    /// The body of a response of a pipeline's end, in which no pause is longer than `patience`, unless a segment before
+    /// sees to that.
+    pub(super) fn of_end(inner: WasiBody, announces_trailers: bool, patience: Option<Duration>) -> Self {
+        let keeper = match patience {
+            Some(patience) => Keeper::Pause { patience, end: Box::pin(tokio::time::sleep(patience)) },
+            None => Keeper::Segment,
+        };
+        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
+    }
+
+    /// The body on its way into a store, for the call `reader`.
+    pub(super) fn into_store(mut self, reader: Option<Arc<CallContext>>) -> WasiBody {
+        match (&self.keeper, self.inner.take()) {
+            (Keeper::Segment, Some(inner)) => inner.into_inner(),
+            (_, inner) => {
+                self.inner = inner;
+                crossing(self, reader)
+            }
+        }
+    }
+
+    /// Whether all that is to come has come.
+    fn is_complete(&self) -> bool {
+        let Some(inner) = &self.inner else { return true };
+        inner.is_end_stream() || (!self.announces_trailers && inner.size_hint().exact() == Some(0))
+    }
+
+    /// Gives everything back. `result` is what the guest learns of it.
+    fn end(&mut self, result: Result<(), Error>) {
+        let ended = self.inner.take().is_some();
+        if let (true, Keeper::Exchange { exchange, sent }) = (ended, &mut self.keeper) {
+            if let Some(sent) = sent.take() {
+                // A guest that does not ask is fine.
+                drop(sent.send(result));
+            }
+            exchange.end();
+        }
+    }
+
+    /// The body moved.
+    fn on_progress(&mut self) {
+        match &mut self.keeper {
+            Keeper::Exchange { exchange, .. } => exchange.on_progress(),
+            Keeper::Pause { patience, end } => end.as_mut().reset(Instant::now() + *patience),
+            Keeper::Segment => {}
+        }
+    }
+
+    /// The body waits: whether that is over, and why.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Option<&'static str> {
+        match &mut self.keeper {
+            Keeper::Exchange { exchange, .. } => {
+                exchange.watch(cx.waker());
+                None
+            }
+            Keeper::Pause { end, .. } => end.as_mut().poll(cx).is_ready().then_some(PAUSED),
+            Keeper::Segment => None,
+        }
+    }
+
+    /// Why the body must not go on, if so.
+    fn broken(&self) -> Option<&'static str> {
+        match &self.keeper {
+            Keeper::Exchange { exchange, .. } => exchange.aborted(),
+            Keeper::Pause { .. } | Keeper::Segment => None,
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // A reader that knows the length does not ask for the end.
+        let complete = self.is_end_stream() || self.size_hint().exact() == Some(0);
+        self.end(if complete { Ok(()) } else { Err(Error::ConnectionTerminated) });
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let frame = match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                if let Some(why) = this.broken() {
+                    this.end(Err(Error::ConnectionTerminated));
+                    return Poll::Ready(Some(Err(BodyError::Cut(why))));
+                }
+                if this.is_complete() {
+                    this.end(Ok(()));
+                    return Poll::Ready(None);
+                }
+                if let Some(why) = this.watch(cx) {
+                    this.end(Err(Error::ConnectionTerminated));
+                    return Poll::Ready(Some(Err(BodyError::Cut(why))));
+                }
+                return Poll::Pending;
+            }
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                this.on_progress();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                // What a dead instance leaves looks like a wrong length; its
+                // death is the reason.
+                let error = this.broken().map_or_else(|| BodyError::Chain(error), BodyError::Cut);
+                this.end(Err(Error::ConnectionTerminated));
+                Poll::Ready(Some(Err(error)))
+            }
+            // The end of a dead instance's body is no end.
+            None => {
+                let broken = this.broken();
+                this.end(match broken {
+                    None => Ok(()),
+                    Some(_) => Err(Error::ConnectionTerminated),
+                });
+                Poll::Ready(broken.map(|why| Err(BodyError::Cut(why))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // A body with an error still to tell is not at its end.
+        self.inner.is_none() || (self.broken().is_none() && self.is_complete())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

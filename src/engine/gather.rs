@@ -42,6 +42,11 @@ impl Gather {
         Self { inner, streak: 0, gathered: BytesMut::new(), after: None, turns: 0 }
     }
 
+    /// The body itself, of which nothing was read yet.
+    pub fn into_inner(self) -> WasiBody {
+        self.inner
+    }
+
     /// All that is gathered.
     fn take(&mut self) -> Poll<Piece> {
         self.turns = 0;

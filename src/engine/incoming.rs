@@ -5,7 +5,7 @@
 //! the guest sets it, and not when the store next has time.
 
 use super::body::RequestBody;
-use super::instance::calls::call_guests;
+use super::guests::call_guests;
 use crate::host::{CallContext, InstanceState, RequestHead};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use send_wrapper::SendWrapper;

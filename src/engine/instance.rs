@@ -9,10 +9,11 @@
 
 pub(super) mod calls;
 
-use super::exchange::{Exchange, Phase};
-use super::hop::ChainRequest;
+use super::clock::ticks;
+use super::exchange::{Exchange, Owner, PAUSED, Phase};
 use super::outcome::{Failure, reason};
 use super::pool::Pool;
+use super::request::ChainRequest;
 use crate::chain::{Guests, Segment};
 use crate::component::Lift;
 use crate::host::state::CpuBudgetExceeded;
@@ -44,9 +45,6 @@ pub struct Job {
 
 /// The bound `limits.total` was reached.
 const TOO_LONG: &str = "its body was not at its end within `limits.total`";
-
-/// Why a body is cut that rests for too long.
-pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
 
 /// Whether an instance takes requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +85,22 @@ pub struct Instance {
     /// Whether the guests are there, so that requests can be worked on outside of the task, too.
     made: Cell<bool>,
     pulse: Arc<Pulse>,
+}
+
+impl Owner for Instance {
+    fn on_end(self: Rc<Self>, exchange: &Rc<Exchange>) {
+        let mut exchanges = self.exchanges.borrow_mut();
+        let Some(at) = exchanges.iter().position(|known| Rc::ptr_eq(known, exchange)) else {
+            return;
+        };
+        exchanges.swap_remove(at);
+        if exchanges.is_empty() {
+            self.idle_since.set(self.tick());
+            self.leftovers.set(None);
+        }
+        drop(exchanges);
+        self.on_room();
+    }
 }
 
 /// What an instance's task works on.
@@ -183,11 +197,6 @@ impl Instance {
         self.pool.upgrade().map_or(1, |pool| pool.row())
     }
 
-    /// Whether its guests are gone.
-    pub fn is_dead(&self) -> bool {
-        self.life.get() == Life::Dead
-    }
-
     /// Whether it has no exchange.
     pub fn is_empty(&self) -> bool {
         self.exchanges.borrow().is_empty()
@@ -204,7 +213,9 @@ impl Instance {
     }
 
     /// Takes a request. The caller has checked that there is room, and sees to it that it is worked on.
-    pub fn submit(&self, mut job: Job) {
+    pub fn submit(self: &Rc<Self>, mut job: Job) {
+        let owner: Weak<Self> = Rc::downgrade(self);
+        job.exchange.enter(owner);
         job.in_row = self.calls.get() > 0 || !self.jobs.borrow().is_empty();
         self.exchanges.borrow_mut().push(Rc::clone(&job.exchange));
         self.jobs.borrow_mut().push_back(job);
@@ -286,21 +297,6 @@ impl Instance {
         }
     }
 
-    /// An exchange is over; called once or more for each.
-    pub fn on_end(self: &Rc<Self>, exchange: &Rc<Exchange>) {
-        let mut exchanges = self.exchanges.borrow_mut();
-        let Some(at) = exchanges.iter().position(|known| Rc::ptr_eq(known, exchange)) else {
-            return;
-        };
-        exchanges.swap_remove(at);
-        if exchanges.is_empty() {
-            self.idle_since.set(self.tick());
-            self.leftovers.set(None);
-        }
-        drop(exchanges);
-        self.on_room();
-    }
-
     /// Tells the pool that there may be room, or the task that all is done.
     fn on_room(self: &Rc<Self>) {
         if self.life.get() == Life::Retiring {
@@ -321,7 +317,7 @@ impl Instance {
             match exchange.phase() {
                 Phase::Calling => {
                     if exchange.is_abandoned() {
-                        exchange.hasten(tick + super::worker::ticks(limits.linger));
+                        exchange.hasten(tick + ticks(limits.linger));
                     }
                     if exchange.is_cut_off() {
                         exchange.hasten(tick);
@@ -332,8 +328,8 @@ impl Instance {
                     }
                 }
                 Phase::Streaming => {
-                    let patience = super::worker::ticks(limits.body_idle_timeout);
-                    let total = super::worker::ticks(limits.total);
+                    let patience = ticks(limits.body_idle_timeout);
+                    let total = ticks(limits.total);
                     let why = match tick >= exchange.progress(tick) + patience {
                         true => Some(PAUSED),
                         false if tick >= exchange.answered() + total => Some(TOO_LONG),
@@ -342,7 +338,7 @@ impl Instance {
                     };
                     if let Some(why) = why {
                         exchange.abort(why);
-                        self.on_end(exchange);
+                        Rc::clone(self).on_end(exchange);
                         self.retire();
                     }
                 }
@@ -365,14 +361,14 @@ impl Instance {
         let idle = tick.saturating_sub(self.idle_since.get());
         match self.leftovers.get() {
             // It can't look: a guest holds the store while it waits, as those of 0.2 do.
-            None if idle > super::worker::ticks(limits.linger) => {
+            None if idle > ticks(limits.linger) => {
                 self.kill("it still waited `limits.linger` after its last response");
             }
             None => self.wake(),
-            Some(true) if idle >= super::worker::ticks(limits.linger) => {
+            Some(true) if idle >= ticks(limits.linger) => {
                 self.kill("it still worked `limits.linger` after its last response");
             }
-            Some(false) if idle >= super::worker::ticks(limits.instance_idle_timeout) => {
+            Some(false) if idle >= ticks(limits.instance_idle_timeout) => {
                 self.give_way("it had no request for `limits.instance-idle-timeout`");
             }
             Some(false) if idle > 0 && self.life.get() == Life::Open && self.segment.shortage.relieve() => {

@@ -1,4 +1,4 @@
-//! Where requests meet instances: worker → hop → pool → instance.
+//! Where requests meet instances: onward → hop → pool → instance, and out of an instance through an entrance.
 //!
 //! Everything here lives on one worker thread and stays there. A [`Pool`] keeps
 //! the warm instances of one segment; an instance is a task that owns a store and
@@ -17,30 +17,32 @@
 
 pub mod body;
 mod breaker;
-mod call;
+mod clock;
 mod crossing;
+mod end;
+pub mod entrance;
 mod exchange;
-mod fork;
 mod gather;
+mod guests;
 mod hop;
 mod incoming;
 mod instance;
-mod native;
+mod onward;
 pub mod outcome;
 mod pool;
+mod request;
 mod upload;
-mod upstream;
 mod worker;
 
-pub use body::{Arriving, BodyError, RequestBody, RequestLimit, ResponseBody};
+pub use body::{Arriving, RequestBody, RequestLimit};
 pub use breaker::Breaker;
-pub use call::Callee;
-pub use exchange::CutOff;
-pub use fork::{Condition, Conditions, Fork};
-pub use hop::{ChainRequest, Hop, Onward, SKIPPED};
-pub use native::Native;
-pub use outcome::{Failure, UpstreamFailure};
+pub use clock::TICK;
+pub use end::End;
+pub use exchange::ResponseBody;
+pub use hop::Hop;
+pub use onward::{Condition, Conditions, Fork, Onward, SKIPPED};
+pub use outcome::{BodyError, Failure, UpstreamFailure};
 pub use pool::{Pool, PoolCounts};
+pub use request::{ChainRequest, CutOff};
 pub use upload::UploadPace;
-pub use upstream::UpstreamEnd;
-pub use worker::{TICK, Worker};
+pub use worker::Worker;

@@ -3,6 +3,7 @@
 use crate::upstream;
 pub use crate::upstream::Kind as UpstreamFailure;
 use std::fmt;
+use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 /// Why a chain gave no response. What a client is told about it is decided in
@@ -66,6 +67,17 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Why a response's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The gateway cut it.
+    #[error("{0}")]
+    Cut(&'static str),
+    /// The chain ended it with an error.
+    #[error("{0}")]
+    Chain(#[from] Error),
+}
 
 /// What a stage learns of an upstream that gave no response.
 fn upstream_code(kind: upstream::Kind) -> ErrorCode {

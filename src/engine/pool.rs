@@ -4,13 +4,12 @@
 //! is warm; if none has, to a new one; if there are as many as there may be, into a
 //! queue of bounded length and time. Instances that only linger make room first.
 
-use super::body::ResponseBody;
 use super::breaker::Attempt;
-use super::exchange::Exchange;
-use super::hop::ChainRequest;
+use super::clock::{Clock, ticks};
+use super::exchange::{Exchange, Reply};
 use super::instance::{Instance, Job};
 use super::outcome::Failure;
-use super::worker::{Clock, ticks};
+use super::request::ChainRequest;
 use crate::chain::Segment;
 use crate::host::CallContext;
 use crate::telemetry::PipelineMetrics;
@@ -118,10 +117,12 @@ impl Pool {
         deadline: u64,
         context: Option<Arc<CallContext>>,
         attempt: Option<Attempt>,
-    ) -> Result<http::Response<ResponseBody>, Failure> {
+    ) -> Reply {
         let (reply, answer) = oneshot::channel();
         let (limit, cut_off) = (request.body.limit(), request.cut_off.clone());
-        let exchange = Rc::new(Exchange::new(reply, deadline, limit, cut_off, context.clone(), attempt));
+        let clock = self.clock.clone();
+        let exchange =
+            Rc::new(Exchange::new(clock, reply, deadline, limit, cut_off, context.clone(), attempt));
         let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
         self.dispatch(Job { request, exchange, patience, context, in_row: false });
         // The sender is always used or its instance died without a word.

@@ -1,39 +1,19 @@
 //! The part of the engine that belongs to one thread: its pools and its clock.
 
 use super::body::RequestBody;
+use super::clock::{Clock, TICK};
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
 use crate::telemetry::{CallMetrics, Metrics};
 use crate::upstream::{self, Upstream, UpstreamId};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
-
-/// How exact the engine's deadlines are. One timer a worker, instead of one or
-/// more a request.
-pub const TICK: Duration = Duration::from_millis(20);
-
-/// A duration in ticks, rounded up, at least one.
-pub(super) fn ticks(duration: Duration) -> u64 {
-    let ticks = duration.as_nanos().div_ceil(TICK.as_nanos());
-    u64::try_from(ticks).unwrap_or(u64::MAX / 2).max(1)
-}
-
-/// The worker's time in ticks.
-#[derive(Clone, Debug, Default)]
-pub struct Clock(Rc<Cell<u64>>);
-
-impl Clock {
-    /// Ticks since the worker started.
-    pub fn tick(&self) -> u64 {
-        self.0.get()
-    }
-}
 
 thread_local! {
     /// For host functions, which know their store only.
@@ -100,7 +80,7 @@ impl Worker {
                 let now = interval.tick().await;
                 let Some(worker) = weak.upgrade() else { return };
                 let elapsed = now.duration_since(start).as_nanos() / TICK.as_nanos();
-                worker.clock.0.set(u64::try_from(elapsed).unwrap_or(u64::MAX));
+                worker.clock.set(u64::try_from(elapsed).unwrap_or(u64::MAX));
                 let pools: Vec<_> = worker.pools.borrow().values().cloned().collect();
                 for pool in pools {
                     pool.on_tick();
@@ -119,8 +99,7 @@ impl Worker {
 
     /// The time until a tick of this worker.
     pub(super) fn until(&self, tick: u64) -> Duration {
-        let ticks = tick.saturating_sub(self.tick());
-        TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
+        self.clock.until(tick)
     }
 
     /// Now, in ticks.

@@ -18,10 +18,10 @@ use crate::chain::{
 use crate::component::release_candidate::is_older;
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, Callee, Condition, Conditions, CutOff, Fork, Hop, Native, Onward, UpstreamEnd};
+use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, Onward, entrance};
 use crate::host::{Budget, Limiters, Next, StageScope};
 use crate::plan::{
-    End, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage, StageId,
+    End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage, StageId,
 };
 use crate::upstream::{TlsSettings, Upstream};
 use std::cell::{Cell, RefCell};
@@ -317,17 +317,17 @@ impl<'a> Maker<'a> {
     fn pipeline(&self, index: PipelineIndex, diagnostics: &mut Diagnostics) -> Option<Onward> {
         let pipeline = self.plan.pipeline(index);
         let mut next = match &pipeline.end {
-            End::Component(_) => None,
-            End::Native(name) => {
+            PlannedEnd::Component(_) => None,
+            PlannedEnd::Native(name) => {
                 let service = Arc::clone(&self.natives.get(&**name)?.call);
-                Some(Onward::Native(Native::new(service, pipeline.limits.clone())))
+                Some(Onward::End(End::native(service, pipeline.limits.clone())))
             }
-            End::Upstream(index) => {
+            PlannedEnd::Upstream(index) => {
                 let (tls, identity) = self.upstreams[index.0];
                 let plan = self.plan.upstream(*index).clone();
                 let make = || Upstream::new(plan, tls.clone(), identity.to_string());
                 let upstream = self.workshop.upstream(identity, make);
-                Some(Onward::Upstream(UpstreamEnd::new(upstream, pipeline.limits.clone())))
+                Some(Onward::End(End::upstream(upstream, pipeline.limits.clone())))
             }
         };
         let conditions: Conditions = pipeline.stages.iter().filter_map(condition).collect();
@@ -336,7 +336,7 @@ impl<'a> Maker<'a> {
             for variant in &part.variants {
                 let hop = match variant.stages.is_empty() {
                     true => None,
-                    false => Some(self.hop(pipeline, variant, next.clone(), diagnostics)?),
+                    false => Some(self.hop(pipeline, variant, next.as_ref(), diagnostics)?),
                 };
                 hops.push((variant.applied, hop));
             }
@@ -355,7 +355,7 @@ impl<'a> Maker<'a> {
         calls
             .map(|(stage, next)| {
                 let first = pipelines[next.pipeline.0].as_ref()?;
-                Some((next_label(stage, &next.name), first.as_pipeline()))
+                Some((next_label(stage, &next.name), entrance::named(first)))
             })
             .collect()
     }
@@ -366,10 +366,10 @@ impl<'a> Maker<'a> {
         let calls = stage.grants.calls.iter();
         calls
             .map(|call| {
-                let first = pipelines[call.pipeline.0].clone()?;
+                let first = pipelines[call.pipeline.0].as_ref()?;
                 let callee = self.plan.pipeline(call.pipeline);
-                let callee = Callee::new(first, callee, &pipeline.name, self.plan.limits.call_depth);
-                Some((call.name.clone(), callee.as_next()))
+                let next = entrance::called(first, callee, &pipeline.name, self.plan.limits.call_depth);
+                Some((call.name.clone(), next))
             })
             .collect()
     }
@@ -379,7 +379,7 @@ impl<'a> Maker<'a> {
         &self,
         pipeline: &Pipeline,
         variant: &Variant<'a>,
-        next: Option<Onward>,
+        next: Option<&Onward>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Hop>> {
         let Variant { stages, identity, .. } = variant;
@@ -387,9 +387,9 @@ impl<'a> Maker<'a> {
             self.reused.set(self.reused.get() + 1);
             return Some(hop);
         }
-        let segment = self.segment(pipeline, &self.placed(stages), next.as_ref(), diagnostics)?;
+        let segment = self.segment(pipeline, &self.placed(stages), next, diagnostics)?;
         let fallback = match self.untried(stages) {
-            Some(stages) => Some(self.segment(pipeline, &stages, next.as_ref(), diagnostics)?),
+            Some(stages) => Some(self.segment(pipeline, &stages, next, diagnostics)?),
             None => None,
         };
         // Only a stage that stands alone has a policy of its own.
@@ -401,7 +401,6 @@ impl<'a> Maker<'a> {
             fallback,
             on_failure: first.on_failure,
             breaker,
-            next,
             in_use: Arc::default(),
         });
         self.workshop.keep(&hop);
@@ -502,7 +501,7 @@ impl<'a> Maker<'a> {
             scopes,
             fresh,
             trial: stages.iter().any(|(stage, form)| form.relifted && self.components.is_trial(stage)),
-            next: next.map(Onward::as_next),
+            next: next.map(entrance::next_stage),
             named: self.named(stages)?,
         })
     }

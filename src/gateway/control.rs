@@ -348,7 +348,7 @@ impl Control {
                         serde_json::json!({ "stages": stages, "identity": hop.identity.to_string() })
                     })
                     .collect();
-                let upstream = first.upstream().map(|end| end.upstream.name().to_owned());
+                let upstream = first.upstream().map(|upstream| upstream.name().to_owned());
                 let name = pipeline.name.to_string();
                 serde_json::json!({ "name": name, "segments": segments, "upstream": upstream })
             })

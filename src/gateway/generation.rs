@@ -69,9 +69,9 @@ impl Generation {
     /// The upstreams in which pipelines end, each once.
     pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
         let mut found: Vec<&Arc<Upstream>> = Vec::new();
-        for end in self.pipelines.iter().filter_map(Onward::upstream) {
-            if !found.iter().any(|known| known.id == end.upstream.id) {
-                found.push(&end.upstream);
+        for upstream in self.pipelines.iter().filter_map(Onward::upstream) {
+            if !found.iter().any(|known| known.id == upstream.id) {
+                found.push(upstream);
             }
         }
         found

@@ -95,8 +95,8 @@ pub fn start(
     let found = found.and_then(|authority| target(scope, callee, scheme.as_ref(), authority));
     let (next, context) = match (found, context) {
         (Ok(next), Some(context)) => (next, context),
-        (Ok(_), None) => return Box::pin(async { Err(ErrorCode::HttpRequestDenied) }),
-        (Err(code), _) => return Box::pin(async { Err(code) }),
+        (Ok(_), None) => return Box::pin(async { Err(ErrorCode::HttpRequestDenied.into()) }),
+        (Err(code), _) => return Box::pin(async { Err(code.into()) }),
     };
     let head = RequestHead {
         method: parts.method,
@@ -114,7 +114,7 @@ pub fn start(
     });
     let task = AbortOnDrop(task.abort_handle());
     Box::pin(async move {
-        let answer = told.await.unwrap_or(Err(ErrorCode::InternalError(None)));
+        let answer = told.await.unwrap_or_else(|_| Err(ErrorCode::InternalError(None).into()));
         drop(task);
         answer
     })

@@ -12,7 +12,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use std::any::Any;
+use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,7 +22,7 @@ use tokio::sync::{Notify, oneshot};
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody};
 
 /// A request's head between two stores.
 #[derive(Clone, Debug, Default)]
@@ -75,9 +75,8 @@ pub struct CallContext {
     broke: AtomicBool,
     /// Answers that calls out of it got.
     answers: AtomicU32,
-    /// Why the next stage gave no response, as the engine knows it; the stage itself
-    /// learns an error code.
-    failure: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Why the next stage gave no response.
+    failure: Mutex<Option<Cause>>,
 }
 
 impl CallContext {
@@ -108,27 +107,22 @@ impl CallContext {
     }
 
     /// What `answer` comes to, unless this call is over before.
-    async fn unless_over(&self, answer: NextFuture) -> Result<http::Response<WasiBody>, ErrorCode> {
+    async fn unless_over(&self, answer: NextFuture) -> Result<http::Response<WasiBody>, NoResponse> {
         let on_over = self.on_over.notified();
         if self.over.load(Ordering::Relaxed) {
-            return Err(ErrorCode::ConnectionTerminated);
+            return Err(ErrorCode::ConnectionTerminated.into());
         }
         tokio::select! {
             biased;
             answer = answer => answer,
-            () = on_over => Err(ErrorCode::ConnectionTerminated),
+            () = on_over => Err(ErrorCode::ConnectionTerminated.into()),
         }
     }
 
-    /// Notes why the next stage gave no response.
-    pub fn note_failure(&self, failure: impl Any + Send) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(failure));
-    }
-
-    /// Why the next stage gave no response, if that was noted.
-    pub fn take_failure<T: Any>(&self) -> Option<T> {
+    /// Why the next stage gave no response, if it did not, as an error that the asker knows.
+    pub fn take_failure<E: Error + Clone + 'static>(&self) -> Option<E> {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        failure.downcast().ok().map(|failure| *failure)
+        failure.downcast_ref().cloned()
     }
 
     /// Whether the stage called the next one.
@@ -182,8 +176,25 @@ impl Drop for Asking<'_> {
 /// the guest wrote for those calls, and does that only while the guest waits.
 const AT_ONCE: u32 = 16;
 
+/// Why there is no response, for the host.
+pub type Cause = Arc<dyn Error + Send + Sync>;
+
+/// That there is no response.
+pub struct NoResponse {
+    /// What the stage that asked for one learns.
+    pub code: ErrorCode,
+    /// What the host knows of it beyond, where it is not that stage's own business.
+    pub cause: Option<Cause>,
+}
+
+impl From<ErrorCode> for NoResponse {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, cause: None }
+    }
+}
+
 /// The answer of the next stage.
-pub type NextFuture = Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, ErrorCode>> + Send>>;
+pub type NextFuture = Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, NoResponse>> + Send>>;
 
 /// Calls the next stage, in whatever store it is. The context is the call's from
 /// which this one comes, unless the guest calls from work that it left behind.
@@ -251,7 +262,8 @@ pub(super) async fn carry(
         Err(code) => return Ok(Err(code)),
     };
     let body = whole(body, Arc::clone(&pulse));
-    let asking = context.as_deref().filter(|_| callee == Callee::NextStage).map(Asking::begin);
+    let reader = context.clone().filter(|_| callee == Callee::NextStage);
+    let asking = reader.as_deref().map(Asking::begin);
     let answer = next(head, body, context.clone());
     let answer = match &context {
         Some(context) => context.unless_over(answer).await,
@@ -279,7 +291,12 @@ pub(super) async fn carry(
             let (response, _) = Response::from_http(http.hooks, response);
             Ok(Ok(http.table.push(response)?))
         }),
-        Err(code) => Ok(Err(code)),
+        Err(NoResponse { code, cause }) => {
+            if let Some((context, cause)) = reader.zip(cause) {
+                *context.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
+            }
+            Ok(Err(code))
+        }
     }
 }
 
@@ -300,14 +317,14 @@ struct Whole {
 
 impl Body for Whole {
     type Data = Bytes;
-    type Error = Error;
+    type Error = WasiError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
         match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            None if self.pulse.broke_off() => Poll::Ready(Some(Err(Error::ConnectionTerminated))),
+            None if self.pulse.broke_off() => Poll::Ready(Some(Err(WasiError::ConnectionTerminated))),
             frame => Poll::Ready(frame),
         }
     }
@@ -337,7 +354,7 @@ type Left = Result<(RequestHead, WasiBody), wasmtime_wasi::TrappableError<ErrorC
 fn leave(
     mut request: Request,
     store: impl wasmtime::AsContextMut<Data = InstanceState>,
-    was_sent: oneshot::Receiver<Result<(), Error>>,
+    was_sent: oneshot::Receiver<Result<(), WasiError>>,
 ) -> Left {
     let mut head = RequestHead {
         method: request.method.clone(),
@@ -352,7 +369,7 @@ fn leave(
     request.scheme = Some(Scheme::HTTP);
     request.authority = Some(Authority::from_static("stage"));
     request.path_with_query = Some(PathAndQuery::from_static("/"));
-    let result = async { was_sent.await.unwrap_or(Err(Error::ConnectionTerminated)) };
+    let result = async { was_sent.await.unwrap_or(Err(WasiError::ConnectionTerminated)) };
     let (request, _) = request.into_http(store, result)?;
     let (parts, body) = request.into_parts();
     head.headers = parts.headers;

@@ -2,58 +2,20 @@
 
 use super::{Instance, Job};
 use crate::chain::Guests;
-use crate::engine::body::ResponseBody;
-use crate::engine::exchange::{Exchange, Phase, Reply};
-use crate::engine::hop::ChainRequest;
+use crate::engine::exchange::{Exchange, Owner as _, Phase, Reply, ResponseBody};
+use crate::engine::guests::call_guests;
 use crate::engine::incoming;
 use crate::engine::outcome::{Failure, reason};
+use crate::engine::request::ChainRequest;
 use crate::host::wasi2::codes::of_0_3;
-use crate::host::{CallContext, InstanceState, RequestHead};
+use crate::host::{InstanceState, RequestHead};
 use std::rc::Rc;
-use std::sync::Arc;
 use tokio::sync::oneshot;
-use wasmtime::AsContextMut as _;
-use wasmtime::component::{Access, Accessor, ComponentNamedList, Lift, Lower, TypedFunc};
+use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error, FieldMap};
-
-/// Ticks of the epoch until a guest that begins with a request is interrupted, if it computes for so long: it has one
-/// whole, since a tick that is due any time meets most of those that compute for microseconds.
-const FIRST_TURN: u64 = 2;
-
-/// Calls a function of guests with `parameters`, from which what it calls comes, with `context`.
-///
-/// # Errors
-/// A trap, which is the end of the instance.
-pub(in crate::engine) async fn call_guests<P, R>(
-    store: &Accessor<InstanceState>,
-    function: TypedFunc<P, R>,
-    context: Option<Arc<CallContext>>,
-    parameters: impl FnOnce(&mut Access<'_, InstanceState>) -> wasmtime::Result<P>,
-) -> wasmtime::Result<R>
-where
-    P: ComponentNamedList + Lower + Send + Sync + 'static,
-    R: ComponentNamedList + Lift + Send + Sync + 'static,
-{
-    let (call, task) = store.with(|mut store| {
-        let parameters = parameters(&mut store)?;
-        store.as_context_mut().set_epoch_deadline(FIRST_TURN);
-        let call = function.start_call_concurrent(&mut store, parameters)?;
-        let task = context.map(|context| {
-            let task = call.task();
-            store.get().begin_call(task, context);
-            task
-        });
-        wasmtime::error::Ok((call, task))
-    })?;
-    let results = function.finish_call_concurrent(store, call).await?;
-    if let Some(task) = task {
-        store.with(|mut store| store.get().end_call(task));
-    }
-    Ok(results)
-}
 
 impl Instance {
     /// One call of the chain. An error is a trap, which is the end of the instance.
@@ -80,17 +42,16 @@ impl Instance {
         let ChainRequest { head, body, .. } = *request;
         let (instance, asked) = (Rc::clone(self), Rc::clone(&exchange));
         let answer = move |said: incoming::Answer| match said {
-            _ if asked.phase() == Phase::Expired => instance.on_end(&asked),
+            _ if asked.phase() == Phase::Expired => Rc::clone(&instance).on_end(&asked),
             Ok(response) => {
                 let trailers = response.headers().contains_key(http::header::TRAILER);
                 let (sent, _) = oneshot::channel();
-                let body =
-                    |body| ResponseBody::new(body, trailers, Rc::clone(&instance), Rc::clone(&asked), sent);
-                asked.answer(response.map(body), instance.tick());
+                let body = |body| ResponseBody::new(body, trailers, Rc::clone(&asked), sent);
+                asked.answer(response.map(body));
             }
             Err(code) => {
                 asked.fail(Failure::Guest(of_0_3(code)));
-                instance.on_end(&asked);
+                Rc::clone(&instance).on_end(&asked);
             }
         };
         incoming::call(store, service, head, body, context, answer).await?;
@@ -101,7 +62,7 @@ impl Instance {
         }
         match exchange.phase() {
             Phase::Streaming => self.on_room(),
-            _ => self.on_end(&exchange),
+            _ => Rc::clone(self).on_end(&exchange),
         }
         Ok(())
     }
@@ -128,28 +89,27 @@ impl Instance {
         let reply = match result {
             Ok(response) => store.with(|mut store| {
                 let response: Response = store.get().table.delete(response)?;
-                wasmtime::error::Ok(self.reply(response, &mut store, &exchange))
+                wasmtime::error::Ok(Self::reply(response, &mut store, &exchange))
             })?,
             Err(code) => Err(Failure::Guest(code)),
         };
         self.calls.set(self.calls.get() - 1);
         match reply {
-            Ok(_) if exchange.phase() == Phase::Expired => self.on_end(&exchange),
+            Ok(_) if exchange.phase() == Phase::Expired => Rc::clone(self).on_end(&exchange),
             Ok(mut response) => {
                 response.body_mut().settle();
                 self.on_room();
-                exchange.answer(response, self.tick());
+                exchange.answer(response);
             }
             Err(failure) => {
                 exchange.fail(failure);
-                self.on_end(&exchange);
+                Rc::clone(self).on_end(&exchange);
             }
         }
         Ok(())
     }
 
     fn reply(
-        self: &Rc<Self>,
         response: Response,
         store: impl wasmtime::AsContextMut<Data = InstanceState>,
         exchange: &Rc<Exchange>,
@@ -159,6 +119,6 @@ impl Instance {
         let response =
             response.into_http(store, result).map_err(|error| Failure::InvalidResponse(reason(&error)))?;
         let trailers = response.headers().contains_key(http::header::TRAILER);
-        Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(self), Rc::clone(exchange), sent)))
+        Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(exchange), sent)))
     }
 }

@@ -189,10 +189,10 @@ impl WasiHttpHooks for Outgoing {
                 let (context, pulse) = (self.context.take(), Arc::clone(&self.pulse));
                 calls::start(&scope, &callee, request, options, context, pulse)
             }
-            None => Box::pin(async move { egress::send(&scope, request, options).await }),
+            None => Box::pin(async move { Ok(egress::send(&scope, request, options).await?) }),
         };
         Box::new(async move {
-            let response = answer.await?;
+            let response = answer.await.map_err(|error| error.code)?;
             let done: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
             Ok((response, done))
         })

@@ -1,0 +1,179 @@
+//! The way out of a store: the one maker of what a segment's guests reach as [`Next`].
+//!
+//! A request that leaves its store becomes a [`ChainRequest`] here, on the same thread, and what comes of it goes back as
+//! guests know it: a response whose body tells the call how it fares, or an error code, beside which the reason travels for
+//! the host.
+
+use super::body::{RequestBody, RequestLimit};
+use super::onward::Onward;
+use super::outcome::Failure;
+use super::request::ChainRequest;
+use super::worker::Worker;
+use crate::host::next::{NextFuture, NoResponse};
+use crate::host::{CallContext, Next, RequestHead};
+use crate::plan::{Applied, Pipeline};
+use crate::telemetry::CallMetrics;
+use http::Response;
+use send_wrapper::SendWrapper;
+use std::sync::Arc;
+use std::time::Instant;
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+
+/// What the segment before `onward` imports as its next stage.
+pub fn next_stage(onward: &Onward) -> Next {
+    Entrance { onward: onward.clone(), whose: Whose::Same }.open()
+}
+
+/// What a stage of another pipeline imports under a name: the pipeline that begins with `onward`, with its own bound on
+/// the body.
+pub fn named(onward: &Onward) -> Next {
+    let request_body = onward.request_body();
+    Entrance { onward: onward.clone(), whose: Whose::Other { request_body } }.open()
+}
+
+/// What a stage of the pipeline `caller` reaches by a request to the name of the pipeline `callee`, which begins with
+/// `onward`; at most `most` calls may lead to one place.
+pub fn called(onward: &Onward, callee: &Pipeline, caller: &str, most: usize) -> Next {
+    let (request_body, callee) = (callee.limits.request_body, Arc::from(&*callee.name));
+    let callee = Callee { request_body, caller: caller.into(), callee, most };
+    Entrance { onward: onward.clone(), whose: Whose::Called(callee) }.open()
+}
+
+struct Entrance {
+    onward: Onward,
+    whose: Whose,
+}
+
+/// Whose segments the request enters.
+enum Whose {
+    /// Those of its own pipeline, of which it is known which apply.
+    Same,
+    /// Those of another one, from its beginning.
+    Other { request_body: u64 },
+    /// The same, as a client would, with a call more on the way.
+    Called(Callee),
+}
+
+/// A pipeline that stages of another one may call by its name. What travels along is the id of the client's request, the
+/// time that is left for it, and how many calls led here.
+struct Callee {
+    /// Bytes that a request's body may have.
+    request_body: u64,
+    /// The pipelines at both ends of the call.
+    caller: Arc<str>,
+    callee: Arc<str>,
+    /// Calls in a row that there may be at most.
+    most: usize,
+}
+
+impl Entrance {
+    fn open(self) -> Next {
+        let entrance = Arc::new(self);
+        Arc::new(move |head, body, context| -> NextFuture {
+            Box::pin(SendWrapper::new(Arc::clone(&entrance).enter(head, body, context)))
+        })
+    }
+
+    async fn enter(
+        self: Arc<Self>,
+        head: RequestHead,
+        body: WasiBody,
+        context: Option<Arc<CallContext>>,
+    ) -> Result<Response<WasiBody>, NoResponse> {
+        let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
+        let body = match &self.whose {
+            Whose::Same => RequestBody::passed_on(body),
+            Whose::Other { request_body } | Whose::Called(Callee { request_body, .. }) => {
+                RequestBody::arriving(body, *request_body, |_| ())
+            }
+        };
+        let limit = body.limit();
+        let mut request = Box::new(ChainRequest::out_of_store(head, body, context.clone()));
+        let counted = match &self.whose {
+            Whose::Same => {
+                // What a guest calls from work that it left behind could be for any request.
+                request.applied = Some(context.as_ref().map_or(Applied::ALL, |context| context.applied));
+                None
+            }
+            Whose::Other { .. } => None,
+            Whose::Called(callee) => Some(callee.enter(&worker, &mut request)?),
+        };
+        let id = request.origin.id;
+        let reader = context.filter(|_| counted.is_none());
+        match self.onward.handle(&worker, request).await {
+            Ok(response) => {
+                if let Some(counted) = counted {
+                    counted.answered();
+                }
+                Ok(response.map(|body| body.into_store(reader)))
+            }
+            Err(failure) => Err(self.failed(id, failure, &limit)),
+        }
+    }
+
+    /// Logs that there is no response, and says what the guest learns of it.
+    fn failed(&self, id: u64, failure: Failure, limit: &RequestLimit) -> NoResponse {
+        let request_id = format_args!("{id:016x}");
+        let cause = match &self.whose {
+            Whose::Same | Whose::Other { .. } => {
+                let stage = self.onward.name();
+                tracing::warn!(%request_id, stage, reason = %failure, "a stage gave no response");
+                Some(Arc::new(failure.clone()) as _)
+            }
+            Whose::Called(Callee { caller, callee, .. }) => {
+                tracing::warn!(
+                    %request_id, %caller, pipeline = %callee, reason = %failure, "a called pipeline gave no response",
+                );
+                None
+            }
+        };
+        match failure {
+            _ if limit.is_exceeded() => ErrorCode::HttpRequestBodySize(None).into(),
+            Failure::Trap { .. } | Failure::Instantiate(_) if cause.is_none() => {
+                ErrorCode::InternalError(Some("the called pipeline failed".to_owned())).into()
+            }
+            failure => NoResponse { code: failure.into_code(), cause },
+        }
+    }
+}
+
+impl Callee {
+    /// Makes `request` one that enters the pipeline as a client's would, if it may.
+    fn enter(&self, worker: &Worker, request: &mut ChainRequest) -> Result<Counted, NoResponse> {
+        let counted = Counted(Some((worker.calls(&self.caller, &self.callee), Instant::now())));
+        request.depth += 1;
+        // What a caller wants of a transport holds for this one; the callee has nothing of it.
+        let patience = request.head.options.take().and_then(|options| options.first_byte_timeout);
+        if let Some(patience) = patience {
+            request.due(worker.tick(), patience);
+        }
+        if request.depth > self.most {
+            let request_id = format_args!("{:016x}", request.origin.id);
+            let (caller, pipeline, depth) = (&*self.caller, &*self.callee, request.depth);
+            let message = "a call was refused: it is beyond `limits.call-depth`";
+            tracing::warn!(%request_id, caller, pipeline, depth, message);
+            return Err(ErrorCode::LoopDetected.into());
+        }
+        Ok(counted)
+    }
+}
+
+/// One call, since when: without an answer, whatever the reason, it failed.
+struct Counted(Option<(Arc<CallMetrics>, Instant)>);
+
+impl Counted {
+    fn answered(mut self) {
+        if let Some((metrics, start)) = self.0.take() {
+            metrics.answered(start.elapsed());
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some((metrics, _)) = self.0.take() {
+            metrics.failed();
+        }
+    }
+}

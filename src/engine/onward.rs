@@ -1,0 +1,190 @@
+//! What comes next: segments, one after the other, and the end of the pipeline.
+//!
+//! A request's conditions are looked at once, as it enters its pipeline. Each combination of a segment's stages that a
+//! request can need is a hop of its own, compiled when the generation is built, so that a stage which does not apply
+//! costs nothing; where none of a segment's stages applies, the request goes on to the next segment.
+
+use super::end::End;
+use super::exchange::Reply;
+use super::hop::{Hop, Outcome};
+use super::outcome::Failure;
+use super::request::ChainRequest;
+use super::worker::Worker;
+use crate::host::RequestHead;
+use crate::plan::{Applied, When};
+use crate::upstream::Upstream;
+use http::{HeaderName, HeaderValue};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Says in a response which stage was passed over; several have one field each.
+pub const SKIPPED: HeaderName = HeaderName::from_static("linkspan-skipped");
+
+/// What comes after a segment, or where a pipeline begins.
+#[derive(Clone)]
+pub enum Onward {
+    /// A segment, and what comes after it.
+    Fork(Arc<Fork>),
+    /// What is no segment.
+    End(Arc<End>),
+}
+
+impl Onward {
+    /// Sends `request` through those stages from here on that apply to it.
+    ///
+    /// # Errors
+    /// [`Failure`](super::Failure), if one of them failed and can't be passed over.
+    pub async fn handle(&self, worker: &Rc<Worker>, mut request: Box<ChainRequest>) -> Reply {
+        let known = request.applied;
+        let applied = known.unwrap_or_else(|| self.applied(worker, &request.head, request.origin.id));
+        request.applied = Some(applied);
+        let mut passed_over: Vec<String> = Vec::new();
+        let mut here = self;
+        let mut response = loop {
+            here = match here {
+                // Boxed: it would make the others' future thrice as large.
+                Self::End(end) => break Box::pin(end.handle(worker, request)).await?,
+                Self::Fork(fork) => {
+                    if let Some(hop) = fork.hop(applied) {
+                        match hop.handle(worker, request).await {
+                            Outcome::Over(answer) => break answer?,
+                            Outcome::PassedOver(same) => request = same,
+                        }
+                        passed_over.push(hop.name());
+                    }
+                    fork.next.as_ref().ok_or(Failure::BreakerOpen)?
+                }
+            };
+        };
+        // The last one first, as they would add them to the response on its way back.
+        for name in passed_over.iter().rev().filter_map(|name| HeaderValue::try_from(name).ok()) {
+            response.headers_mut().append(SKIPPED, name);
+        }
+        Ok(response)
+    }
+
+    /// The stages that apply to a request which enters a pipeline here, of which `chance` is a number that differs from
+    /// request to request; the others are counted, so this is to be asked once.
+    pub fn applied(&self, worker: &Worker, head: &RequestHead, chance: u64) -> Applied {
+        let Self::Fork(fork) = self else { return Applied::ALL };
+        let path = head.path_with_query.as_ref().map_or("/", |target| target.path());
+        fork.conditions.iter().fold(Applied::ALL, |applied, condition| {
+            let holds = condition.when.holds(&head.method, path, &head.headers, chance);
+            if !holds {
+                worker.skipped(&condition.pipeline, &condition.stage);
+            }
+            applied.with(condition.index, holds)
+        })
+    }
+
+    /// The segments from here on.
+    pub fn forks(&self) -> impl Iterator<Item = &Arc<Fork>> {
+        std::iter::successors(self.fork(), |before| before.next.as_ref()?.fork())
+    }
+
+    fn fork(&self) -> Option<&Arc<Fork>> {
+        match self {
+            Self::Fork(fork) => Some(fork),
+            Self::End(_) => None,
+        }
+    }
+
+    /// Their hops, of all combinations of their stages.
+    pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
+        self.forks().flat_map(|fork| fork.hops())
+    }
+
+    /// The servers at its end, if there are any.
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        match self {
+            Self::Fork(fork) => fork.next.as_ref()?.upstream(),
+            Self::End(end) => end.servers(),
+        }
+    }
+
+    /// Bytes that the body of a request may have for which a pipeline begins here.
+    pub(super) fn request_body(&self) -> u64 {
+        match self {
+            Self::Fork(fork) => fork.whole.segment.limits.request_body,
+            Self::End(end) => end.request_body(),
+        }
+    }
+
+    /// What the log calls the first of it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Fork(fork) => fork.whole.name(),
+            Self::End(end) => end.name(),
+        }
+    }
+}
+
+/// The conditions of a pipeline's stages.
+pub type Conditions = Arc<[Condition]>;
+
+/// The condition of a stage.
+pub struct Condition {
+    /// The stage's place in its pipeline.
+    pub index: usize,
+    /// Which requests it applies to.
+    pub when: When,
+    /// The name of its pipeline, and its own, under which it is counted that it did not apply.
+    pub pipeline: Arc<str>,
+    /// `0:key-auth`.
+    pub stage: Arc<str>,
+}
+
+/// A segment with its variants, and what comes after it.
+pub struct Fork {
+    conditions: Conditions,
+    /// The stages of this segment that have conditions.
+    conditional: Applied,
+    whole: Arc<Hop>,
+    /// Without some of them: the hop for each combination, or nothing where no stage is left.
+    parts: Vec<(Applied, Option<Arc<Hop>>)>,
+    next: Option<Onward>,
+}
+
+impl Fork {
+    /// A segment of a pipeline with `conditions`: all of its stages are `whole`, and where not all of those in
+    /// `conditional` apply, `parts` says what is left.
+    pub fn new(
+        conditions: Conditions,
+        conditional: Applied,
+        whole: Arc<Hop>,
+        parts: Vec<(Applied, Option<Arc<Hop>>)>,
+        next: Option<Onward>,
+    ) -> Arc<Self> {
+        Arc::new(Self { conditions, conditional, whole, parts, next })
+    }
+
+    /// `hop` alone, which all requests take, and what comes after it.
+    pub fn only(hop: Arc<Hop>, next: Option<Onward>) -> Arc<Self> {
+        Self::new(Conditions::default(), Applied::NONE, hop, Vec::new(), next)
+    }
+
+    /// The hop with all stages.
+    pub fn whole(&self) -> &Arc<Hop> {
+        &self.whole
+    }
+
+    /// The hops of all combinations.
+    pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
+        std::iter::once(&self.whole).chain(self.parts.iter().filter_map(|(_, hop)| hop.as_ref()))
+    }
+
+    /// The hop of those stages that apply, if there are any.
+    fn hop(&self, applied: Applied) -> Option<&Arc<Hop>> {
+        let combination = applied.among(self.conditional);
+        if combination == self.conditional {
+            return Some(&self.whole);
+        }
+        match self.parts.iter().find(|(part, _)| *part == combination) {
+            Some((_, Some(hop))) => Some(hop),
+            Some((_, None)) if self.next.is_some() => None,
+            // What no request was thought to need is served by all stages; and there is no pipeline whose last
+            // segment may be passed over, since a service always applies.
+            _ => Some(&self.whole),
+        }
+    }
+}

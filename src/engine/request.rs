@@ -1,0 +1,116 @@
+//! A request on its way through pipelines, from segment to segment.
+
+use super::body::RequestBody;
+use super::clock::ticks;
+use crate::host::{CallContext, Origin, RequestHead};
+use crate::plan::Applied;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// A request as it enters what comes next.
+pub struct ChainRequest {
+    /// Its head.
+    pub head: RequestHead,
+    /// Its body.
+    pub body: RequestBody,
+    /// The worker's tick at which an answer must be there, if someone waits for
+    /// it until then.
+    pub deadline: Option<u64>,
+    /// What stays the same of it on its whole way.
+    pub origin: Arc<Origin>,
+    /// What may end it early; what comes out of it ends with it.
+    pub cut_off: Option<CutOff>,
+    /// The stages that apply to it; not known yet where it enters a pipeline.
+    pub applied: Option<Applied>,
+    /// How many calls by name led to it.
+    pub depth: usize,
+    /// It comes out of another store, on whose stack it can be worked on.
+    pub nested: bool,
+    /// The call in that store, unless the guest made the request in work that it left behind.
+    pub caller: Option<Arc<CallContext>>,
+}
+
+impl ChainRequest {
+    /// A request that enters a pipeline from outside, for which nobody set a time.
+    pub fn new(head: RequestHead, body: RequestBody, origin: Arc<Origin>) -> Self {
+        Self {
+            head,
+            body,
+            deadline: None,
+            origin,
+            cut_off: None,
+            applied: None,
+            depth: 0,
+            nested: false,
+            caller: None,
+        }
+    }
+
+    /// A request out of another store, from the call `caller`.
+    pub(super) fn out_of_store(
+        head: RequestHead,
+        body: RequestBody,
+        caller: Option<Arc<CallContext>>,
+    ) -> Self {
+        let origin = caller.as_ref().map(|caller| Arc::clone(&caller.origin)).unwrap_or_default();
+        Self {
+            deadline: caller.as_ref().map(|caller| caller.deadline),
+            depth: caller.as_ref().map_or(0, |caller| caller.depth),
+            nested: true,
+            caller,
+            ..Self::new(head, body, origin)
+        }
+    }
+
+    /// The same request with another body.
+    pub fn with_body(&self, body: RequestBody) -> Box<Self> {
+        Box::new(Self {
+            head: self.head.clone(),
+            body,
+            deadline: self.deadline,
+            origin: Arc::clone(&self.origin),
+            cut_off: self.cut_off.clone(),
+            applied: self.applied,
+            depth: self.depth,
+            nested: self.nested,
+            caller: self.caller.clone(),
+        })
+    }
+
+    /// Bounds its time by `own`, from the tick `now` on, and says when it is over. What a stage uses up of it is gone for the
+    /// others.
+    pub(super) fn due(&mut self, now: u64, own: Duration) -> u64 {
+        let own = now + ticks(own);
+        let due = self.deadline.map_or(own, |outer| outer.min(own));
+        self.deadline = Some(due);
+        due
+    }
+
+    /// What the host knows of it while it is in a store, in which it has until the tick `due`.
+    pub(super) fn context(&self, due: u64) -> Arc<CallContext> {
+        CallContext::new(due, Arc::clone(&self.origin), self.depth, self.applied.unwrap_or(Applied::ALL))
+    }
+}
+
+/// Says to requests, from any thread, that their time is over: the worker sees it at
+/// its next tick.
+#[derive(Clone, Debug, Default)]
+pub struct CutOff(Arc<AtomicBool>);
+
+impl CutOff {
+    /// Ends the requests that have this one.
+    pub fn cut(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// What is set by [`CutOff::cut`].
+    pub(super) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// Whether [`CutOff::cut`] was called.
+    pub fn is_cut(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
