@@ -7,98 +7,82 @@
 //! it gets its answer, and the store is dropped last: so a body that sees its
 //! stream end knows whether that was the guest's doing.
 
-pub(super) mod calls;
+mod calls;
+mod state;
+mod turns;
 
-use super::clock::ticks;
+use super::clock::{Clock, ticks};
 use super::exchange::{Exchange, Owner, PAUSED, Phase};
 use super::outcome::{Failure, reason};
-use super::pool::Pool;
-use super::request::ChainRequest;
 use crate::chain::{Guests, Segment};
 use crate::component::Lift;
 use crate::host::state::CpuBudgetExceeded;
-use crate::host::{CallContext, InstanceState, Pulse};
+use crate::host::{InstanceState, Pulse};
 use crate::telemetry::TrapKind;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use state::{Left, Rest, State};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+pub use turns::Job;
+use turns::Turns;
 use wasmtime::component::Accessor;
 use wasmtime::{PoolConcurrencyLimitError, Store};
-
-/// A request on its way into an instance.
-pub struct Job {
-    /// Boxed, since it is handed on a few times before it is worked on.
-    pub request: Box<ChainRequest>,
-    pub exchange: Rc<Exchange>,
-    /// The tick until which it may wait for an instance.
-    pub patience: u64,
-    /// Whether there were others in its instance that had not begun, or not returned.
-    pub in_row: bool,
-    /// For the calls that come out of this one.
-    pub context: Option<Arc<CallContext>>,
-}
 
 /// The bound `limits.total` was reached.
 const TOO_LONG: &str = "its body was not at its end within `limits.total`";
 
-/// Whether an instance takes requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
-    /// It does.
-    Open,
-    /// It finishes what it has, and then ends.
-    Retiring,
-    /// Its guests will never run again.
-    Dead,
+/// Where an instance comes from, and what it can't serve goes back to.
+pub trait Home {
+    /// Requests that an instance which has one call at a time takes in a row now.
+    fn row(&self) -> usize;
+
+    /// It may have room.
+    fn on_room(&self, instance: &Rc<Instance>);
+
+    /// It is gone. If its guests `trapped`, another one should take its place.
+    fn on_death(self: Rc<Self>, instance: &Rc<Instance>, trapped: bool);
+
+    /// It could not be made, since the process has no slot for it: these requests wait again.
+    fn on_exhausted(&self, jobs: VecDeque<Job>);
+
+    /// It has one call at a time, and had one that waits, or its end: these requests, with which it did not begin, go
+    /// elsewhere.
+    fn take_back(self: Rc<Self>, jobs: VecDeque<Job>);
+
+    /// It died of this.
+    fn on_trap(&self, kind: TrapKind);
 }
 
-/// The handle of an instance, shared by its task, its pool and the bodies of its
-/// responses.
+/// The handle of an instance, shared by its task and its pool.
 pub struct Instance {
     segment: Arc<Segment>,
-    pool: Weak<Pool>,
-    life: Cell<Life>,
-    /// Why the task must end at once.
-    killed: Cell<Option<&'static str>>,
-    /// Requests that it has and did not begin with.
-    jobs: RefCell<VecDeque<Job>>,
-    exchanges: RefCell<Vec<Rc<Exchange>>>,
-    /// Calls that have not returned: what a sync-lifted instance can have one of.
-    calls: Cell<usize>,
-    /// Calls that were begun.
-    served: Cell<u64>,
-    /// The tick since which it has no exchange.
-    idle_since: Cell<u64>,
-    /// Whether guests still work although there is no exchange; unknown until
-    /// the task has looked.
-    leftovers: Cell<Option<bool>>,
+    home: Weak<dyn Home>,
+    clock: Clock,
+    state: Cell<State>,
+    turns: Turns,
+    /// What it is when it has no request.
+    rest: Cell<Rest>,
     /// Whether the pool has it in its list of instances with room.
     pub(super) listed: Cell<bool>,
     task: RefCell<Option<Waker>>,
     /// What the task works on.
     work: RefCell<Work>,
-    /// Whether the guests are there, so that requests can be worked on outside of the task, too.
-    made: Cell<bool>,
     pulse: Arc<Pulse>,
 }
 
 impl Owner for Instance {
     fn on_end(self: Rc<Self>, exchange: &Rc<Exchange>) {
-        let mut exchanges = self.exchanges.borrow_mut();
-        let Some(at) = exchanges.iter().position(|known| Rc::ptr_eq(known, exchange)) else {
+        if !self.turns.remove(exchange) {
             return;
-        };
-        exchanges.swap_remove(at);
-        if exchanges.is_empty() {
-            self.idle_since.set(self.tick());
-            self.leftovers.set(None);
         }
-        drop(exchanges);
+        if self.turns.is_empty() {
+            self.rest.set(Rest::begin(self.clock.tick()));
+        }
         self.on_room();
     }
 }
@@ -142,23 +126,18 @@ enum End {
 
 impl Instance {
     /// Starts the task of a new instance on this thread's `LocalSet`.
-    pub fn spawn(segment: &Arc<Segment>, pool: &Rc<Pool>) -> Rc<Self> {
+    pub fn spawn(segment: &Arc<Segment>, home: Weak<dyn Home>, clock: Clock) -> Rc<Self> {
         let instance = Rc::new(Self {
             segment: Arc::clone(segment),
-            pool: Rc::downgrade(pool),
-            life: Cell::new(Life::Open),
-            killed: Cell::new(None),
-            jobs: RefCell::default(),
-            exchanges: RefCell::default(),
-            calls: Cell::new(0),
-            served: Cell::new(0),
-            idle_since: Cell::new(pool.tick()),
-            leftovers: Cell::new(Some(false)),
+            home,
+            state: Cell::new(State::Starting),
+            turns: Turns::new(segment.lift != Lift::Async),
+            rest: Cell::new(Rest::new(clock.tick())),
             listed: Cell::new(false),
             task: RefCell::new(None),
             work: RefCell::new(Work::Over),
-            made: Cell::new(false),
             pulse: Arc::default(),
+            clock,
         });
         instance.work.replace(Work::Rests(Box::pin(Rc::clone(&instance).run())));
         tokio::task::spawn_local(Task(Rc::clone(&instance)));
@@ -168,57 +147,30 @@ impl Instance {
     /// Whether it can take one more request now.
     pub fn has_room(&self) -> bool {
         let limits = &self.segment.limits;
-        let concurrent = self.exchanges.borrow().len() < limits.concurrency;
-        let queued = self.jobs.borrow().len();
-        let lasts = self.served.get() + (queued as u64) < limits.reuse as u64;
-        // A request in it would wait, and might die with what computes.
-        let busy =
-            self.pulse.is_held() || self.takes_turns() && (self.calls.get() > 0 || queued >= self.row());
-        self.life.get() == Life::Open && concurrent && lasts && !busy
+        let row = || self.home.upgrade().map_or(1, |home| home.row());
+        self.state.get().is_open()
+            && self.turns.len() < limits.concurrency
+            && self.turns.promised() < limits.reuse as u64
+            // A request in it would wait, and might die with what computes.
+            && !self.pulse.is_held()
+            && self.turns.has_room(row)
     }
 
     /// Whether a request in it would meet nobody whose answer is still sent, or is made to.
     pub fn is_free(&self) -> bool {
-        !self.takes_turns() || self.begun() == 0
-    }
-
-    /// Whether it can have one call at a time.
-    fn takes_turns(&self) -> bool {
-        self.segment.lift != Lift::Async
-    }
-
-    /// Requests in it that were begun and are not over.
-    fn begun(&self) -> usize {
-        self.exchanges.borrow().len().saturating_sub(self.jobs.borrow().len())
-    }
-
-    /// Requests that it takes in a row, one after the other, where it takes turns.
-    fn row(&self) -> usize {
-        self.pool.upgrade().map_or(1, |pool| pool.row())
-    }
-
-    /// Whether it has no exchange.
-    pub fn is_empty(&self) -> bool {
-        self.exchanges.borrow().is_empty()
+        self.turns.is_free()
     }
 
     /// Whether it takes no requests and only guests' leftovers keep it.
     pub fn only_lingers(&self) -> bool {
-        self.life.get() == Life::Retiring && self.is_empty()
-    }
-
-    /// The worker's clock.
-    pub fn tick(&self) -> u64 {
-        self.pool.upgrade().map_or(0, |pool| pool.tick())
+        self.state.get().is_ending() && self.turns.is_empty()
     }
 
     /// Takes a request. The caller has checked that there is room, and sees to it that it is worked on.
-    pub fn submit(self: &Rc<Self>, mut job: Job) {
+    pub fn submit(self: &Rc<Self>, job: Job) {
         let owner: Weak<Self> = Rc::downgrade(self);
         job.exchange.enter(owner);
-        job.in_row = self.calls.get() > 0 || !self.jobs.borrow().is_empty();
-        self.exchanges.borrow_mut().push(Rc::clone(&job.exchange));
-        self.jobs.borrow_mut().push_back(job);
+        self.turns.add(job);
     }
 
     /// Polls what the task works on, with the task's waker.
@@ -241,7 +193,7 @@ impl Instance {
     ///
     /// An instance that is not made yet, or is at work further down the stack, is left to its task.
     pub fn work_now(&self) {
-        let rests = self.made.get() && matches!(*self.work.borrow(), Work::Rests(_));
+        let rests = self.state.get().can_work() && matches!(*self.work.borrow(), Work::Rests(_));
         let Some(task) = self.task.borrow().clone().filter(|_| rests) else { return self.wake() };
         if self.poll_work(&mut Context::from_waker(&task)).is_ready() {
             task.wake();
@@ -250,42 +202,37 @@ impl Instance {
 
     /// The next request to begin with, if it can have one more now.
     fn next_job(&self) -> Option<Job> {
-        // An answer that is still sent would be cut if the next one in the row ended the instance.
-        let waits = |job: &Job| self.calls.get() > 0 || job.in_row && self.begun() > 0;
-        if self.takes_turns() && self.jobs.borrow().front().is_none_or(waits) {
-            return None;
-        }
-        let job = self.jobs.borrow_mut().pop_front()?;
-        self.calls.set(self.calls.get() + 1);
-        self.served.set(self.served.get() + 1);
-        if self.served.get() >= self.segment.limits.reuse as u64 && self.life.get() == Life::Open {
-            self.life.set(Life::Retiring);
+        let job = self.turns.next()?;
+        if self.turns.served() >= self.segment.limits.reuse as u64 {
+            self.state.set(self.state.get().retire());
         }
         Some(job)
     }
 
     /// Gives requests that it did not begin with back to its pool.
     fn give_back(&self) {
-        let jobs = self.jobs.take();
-        self.exchanges.borrow_mut().retain(|known| !jobs.iter().any(|job| Rc::ptr_eq(known, &job.exchange)));
-        if let (Some(pool), false) = (self.pool.upgrade(), jobs.is_empty()) {
-            pool.take_back(jobs);
+        let jobs = self.turns.take_waiting();
+        if let (Some(home), false) = (self.home.upgrade(), jobs.is_empty()) {
+            home.take_back(jobs);
         }
     }
 
     /// Takes no more requests, and ends after those that it has.
     pub fn retire(&self) {
-        if self.life.get() == Life::Open {
-            self.life.set(Life::Retiring);
-            self.wake();
-        }
+        self.change(State::retire);
     }
 
     /// Ends at once, whatever runs.
     pub fn kill(&self, why: &'static str) {
-        if self.life.get() != Life::Dead && self.killed.get().is_none() {
-            self.life.set(Life::Retiring);
-            self.killed.set(Some(why));
+        self.change(|state| state.kill(why));
+    }
+
+    /// Goes to another state, of which its task learns.
+    fn change(&self, to: impl FnOnce(State) -> State) {
+        let before = self.state.get();
+        let after = to(before);
+        if after != before {
+            self.state.set(after);
             self.wake();
         }
     }
@@ -299,19 +246,19 @@ impl Instance {
 
     /// Tells the pool that there may be room, or the task that all is done.
     fn on_room(self: &Rc<Self>) {
-        if self.life.get() == Life::Retiring {
-            if self.is_empty() {
+        if self.state.get().is_ending() {
+            if self.turns.is_empty() {
                 self.wake();
             }
-        } else if let Some(pool) = self.pool.upgrade() {
-            pool.on_room(self);
+        } else if let Some(home) = self.home.upgrade() {
+            home.on_room(self);
         }
     }
 
     /// Looks after exchanges and leftovers; called by the pool at each tick.
     pub fn on_tick(self: &Rc<Self>, tick: u64) {
         let limits = &self.segment.limits;
-        let exchanges: Vec<_> = self.exchanges.borrow().clone();
+        let exchanges = self.turns.all();
         let mut expired = 0;
         for exchange in &exchanges {
             match exchange.phase() {
@@ -348,7 +295,7 @@ impl Instance {
         }
         // A task can't be cancelled alone (wasmtime #11833): what is late ends
         // with its instance, as soon as nobody else is in it.
-        if expired > 0 && expired == self.exchanges.borrow().len() {
+        if expired > 0 && expired == self.turns.len() {
             self.kill("its requests reached their deadline");
         }
         if exchanges.is_empty() {
@@ -358,23 +305,24 @@ impl Instance {
 
     fn on_idle_tick(&self, tick: u64) {
         let limits = &self.segment.limits;
-        let idle = tick.saturating_sub(self.idle_since.get());
-        match self.leftovers.get() {
+        let rest = self.rest.get();
+        let length = rest.length(tick);
+        match rest.guests {
             // It can't look: a guest holds the store while it waits, as those of 0.2 do.
-            None if idle > ticks(limits.linger) => {
+            Left::Unknown if length > ticks(limits.linger) => {
                 self.kill("it still waited `limits.linger` after its last response");
             }
-            None => self.wake(),
-            Some(true) if idle >= ticks(limits.linger) => {
+            Left::Unknown => self.wake(),
+            Left::Working if length >= ticks(limits.linger) => {
                 self.kill("it still worked `limits.linger` after its last response");
             }
-            Some(false) if idle >= ticks(limits.instance_idle_timeout) => {
+            Left::Nothing if length >= ticks(limits.instance_idle_timeout) => {
                 self.give_way("it had no request for `limits.instance-idle-timeout`");
             }
-            Some(false) if idle > 0 && self.life.get() == Life::Open && self.segment.shortage.relieve() => {
+            Left::Nothing if length > 0 && self.state.get().is_open() && self.segment.shortage.relieve() => {
                 self.give_way("it was idle, and its place was needed");
             }
-            Some(_) => {}
+            Left::Working | Left::Nothing => {}
         }
     }
 
@@ -391,15 +339,15 @@ impl Instance {
             std::future::poll_fn(|cx| self.poll_life(life.as_mut(), cx)).await
         };
         // The order matters: see the module's documentation.
-        self.life.set(Life::Dead);
+        self.state.set(self.state.get().die());
         if !matches!(end, End::Done) {
             self.pulse.break_off();
         }
         let trapped = matches!(end, End::Trapped(_));
         self.on_death(end);
         drop(store);
-        if let Some(pool) = self.pool.upgrade() {
-            pool.on_death(&self, trapped);
+        if let Some(home) = self.home.upgrade() {
+            home.on_death(&self, trapped);
         }
     }
 
@@ -415,7 +363,7 @@ impl Instance {
                 *task = Some(cx.waker().clone());
             }
         }
-        if let Some(why) = self.killed.get() {
+        if let Some(why) = self.state.get().killed() {
             return Poll::Ready(End::Killed(why));
         }
         let was_held = self.pulse.is_held();
@@ -423,7 +371,7 @@ impl Instance {
         if poll.is_pending() {
             self.pulse.on_pending();
             // One call at a time, and it waits, or its answer is still sent: the others need not wait for it.
-            if self.takes_turns() && self.begun() > 0 {
+            if self.turns.must_go_elsewhere() {
                 self.give_back();
             }
             if was_held && !self.pulse.is_held() {
@@ -451,7 +399,7 @@ impl Instance {
         guests: &Guests,
     ) -> wasmtime::Result<()> {
         let mut calls = FuturesUnordered::new();
-        self.made.set(true);
+        self.state.set(self.state.get().made());
         std::future::poll_fn(|cx| {
             loop {
                 while let Some(job) = self.next_job() {
@@ -463,19 +411,19 @@ impl Instance {
                     Poll::Ready(None) | Poll::Pending => break,
                 }
             }
-            if !self.is_empty() {
+            if !self.turns.is_empty() {
                 return Poll::Pending;
             }
             let quiet = calls.is_empty() && store.poll_no_interesting_tasks(cx).is_ready();
-            self.leftovers.set(Some(!quiet));
-            if quiet && self.life.get() == Life::Retiring { Poll::Ready(Ok(())) } else { Poll::Pending }
+            self.rest.set(self.rest.get().seen(quiet));
+            if quiet && self.state.get().is_ending() { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }
 
     fn count_trap(&self, kind: TrapKind) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.metrics.trap(kind);
+        if let Some(home) = self.home.upgrade() {
+            home.on_trap(kind);
         }
     }
 
@@ -510,7 +458,7 @@ impl Instance {
                 tracing::warn!(
                     pipeline = %self.segment.pipeline,
                     stage = match &failure { Failure::Trap { stage, .. } => stage.as_deref(), _ => None },
-                    in_flight = self.exchanges.borrow().len(),
+                    in_flight = self.turns.len(),
                     "{failure}",
                 );
                 failure
@@ -518,10 +466,9 @@ impl Instance {
             End::NotMade(error) => {
                 // The pool has no free slot now: the requests wait for one.
                 if error.downcast_ref::<PoolConcurrencyLimitError>().is_some()
-                    && let Some(pool) = self.pool.upgrade()
+                    && let Some(home) = self.home.upgrade()
                 {
-                    self.exchanges.borrow_mut().clear();
-                    pool.on_exhausted(self.jobs.take());
+                    home.on_exhausted(self.turns.take_waiting());
                     return;
                 }
                 self.count_trap(TrapKind::Other);
@@ -534,7 +481,7 @@ impl Instance {
         if !matches!(failure, Failure::Instantiate(_)) {
             self.give_back();
         }
-        for exchange in self.exchanges.take() {
+        for exchange in self.turns.take() {
             match exchange.phase() {
                 Phase::Calling => exchange.fail(failure.clone()),
                 Phase::Streaming => {

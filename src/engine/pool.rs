@@ -7,16 +7,16 @@
 use super::breaker::Attempt;
 use super::clock::{Clock, ticks};
 use super::exchange::{Exchange, Reply};
-use super::instance::{Instance, Job};
+use super::instance::{Home, Instance, Job};
 use super::outcome::Failure;
 use super::request::ChainRequest;
 use crate::chain::Segment;
 use crate::host::CallContext;
-use crate::telemetry::PipelineMetrics;
+use crate::telemetry::{PipelineMetrics, TrapKind};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::rc::{Rc, Weak};
+use std::sync::{Arc, Weak as ArcWeak};
 use tokio::sync::oneshot;
 
 /// What a pool holds and did.
@@ -34,8 +34,8 @@ pub struct PoolCounts {
 pub struct Pool {
     segment: Arc<Segment>,
     /// Gone when no generation has the segment any more.
-    in_use: Weak<()>,
-    pub(super) metrics: Arc<PipelineMetrics>,
+    in_use: ArcWeak<()>,
+    metrics: Arc<PipelineMetrics>,
     clock: Clock,
     live: RefCell<Vec<Rc<Instance>>>,
     /// Instances that may have room, the most recently used last.
@@ -70,7 +70,7 @@ const REPLACE_EVERY: u64 = 5;
 impl Pool {
     pub(super) fn new(
         segment: Arc<Segment>,
-        in_use: Weak<()>,
+        in_use: ArcWeak<()>,
         clock: Clock,
         metrics: Arc<PipelineMetrics>,
     ) -> Rc<Self> {
@@ -204,7 +204,8 @@ impl Pool {
     }
 
     fn make(self: &Rc<Self>) -> Rc<Instance> {
-        let instance = Instance::spawn(&self.segment, self);
+        let home: Weak<Self> = Rc::downgrade(self);
+        let instance = Instance::spawn(&self.segment, home, self.clock.clone());
         self.live.borrow_mut().push(Rc::clone(&instance));
         self.made.set(self.made.get() + 1);
         self.metrics.instance_made();
@@ -232,16 +233,6 @@ impl Pool {
         true
     }
 
-    /// An instance may have room: those who wait get it, or the next request.
-    pub(super) fn on_room(&self, instance: &Rc<Instance>) {
-        while instance.has_room() {
-            let Some(job) = self.next_waiting() else { break };
-            instance.submit(job);
-            instance.wake();
-        }
-        self.list(instance);
-    }
-
     /// The first request that still wants an answer.
     fn next_waiting(&self) -> Option<Job> {
         let mut waiting = self.waiting.borrow_mut();
@@ -253,57 +244,12 @@ impl Pool {
         }
     }
 
-    /// An instance is gone: its slot is free. If its guests `trapped`, another one
-    /// takes its place before a request needs it, at most one a [`REPLACE_EVERY`].
-    pub(super) fn on_death(self: &Rc<Self>, instance: &Rc<Instance>, trapped: bool) {
-        self.live.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
-        self.ready.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
-        self.serve_waiting();
-        if trapped && self.tick() >= self.replace_after.get() {
-            self.replace_after.set(self.tick() + REPLACE_EVERY);
-            self.make_spare();
-        }
-    }
-
-    /// The process has no slot for another instance: these requests wait again,
-    /// in front of all others.
-    pub(super) fn on_exhausted(&self, jobs: VecDeque<Job>) {
-        self.exhausted_until.set(self.tick() + 1);
-        self.segment.shortage.want(jobs.len());
-        self.put_first(jobs);
-    }
-
     /// Lets requests wait in front of all others.
     fn put_first(&self, jobs: VecDeque<Job>) {
         let mut waiting = self.waiting.borrow_mut();
         for job in jobs.into_iter().rev() {
             waiting.push_front(job);
         }
-    }
-
-    /// An instance has one call at a time, and had one that waits, or its end: these requests, with which it did not
-    /// begin, go elsewhere, before all others.
-    pub(super) fn take_back(self: &Rc<Self>, jobs: VecDeque<Job>) {
-        self.waits_until.set(self.tick() + WAITS_FOR);
-        self.put_first(jobs);
-        self.serve_waiting();
-        // The bound is that of those who wait: an instance is none for them any more.
-        loop {
-            let mut waiting = self.waiting.borrow_mut();
-            if waiting.len() <= self.segment.limits.queue {
-                return;
-            }
-            let last = waiting.pop_back();
-            drop(waiting);
-            if let Some(last) = last {
-                last.exchange.fail(Failure::Capacity);
-            }
-        }
-    }
-
-    /// Requests that an instance which has one call at a time takes in a row now.
-    pub(super) fn row(&self) -> usize {
-        if self.tick() < self.waits_until.get() { 1 } else { ROW }
     }
 
     fn serve_waiting(self: &Rc<Self>) {
@@ -353,5 +299,66 @@ impl Pool {
         for instance in live {
             instance.retire();
         }
+    }
+}
+
+impl Home for Pool {
+    /// Requests that an instance which has one call at a time takes in a row now.
+    fn row(&self) -> usize {
+        if self.tick() < self.waits_until.get() { 1 } else { ROW }
+    }
+
+    /// An instance may have room: those who wait get it, or the next request.
+    fn on_room(&self, instance: &Rc<Instance>) {
+        while instance.has_room() {
+            let Some(job) = self.next_waiting() else { break };
+            instance.submit(job);
+            instance.wake();
+        }
+        self.list(instance);
+    }
+
+    /// An instance is gone: its slot is free. If its guests `trapped`, another one
+    /// takes its place before a request needs it, at most one a [`REPLACE_EVERY`].
+    fn on_death(self: Rc<Self>, instance: &Rc<Instance>, trapped: bool) {
+        self.live.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
+        self.ready.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
+        self.serve_waiting();
+        if trapped && self.tick() >= self.replace_after.get() {
+            self.replace_after.set(self.tick() + REPLACE_EVERY);
+            self.make_spare();
+        }
+    }
+
+    /// The process has no slot for another instance: these requests wait again,
+    /// in front of all others.
+    fn on_exhausted(&self, jobs: VecDeque<Job>) {
+        self.exhausted_until.set(self.tick() + 1);
+        self.segment.shortage.want(jobs.len());
+        self.put_first(jobs);
+    }
+
+    /// An instance has one call at a time, and had one that waits, or its end: these requests, with which it did not
+    /// begin, go elsewhere, before all others.
+    fn take_back(self: Rc<Self>, jobs: VecDeque<Job>) {
+        self.waits_until.set(self.tick() + WAITS_FOR);
+        self.put_first(jobs);
+        self.serve_waiting();
+        // The bound is that of those who wait: an instance is none for them any more.
+        loop {
+            let mut waiting = self.waiting.borrow_mut();
+            if waiting.len() <= self.segment.limits.queue {
+                return;
+            }
+            let last = waiting.pop_back();
+            drop(waiting);
+            if let Some(last) = last {
+                last.exchange.fail(Failure::Capacity);
+            }
+        }
+    }
+
+    fn on_trap(&self, kind: TrapKind) {
+        self.metrics.trap(kind);
     }
 }

@@ -55,7 +55,7 @@ impl Instance {
             }
         };
         incoming::call(store, service, head, body, context, answer).await?;
-        self.calls.set(self.calls.get() - 1);
+        self.turns.returned();
         if exchange.phase() == Phase::Calling {
             let reason = "the service returned without setting its `response-outparam`";
             exchange.fail(Failure::InvalidResponse(reason.to_owned()));
@@ -93,7 +93,7 @@ impl Instance {
             })?,
             Err(code) => Err(Failure::Guest(code)),
         };
-        self.calls.set(self.calls.get() - 1);
+        self.turns.returned();
         match reply {
             Ok(_) if exchange.phase() == Phase::Expired => Rc::clone(self).on_end(&exchange),
             Ok(mut response) => {

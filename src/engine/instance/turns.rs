@@ -1,0 +1,141 @@
+//! The requests of an instance, and whose turn it is.
+//!
+//! Where a call holds its store while it waits, an instance has one call at a time. Requests that come in at once stand in a
+//! row in it then, as long as calls don't wait: one whose memory is warm serves them all.
+
+use crate::engine::exchange::Exchange;
+use crate::engine::request::ChainRequest;
+use crate::host::CallContext;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A request on its way into an instance.
+pub struct Job {
+    /// Boxed, since it is handed on a few times before it is worked on.
+    pub request: Box<ChainRequest>,
+    pub exchange: Rc<Exchange>,
+    /// The tick until which it may wait for an instance.
+    pub patience: u64,
+    /// Whether there were others in its instance that had not begun, or not returned.
+    pub in_row: bool,
+    /// For the calls that come out of this one.
+    pub context: Option<Arc<CallContext>>,
+}
+
+/// The requests of an instance.
+pub(super) struct Turns {
+    /// Whether there is one call at a time.
+    single: bool,
+    /// Those that it did not begin with.
+    jobs: RefCell<VecDeque<Job>>,
+    /// All that are not over.
+    exchanges: RefCell<Vec<Rc<Exchange>>>,
+    /// Calls that have not returned.
+    calls: Cell<usize>,
+    /// Calls that were begun.
+    served: Cell<u64>,
+}
+
+impl Turns {
+    /// No request yet.
+    pub fn new(single: bool) -> Self {
+        Self {
+            single,
+            jobs: RefCell::default(),
+            exchanges: RefCell::default(),
+            calls: Cell::new(0),
+            served: Cell::new(0),
+        }
+    }
+
+    /// Adds a request.
+    pub fn add(&self, mut job: Job) {
+        job.in_row = self.calls.get() > 0 || !self.jobs.borrow().is_empty();
+        self.exchanges.borrow_mut().push(Rc::clone(&job.exchange));
+        self.jobs.borrow_mut().push_back(job);
+    }
+
+    /// The next request to begin with, if it can have its turn now.
+    pub fn next(&self) -> Option<Job> {
+        // An answer that is still sent would be cut if the next one in the row ended the instance.
+        let waits = |job: &Job| self.calls.get() > 0 || job.in_row && self.begun() > 0;
+        if self.single && self.jobs.borrow().front().is_none_or(waits) {
+            return None;
+        }
+        let job = self.jobs.borrow_mut().pop_front()?;
+        self.calls.set(self.calls.get() + 1);
+        self.served.set(self.served.get() + 1);
+        Some(job)
+    }
+
+    /// A call has returned.
+    pub fn returned(&self) {
+        self.calls.set(self.calls.get() - 1);
+    }
+
+    /// Takes a request out that is over, and says whether it was there.
+    pub fn remove(&self, exchange: &Rc<Exchange>) -> bool {
+        let mut exchanges = self.exchanges.borrow_mut();
+        let at = exchanges.iter().position(|known| Rc::ptr_eq(known, exchange));
+        at.map(|at| exchanges.swap_remove(at)).is_some()
+    }
+
+    /// Takes those out that were not begun with.
+    pub fn take_waiting(&self) -> VecDeque<Job> {
+        let jobs = self.jobs.take();
+        self.exchanges.borrow_mut().retain(|known| !jobs.iter().any(|job| Rc::ptr_eq(known, &job.exchange)));
+        jobs
+    }
+
+    /// Takes all out.
+    pub fn take(&self) -> Vec<Rc<Exchange>> {
+        self.exchanges.take()
+    }
+
+    /// All that are not over.
+    pub fn all(&self) -> Vec<Rc<Exchange>> {
+        self.exchanges.borrow().clone()
+    }
+
+    /// How many that is.
+    pub fn len(&self) -> usize {
+        self.exchanges.borrow().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.exchanges.borrow().is_empty()
+    }
+
+    /// Those that were begun and are not over.
+    fn begun(&self) -> usize {
+        self.len().saturating_sub(self.jobs.borrow().len())
+    }
+
+    /// Whether one more would meet nobody whose answer is still sent, or is made to.
+    pub fn is_free(&self) -> bool {
+        !self.single || self.begun() == 0
+    }
+
+    /// Whether some wait for a call, or an answer, with which they should not have to wait.
+    pub fn must_go_elsewhere(&self) -> bool {
+        self.single && self.begun() > 0
+    }
+
+    /// Whether one more would have its turn when those of a row of at most `row` had theirs.
+    pub fn has_room(&self, row: impl FnOnce() -> usize) -> bool {
+        !self.single || self.calls.get() == 0 && self.jobs.borrow().len() < row()
+    }
+
+    /// Calls that were begun, and those that will be.
+    pub fn promised(&self) -> u64 {
+        self.served.get() + self.jobs.borrow().len() as u64
+    }
+
+    /// Calls that were begun.
+    pub fn served(&self) -> u64 {
+        self.served.get()
+    }
+}
