@@ -7,11 +7,12 @@
 use super::crossing::crossing;
 use super::exchange::{Reply, ResponseBody};
 use super::outcome::Failure;
-use super::request::ChainRequest;
+use super::request::{ChainRequest, CutOff};
 use super::worker::Worker;
 use crate::host::{CallContext, Next};
 use crate::plan::PipelineLimits;
 use crate::upstream::{self, Outgoing, Upstream};
+use futures::future::OptionFuture;
 use http::Response;
 use http::header::TRAILER;
 use std::rc::Rc;
@@ -58,7 +59,7 @@ impl End {
     pub(super) fn name(&self) -> String {
         match &self.kind {
             Kind::Native(_) => "the native service".to_owned(),
-            Kind::Upstream(_) => "the upstream".to_owned(),
+            Kind::Upstream(upstream) => format!("upstream `{}`", upstream.name()),
         }
     }
 
@@ -70,13 +71,13 @@ impl End {
         let due = request.due(worker.tick(), self.limits.deadline);
         // The call whose response this becomes, and whose segment bounds the pauses of the body then.
         let reader = request.caller.clone().filter(|caller| caller.depth == request.depth);
-        let patience = reader.is_none().then_some(self.limits.body_idle_timeout);
+        let alone = reader.is_none().then(|| (self.limits.body_idle_timeout, request.cut_off.clone()));
         let response = match &self.kind {
             Kind::Native(service) => call(service, worker, request, due, reader).await?,
             Kind::Upstream(upstream) => send(upstream, worker, request, due, reader).await?,
         };
         let trailers = response.headers().contains_key(TRAILER);
-        Ok(response.map(|body| ResponseBody::of_end(body, trailers, patience)))
+        Ok(response.map(|body| ResponseBody::of_end(body, trailers, alone)))
     }
 }
 
@@ -88,8 +89,15 @@ async fn call(
     reader: Option<Arc<CallContext>>,
 ) -> Result<Response<WasiBody>, Failure> {
     let context = request.caller.clone().unwrap_or_else(|| request.context(due));
-    let answer = service(request.head, request.body.into_boxed(), Some(context));
-    let answer = timeout(worker.until(due), answer).await.map_err(|_| Failure::Deadline)?;
+    let ChainRequest { head, body, cut_off, .. } = *request;
+    let answer = service(head, body.into_boxed(), Some(context));
+    let answer = timeout(worker.until(due), answer);
+    let cut = OptionFuture::from(cut_off.as_ref().map(CutOff::until_cut));
+    let answer = tokio::select! {
+        biased;
+        answer = answer => answer.map_err(|_| Failure::Deadline)?,
+        Some(()) = cut => return Err(Failure::Deadline),
+    };
     let response = answer.map_err(|error| Failure::Guest(error.code))?;
     Ok(match reader {
         Some(_) => response.map(|body| crossing(body, reader)),

@@ -27,6 +27,9 @@ use wasmtime_wasi_http::{Error, WasiBody};
 /// Why a body is cut that rests for too long.
 pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
 
+/// Why a body is cut whose generation had to end.
+pub(super) const CUT_OFF: &str = "its generation was replaced too long ago";
+
 /// What a request gets.
 pub type Reply = Result<http::Response<ResponseBody>, Failure>;
 
@@ -275,11 +278,51 @@ enum Keeper {
         /// Tells the guest that the response was sent.
         sent: Option<oneshot::Sender<Result<(), Error>>>,
     },
-    /// Nobody: it comes straight from the end of a pipeline, and breaks off when nothing moved for
-    /// so long.
-    Pause { patience: Duration, end: Pin<Box<Sleep>> },
+    /// Nobody: it comes straight from the end of a pipeline.
+    Pause(Pause),
     /// Nobody: it comes from there, and the segment before looks after it.
     Segment,
+}
+
+/// How long nothing moved in a body, and what ends it early.
+struct Pause {
+    patience: Duration,
+    end: Instant,
+    cut_off: Option<CutOff>,
+    /// Until it is looked again.
+    look: Pin<Box<Sleep>>,
+}
+
+/// How often a body that waits looks whether its time is over, where nobody would tell it.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Pause {
+    fn new(patience: Duration, cut_off: Option<CutOff>) -> Self {
+        let end = Instant::now() + patience;
+        Self { patience, end, look: Box::pin(tokio::time::sleep_until(end)), cut_off }
+    }
+
+    fn begin(&mut self) {
+        self.end = Instant::now() + self.patience;
+    }
+
+    /// Whether it is over, and why.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Option<&'static str> {
+        loop {
+            let now = Instant::now();
+            if self.cut_off.as_ref().is_some_and(CutOff::is_cut) {
+                return Some(CUT_OFF);
+            }
+            if now >= self.end {
+                return Some(PAUSED);
+            }
+            let next = if self.cut_off.is_some() { self.end.min(now + LOOK) } else { self.end };
+            self.look.as_mut().reset(next);
+            if self.look.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+        }
+    }
 }
 
 impl ResponseBody {
@@ -300,13 +343,15 @@ impl ResponseBody {
         }
     }
 
-    /// The body of a response of a pipeline's end, in which no pause is longer than `patience`, unless a segment before
-    /// sees to that.
-    pub(super) fn of_end(inner: WasiBody, announces_trailers: bool, patience: Option<Duration>) -> Self {
-        let keeper = match patience {
-            Some(patience) => Keeper::Pause { patience, end: Box::pin(tokio::time::sleep(patience)) },
-            None => Keeper::Segment,
-        };
+    /// The body of a response of a pipeline's end, in which no pause is longer than so long, and which ends early if that
+    /// is said, unless a segment before sees to both.
+    pub(super) fn of_end(
+        inner: WasiBody,
+        announces_trailers: bool,
+        alone: Option<(Duration, Option<CutOff>)>,
+    ) -> Self {
+        let keeper =
+            alone.map_or(Keeper::Segment, |(patience, cut_off)| Keeper::Pause(Pause::new(patience, cut_off)));
         Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
     }
 
@@ -343,7 +388,7 @@ impl ResponseBody {
     fn on_progress(&mut self) {
         match &mut self.keeper {
             Keeper::Exchange { exchange, .. } => exchange.on_progress(),
-            Keeper::Pause { patience, end } => end.as_mut().reset(Instant::now() + *patience),
+            Keeper::Pause(pause) => pause.begin(),
             Keeper::Segment => {}
         }
     }
@@ -355,7 +400,7 @@ impl ResponseBody {
                 exchange.watch(cx.waker());
                 None
             }
-            Keeper::Pause { end, .. } => end.as_mut().poll(cx).is_ready().then_some(PAUSED),
+            Keeper::Pause(pause) => pause.poll_over(cx),
             Keeper::Segment => None,
         }
     }
@@ -364,7 +409,7 @@ impl ResponseBody {
     fn broken(&self) -> Option<&'static str> {
         match &self.keeper {
             Keeper::Exchange { exchange, .. } => exchange.aborted(),
-            Keeper::Pause { .. } | Keeper::Segment => None,
+            Keeper::Pause(_) | Keeper::Segment => None,
         }
     }
 }

@@ -12,7 +12,7 @@ mod state;
 mod turns;
 
 use super::clock::{Clock, ticks};
-use super::exchange::{Exchange, Owner, PAUSED, Phase};
+use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase};
 use super::outcome::{Failure, reason};
 use crate::chain::{Guests, Segment};
 use crate::component::Lift;
@@ -280,7 +280,7 @@ impl Instance {
                     let why = match tick >= exchange.progress(tick) + patience {
                         true => Some(PAUSED),
                         false if tick >= exchange.answered() + total => Some(TOO_LONG),
-                        false if exchange.is_cut_off() => Some("its generation was replaced too long ago"),
+                        false if exchange.is_cut_off() => Some(CUT_OFF),
                         false => None,
                     };
                     if let Some(why) = why {

@@ -1,7 +1,7 @@
 //! A request on its way through pipelines, from segment to segment.
 
 use super::body::RequestBody;
-use super::clock::ticks;
+use super::clock::{TICK, ticks};
 use crate::host::{CallContext, Origin, RequestHead};
 use crate::plan::Applied;
 use std::sync::Arc;
@@ -107,6 +107,13 @@ impl CutOff {
     /// What is set by [`CutOff::cut`].
     pub(super) fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
+    }
+
+    /// Comes when [`CutOff::cut`] was called, give or take a tick. For what no clock of a pool looks after.
+    pub(super) async fn until_cut(&self) {
+        while !self.is_cut() {
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     /// Whether [`CutOff::cut`] was called.

@@ -26,18 +26,13 @@ const MIRRORS: usize = 256;
 /// Sends a copy of `request` to the pipeline `name`, which begins at `first`, in the background. The original's body feeds
 /// the copy's.
 pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: &mut ChainRequest) {
-    thread_local! {
-        static RUNNING: Cell<usize> = const { Cell::new(0) };
-    }
-    if RUNNING.get() >= MIRRORS {
-        return;
-    }
-    RUNNING.set(RUNNING.get() + 1);
+    let Some(slot) = Slot::take() else { return };
     let (body, copied) = tee(std::mem::replace(&mut request.body, RequestBody::empty()));
     request.body = body;
     let copy = request.with_body(copied);
     let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
+        let _slot = slot;
         match first.handle(&worker, copy).await {
             // Read to its end, as a client would.
             Ok(response) => {
@@ -48,8 +43,31 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: &mut Ch
                 tracing::debug!(pipeline = %name, reason = %failure, "a mirrored request failed");
             }
         }
-        RUNNING.set(RUNNING.get() - 1);
     });
+}
+
+thread_local! {
+    static RUNNING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One of [`MIRRORS`], given back whatever becomes of the copy.
+struct Slot;
+
+impl Slot {
+    fn take() -> Option<Self> {
+        let running = RUNNING.get();
+        (running < MIRRORS).then(|| {
+            RUNNING.set(running + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Not with `get`: at the thread's end there may be nothing to count on.
+        let _ = RUNNING.try_with(|running| running.set(running.get() - 1));
+    }
 }
 
 /// A body and its copy.
@@ -161,6 +179,18 @@ mod tests {
         let (original, copy) = tee(body("hello"));
         assert_eq!(original.collect().await.expect("a body").to_bytes(), "hello");
         assert_eq!(copy.collect().await.expect("a body").to_bytes(), "hello");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_slot_is_given_back_by_a_task_that_panics() {
+        let local = tokio::task::LocalSet::new();
+        let before = RUNNING.get();
+        let task = local.spawn_local(async {
+            let _slot = Slot::take().expect("a slot");
+            panic!("as asked");
+        });
+        assert!(local.run_until(task).await.is_err());
+        assert_eq!(RUNNING.get(), before);
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -449,6 +449,54 @@ fn a_configuration_is_replaced_while_it_serves() {
     });
 }
 
+/// A service in front of which no stage applies ends with its generation, too: before it has answered, and in the midst
+/// of its answer.
+#[test]
+fn a_service_of_a_replaced_generation_is_cut() {
+    let (begun, gone) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (begins, counted) = (Arc::clone(&begun), Arc::clone(&gone));
+    let service = service_fn(move |request: Request<Body>| {
+        let hangs = (request.uri().path() == "/hang").then(|| {
+            begins.fetch_add(1, Ordering::Relaxed);
+            Counted(Arc::clone(&counted))
+        });
+        async move {
+            if hangs.is_some() {
+                pending::<()>().await;
+            }
+            // The answer to a body that stalls stalls, too.
+            Ok::<_, Infallible>(Response::new(request.into_body()))
+        }
+    });
+    let idle = stage("pass-through-sync").set("when.path", "/never");
+    let main = Pipeline::new("main")
+        .stage(idle)
+        .native("app")
+        .limit("deadline", "10m")
+        .limit("body-idle-timeout", "10m");
+    let builder =
+        Gateway::builder().pipeline(main).native("app", service).set("gateway.retire-timeout", "100ms");
+    let gateway = builder.build().unwrap();
+    let service = gateway.service("main").unwrap();
+    run(async {
+        let asked = service.clone();
+        let waiting = tokio::spawn(async move { asked.oneshot(get("/hang")).await.unwrap() });
+        soon("the service is asked", || begun.load(Ordering::Relaxed) > 0).await;
+        let (_feeder, body) = body::channel();
+        let mut streaming = ask(&service, Request::post("/").body(body).unwrap()).await.into_body();
+        let replacing = gateway.clone();
+        let replaced = move || {
+            replacing
+                .replace(Gateway::builder().pipeline(hello("new")).set("gateway.retire-timeout", "100ms"))
+        };
+        assert!(tokio::task::spawn_blocking(replaced).await.unwrap().unwrap());
+        assert_eq!(problem(timeout(SOON, waiting).await.expect("in time").unwrap()).await, "deadline");
+        assert!(timeout(SOON, streaming.frame()).await.expect("in time").unwrap().is_err());
+        soon("the service's future is gone", || gone.load(Ordering::Relaxed) > 0).await;
+        assert_eq!(text(ask(&service, get("/")).await).await, "new\n");
+    });
+}
+
 #[test]
 fn what_is_wrong_is_told_as_for_a_file() {
     let told = |pipeline: Pipeline| pipeline.build().err().expect("mistakes").to_string();
