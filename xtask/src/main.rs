@@ -75,7 +75,7 @@ fn bench(project: &Project, rest: &[String]) -> Result<()> {
     }
     step("building the load generator");
     let mut command = cargo();
-    command.args(["build", "--release", "--package", "linkspan-bench"]).current_dir(&project.root);
+    command.args(["build", "--release", "--workspace", "--bin", "linkspan-bench"]).current_dir(&project.root);
     execute(&mut command)?;
     let mut command = Command::new(project.target.join("release/linkspan-bench"));
     command.arg(name).arg("--binary").arg(gateway).current_dir(&project.root);
@@ -124,10 +124,13 @@ impl Project {
 
     /// Build the gateway in a profile; the path of its binary.
     fn build_gateway(&self, profile: &str) -> Result<PathBuf> {
-        step("building the gateway (the first time takes some minutes)");
+        step(
+            "building the gateway and some 330 crates that it needs (about 10 minutes on two cores, the first time)",
+        );
         let mut command = cargo();
+        // With the features that the whole workspace asks of its dependencies: tests then find them built.
         command
-            .args(["build", "--profile", profile, "--package", "linkspan", "--bin", "linkspan"])
+            .args(["build", "--profile", profile, "--workspace", "--bin", "linkspan"])
             .current_dir(&self.root);
         execute(&mut command)?;
         Ok(self.target.join(profile).join("linkspan"))
