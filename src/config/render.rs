@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::source::{SourceFile, Span};
@@ -70,7 +71,7 @@ fn write_snippet(
     let mut marked = 0;
     for (index, character) in line.chars().enumerate().skip(cut).take(MAX_SHOWN) {
         let text = printable(character);
-        let columns = text.chars().count();
+        let columns = text.width();
         if index + 1 < start.column {
             before += columns;
         } else if index + 1 < end_column {
@@ -184,6 +185,9 @@ mod tests {
     #[test]
     fn marks_line_up_behind_tabs_and_other_letters() {
         assert!(rendered("\tü = 1\n", "1").contains("1 |     ü = 1\n  |         ^ here\n"));
+        // Two columns each; a mark that combines with the letter before it has none.
+        assert!(rendered("'名前' = '値' # e\u{301}\n", "'値'").contains("  |          ^^^^ here\n"));
+        assert!(rendered("'e\u{301}' = 1\n", "1").contains("  |       ^ here\n"));
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use der::{SliceReader, Tag};
 use rustls::pki_types::{DnsName, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::der::{Der, INTEGER, SEQUENCE, explicit};
+use super::der::{inside, optional, time};
 use super::ocsp::Staple;
 
 /// A certificate with its key, and what belongs to it.
@@ -36,14 +37,15 @@ impl Certificate {
     /// From when to when it is valid, as far as that can be read.
     #[must_use]
     pub fn validity(&self) -> Option<(SystemTime, SystemTime)> {
-        let mut body = Der(self.key.cert.first()?).expect(SEQUENCE)?.expect(SEQUENCE)?;
-        body.optional(explicit(0))?;
-        body.expect(INTEGER)?;
+        let mut whole = SliceReader::new(self.key.cert.first()?).ok()?;
+        let mut body = inside(&mut inside(&mut whole, Tag::Sequence)?, Tag::Sequence)?;
+        optional(&mut body)?;
+        inside(&mut body, Tag::Integer)?;
         // The signature's algorithm, and who has made it.
-        body.expect(SEQUENCE)?;
-        body.expect(SEQUENCE)?;
-        let mut validity = body.expect(SEQUENCE)?;
-        Some((validity.time()?, validity.time()?))
+        inside(&mut body, Tag::Sequence)?;
+        inside(&mut body, Tag::Sequence)?;
+        let mut validity = inside(&mut body, Tag::Sequence)?;
+        Some((time(&mut validity)?, time(&mut validity)?))
     }
 
     /// Whether clients that ask for `name` will take it; it may begin with `*.`.

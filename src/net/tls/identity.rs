@@ -5,11 +5,13 @@
 
 use std::fmt::Write as _;
 
+use der::asn1::{AnyRef, BmpString, ObjectIdentifier};
+use der::{Decode as _, Reader as _, SliceReader, Tag, Tagged as _};
 use http::HeaderValue;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 
-use super::der::{Der, OID, SEQUENCE, SET};
+use super::der::inside;
 
 /// Longest subject, and longest list of names.
 pub const MAX: usize = 4096;
@@ -64,22 +66,12 @@ fn hexadecimal(bytes: &[u8]) -> String {
 /// The content of a `Name` (RFC 5280 §4.1.2.4) as a string (RFC 4514 §2): last part first.
 fn distinguished_name(content: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
-    let mut name = Der(content);
-    while !name.is_empty() {
-        let mut set = name.expect(SET)?;
+    let mut name = SliceReader::new(content).ok()?;
+    while !name.is_finished() {
+        let mut part = inside(&mut name, Tag::Set)?;
         let mut values = Vec::new();
-        while !set.is_empty() {
-            let mut pair = set.expect(SEQUENCE)?;
-            let oid = pair.expect(OID)?.0;
-            let whole = pair.0;
-            let (tag, value) = pair.any()?;
-            values.push(match (short_name(oid), text(tag, value)) {
-                (Some(short), Some(text)) => format!("{short}={}", escaped(&text)),
-                (short, _) => {
-                    let kind = short.map_or_else(|| dotted(oid), |short| Some(short.to_owned()))?;
-                    format!("{kind}=#{}", hexadecimal(whole))
-                }
-            });
+        while !part.is_finished() {
+            values.push(attribute(inside(&mut part, Tag::Sequence)?)?);
         }
         parts.push(values.join("+"));
     }
@@ -87,36 +79,39 @@ fn distinguished_name(content: &[u8]) -> Option<String> {
     Some(parts.join(","))
 }
 
+fn attribute(mut pair: SliceReader<'_>) -> Option<String> {
+    let oid = <ObjectIdentifier>::decode(&mut pair).ok()?.to_string();
+    let whole = pair.tlv_bytes().ok()?;
+    let value = AnyRef::from_der(whole).ok()?;
+    Some(match (short_name(&oid), text(value)) {
+        (Some(short), Some(text)) => format!("{short}={}", escaped(&text)),
+        (short, _) => format!("{}=#{}", short.unwrap_or(&oid), hexadecimal(whole)),
+    })
+}
+
 /// The table of RFC 4514 §3.
-fn short_name(oid: &[u8]) -> Option<&'static str> {
+fn short_name(oid: &str) -> Option<&'static str> {
     Some(match oid {
-        [0x55, 4, 3] => "CN",
-        [0x55, 4, 7] => "L",
-        [0x55, 4, 8] => "ST",
-        [0x55, 4, 10] => "O",
-        [0x55, 4, 11] => "OU",
-        [0x55, 4, 6] => "C",
-        [0x55, 4, 9] => "STREET",
-        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
-        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1] => "UID",
+        "2.5.4.3" => "CN",
+        "2.5.4.7" => "L",
+        "2.5.4.8" => "ST",
+        "2.5.4.10" => "O",
+        "2.5.4.11" => "OU",
+        "2.5.4.6" => "C",
+        "2.5.4.9" => "STREET",
+        "0.9.2342.19200300.100.1.25" => "DC",
+        "0.9.2342.19200300.100.1.1" => "UID",
         _ => return None,
     })
 }
 
 /// The text of a string of one of the types that names have.
-fn text(tag: u8, value: &[u8]) -> Option<String> {
-    const UTF8: u8 = 0x0c;
-    const PRINTABLE: u8 = 0x13;
-    const IA5: u8 = 0x16;
-    const BMP: u8 = 0x1e;
-    match tag {
-        UTF8 => String::from_utf8(value.to_vec()).ok(),
-        PRINTABLE | IA5 if value.is_ascii() => String::from_utf8(value.to_vec()).ok(),
-        BMP if value.len().is_multiple_of(2) => {
-            let units: Vec<u16> =
-                value.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-            String::from_utf16(&units).ok()
-        }
+fn text(value: AnyRef<'_>) -> Option<String> {
+    let bytes = value.value();
+    match value.tag() {
+        Tag::Utf8String => String::from_utf8(bytes.to_vec()).ok(),
+        Tag::PrintableString | Tag::Ia5String if bytes.is_ascii() => String::from_utf8(bytes.to_vec()).ok(),
+        Tag::BmpString => BmpString::from_ucs2(bytes).ok().map(|text| text.to_string()),
         _ => None,
     }
 }
@@ -136,23 +131,6 @@ fn escaped(text: &str) -> String {
         }
     }
     out
-}
-
-fn dotted(oid: &[u8]) -> Option<String> {
-    let mut arcs: Vec<u64> = Vec::new();
-    let mut arc = 0u64;
-    for byte in oid {
-        arc = arc.checked_mul(128)? + u64::from(byte & 0x7f);
-        if byte & 0x80 == 0 {
-            arcs.push(arc);
-            arc = 0;
-        }
-    }
-    let (first, rest) = arcs.split_first()?;
-    let top = (first / 40).min(2);
-    let mut text = format!("{top}.{}", first - top * 40);
-    rest.iter().try_for_each(|arc| write!(text, ".{arc}")).ok()?;
-    Some(text)
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 
 use std::time::SystemTime;
 
-use super::der::{Der, ENUMERATED, INTEGER, OCTET_STRING, OID, SEQUENCE, explicit};
+use der::asn1::AnyRef;
+use der::{Decode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _};
+
+use super::der::{inside, optional, time};
 
 /// A response that can be stapled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,49 +33,57 @@ impl Staple {
 
 fn validity(der: &[u8], serial: &[u8]) -> Result<Option<SystemTime>, &'static str> {
     const MALFORMED: &str = "it is not an OCSP response in DER";
-    let mut response = Der(der).expect(SEQUENCE).ok_or(MALFORMED)?;
-    if response.expect(ENUMERATED).ok_or(MALFORMED)?.0 != [0] {
+    const GOOD: Tag = Tag::ContextSpecific { constructed: false, number: TagNumber(0) };
+    const REVOKED: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(1) };
+    let whole = SliceReader::new(der).ok();
+    let mut response = whole.and_then(|mut it| inside(&mut it, Tag::Sequence)).ok_or(MALFORMED)?;
+    let status = AnyRef::decode(&mut response).map_err(|_| MALFORMED)?;
+    if status.tag() != Tag::Enumerated {
+        return Err(MALFORMED);
+    }
+    if status.value() != [0] {
         return Err("it is an OCSP responder's error, not an answer");
     }
     let mut answers = answers(response).ok_or(MALFORMED)?;
-    while !answers.is_empty() {
-        let mut answer = answers.expect(SEQUENCE).ok_or(MALFORMED)?;
+    while !answers.is_finished() {
+        let mut answer = inside(&mut answers, Tag::Sequence).ok_or(MALFORMED)?;
         if certificate(&mut answer).ok_or(MALFORMED)? != serial {
             continue;
         }
-        const GOOD: u8 = 0x80;
-        const REVOKED: u8 = 0xa1;
-        match answer.any().ok_or(MALFORMED)?.0 {
+        match AnyRef::decode(&mut answer).map_err(|_| MALFORMED)?.tag() {
             GOOD => {}
             REVOKED => return Err("it says that the certificate is revoked"),
             _ => return Err("it says that the certificate is unknown"),
         }
-        answer.time().ok_or(MALFORMED)?;
-        let Some(mut next) = answer.optional(explicit(0)).ok_or(MALFORMED)? else { return Ok(None) };
-        return next.time().ok_or(MALFORMED).map(Some);
+        time(&mut answer).ok_or(MALFORMED)?;
+        let Some(mut next) = optional(&mut answer).ok_or(MALFORMED)? else { return Ok(None) };
+        return time(&mut next).ok_or(MALFORMED).map(Some);
     }
     Err("it is about another certificate")
 }
 
 /// The answers in the rest of a response: `ResponseBytes`, `BasicOCSPResponse`, `ResponseData`.
-fn answers(mut response: Der<'_>) -> Option<Der<'_>> {
-    let mut bytes = response.expect(explicit(0))?.expect(SEQUENCE)?;
-    bytes.expect(OID)?;
-    let mut data = bytes.expect(OCTET_STRING)?.expect(SEQUENCE)?.expect(SEQUENCE)?;
-    data.optional(explicit(0))?;
+fn answers(mut response: SliceReader<'_>) -> Option<SliceReader<'_>> {
+    let mut bytes = inside(&mut optional(&mut response)??, Tag::Sequence)?;
+    inside(&mut bytes, Tag::ObjectIdentifier)?;
+    let mut basic = inside(&mut inside(&mut bytes, Tag::OctetString)?, Tag::Sequence)?;
+    let mut data = inside(&mut basic, Tag::Sequence)?;
+    // The version, if it is not the first.
+    optional(&mut data)?;
     // Who answers, and when.
-    data.any()?;
-    data.time()?;
-    data.expect(SEQUENCE)
+    AnyRef::decode(&mut data).ok()?;
+    time(&mut data)?;
+    inside(&mut data, Tag::Sequence)
 }
 
 /// The serial number that an answer is about.
-fn certificate<'a>(answer: &mut Der<'a>) -> Option<&'a [u8]> {
-    let mut id = answer.expect(SEQUENCE)?;
-    id.expect(SEQUENCE)?;
-    id.expect(OCTET_STRING)?;
-    id.expect(OCTET_STRING)?;
-    id.expect(INTEGER).map(|serial| serial.0)
+fn certificate<'a>(answer: &mut SliceReader<'a>) -> Option<&'a [u8]> {
+    let mut id = inside(answer, Tag::Sequence)?;
+    inside(&mut id, Tag::Sequence)?;
+    inside(&mut id, Tag::OctetString)?;
+    inside(&mut id, Tag::OctetString)?;
+    let serial = AnyRef::decode(&mut id).ok()?;
+    (serial.tag() == Tag::Integer).then(|| serial.value())
 }
 
 #[cfg(test)]
