@@ -18,6 +18,7 @@ pub mod files;
 pub mod gateway;
 pub mod host;
 pub mod http;
+pub mod measure;
 pub mod net;
 pub mod plan;
 pub mod telemetry;

@@ -45,6 +45,7 @@ fn a_pipeline_is_measured_stage_by_stage() {
     assert!(
         found["whole"]["p50-us"].as_f64().unwrap() > 0.0 && found["service"]["us"].as_f64().unwrap() > 0.0
     );
+    assert!(found["whole"]["us"].as_f64() <= found["whole"]["p50-us"].as_f64(), "{found:#}");
     // Without the key, the stage that refuses is the one without which the answers are others.
     let found = with(&["--method", "POST", "--body", "100000"]);
     assert_eq!(found["whole"]["answers"], serde_json::json!({ "401": 40 }));
@@ -66,6 +67,33 @@ fn a_report_for_people_has_a_chart() {
     assert!(
         String::from_utf8(wrong.stderr).unwrap().contains("there is no pipeline `other`; there are `main`")
     );
+}
+
+/// An installed binary has what it measures with it, wherever it is run.
+#[test]
+fn nothing_but_the_binary_is_needed() {
+    let nowhere = Folder::new();
+    let here = |arguments: &[&str]| {
+        let output = binary(&[&["bench"], arguments].concat()).current_dir(nowhere.path()).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let few = ["--rounds", "1", "--requests", "20", "--json"];
+    let (code, hops, error) = here(&[&["hops", "--depths", "1"], &few[..]].concat());
+    assert_eq!(code, Some(0), "{error}");
+    let hops: Value = serde_json::from_str(&hops).unwrap();
+    assert_eq!(hops["rows"].as_array().unwrap().len(), 6, "{hops:#}");
+    let (code, _, error) = here(&["calls", "--rounds", "1", "--calls", "10"]);
+    assert_eq!(code, Some(0), "{error}");
+    let (code, _, error) = here(&["hops", "--components", "no-such-folder"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("cannot use `no-such-folder`"), "{error}");
+    let (code, _, error) = here(&["micro", "--components", "."]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("`cargo xtask components` makes the components"), "{error}");
 }
 
 /// All of the floor can be measured, and is told once.

@@ -5,13 +5,10 @@
 //! a stage that makes its neighbours dearer (an async one among sync ones) shows that, and the costs of all stages need
 //! not add up to the whole.
 
-use super::super::Failed;
-use super::super::compose::find_pipeline;
-use super::super::prepare::gather;
-use super::super::tls::TlsSettings;
+use super::{Failure, run_here};
 use crate::component::Lift;
 use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
-use crate::gateway::inputs::Components;
+use crate::gateway::inputs::{Components, Inputs};
 use crate::gateway::{Workshop, build};
 use crate::host::RequestHead;
 use crate::plan::{End, Link, Pipeline, PipelineIndex, Stage};
@@ -24,21 +21,19 @@ use http_body_util::{BodyExt as _, Full};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Characters of the longest bar.
 const WIDTH: f64 = 30.0;
 
+/// What is sent through which pipeline, and how often.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Options {
-    /// The configuration, in TOML
-    file: PathBuf,
+pub struct Options {
     /// The pipeline's name
     #[arg(long)]
-    pipeline: String,
+    pub pipeline: String,
     /// The request's method
     #[arg(long, default_value = "GET")]
     method: Method,
@@ -74,11 +69,46 @@ fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 /// A form of the pipeline, and what was measured of it.
 struct Turn {
     chain: Onward,
-    best: Duration,
-    /// Nanoseconds of each request.
-    samples: Vec<u64>,
+    times: Times,
     /// How often each status came, and each failure.
     answers: BTreeMap<String, u64>,
+}
+
+/// Nanoseconds of each request, round by round.
+#[derive(Default)]
+struct Times(Vec<Vec<u64>>);
+
+impl Times {
+    /// Microseconds of the middle request of the best round. So a round that something disturbed does not count, and
+    /// neither do the few requests of a round that are much slower than all others.
+    fn best(&self) -> f64 {
+        self.0.iter().map(|round| percentiles(round.clone(), [0.5])[0]).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Microseconds within which these parts of all requests were answered.
+    fn percentiles<const N: usize>(&self, parts: [f64; N]) -> [f64; N] {
+        percentiles(self.0.concat(), parts)
+    }
+
+    /// A line of the report.
+    fn line(&self, name: &str) -> String {
+        let [p50, p90, p99, max] = self.percentiles([0.5, 0.9, 0.99, 1.0]);
+        columns(name, [self.best(), p50, p90, p99, max].map(|micros| format!("{micros:.2}")))
+    }
+}
+
+fn percentiles<const N: usize>(mut samples: Vec<u64>, parts: [f64; N]) -> [f64; N] {
+    samples.sort_unstable();
+    parts.map(|part| {
+        let at = (samples.len() as f64 * part).ceil() as usize;
+        samples.get(at.saturating_sub(1)).map_or(f64::NAN, |nanos| *nanos as f64 / 1000.0)
+    })
+}
+
+/// A name, and numbers below each other, however long one is.
+fn columns(name: &str, numbers: [impl std::fmt::Display; 5]) -> String {
+    let [a, b, c, d, e] = numbers;
+    format!("{name:<28}  {a:>9}  {b:>9}  {c:>9}  {d:>9}  {e:>9}")
 }
 
 /// A stage as a reader knows it.
@@ -90,12 +120,11 @@ struct Row {
     without: Option<usize>,
 }
 
-/// Runs the command.
-pub(in crate::cli) fn run(options: &Options) -> Result<(), Failed> {
-    let (mut inputs, warnings) =
-        gather(&options.file, &Workshop::default(), &TlsSettings::default()).map_err(Failed::wrong)?;
-    eprint!("{warnings}");
-    let index = find_pipeline(&inputs.plan, &options.pipeline)?;
+/// Measures a pipeline of `inputs`, and says what came out.
+///
+/// # Errors
+/// If one of its forms can't be built.
+pub fn run(options: &Options, mut inputs: Inputs, index: PipelineIndex) -> Result<String, Failure> {
     let pipeline = inputs.plan.pipeline(index).clone();
     let whole = applying(&pipeline, &options.head());
     let forms: Vec<_> = std::iter::once(whole.clone())
@@ -107,19 +136,14 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failed> {
     let count = forms.len();
     inputs.plan.pipelines.extend(forms);
     inputs.plan.workers = NonZeroUsize::MIN;
-    let generation = build(&inputs, &Workshop::default()).map_err(Failed::wrong)?;
+    let generation = build(&inputs, &Workshop::default()).map_err(Failure::wrong)?;
     let rows = rows(&pipeline, &whole, &inputs.components);
     let chains: Vec<_> =
         (first..first + count).map(|at| generation.pipeline(PipelineIndex(at)).clone()).collect();
 
-    let system = |error| Failed::system(format!("cannot start: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    let turns = tokio::task::LocalSet::new().block_on(&runtime, measure(options, chains))?;
+    let turns = run_here(measure(options, chains))?;
     let report = Report { options, skipped: pipeline.stages.len() - whole.stages.len(), rows, turns };
-    match options.json {
-        true => super::super::print(&format!("{:#}\n", report.json())),
-        false => super::super::print(&report.text()),
-    }
+    Ok(if options.json { format!("{:#}\n", report.json()) } else { report.text() })
 }
 
 /// `pipeline` with the stages that apply to a request with this head; what is left to chance applies.
@@ -179,14 +203,14 @@ fn rows(pipeline: &Pipeline, whole: &Pipeline, components: &Components) -> Vec<R
     middleware.chain(service.map(|stage| describe(stage, stage.id.component.to_string(), None))).collect()
 }
 
-async fn measure(options: &Options, chains: Vec<Onward>) -> Result<Vec<Turn>, Failed> {
+async fn measure(options: &Options, chains: Vec<Onward>) -> Result<Vec<Turn>, Failure> {
     let worker = Worker::start(0, Metrics::new());
-    let turn = |chain| Turn { chain, best: Duration::MAX, samples: Vec::new(), answers: BTreeMap::new() };
+    let turn = |chain| Turn { chain, times: Times::default(), answers: BTreeMap::new() };
     let mut turns: Vec<_> = chains.into_iter().map(turn).collect();
     // Instances are made and code is warm before the first round.
     for turn in &mut turns {
         turn.run(&worker, options, options.requests / 10 + 1).await;
-        (turn.best, turn.samples, turn.answers) = (Duration::MAX, Vec::new(), BTreeMap::new());
+        (turn.times, turn.answers) = (Times::default(), BTreeMap::new());
     }
     for _ in 0..options.rounds {
         for turn in &mut turns {
@@ -216,8 +240,8 @@ impl Options {
 impl Turn {
     async fn run(&mut self, worker: &Rc<Worker>, options: &Options, requests: u64) {
         let content = Bytes::from(vec![b'x'; usize::try_from(options.body).unwrap_or(0)]);
-        let start = Instant::now();
-        let mut before = start;
+        let mut round = Vec::with_capacity(usize::try_from(requests).unwrap_or(0));
+        let mut before = Instant::now();
         for _ in 0..requests {
             let body = match content.is_empty() {
                 true => RequestBody::empty(),
@@ -237,28 +261,14 @@ impl Turn {
                 Err(failure) => failure.to_string(),
             };
             let now = Instant::now();
-            self.samples.push(u64::try_from((now - before).as_nanos()).unwrap_or(u64::MAX));
+            round.push(u64::try_from((now - before).as_nanos()).unwrap_or(u64::MAX));
             before = now;
             match self.answers.get_mut(&answer) {
                 Some(count) => *count += 1,
                 None => drop(self.answers.insert(answer, 1)),
             }
         }
-        self.best = self.best.min(start.elapsed());
-    }
-
-    fn micros(&self, options: &Options) -> f64 {
-        self.best.as_nanos() as f64 / options.requests as f64 / 1000.0
-    }
-
-    /// Microseconds within which these parts of the requests were answered.
-    fn percentiles<const N: usize>(&self, parts: [f64; N]) -> [f64; N] {
-        let mut sorted = self.samples.clone();
-        sorted.sort_unstable();
-        parts.map(|part| {
-            let at = (sorted.len() as f64 * part).ceil() as usize;
-            sorted.get(at.saturating_sub(1)).map_or(f64::NAN, |nanos| *nanos as f64 / 1000.0)
-        })
+        self.times.0.push(round);
     }
 
     fn answered(&self) -> String {
@@ -280,10 +290,10 @@ struct Report<'a> {
 impl Report<'_> {
     /// What the request costs less without a stage; of the service, what it costs alone.
     fn cost(&self, row: &Row) -> f64 {
-        let micros = |turn: &Turn| turn.micros(self.options);
+        let best = |turn: &Turn| turn.times.best();
         match row.without {
-            Some(at) => micros(&self.turns[0]) - micros(&self.turns[at]),
-            None => self.turns.last().map_or(f64::NAN, micros),
+            Some(at) => best(&self.turns[0]) - best(&self.turns[at]),
+            None => self.turns.last().map_or(f64::NAN, best),
         }
     }
 
@@ -305,20 +315,18 @@ impl Report<'_> {
             line(format!("{skipped} of its stages do not apply to this request"));
         }
         line(String::new());
-        line(format!("{:<28}{:>9}{:>9}{:>9}{:>9}{:>9}", "µs a request", "best", "p50", "p90", "p99", "max"));
+        line(columns("µs a request", ["best", "p50", "p90", "p99", "max"]));
         let named = [("whole", turns.first()), ("service alone", turns.last().filter(|_| turns.len() > 1))];
         for (name, turn) in named.into_iter().filter_map(|(name, turn)| Some((name, turn?))) {
-            let [p50, p90, p99, max] = turn.percentiles([0.5, 0.9, 0.99, 1.0]);
-            let best = turn.micros(options);
-            line(format!("{name:<28}{best:>9.2}{p50:>9.2}{p90:>9.2}{p99:>9.2}{max:>9.2}"));
+            line(turn.times.line(name));
         }
         line(String::new());
-        line(format!("{:<28}{:<17}{:<9}{:>9}", "stage", "lift", "link", "µs"));
+        line(format!("{:<28}  {:<15}  {:<7}  {:>9}", "stage", "lift", "link", "µs"));
         let most = rows.iter().map(|row| self.cost(row)).fold(0.0, f64::max);
         for row in rows {
             let cost = self.cost(row);
             let bar = "█".repeat((cost.max(0.0) / most * WIDTH).round() as usize);
-            line(format!("{:<28}{:<17}{:<9}{cost:>9.2}  {bar}", row.name, row.lift, row.link));
+            line(format!("{:<28}  {:<15}  {:<7}  {cost:>9.2}  {bar}", row.name, row.lift, row.link));
             let turn = row.without.map(|at| &turns[at]);
             if let Some(other) = turn.filter(|turn| !turn.answers.keys().eq(turns[0].answers.keys())) {
                 line(format!("  without it the answers are others: {}", other.answered()));
@@ -327,7 +335,7 @@ impl Report<'_> {
         line(String::new());
         line(format!(
             "A stage's cost is what the request costs less without it; the service's is what it costs alone. One request \
-             at a\ntime on one thread, without a connection; best of {} rounds of {}.",
+             at a\ntime on one thread, without a connection; the middle request of the best of {} rounds of {}.",
             options.rounds, options.requests
         ));
         text
@@ -335,9 +343,9 @@ impl Report<'_> {
 
     fn json(&self) -> serde_json::Value {
         let turn = |turn: &Turn| {
-            let [p50, p90, p99, max] = turn.percentiles([0.5, 0.9, 0.99, 1.0]);
+            let [p50, p90, p99, max] = turn.times.percentiles([0.5, 0.9, 0.99, 1.0]);
             serde_json::json!({
-                "us": turn.micros(self.options),
+                "us": turn.times.best(),
                 "p50-us": p50,
                 "p90-us": p90,
                 "p99-us": p99,
@@ -367,5 +375,27 @@ impl Report<'_> {
             "service": self.turns.last().map(turn),
             "stages": stages,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_is_never_above_the_middle() {
+        // Most requests take 1 µs, and one in each round so long that the mean is far from the middle.
+        let mut round = vec![1_000; 99];
+        round.push(10_000_000);
+        let times = Times(vec![round.clone(), round, vec![3_000; 100]]);
+        assert_eq!((times.best(), times.percentiles([0.5, 1.0])), (1.0, [1.0, 10_000.0]));
+        assert_eq!(Times(vec![vec![5_000], vec![2_000, 9_000]]).best(), 2.0);
+    }
+
+    #[test]
+    fn long_numbers_stay_apart() {
+        let line =
+            Times(vec![vec![12_345_678_901_234]]).line("a stage with a name of more than 28 characters");
+        assert_eq!(line.split("  ").filter(|part| part.contains("12345678901.23")).count(), 5, "{line}");
     }
 }

@@ -9,21 +9,23 @@
 //! of HTTP when neither a guest nor a connection is to be paid for. Rounds of all three
 //! alternate, and the best of each counts.
 
-use super::super::Failed;
+use super::guests::{Guests, Source, own_folder};
+use super::{Failure, run_here};
 use clap::Args;
 use http::{Request, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+/// What is measured, and how.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Calls {
+pub struct Options {
     /// Rounds of which the best counts
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: u64,
@@ -33,9 +35,8 @@ pub(in crate::cli) struct Calls {
     /// As JSON
     #[arg(long)]
     json: bool,
-    /// The folder that `cargo xtask components` fills
-    #[arg(long, default_value = "components/dist")]
-    components: PathBuf,
+    #[command(flatten)]
+    components: Source,
 }
 
 /// A way to call, and its best round so far.
@@ -51,32 +52,33 @@ impl Row {
     }
 }
 
-/// Runs the command.
-pub(super) fn run(options: &Calls) -> Result<(), Failed> {
-    let system = |error| Failed::system(format!("cannot start: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    let rows = runtime.block_on(measure(options))?;
+/// Measures, and says what came out.
+///
+/// # Errors
+/// If the gateways can't be started, or do not answer well.
+pub fn run(options: &Options) -> Result<String, Failure> {
+    let rows = run_here(measure(options))?;
     let by_name = rows[0].nanoseconds();
     if options.json {
         let rows: Vec<_> = rows
             .iter()
             .map(|row| serde_json::json!({ "way": row.way, "calls": row.calls, "ns_per_call": row.nanoseconds() }))
             .collect();
-        println!("{:#}", serde_json::json!({ "rounds": options.rounds, "rows": rows }));
-        return Ok(());
+        return Ok(format!("{:#}\n", serde_json::json!({ "rounds": options.rounds, "rows": rows })));
     }
-    println!("call                                     ns a call   times");
+    let mut text = "call                                     ns a call   times\n".to_owned();
     for row in &rows {
         let ns = row.nanoseconds();
-        println!("{:39}  {ns:>9.0}  {:>6.1}", row.way, ns / by_name);
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{:39}  {ns:>9.0}  {:>6.1}", row.way, ns / by_name);
     }
-    println!("\none call at a time; best of {} rounds of {}", options.rounds, options.calls);
-    Ok(())
+    Ok(text + &format!("\none call at a time; best of {} rounds of {}\n", options.rounds, options.calls))
 }
 
-async fn measure(options: &Calls) -> Result<Vec<Row>, Failed> {
-    let callee = Gateway::start(&configuration(&options.components, None)?)?;
-    let caller = Gateway::start(&configuration(&options.components, Some(callee.address))?)?;
+async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
+    let guests = options.components.open()?;
+    let callee = Gateway::start(&configuration(&guests, None)?)?;
+    let caller = Gateway::start(&configuration(&guests, Some(callee.address))?)?;
     let mut guest = connect(caller.address).await?;
     let mut native = connect(callee.address).await?;
     let over_http = format!("http://{}", callee.address);
@@ -105,43 +107,43 @@ async fn measure(options: &Calls) -> Result<Vec<Row>, Failed> {
 
 type Connection = SendRequest<Empty<bytes::Bytes>>;
 
-async fn connect(address: SocketAddr) -> Result<Connection, Failed> {
-    let stream = tokio::net::TcpStream::connect(address).await.map_err(Failed::system)?;
-    stream.set_nodelay(true).map_err(Failed::system)?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Failed::system)?;
+async fn connect(address: SocketAddr) -> Result<Connection, Failure> {
+    let stream = tokio::net::TcpStream::connect(address).await.map_err(Failure::system)?;
+    stream.set_nodelay(true).map_err(Failure::system)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Failure::system)?;
     #[expect(clippy::disallowed_methods, reason = "a client, on a runtime that has nothing else")]
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }
 
-async fn ask(connection: &mut Connection, fields: &[(&str, &str)]) -> Result<(u16, bytes::Bytes), Failed> {
+async fn ask(connection: &mut Connection, fields: &[(&str, &str)]) -> Result<(u16, bytes::Bytes), Failure> {
     let request = Request::get("/").header(header::HOST, "callee.internal");
     let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    let request = request.body(Empty::new()).map_err(Failed::wrong)?;
-    let response = connection.send_request(request).await.map_err(Failed::wrong)?;
+    let request = request.body(Empty::new()).map_err(Failure::wrong)?;
+    let response = connection.send_request(request).await.map_err(Failure::wrong)?;
     let status = response.status().as_u16();
-    let body = response.into_body().collect().await.map_err(Failed::wrong)?;
+    let body = response.into_body().collect().await.map_err(Failure::wrong)?;
     Ok((status, body.to_bytes()))
 }
 
 /// Has the guest send `calls` requests to `origin`.
-async fn from_guest(connection: &mut Connection, origin: &str, calls: u64) -> Result<(), Failed> {
+async fn from_guest(connection: &mut Connection, origin: &str, calls: u64) -> Result<(), Failure> {
     let times = calls.to_string();
     let (status, answer) = ask(connection, &[("x-way", origin), ("x-times", &times)]).await?;
     match status == 200 && answer == times.as_bytes() {
         true => Ok(()),
-        false => Err(Failed::wrong(format!(
+        false => Err(Failure::wrong(format!(
             "the guest's calls of {origin} were not all answered: {status} {}",
             String::from_utf8_lossy(&answer),
         ))),
     }
 }
 
-async fn from_here(connection: &mut Connection, calls: u64) -> Result<(), Failed> {
+async fn from_here(connection: &mut Connection, calls: u64) -> Result<(), Failure> {
     for _ in 0..calls {
         let (status, _) = ask(connection, &[]).await?;
         if status != 200 {
-            return Err(Failed::wrong(format!("the callee answered {status}")));
+            return Err(Failure::wrong(format!("the callee answered {status}")));
         }
     }
     Ok(())
@@ -149,17 +151,8 @@ async fn from_here(connection: &mut Connection, calls: u64) -> Result<(), Failed
 
 /// A gateway whose pipeline `callee` serves all requests; or, given another one, one whose
 /// service calls that, and a pipeline of that name.
-fn configuration(components: &Path, other: Option<SocketAddr>) -> Result<String, Failed> {
-    let file = |name: &str| {
-        let path = components.join(name).with_extension("wasm");
-        let path = path.canonicalize().map_err(|error| {
-            Failed::wrong(format!(
-                "{}: {error}\n`cargo xtask components` makes the components of the benchmark",
-                path.display()
-            ))
-        })?;
-        Ok::<_, Failed>(format!("{:?}", path.display().to_string()))
-    };
+fn configuration(guests: &Guests, other: Option<SocketAddr>) -> Result<String, Failure> {
+    let file = |name: &str| Ok::<_, Failure>(format!("{:?}", guests.find(name)?.display().to_string()));
     let mut text = format!(
         "[gateway]\nworkers = 1\nwatch = \"0s\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
          [components]\nempty.path = {}\n[pipelines.callee]\nservice = {{ component = \"empty\" }}\n",
@@ -188,15 +181,12 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn start(configuration: &str) -> Result<Self, Failed> {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("linkspan-bench-{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).map_err(Failed::system)?;
+    fn start(configuration: &str) -> Result<Self, Failure> {
+        let folder = own_folder()?;
         let file = folder.join("linkspan.toml");
         let written =
             std::fs::File::create_new(&file).and_then(|mut file| file.write_all(configuration.as_bytes()));
-        let binary = std::env::current_exe().map_err(Failed::system)?;
+        let binary = std::env::current_exe().map_err(Failure::system)?;
         let child = written.and_then(|()| {
             Command::new(binary)
                 .args(["serve", "--log-format", "json"])
@@ -207,31 +197,31 @@ impl Gateway {
                 .stderr(Stdio::piped())
                 .spawn()
         });
-        let child = child.map_err(Failed::system)?;
+        let child = child.map_err(Failure::system)?;
         let mut gateway = Self { child, address: SocketAddr::from(([0; 4], 0)), folder };
         gateway.address = gateway.listening()?;
         Ok(gateway)
     }
 
     /// Where it listens, as its log says; the rest of the log is not read.
-    fn listening(&mut self) -> Result<SocketAddr, Failed> {
+    fn listening(&mut self) -> Result<SocketAddr, Failure> {
         let mut told = String::new();
         let stderr = self.child.stderr.take();
-        let Some(stderr) = stderr else { return Err(Failed::system("a gateway without a log")) };
+        let Some(stderr) = stderr else { return Err(Failure::system("a gateway without a log")) };
         let mut lines = BufReader::new(stderr).lines();
         for line in lines.by_ref() {
-            let line = line.map_err(Failed::system)?;
+            let line = line.map_err(Failure::system)?;
             let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             if value["message"] == "listening" {
                 // What comes later must not fill the pipe.
                 std::thread::spawn(move || lines.for_each(drop));
                 let address = value["address"].as_str().and_then(|address| address.parse().ok());
-                return address.ok_or_else(|| Failed::system(format!("not understood: {line}")));
+                return address.ok_or_else(|| Failure::system(format!("not understood: {line}")));
             }
             told += &line;
             told.push('\n');
         }
-        Err(Failed::wrong(format!("the gateway of the benchmark did not start:\n{told}")))
+        Err(Failure::wrong(format!("the gateway of the benchmark did not start:\n{told}")))
     }
 }
 

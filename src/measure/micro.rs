@@ -4,8 +4,9 @@
 //! native layer, to compare; a hop in all its forms, and with real middleware in it; and the same separation as processes
 //! have it, a request over a loopback connection. Everything has its turn in every round, and the best round counts.
 
-use super::super::Failed;
-use super::send;
+use super::guests::{Guests, Source};
+use super::hops::send;
+use super::{Failure, run_here};
 use crate::chain::{PoolSize, Runtime};
 use crate::engine::{Onward, Worker};
 use crate::gateway::inputs::{Inputs, Shapes, load_components};
@@ -19,7 +20,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,11 +38,11 @@ const DEPTH: usize = 8;
 /// A key that `key-auth` is given, and gets.
 const KEY: &str = "bench-key-bench-key";
 
+/// How it is measured.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Options {
-    /// The folder that `cargo xtask components` fills
-    #[arg(long, default_value = "components/dist")]
-    components: PathBuf,
+pub struct Options {
+    #[command(flatten)]
+    components: Source,
     /// Rounds of which the best counts
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: u64,
@@ -76,21 +77,19 @@ enum What {
 /// Iterations of a loop inside of WebAssembly, for each request of a turn.
 const LOOPS: u32 = 1_000;
 
-/// Runs the command.
-pub(in crate::cli) fn run(options: &Options) -> Result<(), Failed> {
-    let system = |error| Failed::system(format!("cannot start: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    let rows = tokio::task::LocalSet::new().block_on(&runtime, measure(options))?;
-    match options.json {
-        true => super::super::print(&format!("{:#}\n", json(&rows))),
-        false => super::super::print(&table(options, &rows)),
-    }
+/// Measures, and says what came out.
+///
+/// # Errors
+/// If something of it can't be made, or does not answer well.
+pub fn run(options: &Options) -> Result<String, Failure> {
+    let rows = run_here(measure(options))?;
+    Ok(if options.json { format!("{:#}\n", json(&rows)) } else { table(options, &rows) })
 }
 
-async fn measure(options: &Options) -> Result<Vec<Row>, Failed> {
+async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     let (mut store, mut rows) = floor().await?;
     rows.push(row("native", "a tower layer that does nothing", What::Native(stack())));
-    rows.extend(chains(&options.components)?);
+    rows.extend(chains(&options.components.open()?)?);
     rows.push(row("loopback", "HTTP/1.1, client and server", What::Loopback(Box::new(loopback().await?))));
     let worker = Worker::start(0, Metrics::new());
     // The first round warms up.
@@ -116,13 +115,13 @@ impl Row {
         store: &mut wasmtime::Store<()>,
         worker: &Rc<Worker>,
         requests: u64,
-    ) -> Result<f64, Failed> {
+    ) -> Result<f64, Failure> {
         let start = Instant::now();
         let mut count = requests as f64;
         match &mut self.what {
             What::Floor(function) => {
                 for _ in 0..requests {
-                    function.call_async(&mut *store, (LOOPS,)).await.map_err(Failed::wrong)?;
+                    function.call_async(&mut *store, (LOOPS,)).await.map_err(Failure::wrong)?;
                 }
                 count *= f64::from(LOOPS);
             }
@@ -130,7 +129,7 @@ impl Row {
                 for _ in 0..requests {
                     let request = std::hint::black_box(Request::new(()));
                     let answered = stack.call(request).await;
-                    std::hint::black_box(answered.map_err(Failed::wrong)?);
+                    std::hint::black_box(answered.map_err(Failure::wrong)?);
                 }
                 count *= DEPTH as f64;
             }
@@ -138,8 +137,8 @@ impl Row {
             What::Loopback(sender) => {
                 for _ in 0..requests {
                     let request = Request::get("/").header("host", "localhost").body(Empty::new());
-                    let response = sender.send_request(request.map_err(Failed::wrong)?).await;
-                    response.map_err(Failed::wrong)?.into_body().collect().await.map_err(Failed::wrong)?;
+                    let response = sender.send_request(request.map_err(Failure::wrong)?).await;
+                    response.map_err(Failure::wrong)?.into_body().collect().await.map_err(Failure::wrong)?;
                 }
             }
         }
@@ -161,7 +160,7 @@ fn relate(rows: &mut [Row]) {
 }
 
 /// The parts of a hop.
-async fn floor() -> Result<(wasmtime::Store<()>, Vec<Row>), Failed> {
+async fn floor() -> Result<(wasmtime::Store<()>, Vec<Row>), Failure> {
     let size = PoolSize {
         instances: 1,
         core_instances: 8,
@@ -170,17 +169,17 @@ async fn floor() -> Result<(wasmtime::Store<()>, Vec<Row>), Failed> {
         stages: 2,
         ..PoolSize::default()
     };
-    let runtime = Runtime::new(&[size], 1).map_err(Failed::system)?;
+    let runtime = Runtime::new(&[size], 1).map_err(Failure::system)?;
     let engine = runtime.engine();
-    let component = Component::new(engine, FLOOR).map_err(Failed::wrong)?;
+    let component = Component::new(engine, FLOOR).map_err(Failure::wrong)?;
     let mut linker: Linker<()> = Linker::new(engine);
     let host = |_: wasmtime::StoreContextMut<'_, ()>, (x,): (u32,)| Ok((x.wrapping_add(1),));
-    linker.root().func_wrap("host", host).map_err(Failed::wrong)?;
+    linker.root().func_wrap("host", host).map_err(Failure::wrong)?;
     let mut store = wasmtime::Store::new(engine, ());
     // Nothing here runs for long; the clock's ticks are as they are when requests are served.
     store.epoch_deadline_callback(|_| Ok(wasmtime::UpdateDeadline::Continue(1)));
     store.set_epoch_deadline(1);
-    let instance = linker.instantiate_async(&mut store, &component).await.map_err(Failed::wrong)?;
+    let instance = linker.instantiate_async(&mut store, &component).await.map_err(Failure::wrong)?;
     let mut rows = Vec::new();
     for (export, name) in [
         ("nothing", "an empty loop"),
@@ -188,7 +187,7 @@ async fn floor() -> Result<(wasmtime::Store<()>, Vec<Row>), Failed> {
         ("handle", "a resource made there, and handed back"),
         ("host", "a call of the host"),
     ] {
-        let function = instance.get_typed_func(&mut store, export).map_err(Failed::wrong)?;
+        let function = instance.get_typed_func(&mut store, export).map_err(Failure::wrong)?;
         rows.push(row("floor", name, What::Floor(function)));
     }
     Ok((store, rows))
@@ -269,7 +268,7 @@ fn forms() -> Vec<Form> {
 }
 
 /// Chains of hops in all their forms, built as `serve` builds them.
-fn chains(folder: &Path) -> Result<Vec<Row>, Failed> {
+fn chains(guests: &Guests) -> Result<Vec<Row>, Failure> {
     let forms = forms();
     let mut text = "[gateway]\nworkers = 1\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[[routes]]\npipeline = \"none\"\n[pipelines.none]\nservice = { component = \"empty\" }\n".to_owned();
     for (at, Form { component, keys, link, lift, .. }) in forms.iter().enumerate() {
@@ -283,21 +282,17 @@ fn chains(folder: &Path) -> Result<Vec<Row>, Failed> {
     components.sort_unstable();
     components.dedup();
     text += "[components]\n";
-    let folder = folder.canonicalize().map_err(|error| {
-        let help = "`cargo xtask components` makes the components of the benchmark";
-        Failed::wrong(format!("{}: {error}\n{help}", folder.display()))
-    })?;
     for component in components {
-        text += &format!("{component}.path = {:?}\n", folder.join(format!("{component}.wasm")));
+        text += &format!("{component}.path = {:?}\n", guests.find(component)?);
     }
-    let (plan, _) = crate::plan::parse(Path::new("micro.toml"), &text, &|_| None).map_err(Failed::wrong)?;
+    let (plan, _) = crate::plan::parse(Path::new("micro.toml"), &text, &|_| None).map_err(Failure::wrong)?;
     let mut found = plan.diagnostics();
     let components = load_components(&plan, &Shapes::default(), &mut found);
     if found.has_errors() {
-        return Err(Failed::wrong(found));
+        return Err(Failure::wrong(found));
     }
     let inputs = Inputs { plan, components, tls: vec![None], upstreams: Vec::new(), natives: Arc::default() };
-    let generation = build(&inputs, &Workshop::default()).map_err(Failed::wrong)?;
+    let generation = build(&inputs, &Workshop::default()).map_err(Failure::wrong)?;
     let chain = |at| generation.pipeline(PipelineIndex(at)).clone();
     let mut rows = vec![row("hop", "the service alone", What::Chain(chain(0), 0))];
     for (at, Form { group, name, component, .. }) in forms.into_iter().enumerate() {
@@ -351,9 +346,9 @@ fn stack() -> Stack {
 }
 
 /// A connection to a server on this thread, so that the time is that of both sides.
-async fn loopback() -> Result<hyper::client::conn::http1::SendRequest<Empty<Bytes>>, Failed> {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(Failed::system)?;
-    let address = listener.local_addr().map_err(Failed::system)?;
+async fn loopback() -> Result<hyper::client::conn::http1::SendRequest<Empty<Bytes>>, Failure> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(Failure::system)?;
+    let address = listener.local_addr().map_err(Failure::system)?;
     tokio::task::spawn_local(async move {
         let Ok((stream, _)) = listener.accept().await else { return };
         let _ = stream.set_nodelay(true);
@@ -362,10 +357,10 @@ async fn loopback() -> Result<hyper::client::conn::http1::SendRequest<Empty<Byte
         let _ =
             hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
     });
-    let stream = tokio::net::TcpStream::connect(address).await.map_err(Failed::system)?;
-    stream.set_nodelay(true).map_err(Failed::system)?;
+    let stream = tokio::net::TcpStream::connect(address).await.map_err(Failure::system)?;
+    stream.set_nodelay(true).map_err(Failure::system)?;
     let (sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Failed::system)?;
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Failure::system)?;
     tokio::task::spawn_local(async move { drop(connection.await) });
     Ok(sender)
 }
@@ -393,7 +388,7 @@ mod tests {
     /// `BLESS=1` writes the component anew.
     #[test]
     fn the_floor_is_what_its_text_says() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/bench");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/measure");
         let bytes = wat::parse_file(folder.join("floor.wat")).expect("a component");
         if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
             std::fs::write(folder.join("floor.wasm"), &bytes).expect("a file");

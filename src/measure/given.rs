@@ -1,6 +1,6 @@
 //! `linkspan bench hops --stage`: chains of middleware that somebody has.
 
-use super::Failed;
+use super::Failure;
 use crate::chain::Member;
 use crate::component::Component;
 use crate::config::Span;
@@ -67,8 +67,8 @@ impl Middleware {
 
     /// What its chains are called, its component, and its configuration; if its lift can be
     /// rewritten, that form as well.
-    pub(super) fn load(&self) -> Result<Vec<Guest>, Failed> {
-        let component = Component::load(&self.file).map_err(Failed::wrong)?;
+    pub(super) fn load(&self) -> Result<Vec<Guest>, Failure> {
+        let component = Component::load(&self.file).map_err(Failure::wrong)?;
         let label = self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let guest = |label, component| Guest { label, component, config: self.config.clone() };
         let rewritten =
@@ -91,20 +91,20 @@ impl Guest {
     }
 
     /// The worlds of `members`: the configuration is for this component.
-    pub(super) fn scopes(&self, members: &[Member<'_>]) -> Result<Vec<Scope>, Failed> {
+    pub(super) fn scopes(&self, members: &[Member<'_>]) -> Result<Vec<Scope>, Failure> {
         let scope = |member: &Member<'_>| {
             let is_this = member.component.digest == self.component.digest;
             let stage = stage(member.index, if is_this { &self.config } else { &[] })?;
             let scope = StageScope::new(&stage, Arc::new(Limiter::new(1_000)), Vec::new());
-            Ok(Arc::new(scope.map_err(|(_, error)| Failed::system(error))?))
+            Ok(Arc::new(scope.map_err(|(_, error)| Failure::system(error))?))
         };
         members.iter().map(scope).collect()
     }
 }
 
-fn stage(index: usize, config: &[(String, String)]) -> Result<Stage, Failed> {
+fn stage(index: usize, config: &[(String, String)]) -> Result<Stage, Failure> {
     let span = Span::default();
-    let name = |text: &str| Name::parse(text).map_err(|fault| Failed::wrong(fault.message));
+    let name = |text: &str| Name::parse(text).map_err(|fault| Failure::wrong(fault.message));
     let value = |(key, text): &(String, String)| {
         (key.clone(), ConfigValue::new(text.clone(), ValueOrigin::Inline, span))
     };
