@@ -13,7 +13,7 @@
 //! grant in both. Components of 0.3 import what they call, and need it for all.
 
 use crate::component::Interface;
-use crate::plan::{Clocks, Grants};
+use crate::plan::{Clocks, GrantTable, Grants};
 use std::fmt;
 
 /// Whose an imported interface is when several stages share one store.
@@ -66,16 +66,17 @@ impl Grant {
 impl fmt::Display for Grant {
     /// The TOML that grants it, with an example's value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "",
-            Self::Random => "random = true",
-            Self::Clocks => "clocks = true",
-            Self::Stdio => "stdio = true",
-            Self::Env => "env = { NAME = \"value\" }",
-            Self::Egress => "egress = [\"https://api.example.com\"]",
-            Self::Filesystem => "filesystem = [{ path = \"data\", as = \"/data\" }]",
-            Self::Sockets => "sockets = [\"tcp://10.0.0.5:5432\"]",
-        })
+        let key = match self {
+            Self::None => return Ok(()),
+            Self::Random => GrantTable::random,
+            Self::Clocks => GrantTable::clocks,
+            Self::Stdio => GrantTable::stdio,
+            Self::Env => GrantTable::env,
+            Self::Egress => GrantTable::egress,
+            Self::Filesystem => GrantTable::filesystem,
+            Self::Sockets => GrantTable::sockets,
+        };
+        f.write_str(&Grants::example(key))
     }
 }
 

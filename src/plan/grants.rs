@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::{ConfigValue, EgressRule, Network, PipelineIndex, SocketRule};
 use crate::config::Span;
-pub use crate::config::keys::Clocks;
+use crate::config::keys::Kind;
+pub use crate::config::keys::{Clocks, Grant as GrantTable};
+use crate::config::{KeyOf, Keys as _};
 
 /// What a stage may use of the world outside; by default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,16 @@ pub struct Grants {
 impl Grants {
     /// Most directories of one stage.
     pub const MAX_MOUNTS: usize = 16;
+
+    /// The TOML that grants what a key of the table stands for, with an example's value.
+    pub fn example(key: KeyOf<GrantTable>) -> String {
+        let declared = GrantTable::TABLE.keys.iter().find(|declared| declared.name == key.name);
+        let value = declared.map_or("", |declared| match declared.kind {
+            Kind::Boolean | Kind::BooleanOr(_) => "true",
+            _ => declared.example,
+        });
+        format!("{} = {value}", key.name)
+    }
 
     /// Whether any egress rule allows a request to `scheme://host:port`; see [`EgressRule::allows`].
     pub fn allows_egress(&self, scheme: &str, host: &str, port: u16) -> bool {

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 pub use self::decimal::decimal;
 pub use self::egress::{EgressHost, EgressRule, EgressScheme};
-pub use self::grants::{Call, Clocks, Grants, Mount};
+pub use self::grants::{Call, Clocks, GrantTable, Grants, Mount};
 pub use self::host::HostPattern;
 pub use self::name::{Name, StageId};
 pub use self::network::Network;

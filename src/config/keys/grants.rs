@@ -21,7 +21,7 @@ keys! {
     stdio: bool = permission();
     /// `wasi:cli/environment`, with these variables and no others. A value is text, or a table with the one key `env`
     /// or `file`. `{}` grants an environment without variables.
-    env: Option<Node> = node(Kind::Variables).optional("{ REGION = \"eu\" }", "none");
+    env: Option<Node> = node(Kind::Variables).optional("{ NAME = \"value\" }", "none");
     /// `wasi:http/client` (0.2: `outgoing-handler`), to these origins and no others; at most 64.
     egress: Vec<At<String>> =
         texts(&Kind::Text(TextForm::Origin), 0, 64).optional("[\"https://api.example.com\"]", "none");
