@@ -4,6 +4,7 @@
 //! loopback interface that the system chooses. The load is open-loop: requests have a time at which they are to be sent,
 //! whatever became of those before, and latency counts from that time, so that a gateway which stalls can't hide it.
 
+mod arguments;
 mod client;
 mod compare;
 mod drive;
@@ -19,7 +20,7 @@ mod swap;
 mod variants;
 mod wire;
 
-use options::Arguments;
+use arguments::Arguments;
 use std::process::ExitCode;
 
 /// What goes wrong here ends the run, with a text.
@@ -27,21 +28,24 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let run = || {
-        let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-        if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
-            arguments = vec!["help".to_owned()];
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let asked = |word: &str| arguments.iter().any(|argument| argument == word);
+        if asked("--help") || asked("-h") || arguments.first().is_some_and(|first| first == "help") {
+            print!("{}", help());
+            return Ok(true);
         }
+        let Some((name, rest)) = arguments.split_first() else {
+            return Err(format!("which benchmark?\n\n{}", help()).into());
+        };
+        let rest = Arguments::of(rest);
         // Sockets are looked at each time the load has had its turn: it spins.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(1).build()?;
         let local = tokio::task::LocalSet::new();
-        match arguments.first().map(String::as_str) {
-            Some("compare") => local.block_on(&runtime, compare::run(Arguments::of(&arguments[1..]))),
-            Some("scale") => local.block_on(&runtime, scale::run(Arguments::of(&arguments[1..]))),
-            _ => {
-                let options = options::Options::parse(arguments.into_iter())?;
-                let Some(options) = options else { return Ok(true) };
-                local.block_on(&runtime, swap::run(&options))
-            }
+        match name.as_str() {
+            "compare" => local.block_on(&runtime, compare::run(rest)),
+            "scale" => local.block_on(&runtime, scale::run(rest)),
+            "swap" => local.block_on(&runtime, swap::run(&options::Options::parse(rest)?)),
+            other => Err(format!("there is no benchmark {other}\n\n{}", help()).into()),
         }
     };
     match run() {
@@ -53,4 +57,8 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn help() -> String {
+    format!("{}\n{}\n{}", options::HELP, compare::HELP, scale::HELP)
 }

@@ -1,6 +1,6 @@
 //! Configurations of the servers, each for the same work.
 
-use super::filters::Filter;
+use super::filter::Filter;
 use crate::Result;
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -5,21 +5,23 @@
 //! must answer alike: status, body, and every field that is not a server's own.
 
 pub mod configs;
+mod filter;
 mod filters;
 mod peers;
 mod reload;
 mod report;
+mod scenario;
 mod scenarios;
 
 use self::configs::{BOTH, CERTIFICATE, KEY, Place};
-use self::filters::Filter;
+use self::filter::Filter;
 pub use self::peers::Peers;
 use self::report::{Figures, Report, Table};
-use self::scenarios::{Contender, Scenario, Setup};
+use self::scenario::{Contender, Scenario, Setup};
 use crate::Result;
+use crate::arguments::Arguments;
 use crate::drive::{Expected, Round, Shape, closed, open};
 use crate::machine::Cores;
-use crate::options::Arguments;
 use crate::server::{Server, free_address};
 use crate::wire::{Reply, Target};
 use rustls::pki_types::CertificateDer;

@@ -1,6 +1,6 @@
 //! What was found: tables for people, JSON for programs, charts.
 
-use super::scenarios::Scenario;
+use super::scenario::Scenario;
 use super::{Options, failed};
 use crate::Result;
 use crate::drive::{Round, median, percentile};

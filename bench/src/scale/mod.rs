@@ -7,11 +7,11 @@ mod memory;
 mod start;
 
 use crate::Result;
+use crate::arguments::Arguments;
 use crate::compare::Peers;
 use crate::compare::configs::{Chain, Stage, components};
 use crate::drive::{Expected, Shape, closed, median};
 use crate::machine::{self, Cores};
-use crate::options::Arguments;
 use crate::server::{Server, free_address};
 use crate::svg;
 use crate::wire::{Ask, Protocol, Target};
