@@ -9,8 +9,7 @@
 use super::cache::Code;
 use super::compose::{EXPORT, EXPORT_0_2, stage_of};
 use super::panics::caught;
-use crate::component::relift::TRAP_PREFIX;
-use crate::component::{Lift, Shape};
+use crate::component::{Lift, Shape, TRAP_PREFIX};
 use crate::host::state::EPOCH_TICK;
 use crate::host::{self, Budget, InstanceState, Next, Pulse, Scope};
 use crate::plan::PipelineLimits;

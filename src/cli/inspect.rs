@@ -2,8 +2,7 @@
 
 use super::Failed;
 use crate::component::inspect::Import;
-use crate::component::release_candidate::is_older;
-use crate::component::{Component, Role, Shape};
+use crate::component::{Component, Role, Shape, is_older};
 use crate::host::catalog::{Grant, HANDLER};
 use crate::host::{Offer, Reach, Without};
 use std::path::Path;

@@ -3,16 +3,16 @@
 //! Nothing is compiled or run. The whole binary is validated first, so that the
 //! rest of linkspan never meets a malformed component.
 
-use super::Interface;
-use super::detach::{early_bindings, is_concerned};
-use super::nesting;
-use super::release_candidate::{candidate, named};
+use linkspan_rewrite::candidate::{candidate, named};
+use linkspan_rewrite::detach::{early_bindings, is_concerned};
+use linkspan_rewrite::nesting::{Malformed, validate};
+use linkspan_rewrite::{Interface, Refusal};
 use std::fmt;
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{
     CanonicalFunction, CanonicalOption, Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance,
-    ComponentOuterAliasKind, ComponentType, Instance, Parser, Payload, Validator, WasmFeatures,
+    ComponentOuterAliasKind, ComponentType, Instance, Parser, Payload,
 };
 
 /// Why bytes are not a component that can be inspected.
@@ -27,18 +27,10 @@ pub enum InspectError {
     /// The bytes don't begin as WebAssembly does.
     #[error("it is not WebAssembly")]
     NotWasm,
-    /// The file ends within a module or component that it contains.
-    #[error("it is cut short: what begins at byte {at} needs {missing} bytes more")]
-    CutShort {
-        /// Where that begins.
-        at: u64,
-        /// The bytes that are not there.
-        missing: u64,
-    },
-    /// More levels than [`nesting::MAX_NESTING`].
-    #[error("it nests more than {} components or types in one another", nesting::MAX_NESTING)]
-    Nested,
-    /// The bytes are no valid component.
+    /// The bytes are no component, or not all of one.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A section can't be read.
     #[error("{0}")]
     Invalid(#[from] wasmparser::BinaryReaderError),
     /// The bytes are no valid component since the release of WASI 0.3.0, and may have been one for a candidate.
@@ -49,11 +41,11 @@ pub enum InspectError {
         /// The candidate's version.
         candidate: String,
         /// What is not valid.
-        source: wasmparser::BinaryReaderError,
+        source: Malformed,
     },
     /// It was made for rules before the release, and can't be rewritten for those of the release.
     #[error("it was made before WASI 0.3.0 was released, and can't be adapted: {0}")]
-    Adapt(wasm_encoder::reencode::Error),
+    Adapt(Refusal),
 }
 
 /// What a component can be in a pipeline.
@@ -160,7 +152,7 @@ pub struct Shape {
     /// The bindings generator and its version, if its code relies on what a synchronous operation in a waitable set
     /// did before the release.
     pub early_bindings: Option<String>,
-    /// Whether it has built-ins that [`detach`](super::detach) replaces.
+    /// Whether it has built-ins that [`linkspan_rewrite::detach`] replaces.
     waits: bool,
     sync_lifts: u32,
     async_lifts: u32,
@@ -222,7 +214,7 @@ impl Shape {
         names.find_map(|name| candidate(&name).map(str::to_owned))
     }
 
-    /// Why synchronous operations take their end out of its waitable set first (see [`super::detach`]): what the
+    /// Why synchronous operations take their end out of its waitable set first (see [`linkspan_rewrite::detach`]): what the
     /// component was made with, or for. `None` if they do nothing but what is written.
     pub fn detached(&self) -> Option<&str> {
         self.early_bindings.as_deref().or(self.release_candidate.as_deref()).filter(|_| self.waits)
@@ -333,11 +325,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, InspectError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(InspectError::NotWasm);
     }
-    nesting::check(bytes)?;
-    let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes);
-    let types = types.map_err(|source| match named(bytes) {
-        Some(candidate) => InspectError::Outdated { candidate, source },
-        None => source.into(),
+    let types = validate(bytes).map_err(|source| match (&source, named(bytes)) {
+        (Malformed::Invalid(_), Some(candidate)) => InspectError::Outdated { candidate, source },
+        _ => source.into(),
     })?;
     let mut shape = Shape::default();
     let cost = read_component(Parser::new(0), bytes, 0, &mut shape)?;
@@ -364,7 +354,7 @@ fn has_functions(types: TypesRef<'_>, name: &str) -> bool {
 
 /// Reads the component at the start of `bytes`, and all that is nested in it, into
 /// `shape`, and says what an instance of it costs. Imports and exports count at
-/// `depth` 0 only. What is nested is whole, and not deeper than [`nesting`] allows.
+/// `depth` 0 only. What is nested is whole, and not deeper than [`linkspan_rewrite::nesting`] allows.
 fn read_component(
     mut parser: Parser,
     mut bytes: &[u8],
@@ -514,5 +504,28 @@ fn read_module(
             _ => {}
         }
         bytes = behind(bytes, consumed as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_valid_for_a_candidate_names_it() {
+        let text = r#"(component
+            (core module $m
+                (func (export "f") (result i32) i32.const 0)
+                (func (export "g") (param i32 i32 i32) (result i32) i32.const 0))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f") async (callback (func $i "g"))))
+            (instance $h (export "f" (func $f)))
+            (export "wasi:http/other@0.3.0-rc-2025-09-16" (instance $h))
+        )"#;
+        let error =
+            inspect(&wat::parse_str(text).expect("a component")).expect_err("the function is not `async`");
+        let expected = "it was built for WASI 0.3.0-rc-2025-09-16, and is not valid since the release: the `async` \
+                        canonical option requires an async function type";
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
 }

@@ -7,18 +7,15 @@
 //!
 //! Bounds: a file of more than [`MAX_COMPONENT_BYTES`] is refused.
 
-pub mod detach;
 pub mod inspect;
-pub mod interface;
-mod module;
-mod moved;
-mod nesting;
-pub mod release_candidate;
-pub mod relift;
 
 pub use inspect::{Entry, Lift, Role, Shape};
-pub use interface::Interface;
-pub use relift::Refusal;
+pub use linkspan_rewrite::candidate::is_older;
+pub use linkspan_rewrite::relift::TRAP_PREFIX;
+pub use linkspan_rewrite::{Interface, Refusal};
+
+use linkspan_rewrite::relift::Seam;
+use linkspan_rewrite::{candidate, detach, relift};
 
 use crate::files;
 use sha2::{Digest as _, Sha256};
@@ -29,6 +26,14 @@ use std::sync::Arc;
 /// The largest component file that is read, in bytes. The largest that languages
 /// make today (Python) are about 20 MB.
 pub const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What a middleware is lifted around: the next stage, and requests and responses with their bodies.
+pub const SEAM: Seam = Seam {
+    callee: ("wasi:http", "handler"),
+    function: "handle",
+    noun: "next stage",
+    data: ("wasi:http", "types"),
+};
 
 /// The SHA-256 of a component's bytes: its identity everywhere in linkspan.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,13 +64,13 @@ pub struct Component {
     /// Where it was read.
     pub path: PathBuf,
     /// What is composed and compiled, whatever happens to the file afterwards: the
-    /// bytes that were hashed, or what [`release_candidate`] and [`detach`](mod@detach) made of them.
+    /// bytes that were hashed, or what [`linkspan_rewrite`] made of them.
     pub bytes: Arc<[u8]>,
     /// The hash of the file's bytes.
     pub digest: Digest,
     /// What the component imports, exports and needs.
     pub shape: Shape,
-    /// Whether `bytes` are the rewritten form of what was hashed (see [`relift`]).
+    /// Whether `bytes` are the rewritten form of what was hashed (see [`linkspan_rewrite::relift`]).
     pub relifted: bool,
 }
 
@@ -138,7 +143,7 @@ impl Component {
     /// # Errors
     /// [`Refusal`], if it must stay as it is.
     pub fn relift(&self) -> Result<(Self, bool), Refusal> {
-        let rewritten = relift::relift(&self.bytes)?;
+        let rewritten = relift::relift(&self.bytes, &SEAM)?;
         let mut shape = inspect::inspect(&rewritten.bytes)
             .map_err(|error| Refusal::new(format!("it can't be rewritten: {error}")))?;
         shape.release_candidate.clone_from(&self.shape.release_candidate);
@@ -164,7 +169,7 @@ impl Component {
         };
         let mut adapted = bytes;
         if shape.release_candidate.is_some() {
-            adapted = release_candidate::adapt(&adapted).map_err(inspect::InspectError::Adapt)?.into();
+            adapted = candidate::adapt(&adapted).map_err(inspect::InspectError::Adapt)?.into();
         }
         if shape.detached().is_some() {
             adapted = detach::detach(&adapted).map_err(inspect::InspectError::Adapt)?.into();
@@ -178,11 +183,4 @@ impl Component {
         released.release_candidate = shape.release_candidate;
         Ok((adapted, released))
     }
-}
-
-/// Copies a section of the component in `bytes` as it is, with all that is nested in it.
-fn copy_section(section: &wasmparser::Payload<'_>, bytes: &[u8], into: &mut wasm_encoder::Component) {
-    let Some((id, range)) = section.as_section() else { return };
-    let range = usize::try_from(range.start).unwrap_or(0)..usize::try_from(range.end).unwrap_or(0);
-    into.section(&wasm_encoder::RawSection { id, data: bytes.get(range).unwrap_or_default() });
 }

@@ -15,8 +15,7 @@ use crate::chain::{
     Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Runtimes, Segment, caught, compose,
     next_label,
 };
-use crate::component::release_candidate::is_older;
-use crate::component::{Component, Digest, Lift};
+use crate::component::{Component, Digest, Lift, is_older};
 use crate::config::Diagnostics;
 use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, Onward, entrance};
 use crate::host::{Budget, Limiters, Next, StageScope};

@@ -6,7 +6,7 @@ use crate::harness::{
 };
 use http::Method;
 use http_body_util::BodyExt as _;
-use linkspan::component::detach::detach;
+use linkspan_rewrite::detach::detach;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
 

@@ -105,7 +105,7 @@ fn read(path: &Path) -> Source {
 
 /// Everything that is ours.
 fn ours() -> Vec<Source> {
-    sources(&["src", "bench", "components", "xtask", "tests"])
+    sources(&["src", "crates", "bench", "components", "xtask", "tests"])
 }
 
 /// `text` with comments, strings and characters blanked out, line for line.
@@ -315,6 +315,16 @@ fn in_rooms(rooms: &[&str]) -> Vec<Source> {
 fn the_configuration_knows_nothing_of_wasmtime() {
     let rooms = in_rooms(&["config", "plan", "telemetry", "upstream"]);
     none(&absent(&rooms, &["wasmtime"]), "these rooms never name wasmtime");
+}
+
+/// A crate of `crates/` stands alone, and each is used by one room.
+#[test]
+fn crates_know_nothing_of_the_gateway() {
+    let crates = sources(&["crates"]);
+    none(&absent(&crates, &["linkspan", "wasmtime", "hyper", "http"]), "what stands in crates/ stands alone");
+    let mut others = sources(&["src"]);
+    others.retain(|source| source.room() != Some("component"));
+    none(&absent(&others, &["linkspan_rewrite"]), "crates/rewrite is used by `component`");
 }
 
 /// What serves has read everything before the first address was bound. Three files have files in them by their nature:

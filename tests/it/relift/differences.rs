@@ -245,7 +245,7 @@ fn differ_not(link: &str, protocol: Protocol, exchanges: usize, lanes: usize) {
     };
     let pipelines = (0..lanes)
         .flat_map(|lane| [pipeline(format!("as-is-{lane}"), ""), pipeline(format!("sync-{lane}"), SYNC)]);
-    let gateway = Gateway::start(&Setup::of(pipelines).log("linkspan::http::service=warn"));
+    let gateway = Gateway::start(&Setup::of(pipelines).log("linkspan::http=warn"));
     let traps: usize = run(async {
         let mut running = Vec::new();
         for number in 0..lanes {

@@ -109,7 +109,8 @@ fn errors(code: &types::Variant) -> Vec<Val> {
 fn every_error_survives() {
     for name in ["plain-async", "pass-through-async"] {
         let original = std::fs::read(dist(name)).unwrap();
-        let rewritten = linkspan::component::relift::relift(&original).unwrap().bytes;
+        let rewritten =
+            linkspan_rewrite::relift::relift(&original, &linkspan::component::SEAM).unwrap().bytes;
         let (mut original, mut rewritten) = (Guest::new(&original), Guest::new(&rewritten));
         let errors = errors(&original.error_code());
         assert!(errors.len() > 150, "{} values", errors.len());
@@ -124,7 +125,7 @@ fn every_error_survives() {
 #[test]
 fn responses_survive() {
     let original = std::fs::read(dist("plain-async")).unwrap();
-    let rewritten = linkspan::component::relift::relift(&original).unwrap().bytes;
+    let rewritten = linkspan_rewrite::relift::relift(&original, &linkspan::component::SEAM).unwrap().bytes;
     let mut guest = Guest::new(&rewritten);
     for rep in [1, 77, u32::MAX] {
         let response = Resource::<()>::new_own(rep).try_into_resource_any(&mut guest.store).unwrap();

@@ -2,10 +2,10 @@
 //! linear memory; and the code that takes one to the other.
 //!
 //! Both are generated from the component's own types, so that a later `error-code`
-//! with other cases needs nothing here. Types that no `handle` returns (lists, maps)
+//! with other cases needs nothing here. Lists and maps
 //! are refused instead of half supported.
 
-use super::Refusal;
+use crate::Refusal;
 use wasm_encoder::{BlockType, InstructionSink, MemArg, ValType};
 use wasmparser::PrimitiveValType as Primitive;
 use wasmparser::component_types::{ComponentDefinedType as Defined, ComponentValType};
@@ -61,7 +61,7 @@ impl Shape {
             | Defined::Map { .. }
             | Defined::FixedLengthList { .. }
             | Defined::Flags(_) => {
-                return Err(Refusal::new("its `handle` returns a type that is not laid out here"));
+                return Err(Refusal::new("it returns a type that is not laid out here"));
             }
         })
     }

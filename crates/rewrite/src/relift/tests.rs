@@ -1,9 +1,17 @@
 //! The layout of values, and a reason for each thing that is not known.
 
+use super::Seam;
 use super::analyse::analyse;
-use super::layout::Shape;
 use super::relift;
+use crate::layout::Shape;
 use wasm_encoder::ValType::{F32, F64, I32, I64};
+
+const SEAM: Seam = Seam {
+    callee: ("wasi:http", "handler"),
+    function: "handle",
+    noun: "next stage",
+    data: ("wasi:http", "types"),
+};
 
 #[test]
 fn values_are_laid_out_as_the_canonical_abi_has_it() {
@@ -71,7 +79,7 @@ fn reason(changes: &[(&str, &str)]) -> String {
         text.replacen(old, new, 1)
     });
     let bytes = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    relift(&bytes).expect_err("it is left as it is").to_string()
+    relift(&bytes, &SEAM).expect_err("it is left as it is").to_string()
 }
 
 /// Where the middleware's text takes more.
@@ -144,9 +152,9 @@ const UNKNOWN: &[(&[(&str, &str)], &str)] = &[
 #[test]
 fn what_is_not_known_is_left_alone() {
     let bytes = wat::parse_str(MIDDLEWARE).expect("a component");
-    analyse(&bytes).expect("nothing in it is unknown, but the order of its parts");
+    analyse(&bytes, &SEAM).expect("nothing in it is unknown, but the order of its parts");
     for (changes, expected) in UNKNOWN {
         assert_eq!(reason(changes), *expected, "{changes:?}");
     }
-    assert!(relift(b"\0asm").expect_err("not a component").to_string().starts_with("it is not valid"));
+    assert!(relift(b"\0asm", &SEAM).expect_err("not a component").to_string().starts_with("it is not valid"));
 }

@@ -5,15 +5,16 @@
 //! and shims don't matter. Whatever is not known here is a reason to leave the
 //! component as it is.
 
-use super::Refusal;
-use super::layout::{MAX_FLAT, Shape};
-use crate::component::Interface;
+use super::Seam;
+use crate::layout::{MAX_FLAT, Shape};
+use crate::nesting::validate;
+use crate::{Interface, Refusal};
 use std::collections::HashMap;
 use wasmparser::component_types::{ComponentDefinedType as Defined, ComponentValType};
 use wasmparser::types::TypesRef;
 use wasmparser::{
     CanonicalFunction as Canonical, CanonicalOption, ComponentAlias, ComponentExternalKind as External,
-    ComponentOuterAliasKind, ExternalKind, Parser, Payload, ValType, Validator, WasmFeatures,
+    ComponentOuterAliasKind, ExternalKind, Parser, Payload, ValType,
 };
 
 /// A canonical function that is replaced by one that does the same and keeps count.
@@ -105,12 +106,10 @@ pub struct Wiring {
 ///
 /// # Errors
 /// [`Refusal`] with the reason why it must stay as it is.
-pub fn analyse(bytes: &[u8]) -> Result<Wiring, Refusal> {
-    let types = Validator::new_with_features(WasmFeatures::all())
-        .validate_all(bytes)
-        .map_err(|error| Refusal::new(format!("it is not valid: {error}")))?;
+pub fn analyse(bytes: &[u8], seam: &Seam) -> Result<Wiring, Refusal> {
+    let types = validate(bytes).map_err(|error| Refusal::new(format!("it is not valid: {error}")))?;
     let outline = Outline::read(bytes)?;
-    outline.wiring(types.as_ref())
+    outline.wiring(types.as_ref(), seam)
 }
 
 /// A function of the component's index space, as far as it matters.
@@ -244,16 +243,16 @@ impl Outline {
         Ok(())
     }
 
-    fn wiring(self, types: TypesRef<'_>) -> Result<Wiring, Refusal> {
+    fn wiring(self, types: TypesRef<'_>, seam: &Seam) -> Result<Wiring, Refusal> {
         let (entry, callback, lifted) = self.lift(types)?;
         let (task_return, result, memory) = self.task_return(types)?;
         if lifted != result {
-            return Err(Refusal::new("its `task.return` is not that of its `handle`"));
+            return Err(Refusal::new("its `task.return` is not that of its export"));
         }
         if result.flat().len() > MAX_FLAT {
-            return Err(Refusal::new("its `handle` returns more than fits into parameters"));
+            return Err(Refusal::new("it returns more than fits into parameters"));
         }
-        let (lower, realloc) = self.lower(types, memory)?;
+        let (lower, realloc) = self.lower(types, memory, seam)?;
         let mut slots = Vec::new();
         let mut watched = Vec::new();
         for (index, function) in &self.canonicals {
@@ -309,7 +308,9 @@ impl Outline {
             Some(result) if function.async_ && takes_request => {
                 Ok((export(entry)?, export(callback)?, Shape::of(result, types)?))
             }
-            _ => Err(Refusal::new("its exported function is not a `handle`")),
+            _ => Err(Refusal::new(
+                "its exported function is not an async one that takes one handle and returns something",
+            )),
         }
     }
 
@@ -335,7 +336,12 @@ impl Outline {
 
     /// The next stage's function, if it is lowered asynchronously, and the allocator that
     /// goes with it.
-    fn lower(&self, types: TypesRef<'_>, memory: u32) -> Result<(Option<(u32, u32)>, u32), Refusal> {
+    fn lower(
+        &self,
+        types: TypesRef<'_>,
+        memory: u32,
+        seam: &Seam,
+    ) -> Result<(Option<(u32, u32)>, u32), Refusal> {
         let (mut lower, mut realloc) = (None, None);
         for (index, function) in &self.canonicals {
             let (Some(index), Canonical::Lower { func_index, options }) = (index, function) else { continue };
@@ -344,7 +350,7 @@ impl Outline {
                 Some(Function::Imported(interface, name)) => (interface, name),
                 _ => return Err(Refusal::new("it calls a function that belongs to no interface")),
             };
-            if interface.is("wasi:http", "handler") && name == "handle" {
+            if interface.is(seam.callee.0, seam.callee.1) && name == seam.function {
                 if memory_of(options)? != Some(memory) {
                     return Err(Refusal::new("it has several memories"));
                 }
@@ -353,19 +359,21 @@ impl Outline {
                     _ => None,
                 });
                 if asynchronous && lower.replace((*index, *func_index)).is_some() {
-                    return Err(Refusal::new("it calls the next stage in several ways"));
+                    return Err(Refusal::new(format!("it calls the {} in several ways", seam.noun)));
                 }
             } else if asynchronous {
                 return Err(Refusal::new(format!(
-                    "it may wait for `{interface}#{name}` while the next stage works"
+                    "it may wait for `{interface}#{name}` while the {} works",
+                    seam.noun
                 )));
-            } else if !interface.is("wasi:http", "types") && moves_data(types, *func_index) {
+            } else if !interface.is(seam.data.0, seam.data.1) && moves_data(types, *func_index) {
                 return Err(Refusal::new(format!(
-                    "`{interface}#{name}` has a stream or future that may need it while the next stage works"
+                    "`{interface}#{name}` has a stream or future that may need it while the {} works",
+                    seam.noun
                 )));
             }
         }
-        let realloc = realloc.ok_or_else(|| Refusal::new("it calls no next stage"))?;
+        let realloc = realloc.ok_or_else(|| Refusal::new(format!("it calls no {}", seam.noun)))?;
         Ok((lower, realloc))
     }
 }

@@ -7,21 +7,45 @@
 //!
 //! Bounds: [`MAX_NESTING`] levels.
 
-use super::inspect::InspectError;
 use wasmparser::{
     BinaryReader, BinaryReaderError, ComponentAlias, ComponentExternName, ComponentImport, ComponentType,
-    ComponentTypeRef, CoreType, Parser, Payload,
+    ComponentTypeRef, CoreType, Parser, Payload, Validator, WasmFeatures, types::Types,
 };
 
 /// The most levels of components within components, or of types within types. A composition adds a level of the first;
 /// WIT has three of the second.
 pub const MAX_NESTING: usize = 100;
 
-/// Checks the component in `bytes`.
+/// Why bytes are no component that can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// They end within a module or component that is contained in them.
+    #[error("it is cut short: what begins at byte {at} needs {missing} bytes more")]
+    CutShort {
+        /// Where that begins.
+        at: u64,
+        /// The bytes that are not there.
+        missing: u64,
+    },
+    /// More levels than [`MAX_NESTING`].
+    #[error("it nests more than {MAX_NESTING} components or types in one another")]
+    Nested,
+    /// They are not valid, with all features of WebAssembly and of the component model.
+    #[error("{0}")]
+    Invalid(#[from] BinaryReaderError),
+}
+
+/// Checks the component in `bytes`, and says what it is made of. Whatever else reads it can rely on that.
 ///
 /// # Errors
-/// [`InspectError`], if a part of it is missing or nested too deep, or can't be read.
-pub fn check(bytes: &[u8]) -> Result<(), InspectError> {
+/// [`Malformed`], with the place.
+pub fn validate(bytes: &[u8]) -> Result<Types, Malformed> {
+    check(bytes)?;
+    Ok(Validator::new_with_features(WasmFeatures::all()).validate_all(bytes)?)
+}
+
+/// Checks that every part is there, and that nothing is nested too deep.
+fn check(bytes: &[u8]) -> Result<(), Malformed> {
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload?;
@@ -30,11 +54,11 @@ pub fn check(bytes: &[u8]) -> Result<(), InspectError> {
             | Payload::ComponentSection { unchecked_range, .. } => {
                 let missing = unchecked_range.end.saturating_sub(bytes.len() as u64);
                 if missing > 0 {
-                    return Err(InspectError::CutShort { at: unchecked_range.start, missing });
+                    return Err(Malformed::CutShort { at: unchecked_range.start, missing });
                 }
                 depth += 1;
                 if depth > MAX_NESTING {
-                    return Err(InspectError::Nested);
+                    return Err(Malformed::Nested);
                 }
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
@@ -51,7 +75,7 @@ pub fn check(bytes: &[u8]) -> Result<(), InspectError> {
 }
 
 /// Follows the types of a section through those that declare others.
-fn check_types(mut reader: BinaryReader<'_>) -> Result<(), InspectError> {
+fn check_types(mut reader: BinaryReader<'_>) -> Result<(), Malformed> {
     // What is still to be read of each level: types of the section, then declarations of a type.
     let mut left = vec![reader.read_var_u32()?];
     while let Some(last) = left.last_mut() {
@@ -70,7 +94,7 @@ fn check_types(mut reader: BinaryReader<'_>) -> Result<(), InspectError> {
                 left.push(ahead.read_var_u32()?);
                 reader = ahead;
                 if left.len() > MAX_NESTING {
-                    return Err(InspectError::Nested);
+                    return Err(Malformed::Nested);
                 }
             }
             _ => {
@@ -97,7 +121,6 @@ fn begins_type(reader: &mut BinaryReader<'_>) -> Result<bool, BinaryReaderError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::component::inspect::inspect;
 
     /// The header of a component, and `sections`.
     fn component(sections: &[u8]) -> Vec<u8> {
@@ -118,9 +141,9 @@ mod tests {
     fn a_part_that_is_missing_is_told() {
         let bytes = component(b"\x01\x20\0asm\x01\0\0\0");
         assert_eq!(bytes.len(), 18);
-        let error = inspect(&bytes).expect_err("most of its module is missing").to_string();
+        let error = validate(&bytes).map(drop).expect_err("most of its module is missing").to_string();
         assert_eq!(error, "it is cut short: what begins at byte 10 needs 24 bytes more");
-        inspect(&component(b"\x01\x08\0asm\x01\0\0\0")).expect("an empty module is one");
+        validate(&component(b"\x01\x08\0asm\x01\0\0\0")).expect("an empty module is one");
     }
 
     #[test]
@@ -130,9 +153,9 @@ mod tests {
             let types = [&[1][..], &b"\x41\x01\x01".repeat(levels), b"\x41\0"].concat();
             component(&[&[7][..], &leb(types.len()), &types].concat())
         };
-        inspect(&nested(MAX_NESTING - 2)).expect("as deep as can be");
+        validate(&nested(MAX_NESTING - 2)).expect("as deep as can be");
         for levels in [MAX_NESTING, 1_000_000] {
-            let error = inspect(&nested(levels)).expect_err("too deep").to_string();
+            let error = validate(&nested(levels)).map(drop).expect_err("too deep").to_string();
             assert_eq!(error, "it nests more than 100 components or types in one another", "{levels}");
         }
     }
@@ -143,7 +166,7 @@ mod tests {
             (0..levels)
                 .fold(component(&[]), |inner, _| component(&[&[4][..], &leb(inner.len()), &inner].concat()))
         };
-        inspect(&nested(MAX_NESTING)).expect("as deep as can be");
-        assert!(matches!(inspect(&nested(5_000)), Err(InspectError::Nested)));
+        validate(&nested(MAX_NESTING)).expect("as deep as can be");
+        assert!(matches!(validate(&nested(5_000)), Err(Malformed::Nested)));
     }
 }

@@ -5,11 +5,11 @@
 //! module that wraps it, an instance of that, and the replacement. Indices after that
 //! are moved up.
 
-use super::Refusal;
 use super::analyse::{Watched, Wiring};
 use super::glue::{self, Glue, watched_name};
-use crate::component::copy_section;
-use crate::component::moved::{Given, Moved, instantiate};
+use crate::Refusal;
+use crate::moved::{Given, Moved, instantiate};
+use crate::section::copy_section;
 use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent};
 use wasm_encoder::{
     Alias, CanonicalFunctionSection, CanonicalOption as Option_, Component, ComponentAliasSection,

@@ -11,8 +11,8 @@
 //! reason stands in every host's backtrace.
 
 use super::analyse::Watched;
-use super::layout::{Shape, Storing};
-use crate::component::module::Builder;
+use crate::layout::{Shape, Storing};
+use crate::module::Builder;
 use wasm_encoder::{BlockType, InstructionSink, MemArg, Module, ValType};
 
 /// Tasks that an instance may have left behind at once.

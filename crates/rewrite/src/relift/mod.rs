@@ -14,6 +14,9 @@
 //! | `future.new`, `stream.new` and what ends their writing | the same, counted |
 //! | `context.get`, `context.set` | variables, since one task runs at a time |
 //!
+//! The *next stage* is here the function that the component calls, as its [`Seam`] names it, and `handle` the one that it
+//! exports.
+//!
 //! # Why it is sound
 //!
 //! *The guest sees a host that it may meet anyway.* An async-lowered call may return at
@@ -48,32 +51,14 @@
 
 mod analyse;
 mod glue;
-mod layout;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 
 pub use glue::{MAX_LEFT, TRAP_PREFIX};
 
-use wasmparser::{Validator, WasmFeatures};
-
-/// Why a component stays as it is, in words that follow its name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refusal(String);
-
-impl Refusal {
-    /// With the reason.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
-    }
-}
-
-impl From<wasmparser::BinaryReaderError> for Refusal {
-    fn from(error: wasmparser::BinaryReaderError) -> Self {
-        Self(format!("it is not valid: {error}"))
-    }
-}
+use crate::Refusal;
+use crate::nesting::validate;
 
 /// A component that was rewritten.
 #[derive(Clone, Debug)]
@@ -84,15 +69,27 @@ pub struct Relifted {
     pub proven: bool,
 }
 
-/// Rewrites the component in `bytes`.
+/// The functions that a component stands between, by the names of their interfaces in any version.
+#[derive(Clone, Copy, Debug)]
+pub struct Seam {
+    /// Package and interface of the function that the component calls while it is called itself.
+    pub callee: (&'static str, &'static str),
+    /// That function.
+    pub function: &'static str,
+    /// What it is called in a refusal.
+    pub noun: &'static str,
+    /// Package and interface of the functions whose streams and futures are covered by the rule for ends that the
+    /// component made: they come with a future of its own, or with the call.
+    pub data: (&'static str, &'static str),
+}
+
+/// Rewrites the component in `bytes`, which has one export, an async function that takes one handle.
 ///
 /// # Errors
 /// [`Refusal`], if it must stay as it is.
-pub fn relift(bytes: &[u8]) -> Result<Relifted, Refusal> {
-    let wiring = analyse::analyse(bytes)?;
+pub fn relift(bytes: &[u8], seam: &Seam) -> Result<Relifted, Refusal> {
+    let wiring = analyse::analyse(bytes, seam)?;
     let rewritten = rewrite::rewrite(bytes, &wiring)?;
-    Validator::new_with_features(WasmFeatures::all())
-        .validate_all(&rewritten)
-        .map_err(|error| Refusal::new(format!("it can't be rewritten: {error}")))?;
+    validate(&rewritten).map_err(|error| Refusal::new(format!("it can't be rewritten: {error}")))?;
     Ok(Relifted { bytes: rewritten, proven: wiring.watched.iter().all(|(_, kind)| !kind.wraps()) })
 }

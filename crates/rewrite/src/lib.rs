@@ -1,0 +1,47 @@
+//! Rewrites components: what a component is like around its core modules changes, and the modules stay as they are, byte
+//! for byte.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`relift`](mod@relift) | an export that is lifted asynchronously becomes one that is lifted synchronously |
+//! | [`detach`](mod@detach) | synchronous operations take a stream, future or subtask out of its waitable set first |
+//! | [`candidate`] | imports and exports of a release candidate of WASI 0.3.0 are named after the release |
+//! | [`nesting`] | validates, and bounds what its readers have to follow |
+//! | [`interface`] | names of interfaces, compared as the component model links them |
+//!
+//! It knows components, and nothing of HTTP, of hosts or of engines: which function stands where is said by the caller
+//! ([`relift::Seam`]).
+//!
+//! # What it promises
+//!
+//! - A core module of the guest is copied. What is new stands beside it: small core modules whose names begin with
+//!   `linkspan`, canonical functions, instances and aliases.
+//! - A result is valid, or there is none. It is validated before it is handed out.
+//! - A component that is not understood is left alone: [`Refusal`] says why, in words that follow its name.
+//! - The same bytes in, the same bytes out.
+//!
+//! # What bounds it
+//!
+//! Time and memory grow with the size of the component, for which its caller has a bound. Components and types may be
+//! nested [`nesting::MAX_NESTING`] deep. What a rewritten component needs when it runs is said by each module.
+//!
+//! # What bad input gets
+//!
+//! An error, and no panic: every entry validates first. Bytes that are cut short are told from those that are not valid
+//! ([`nesting::Malformed`]).
+
+#![forbid(unsafe_code)]
+
+pub mod candidate;
+pub mod detach;
+pub mod interface;
+mod layout;
+mod module;
+mod moved;
+pub mod nesting;
+mod refusal;
+pub mod relift;
+mod section;
+
+pub use interface::Interface;
+pub use refusal::Refusal;

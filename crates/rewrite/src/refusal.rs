@@ -1,0 +1,37 @@
+//! Why something is left as it is.
+
+use crate::nesting::Malformed;
+use wasm_encoder::reencode;
+
+/// Why a component stays as it is, in words that follow its name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(String);
+
+impl Refusal {
+    /// With the reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+impl From<wasmparser::BinaryReaderError> for Refusal {
+    fn from(error: wasmparser::BinaryReaderError) -> Self {
+        Self(format!("it is not valid: {error}"))
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(error: Malformed) -> Self {
+        Self(format!("it is not valid: {error}"))
+    }
+}
+
+impl From<reencode::Error> for Refusal {
+    fn from(error: reencode::Error) -> Self {
+        match error {
+            reencode::Error::ParseError(error) => error.into(),
+            other => Self(format!("it can't be encoded again: {other}")),
+        }
+    }
+}
