@@ -180,8 +180,11 @@ impl Thread {
             let worker = Worker::start(self.number, Arc::clone(&self.metrics));
             let recorder = Recorder::new(self.number, self.metrics, self.access);
             let service = Service::new(self.live, worker, recorder);
+            let recorded = Rc::clone(&service);
+            let rejected = Rc::new(move |conn: &Rc<_>, rejection| recorded.rejected(conn, rejection));
             let serve = move |request, conn: &Rc<_>| Rc::clone(&service).serve(request, conn);
-            serve_worker(self.endpoints, self.changes, self.limits, self.capacity, serve, self.stop).await
+            let Self { endpoints, changes, limits, capacity, stop, .. } = self;
+            serve_worker(endpoints, changes, limits, capacity, serve, rejected, stop).await
         })
     }
 }

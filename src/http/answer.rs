@@ -110,6 +110,6 @@ impl Here {
 
 /// The gateway's own answer to a request.
 pub(super) fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<Answer> {
-    record.answered(refusal.status().as_u16(), Some(refusal.kind()));
+    record.refused(refusal);
     refuse(refusal, id.as_str()).map(|body| Answer::Gateway { body: Full::new(body), record })
 }

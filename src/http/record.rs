@@ -5,12 +5,13 @@
 
 use super::normalize::Head;
 use super::request_id::RequestId;
+use super::respond::Refusal;
 use crate::engine::{Failure, RequestLimit};
-use crate::net::ConnInfo;
+use crate::net::{ConnInfo, Protocol, Rejection};
 use crate::telemetry::{AccessLog, Entry, InFlight, Metrics, PipelineMetrics};
-use http::header::{REFERER, USER_AGENT};
+use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderName, Method, Version};
+use http::{HeaderName, Method, Uri, Version};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -45,39 +46,72 @@ impl Recorder {
             answered: false,
             status: CLIENT_GONE,
             reason: None,
+            detail: None,
             response_bytes: 0,
             details: None,
         }
     }
 
-    /// What the access log wants to know of a request, if there is a log.
-    pub fn details(
-        &self,
-        parts: &Parts,
-        head: &Head,
-        conn: &Rc<ConnInfo>,
-        client: IpAddr,
-        id: &RequestId,
-    ) -> Option<Box<Details>> {
+    /// What the access log wants to know of a request, if there is a log. Without `head`, the request has no normal form:
+    /// it is logged as it was sent.
+    pub fn details(&self, parts: &Parts, head: Option<&Head>, from: &From<'_>) -> Option<Box<Details>> {
         let access = Arc::clone(self.access.as_ref()?);
         let own = |name: HeaderName| parts.headers.get(name).map(|value| value.as_bytes().to_vec());
+        let asked = head.map_or_else(|| Asked::as_sent(parts, from.conn), |head| Asked::Normal(head.clone()));
         Some(Box::new(Details {
             access,
             time: SystemTime::now(),
-            id: id.clone(),
-            conn: Rc::clone(conn),
-            client,
+            id: from.id.clone(),
+            conn: Rc::clone(from.conn),
+            client: from.client,
             version: parts.version,
-            head: head.clone(),
+            asked,
             pipeline: None,
             route: None,
             skipped: None,
-            generation: 0,
+            generation: from.generation,
             limit: None,
             user_agent: own(USER_AGENT),
             referer: own(REFERER),
             to_head: None,
         }))
+    }
+
+    /// Counts and logs a request that nobody could be asked for; of what it wanted nothing is known.
+    pub fn rejected(&self, from: &From<'_>, rejection: Rejection, reason: &'static str) {
+        let status = rejection.status.as_u16();
+        self.metrics.unrouted(self.worker).rejected(status);
+        let Some(access) = &self.access else { return };
+        let conn = from.conn;
+        access.record(&Entry {
+            time: SystemTime::now(),
+            request_id: from.id.as_str(),
+            peer: conn.peer,
+            client: from.client,
+            listener: &conn.listener,
+            method: None,
+            scheme: scheme(conn),
+            host: None,
+            path: None,
+            query: None,
+            protocol: match conn.protocol {
+                Protocol::Http1 => "HTTP/1.1",
+                Protocol::Http2 => "HTTP/2.0",
+            },
+            pipeline: None,
+            generation: from.generation,
+            route: None,
+            skipped: None,
+            status,
+            reason: Some(reason),
+            detail: Some(rejection.reason),
+            request_bytes: 0,
+            response_bytes: 0,
+            duration: Duration::ZERO,
+            to_head: None,
+            user_agent: None,
+            referer: None,
+        });
     }
 
     fn of(&self, name: &str) -> Arc<PipelineMetrics> {
@@ -90,6 +124,73 @@ impl Recorder {
     }
 }
 
+/// Where a request comes from, and what it is called.
+#[derive(Clone, Copy)]
+pub struct From<'a> {
+    /// Its connection.
+    pub conn: &'a Rc<ConnInfo>,
+    /// The client, as far as it is known.
+    pub client: IpAddr,
+    /// The gateway's name for it.
+    pub id: &'a RequestId,
+    /// The number of the generation that serves it.
+    pub generation: u64,
+}
+
+/// What a request is for.
+enum Asked {
+    /// In its normal form.
+    Normal(Head),
+    /// As it was sent, since it has none.
+    AsSent { method: Method, scheme: &'static str, host: Option<String>, uri: Uri },
+}
+
+impl Asked {
+    fn as_sent(parts: &Parts, conn: &ConnInfo) -> Self {
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let host = match (parts.uri.authority(), parts.headers.get(HOST)) {
+            (Some(authority), _) => Some(authority.as_str().to_owned()),
+            (None, host) => host.map(|host| lossy(host.as_bytes())),
+        };
+        // User info may be a secret.
+        let host = host.map(|host| host.rsplit_once('@').map_or(host.clone(), |(_, host)| host.to_owned()));
+        Self::AsSent { method: parts.method.clone(), scheme: scheme(conn), host, uri: parts.uri.clone() }
+    }
+
+    fn method(&self) -> &str {
+        match self {
+            Self::Normal(head) => head.method.as_str(),
+            Self::AsSent { method, .. } => method.as_str(),
+        }
+    }
+
+    fn scheme(&self) -> &str {
+        match self {
+            Self::Normal(head) => head.scheme.as_str(),
+            Self::AsSent { scheme, .. } => scheme,
+        }
+    }
+
+    fn host(&self) -> Option<&str> {
+        match self {
+            Self::Normal(head) => Some(head.authority().as_str()),
+            Self::AsSent { host, .. } => host.as_deref(),
+        }
+    }
+
+    fn path_and_query(&self) -> (&str, Option<&str>) {
+        match self {
+            Self::Normal(head) => (head.path(), head.path_and_query.query()),
+            Self::AsSent { uri, .. } => (uri.path(), uri.query()),
+        }
+    }
+}
+
+/// The connection's.
+fn scheme(conn: &ConnInfo) -> &'static str {
+    if conn.tls.is_some() { "https" } else { "http" }
+}
+
 /// What the access log says of a request beside its outcome.
 pub struct Details {
     access: Arc<AccessLog>,
@@ -98,15 +199,14 @@ pub struct Details {
     conn: Rc<ConnInfo>,
     client: IpAddr,
     version: Version,
-    head: Head,
+    asked: Asked,
     /// The pipeline that serves it.
     pub pipeline: Option<String>,
     /// The route that it took.
     pub route: Option<String>,
     /// The stages that do not apply to it.
     pub skipped: Option<String>,
-    /// The generation that serves it.
-    pub generation: u64,
+    generation: u64,
     /// Counts the request's body.
     pub limit: Option<RequestLimit>,
     user_agent: Option<Vec<u8>>,
@@ -122,6 +222,7 @@ pub struct Record {
     answered: bool,
     status: u16,
     reason: Option<&'static str>,
+    detail: Option<&'static str>,
     response_bytes: u64,
     /// For the access log.
     pub details: Option<Box<Details>>,
@@ -137,6 +238,12 @@ impl Record {
         }
         self.status = status;
         self.reason = reason;
+    }
+
+    /// The gateway gives its own answer.
+    pub fn refused(&mut self, refusal: &Refusal) {
+        self.answered(refusal.status().as_u16(), Some(refusal.kind()));
+        self.detail = refusal.detail();
     }
 
     /// Counts a failure of the chain.
@@ -183,16 +290,18 @@ impl Drop for Record {
             Version::HTTP_10 => "HTTP/1.0",
             _ => "HTTP/1.1",
         };
+        let (path, query) = details.asked.path_and_query();
         details.access.record(&Entry {
             time: details.time,
             request_id: details.id.as_str(),
             peer: details.conn.peer,
             client: details.client,
-            method: details.head.method.as_str(),
-            scheme: details.head.scheme.as_str(),
-            host: details.head.authority().as_str(),
-            path: details.head.path(),
-            query: details.head.path_and_query.query(),
+            listener: &details.conn.listener,
+            method: Some(details.asked.method()),
+            scheme: details.asked.scheme(),
+            host: details.asked.host(),
+            path: Some(path),
+            query,
             protocol: version,
             pipeline: details.pipeline.as_deref(),
             generation: details.generation,
@@ -200,6 +309,7 @@ impl Drop for Record {
             skipped: details.skipped.as_deref(),
             status: self.status,
             reason: self.reason.or((!self.answered).then_some("client-gone")),
+            detail: self.detail,
             request_bytes: details.limit.as_ref().map_or(0, RequestLimit::bytes),
             response_bytes: self.response_bytes,
             duration,

@@ -241,6 +241,17 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Which rule the request broke, where that is more than its kind says.
+    #[must_use]
+    pub fn detail(&self) -> Option<&'static str> {
+        match self {
+            Self::BadRequest(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
 /// [`Refusal::BadRequest`], for this reason.
 pub(super) fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
     Err(Refusal::BadRequest(reason))

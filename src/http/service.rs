@@ -9,24 +9,25 @@ use super::kinds::Kinds;
 use super::mirror::mirror;
 use super::normalize::{Head, HeadRules, normalize};
 use super::provenance::{Arrival, add_via, client, tell};
-use super::record::{Details, Record, Recorder};
+use super::record::{Details, From, Record, Recorder};
 use super::request_id::RequestId;
 use super::respond::{Refusal, Upstream};
 use super::trace::trace;
-use super::way::{Entry, under_https, wants_upgrade, way};
+use super::way::{Entry, wants_upgrade, way};
 use crate::engine::{Arriving, ChainRequest, RequestBody, RequestLimit, UploadPace, Worker};
 use crate::gateway::{Generation, Live};
 use crate::host::{Origin, RequestHead};
-use crate::net::ConnInfo;
-use crate::plan::{Pipeline, PipelineIndex, Route};
+use crate::net::{ConnInfo, Rejection};
+use crate::plan::{PipelineIndex, Route};
 use futures::FutureExt as _;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::future::ready;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Answers the requests of one worker.
 pub struct Service {
@@ -67,6 +68,20 @@ impl Service {
         }
     }
 
+    /// A request that HTTP's own rules refused: there is nothing to answer any more.
+    pub fn rejected(&self, conn: &Rc<ConnInfo>, rejection: Rejection) {
+        let generation = self.live.load();
+        let client = conn.peer.ip().to_canonical();
+        let from = From { conn, client, id: &RequestId::next(), generation: generation.number };
+        let refusal = match rejection.status {
+            StatusCode::URI_TOO_LONG => Refusal::UriTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Refusal::HeadersTooLarge,
+            StatusCode::SERVICE_UNAVAILABLE => Refusal::NoCapacity { retry_after: Duration::ZERO },
+            _ => Refusal::BadRequest(rejection.reason),
+        };
+        self.recorder.rejected(&from, rejection, refusal.kind());
+    }
+
     /// The way of a request to the beginning of its pipeline.
     #[expect(clippy::result_large_err, reason = "the request, which is there mostly, is larger")]
     fn begin(
@@ -79,26 +94,28 @@ impl Service {
         let id = RequestId::next();
         // One generation from here to the end of the response's body.
         let generation = self.live.load();
-        // 1. Understand the head, in one normal form for the router and the stages.
         let (limits, http) = (&generation.plan.limits, &generation.plan.http);
-        let hosts = &self.hosts;
-        let rules = HeadRules { uri_size: limits.uri_size, header_count: limits.header_count, http, hosts };
+        // 1. Understand the head, in one normal form for the router and the stages.
         let kinds = Kinds::of(&parts.headers);
-        let head = match normalize(&parts, kinds, conn.tls.as_ref(), &rules) {
-            Ok(head) => head,
-            Err(refusal) => return Err(refused(&refusal, self.recorder.begin(None, &parts.method), &id)),
+        let rules = HeadRules {
+            uri_size: limits.uri_size,
+            header_count: limits.header_count,
+            http,
+            hosts: &self.hosts,
         };
         if let Some(port) = conn.redirect {
             let refusal = Refusal::OnlyHttps { location: under_https(&head, port) };
             return Err(refused(&refusal, self.recorder.begin(None, &parts.method), &id));
         }
         // 2. Find the route, and the pipeline that it leads this request to.
-        let client = client(&parts.headers, conn.peer.ip(), http);
-        let details = self.recorder.details(&parts, &head, conn, client, &id);
-        let (pipeline, route) = match way(&generation, &entry, &head, &parts.headers, &id) {
+        let way = head.and_then(|head| {
+            let (pipeline, route) = way(&generation, &entry, &head, &parts.headers, conn, &id)?;
+            Ok((head, pipeline, route))
+        });
+        let (head, pipeline, route) = match way {
             Ok(way) => way,
             Err(refusal) => {
-                let mut record = self.recorder.begin(None, &head.method);
+                let mut record = self.recorder.begin(None, &parts.method);
                 record.details = details;
                 return Err(refused(&refusal, record, &id));
             }
@@ -143,7 +160,6 @@ impl Service {
         record.details = details.map(|mut details| {
             details.pipeline = Some(name.to_string());
             details.route = route.map(|route| format!("{}{}", route.host, route.path));
-            details.generation = generation.number;
             details
         });
         record

@@ -5,6 +5,7 @@ use super::request_id::RequestId;
 use super::respond::Refusal;
 use crate::gateway::split::choose;
 use crate::gateway::{Generation, Match};
+use crate::net::ConnInfo;
 use crate::plan::{PipelineIndex, Route};
 use http::header::{CONNECTION, UPGRADE};
 use http::{Extensions, HeaderMap, HeaderValue};
@@ -16,8 +17,12 @@ pub(super) fn way<'g>(
     entry: &Entry,
     head: &Head,
     headers: &HeaderMap,
+    conn: &ConnInfo,
     id: &RequestId,
 ) -> Result<(PipelineIndex, Option<&'g Route>), Refusal> {
+    if let Some(port) = conn.redirect {
+        return Err(Refusal::OnlyHttps { location: under_https(head, port) });
+    }
     if let Some(name) = &entry.pipeline {
         // A reload may have removed it.
         return Ok((generation.plan.find_pipeline(name).ok_or(Refusal::NoRoute)?, None));
@@ -42,7 +47,7 @@ pub struct Entry {
 }
 
 /// The same target over TLS, at a port.
-pub(super) fn under_https(head: &Head, port: u16) -> String {
+fn under_https(head: &Head, port: u16) -> String {
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     format!("https://{}{port}{}", head.host(), head.path_and_query)
 }

@@ -21,7 +21,7 @@ pub mod tls;
 
 pub use capacity::Capacity;
 pub use conn::proxy_protocol::{ProxyProtocol, ProxyVersion};
-pub use conn::{ConnInfo, Protocol, TlsInfo};
+pub use conn::{ConnInfo, Protocol, Rejected, Rejection, TlsInfo};
 pub use hop_by_hop::{is_hop_by_hop, strip_hop_by_hop};
 pub use listen::accept::Cut;
 pub use listen::endpoint::{ChangeError, Endpoint, EndpointChange, changes, serve_worker};

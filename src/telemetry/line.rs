@@ -31,14 +31,16 @@ pub struct Entry<'a> {
     pub peer: SocketAddr,
     /// Whom it comes from: the peer, or the one that a trusted proxy speaks for.
     pub client: IpAddr,
+    /// The listener that it came in by.
+    pub listener: &'a str,
     /// As it was sent.
-    pub method: &'a str,
+    pub method: Option<&'a str>,
     /// `http` or `https`.
     pub scheme: &'a str,
     /// With the port, if there is one.
-    pub host: &'a str,
+    pub host: Option<&'a str>,
     /// Without the query.
-    pub path: &'a str,
+    pub path: Option<&'a str>,
     /// Without the `?`; logged only if the configuration says so.
     pub query: Option<&'a str>,
     /// `HTTP/1.1` or `HTTP/2.0`.
@@ -55,6 +57,8 @@ pub struct Entry<'a> {
     pub status: u16,
     /// Why the gateway answered by itself, or why the response broke off.
     pub reason: Option<&'a str>,
+    /// Which rule the request broke.
+    pub detail: Option<&'a str>,
     /// Bytes of the request's body that were read.
     pub request_bytes: u64,
     /// Bytes of the response's body that were handed out.
@@ -87,10 +91,11 @@ impl Entry<'_> {
         out.push('"');
         text(out, "request-id", self.request_id, MAX_FIELD);
         let _ = write!(out, ",\"peer\":\"{}\",\"client\":\"{}\"", self.peer, self.client);
-        text(out, "method", self.method, MAX_FIELD);
+        text(out, "listener", self.listener, MAX_FIELD);
+        optional(out, "method", self.method, MAX_FIELD);
         text(out, "scheme", self.scheme, MAX_FIELD);
-        text(out, "host", self.host, MAX_FIELD);
-        text(out, "path", self.path, MAX_TARGET);
+        optional(out, "host", self.host, MAX_FIELD);
+        optional(out, "path", self.path, MAX_TARGET);
         optional(out, "query", self.query.filter(|_| query), MAX_TARGET);
         text(out, "protocol", self.protocol, MAX_FIELD);
         optional(out, "pipeline", self.pipeline, MAX_FIELD);
@@ -99,6 +104,7 @@ impl Entry<'_> {
         optional(out, "skipped", self.skipped, MAX_FIELD);
         let _ = write!(out, ",\"status\":{}", self.status);
         optional(out, "reason", self.reason, MAX_FIELD);
+        optional(out, "detail", self.detail, MAX_FIELD);
         let _ = write!(out, ",\"request-bytes\":{}", self.request_bytes);
         let _ = write!(out, ",\"response-bytes\":{}", self.response_bytes);
         let _ = write!(out, ",\"duration-ms\":{}", Millis(self.duration));
@@ -115,20 +121,29 @@ impl Entry<'_> {
         let _ = write!(out, "{} - - [", self.client);
         let _ = Utc::new(self.time).write_common(out);
         out.push_str("] \"");
-        visible(out, self.method.as_bytes(), MAX_FIELD, " ");
+        self.request_line(out, query);
+        let _ = write!(out, "\" {} {} \"", self.status, self.response_bytes);
+        visible(out, self.shown_referer(query).unwrap_or(b"-"), MAX_FIELD, "");
+        out.push_str("\" \"");
+        visible(out, self.user_agent.unwrap_or(b"-"), MAX_FIELD, "");
+        out.push('"');
+    }
+
+    fn request_line(&self, out: &mut String, query: bool) {
+        let Some(method) = self.method else {
+            // Nothing is known of what was asked for.
+            out.push('-');
+            return;
+        };
+        visible(out, method.as_bytes(), MAX_FIELD, " ");
         out.push(' ');
-        visible(out, self.path.as_bytes(), MAX_TARGET, " ");
+        visible(out, self.path.unwrap_or("-").as_bytes(), MAX_TARGET, " ");
         if let Some(query) = self.query.filter(|_| query) {
             out.push('?');
             visible(out, query.as_bytes(), MAX_TARGET, " ");
         }
         out.push(' ');
         visible(out, self.protocol.as_bytes(), MAX_FIELD, " ");
-        let _ = write!(out, "\" {} {} \"", self.status, self.response_bytes);
-        visible(out, self.shown_referer(query).unwrap_or(b"-"), MAX_FIELD, "");
-        out.push_str("\" \"");
-        visible(out, self.user_agent.unwrap_or(b"-"), MAX_FIELD, "");
-        out.push('"');
     }
 
     /// The referrer, without what may hold secrets.
@@ -219,10 +234,11 @@ pub(super) mod tests {
             request_id: "00c0ffee00c0ffee",
             peer: SocketAddr::from(([192, 0, 2, 7], 50_000)),
             client: IpAddr::from([192, 0, 2, 7]),
-            method: "GET",
+            listener: "0",
+            method: Some("GET"),
             scheme: "https",
-            host: "example.com",
-            path: "/a/b",
+            host: Some("example.com"),
+            path: Some("/a/b"),
             query: Some("token=hunter2"),
             protocol: "HTTP/2.0",
             pipeline: Some("edge"),
@@ -231,6 +247,7 @@ pub(super) mod tests {
             skipped: None,
             status: 200,
             reason: None,
+            detail: None,
             request_bytes: 0,
             response_bytes: 512,
             duration: Duration::from_micros(1500),
@@ -243,7 +260,7 @@ pub(super) mod tests {
     #[test]
     fn json() {
         let expected = "{\"time\":\"2026-11-20T10:59:44.123Z\",\"request-id\":\"00c0ffee00c0ffee\",\
-            \"peer\":\"192.0.2.7:50000\",\"client\":\"192.0.2.7\",\"method\":\"GET\",\"scheme\":\"https\",\"host\":\"example.com\",\
+            \"peer\":\"192.0.2.7:50000\",\"client\":\"192.0.2.7\",\"listener\":\"0\",\"method\":\"GET\",\"scheme\":\"https\",\"host\":\"example.com\",\
             \"path\":\"/a/b\",\"protocol\":\"HTTP/2.0\",\"pipeline\":\"edge\",\"generation\":3,\"route\":\"0\",\
             \"status\":200,\"request-bytes\":0,\"response-bytes\":512,\"duration-ms\":1.500,\"to-head-ms\":1.007,\
             \"user-agent\":\"curl/8\",\"referer\":\"https://example.com/\"}\n";
@@ -259,6 +276,18 @@ pub(super) mod tests {
         let expected = "192.0.2.7 - - [20/Nov/2026:10:59:44 +0000] \"GET /a/b HTTP/2.0\" 200 512 \
             \"https://example.com/\" \"curl/8\"\n";
         assert_eq!(entry().line(AccessFormat::Combined, false), expected);
+        let unheard = Entry {
+            method: None,
+            host: None,
+            path: None,
+            query: None,
+            status: 400,
+            user_agent: None,
+            referer: None,
+            ..entry()
+        };
+        let expected = "192.0.2.7 - - [20/Nov/2026:10:59:44 +0000] \"-\" 400 512 \"-\" \"-\"\n";
+        assert_eq!(unheard.line(AccessFormat::Combined, true), expected);
         let line = Entry { user_agent: None, referer: None, ..entry() }.line(AccessFormat::Combined, true);
         assert!(line.contains("\"GET /a/b?token=hunter2 HTTP/2.0\" 200 512 \"-\" \"-\""), "{line}");
     }
@@ -268,10 +297,10 @@ pub(super) mod tests {
         let hostile = "x\"\\\r\n\u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}\0 192.0.2.9 - - [x] \"GET / y";
         let bytes = b"x\" \"\r\n\x1b[2J\xff\x85\\";
         let entry = Entry {
-            method: hostile,
+            method: Some(hostile),
             scheme: hostile,
-            host: hostile,
-            path: hostile,
+            host: Some(hostile),
+            path: Some(hostile),
             query: Some(hostile),
             reason: Some(hostile),
             route: Some(hostile),
@@ -305,9 +334,9 @@ pub(super) mod tests {
         let long = "\u{1}ü".repeat(100_000);
         let bytes = long.as_bytes();
         let entry = Entry {
-            path: &long,
+            path: Some(&long),
             query: Some(&long),
-            host: &long,
+            host: Some(&long),
             user_agent: Some(bytes),
             referer: Some(bytes),
             ..entry()

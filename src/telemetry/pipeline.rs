@@ -108,6 +108,11 @@ impl PipelineMetrics {
         InFlight { metrics: Arc::clone(self), method, ended: false }
     }
 
+    /// A request was refused before anything was known of it, not even its method.
+    pub fn rejected(&self, status: u16) {
+        self.histogram(METHODS.len() - 1, status).record(Duration::ZERO);
+    }
+
     /// An instance died.
     pub fn trap(&self, kind: TrapKind) {
         self.traps[kind as usize].fetch_add(1, Relaxed);

@@ -7,6 +7,7 @@ mod differential;
 mod fields;
 mod framing;
 mod h2;
+mod log;
 mod paths;
 mod proxy;
 mod support;

@@ -11,8 +11,8 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,8 @@ pub(super) struct Activity {
     stopping: AtomicBool,
     /// The client was told that the connection speaks something else from now on.
     upgraded: AtomicBool,
+    /// Why nothing more is read of what the client sends.
+    fault: OnceLock<&'static str>,
 }
 
 impl Activity {
@@ -93,6 +95,7 @@ impl Activity {
             broken: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            fault: OnceLock::new(),
         })
     }
 
@@ -113,6 +116,16 @@ impl Activity {
     /// Whether that has been said.
     pub(super) fn is_upgraded(&self) -> bool {
         self.upgraded.load(Relaxed)
+    }
+
+    /// What the client sent is not HTTP.
+    pub(super) fn note_fault(&self, reason: &'static str) {
+        let _ = self.fault.set(reason);
+    }
+
+    /// Why not, if so.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        self.fault.get().copied()
     }
 
     /// The transport read something.

@@ -15,7 +15,7 @@ pub(super) enum Ended {
     /// By the protocol, or by its client.
     Closed,
     /// By an error of the client, of the transport, or of a response's body.
-    Error(#[expect(dead_code, reason = "only its Debug form is used")] hyper::Error),
+    Error(hyper::Error),
     Overdue(#[expect(dead_code, reason = "only its Debug form is used")] Overdue),
 }
 

@@ -20,6 +20,7 @@ pub mod http2;
 mod info;
 mod origin;
 pub mod proxy_protocol;
+mod rejection;
 mod requests;
 mod transport;
 mod worker;
@@ -40,13 +41,17 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use self::activity::{Activity, Watchdog};
 use self::downloads::Downloads;
+use self::drive::Ended;
 use self::drive::drive;
 use self::handshake::{handshake, secured};
 use self::http2::frames::Guarded;
+use self::http2::streams::Streams;
 pub use self::info::{ConnInfo, Protocol, TlsInfo};
 pub(super) use self::origin::Origin;
+pub use self::rejection::Rejection;
 use self::requests::Requests;
 use self::transport::{Stream, Transport};
+pub use self::worker::Rejected;
 pub(super) use self::worker::Worker;
 use super::BoxError;
 use super::addresses::Place;
@@ -99,34 +104,60 @@ pub(super) async fn serve<F, Fut, B>(
     let (listener, redirect) = (Arc::clone(&origin.name), origin.redirect);
     let info =
         Rc::new(ConnInfo { listener, peer, local, protocol, tls, redirect, peer_value: OnceCell::new() });
+    let ended = speak(stream, info, &origin, worker, shutdown).await;
+    tracing::debug!(listener = &*origin.name, %peer, ?protocol, ?ended, "connection ended");
+}
+
+/// Serves the requests of a connection, in the protocol that it speaks.
+async fn speak<F, Fut, B>(
+    stream: Stream,
+    info: Rc<ConnInfo>,
+    origin: &Rc<Origin>,
+    worker: Rc<Worker<F>>,
+    shutdown: Shutdown,
+) -> Ended
+where
+    F: Fn(http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
+    Fut: Future<Output = http::Response<B>> + 'static,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (protocol, last) = (info.protocol, last_request(&worker.limits));
     let activity = Activity::new(protocol, &worker.limits);
     let transport = Transport::new(stream, Arc::clone(&activity), &worker.limits);
     let total = Rc::clone(&origin.in_flight);
     let downloads = Downloads::new(&worker.limits);
     let watchdog = Watchdog::new(Arc::clone(&activity), Rc::clone(&downloads), worker.limits.download_grace);
-    let requests =
-        Requests { worker: Rc::clone(&worker), info, activity: Arc::clone(&activity), downloads, total };
-    let ended = match protocol {
+    let report = {
+        let (worker, info) = (Rc::clone(&worker), Rc::clone(&info));
+        move |rejection| (worker.rejected)(&info, rejection)
+    };
+    let requests = |opened| {
+        let (worker, activity) = (Rc::clone(&worker), Arc::clone(&activity));
+        Requests { worker, info, activity, opened, downloads, total }
+    };
+    match protocol {
         Protocol::Http1 => {
             let io = TokioIo::new(transport);
-            let conn = http1::builder(&worker.limits, &activity).serve_connection(io, requests);
-            drive(conn, hyper1::Connection::graceful_shutdown, last, None, watchdog, shutdown).await
+            let conn = http1::builder(&worker.limits, &activity).serve_connection(io, requests(None));
+            let ended =
+                drive(conn, hyper1::Connection::graceful_shutdown, last, None, watchdog, shutdown).await;
+            if let Ended::Error(error) = &ended
+                && let Some(rejection) = Rejection::of_http1(error, activity.fault())
+            {
+                report(rejection);
+            }
+            ended
         }
         Protocol::Http2 => {
-            let io = TokioIo::new(Guarded::new(transport, &worker.limits, Rc::clone(&origin)));
-            let conn = http2::builder(&worker.limits).serve_connection(io, requests);
-            drive(
-                conn,
-                hyper2::Connection::graceful_shutdown,
-                last,
-                Some(http2::GOAWAY_GRACE),
-                watchdog,
-                shutdown,
-            )
-            .await
+            let streams = Rc::new(Streams::new(report));
+            let guarded = Guarded::new(transport, &worker.limits, Rc::clone(&streams), Rc::clone(origin));
+            let io = TokioIo::new(guarded);
+            let conn = http2::builder(&worker.limits).serve_connection(io, requests(Some(streams)));
+            let grace = Some(http2::GOAWAY_GRACE);
+            drive(conn, hyper2::Connection::graceful_shutdown, last, grace, watchdog, shutdown).await
         }
-    };
-    tracing::debug!(listener = &*origin.name, %peer, ?protocol, ?ended, "connection ended");
+    }
 }
 
 /// Source and destination of a connection: its `own`, or those that a proxy gives; and, for these, the source's place

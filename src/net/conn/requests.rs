@@ -15,6 +15,7 @@ use pin_project_lite::pin_project;
 
 use super::activity::{Activity, InFlight};
 use super::downloads::{Downloads, Pace};
+use super::http2::streams::Streams;
 use super::info::{ConnInfo, Protocol};
 use super::worker::Worker;
 
@@ -23,6 +24,8 @@ pub(super) struct Requests<F> {
     pub(super) worker: Rc<Worker<F>>,
     pub(super) info: Rc<ConnInfo>,
     pub(super) activity: Arc<Activity>,
+    /// HTTP/2: the streams whose requests have not come yet.
+    pub(super) opened: Option<Rc<Streams>>,
     pub(super) downloads: Rc<Downloads>,
     pub(super) total: Rc<Cell<usize>>,
 }
@@ -38,6 +41,9 @@ where
     type Future = Counted<Fut>;
 
     fn call(&self, request: http::Request<Incoming>) -> Counted<Fut> {
+        if let Some(opened) = &self.opened {
+            opened.delivered();
+        }
         let in_flight = InFlight::begin(&self.activity, &self.total, !request.body().is_end_stream());
         let head_only = request.method() == Method::HEAD;
         let old = request.version() < http::Version::HTTP_11;

@@ -70,7 +70,7 @@ impl Transport {
         let Some(wire) = self.wire.as_mut().filter(|_| !self.activity.is_upgraded()) else { return };
         let count = wire.admit(&buf.filled()[before..]);
         let Some(fault) = wire.fault() else { return };
-        tracing::debug!(reason = fault.reason(), "what a client sent is not HTTP/1");
+        self.activity.note_fault(fault.reason());
         buf.set_filled(before + count);
         buf.put_slice(wire.refusal(buf.remaining()));
     }

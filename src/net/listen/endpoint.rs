@@ -24,7 +24,7 @@ use crate::config::keys::GatewayLimits;
 use crate::net::BoxError;
 use crate::net::capacity::Capacity;
 use crate::net::conn::proxy_protocol::ProxyProtocol;
-use crate::net::conn::{ConnInfo, Origin, Worker};
+use crate::net::conn::{ConnInfo, Origin, Rejected, Worker};
 use crate::net::limit_log::LimitLog;
 use crate::net::shutdown::{self, Shutdown, Trigger};
 use crate::net::tls::TlsSource;
@@ -90,7 +90,8 @@ pub fn changes() -> (mpsc::Sender<EndpointChange>, mpsc::Receiver<EndpointChange
 /// nobody holds the other end of `changes`, the endpoints stay as they are.
 ///
 /// Must run inside a `LocalSet` on a `current_thread` runtime. `service` is called once per request, on this thread; its
-/// future is dropped when the client goes away, and the response's body too.
+/// future is dropped when the client goes away, and the response's body too. `rejected` is told of requests that HTTP's own
+/// rules refuse before they reach the service.
 ///
 /// # Errors
 /// When one of `endpoints` cannot be registered with the runtime; nothing has been served then.
@@ -100,6 +101,7 @@ pub async fn serve_worker<F, Fut, B>(
     limits: GatewayLimits,
     capacity: Capacity,
     service: F,
+    rejected: Rejected,
     shutdown: Shutdown,
 ) -> io::Result<Cut>
 where
@@ -108,7 +110,7 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    let worker = Rc::new(Worker { limits, capacity, service });
+    let worker = Rc::new(Worker { limits, capacity, service, rejected });
     let mut listeners = Listeners { worker, open: Vec::new(), loops: JoinSet::new(), stopping: false };
     for ready in register(endpoints).map_err(|(_, source)| source)? {
         listeners.start(ready);

@@ -114,6 +114,7 @@ async fn answer(request: Request<Incoming>, conn: Rc<ConnInfo>, alive: Arc<Atomi
             steps = vec![Step::Data("half"), Step::Wait(50 * MS), Step::Fail];
         }
         "/length" => length = Some(5),
+        "/read" => drop(request.into_body().collect().await),
         "/echo-size" => {
             let size = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
             assert_eq!(size, 1 << 20);
@@ -196,7 +197,8 @@ impl Server {
             let thread = std::thread::spawn(move || {
                 let service =
                     move |request, conn: &Rc<ConnInfo>| answer(request, Rc::clone(conn), alive.clone());
-                run(serve_worker(endpoints, receiver, limits, capacity, service, shutdown)).unwrap()
+                let rejected = Rc::new(|_: &_, _| {});
+                run(serve_worker(endpoints, receiver, limits, capacity, service, rejected, shutdown)).unwrap()
             });
             (sender, thread)
         };

@@ -29,10 +29,10 @@ type Fields = &'static [(&'static str, &'static str)];
 /// A name, the fields of the head, the body and what to expect.
 type Case = (&'static str, Fields, Option<&'static str>, Expect);
 
-const M: (&str, &str) = (":method", "GET");
-const P: (&str, &str) = (":path", "/");
-const S: (&str, &str) = (":scheme", "https");
-const A: (&str, &str) = (":authority", "localhost");
+pub(super) const M: (&str, &str) = (":method", "GET");
+pub(super) const P: (&str, &str) = (":path", "/");
+pub(super) const S: (&str, &str) = (":scheme", "https");
+pub(super) const A: (&str, &str) = (":authority", "localhost");
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[
@@ -136,27 +136,27 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 
 /// What came of a stream.
 #[derive(Debug, Default)]
-struct Outcome {
-    status: Option<u16>,
+pub(super) struct Outcome {
+    pub(super) status: Option<u16>,
     body: Vec<u8>,
     ended: bool,
     reset: Option<u32>,
-    gone: bool,
+    pub(super) gone: bool,
 }
 
-struct Connection {
+pub(super) struct Connection {
     raw: Raw,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    fn open(gateway: &Gateway) -> Self {
+    pub(super) fn open(gateway: &Gateway) -> Self {
         let mut raw = Raw::connect(gateway, Protocol::Http2);
         raw.send(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, &[])].concat());
         Self { raw, buffer: Vec::new() }
     }
 
-    fn ask(&mut self, stream: u32, fields: &[(&str, &str)], body: Option<&str>) -> Outcome {
+    pub(super) fn ask(&mut self, stream: u32, fields: &[(&str, &str)], body: Option<&str>) -> Outcome {
         let end = if body.is_none() { END_STREAM } else { 0 };
         let mut bytes = frame(HEADERS, END_HEADERS | end, stream, &block(fields));
         if let Some(body) = body {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::streams::Streams;
 use crate::config::keys::GatewayLimits;
 use crate::net::conn::origin::Origin;
 
@@ -34,6 +35,10 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 
+/// Bytes of a RST_STREAM's payload, and of the part of GOAWAY's that is looked at: they end with the error code.
+const RESET: usize = 4;
+const GONE: usize = 8;
+
 const END_STREAM: u8 = 1;
 const PADDED: u8 = 8;
 
@@ -47,7 +52,8 @@ const ENHANCE_YOUR_CALM: u8 = 0xb;
 struct Walk {
     /// Bytes until the next frame's header.
     skip: usize,
-    header: [u8; HEADER],
+    /// The header, and the payload's first bytes where they are looked at.
+    header: [u8; HEADER + GONE],
     have: usize,
 }
 
@@ -57,6 +63,8 @@ struct Frame {
     flags: u8,
     length: usize,
     stream: u32,
+    /// Of RST_STREAM and GOAWAY.
+    code: u32,
 }
 
 impl Walk {
@@ -69,6 +77,17 @@ impl Walk {
         self.skip == 0 && self.have == 0
     }
 
+    /// Bytes of the frame that are looked at, as far as its header is known.
+    fn wanted(&self) -> usize {
+        let [a, b, c, kind, ..] = self.header;
+        match (kind, length(a, b, c)) {
+            _ if self.have < HEADER => HEADER,
+            (RST_STREAM, RESET) => HEADER + RESET,
+            (GOAWAY, GONE..) => HEADER + GONE,
+            _ => HEADER,
+        }
+    }
+
     /// Says what frames begin in `bytes`, which follow those before.
     fn feed(&mut self, mut bytes: &[u8], mut saw: impl FnMut(Frame)) {
         while !bytes.is_empty() {
@@ -78,20 +97,27 @@ impl Walk {
                 bytes = &bytes[skipped..];
                 continue;
             }
-            let taken = (HEADER - self.have).min(bytes.len());
+            let wanted = self.wanted();
+            let taken = (wanted - self.have).min(bytes.len());
             self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
             self.have += taken;
             bytes = &bytes[taken..];
-            if self.have == HEADER {
-                let [a, b, c, kind, flags, s0, s1, s2, s3] = self.header;
-                let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            if self.have == self.wanted() {
+                let [a, b, c, kind, flags, s0, s1, s2, s3, ..] = self.header;
+                let (payload, length) = (self.have - HEADER, length(a, b, c));
                 // The first bit is reserved.
                 let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
-                (self.have, self.skip) = (0, length);
-                saw(Frame { kind, flags, length, stream });
+                let code =
+                    self.header[HEADER..self.have].last_chunk().map_or(0, |code| u32::from_be_bytes(*code));
+                (self.have, self.skip) = (0, length - payload);
+                saw(Frame { kind, flags, length, stream, code });
             }
         }
     }
+}
+
+fn length(a: u8, b: u8, c: u8) -> usize {
+    usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)
 }
 
 /// So many in [`WINDOW`].
@@ -139,7 +165,7 @@ struct Ledger {
 
 impl Ledger {
     fn received(&mut self, frame: Frame, now: Instant) {
-        let Frame { kind, flags, length, stream } = frame;
+        let Frame { kind, flags, length, stream, .. } = frame;
         let idle = match kind {
             DATA if flags & PADDED != 0 && length <= MOST_PADDING || length == 0 => flags & END_STREAM == 0,
             DATA => {
@@ -185,19 +211,33 @@ pub(in crate::net::conn) struct Guarded<T> {
     read: Walk,
     written: Walk,
     ledger: Ledger,
+    streams: Rc<Streams>,
     origin: Rc<Origin>,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
-    pub(in crate::net::conn) fn new(inner: T, limits: &GatewayLimits, origin: Rc<Origin>) -> Self {
+    pub(in crate::net::conn) fn new(
+        inner: T,
+        limits: &GatewayLimits,
+        streams: Rc<Streams>,
+        origin: Rc<Origin>,
+    ) -> Self {
         let (control, resets) = (Budget::new(limits.control_frames), Budget::new(limits.stream_resets));
         let ledger = Ledger { control, resets, last_stream: 0, flood: None };
-        Self { inner, read: Walk::after(PREFACE), written: Walk::default(), ledger, origin }
+        Self { inner, read: Walk::after(PREFACE), written: Walk::default(), ledger, streams, origin }
     }
 
     fn note_written(&mut self, bytes: &[u8]) {
-        let ledger = &mut self.ledger;
-        self.written.feed(bytes, |frame| ledger.sent(frame));
+        let (ledger, streams) = (&mut self.ledger, &self.streams);
+        self.written.feed(bytes, |frame| {
+            ledger.sent(frame);
+            match frame.kind {
+                HEADERS => streams.answered(frame.stream),
+                RST_STREAM => streams.reset(frame.stream, frame.code),
+                GOAWAY => streams.gone(frame.code),
+                _ => {}
+            }
+        });
     }
 
     /// The client learns why, if the socket has room for it now.
@@ -223,8 +263,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
         let result = Pin::new(&mut this.inner).poll_read(cx, buf);
         let new = &buf.filled()[before..];
         if !new.is_empty() {
-            let (ledger, now) = (&mut this.ledger, Instant::now());
-            this.read.feed(new, |frame| ledger.received(frame, now));
+            let (ledger, streams, now) = (&mut this.ledger, &this.streams, Instant::now());
+            this.read.feed(new, |frame| {
+                if frame.kind == HEADERS && frame.stream > ledger.last_stream {
+                    streams.opened(frame.stream);
+                }
+                ledger.received(frame, now);
+            });
         }
         let Some(why) = this.ledger.flood else { return result };
         this.origin.flood_log.borrow_mut().note(&this.origin.name, "an HTTP/2 connection was cut", &why);
@@ -289,15 +334,21 @@ mod tests {
             frame(4, 0, 0, &[0; 6]),
             frame(HEADERS, 5, 1, &[0; 300]),
             frame(DATA, 1, 1, &[]),
+            frame(RST_STREAM, 0, 1, &[0, 0, 0, 7]),
+            frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 9, b'x', b'y']),
             frame(6, 0, 0, &[9; 8]),
         ]
         .concat();
-        for size in [1, 2, 8, 9, 10, 300, bytes.len()] {
+        for size in [1, 2, 3, 8, 9, 10, 300, bytes.len()] {
             let (mut walk, mut seen) = (Walk::after(PREFACE), Vec::new());
             for piece in bytes.chunks(size) {
-                walk.feed(piece, |frame| seen.push((frame.kind, frame.length, frame.stream)));
+                walk.feed(piece, |frame| seen.push((frame.kind, frame.length, frame.stream, frame.code)));
             }
-            assert_eq!(seen, [(4, 6, 0), (1, 300, 1), (0, 0, 1), (6, 8, 0)], "{size}");
+            assert_eq!(
+                seen,
+                [(4, 6, 0, 0), (1, 300, 1, 0), (0, 0, 1, 0), (3, 4, 1, 7), (7, 10, 0, 9), (6, 8, 0, 0)],
+                "{size}"
+            );
             assert!(walk.is_between_frames());
         }
     }
@@ -320,7 +371,7 @@ mod tests {
         let flood = |received: (u8, u8, usize), sent: Option<(u8, u8, usize)>| {
             let (control, resets) = (Budget::new(limits.control_frames), Budget::new(limits.stream_resets));
             let mut ledger = Ledger { control, resets, last_stream: 0, flood: None };
-            let frame = |(kind, flags, length)| Frame { kind, flags, length, stream: 1 };
+            let frame = |(kind, flags, length)| Frame { kind, flags, length, stream: 1, code: 0 };
             let now = Instant::now();
             for number in 0..100 {
                 ledger.received(frame(received), now);

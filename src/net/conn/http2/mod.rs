@@ -1,6 +1,7 @@
 //! HTTP/2: hyper's settings for it, and what a client may do beside sending requests.
 
 pub mod frames;
+pub(super) mod streams;
 
 use std::time::Duration;
 

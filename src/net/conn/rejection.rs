@@ -1,0 +1,36 @@
+//! Requests that HTTP's own rules refuse, before there is one that a service could be asked for: HTTP/1's are refused by
+//! `http1::wire` and by hyper's parser, HTTP/2's by h2.
+
+use http::StatusCode;
+
+/// A request that no service hears of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// What the client was answered; for a stream that was reset, or a connection that was ended, what says the same.
+    pub status: StatusCode,
+    /// What the request broke, in words for the log.
+    pub reason: &'static str,
+}
+
+impl Rejection {
+    pub(super) const fn new(status: StatusCode, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+
+    /// What hyper answered by itself before an HTTP/1 connection ended with `error`; `fault` is why nothing more of it was
+    /// read, if that was so.
+    pub(super) fn of_http1(error: &hyper::Error, fault: Option<&'static str>) -> Option<Self> {
+        if !error.is_parse() {
+            return None;
+        }
+        Some(if !error.is_parse_too_large() {
+            Self::new(StatusCode::BAD_REQUEST, fault.unwrap_or("the head is malformed"))
+        } else if error.to_string().contains("URI") {
+            // The only way to tell the two apart.
+            Self::new(StatusCode::URI_TOO_LONG, "the target is too long for any configuration")
+        } else {
+            let reason = "the head has too many fields, or too large ones";
+            Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
+        })
+    }
+}
