@@ -3,8 +3,8 @@
 //! finds one could not forward it, since `wasi:http` forbids to set them.
 //!
 //! A client can have fields removed by naming them in `Connection`, but only its own: what the gateway adds, it adds after
-//! this. A field that looks like one of framing, or of those that tell of the client, once `_` is taken for `-`, goes as
-//! well: CGI and its kin see one and the same. Nothing here fails; what is not understood is removed.
+//! this. Fields with `_` in their names go as well: CGI and its kin take them for those with `-` (`http.underscores`).
+//! Nothing here fails; what is not understood is removed.
 
 use http::header::{
     self, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRAILER,
@@ -55,6 +55,12 @@ static NOT_IN_TRAILERS: [HeaderName; 36] = [
     HeaderName::from_static("x-consumer"),
 ];
 
+/// Takes off the fields that have `_` in their names, which CGI and its kin can't tell from those with `-`: all of them, or,
+/// where they are to be kept, those that would be fields that matter.
+pub fn take_disguised_off(headers: &mut HeaderMap, keep: bool) {
+    remove(headers, |name| if keep { is_disguised(name) } else { name.contains('_') });
+}
+
 /// Prepares a request's fields for the stages: nothing about the connection; no `Host`, which has become the authority; no
 /// `Expect`, which is answered here; and the `Cookie` fields that HTTP/2 may split are one again (RFC 9113 §8.2.3).
 ///
@@ -62,9 +68,6 @@ static NOT_IN_TRAILERS: [HeaderName; 36] = [
 pub fn clean_request(headers: &mut HeaderMap, kinds: Kinds) {
     if kinds.has(Kinds::CONNECTION) {
         strip_hop_by_hop(headers);
-    }
-    if kinds.has(Kinds::DISGUISED) {
-        remove(headers, is_disguised);
     }
     headers.remove(HOST);
     if kinds.has(Kinds::EXPECT) {
@@ -88,6 +91,12 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
         trailers.remove(name);
     }
     remove(trailers, |name| is_claim(name) || is_disguised(name));
+}
+
+/// The same for a request's, where no name may have a `_`.
+pub fn clean_request_trailers(trailers: &mut HeaderMap) {
+    clean_trailers(trailers);
+    take_disguised_off(trailers, false);
 }
 
 fn join_cookies(headers: &mut HeaderMap) {
@@ -180,9 +189,11 @@ mod tests {
             ("x_real_ip", "6.6.6.6"),
             ("some_field", "yes"),
         ]);
-        let kinds = Kinds::of(&headers);
-        clean_request(&mut headers, kinds);
+        take_disguised_off(&mut headers, true);
         assert_eq!(names(&headers), ["some_field", "transfer-encoding_"]);
+        headers.insert("some-field", HeaderValue::from_static("yes"));
+        take_disguised_off(&mut headers, false);
+        assert_eq!(names(&headers), ["some-field"]);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use super::answer::{Answer, Here, refused};
 use super::client_cert::identify;
 use super::failure::explain;
-use super::headers::{clean_request, clean_response, clean_trailers};
+use super::finish::finish;
+use super::headers::{
+    clean_request, clean_request_trailers, clean_response, clean_trailers, take_disguised_off,
+};
 use super::hosts::Hosts;
 use super::kinds::Kinds;
 use super::mirror::mirror;
@@ -86,7 +89,7 @@ impl Service {
     #[expect(clippy::result_large_err, reason = "the request, which is there mostly, is larger")]
     fn begin(
         &self,
-        parts: Parts,
+        mut parts: Parts,
         body: Arriving,
         conn: &Rc<ConnInfo>,
         entry: Entry,
@@ -103,9 +106,12 @@ impl Service {
             http,
             hosts: &self.hosts,
         };
-        if let Some(port) = conn.redirect {
-            let refusal = Refusal::OnlyHttps { location: under_https(&head, port) };
-            return Err(refused(&refusal, self.recorder.begin(None, &parts.method), &id));
+        let head = normalize(&parts, kinds, conn.tls.as_ref(), &rules);
+        let client = client(&parts.headers, conn.peer.ip(), http);
+        let from = From { conn, client, id: &id, generation: generation.number };
+        let details = self.recorder.details(&parts, head.as_ref().ok(), &from);
+        if kinds.has(Kinds::DISGUISED) {
+            take_disguised_off(&mut parts.headers, http.keep_underscores);
         }
         // 2. Find the route, and the pipeline that it leads this request to.
         let way = head.and_then(|head| {
@@ -139,7 +145,7 @@ impl Service {
             trace(&mut headers, http.make_traceparent);
         }
         let here = Here { generation, pipeline, id };
-        let request = match bounded(body, &headers, here.plan()) {
+        let request = match bounded(body, &headers, &here) {
             Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
             Err(refusal) => return Err(refused(&refusal, record, &here.id)),
         };
@@ -229,13 +235,15 @@ struct Begun {
 }
 
 /// The body with the pipeline's bound, which a declared length may break at once.
-fn bounded(body: Arriving, headers: &HeaderMap, plan: &Pipeline) -> Result<RequestBody, Refusal> {
+fn bounded(body: Arriving, headers: &HeaderMap, here: &Here) -> Result<RequestBody, Refusal> {
+    let (plan, keep) = (here.plan(), here.generation.plan.http.keep_underscores);
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > plan.limits.request_body) {
         return Err(Refusal::PayloadTooLarge);
     }
     let pace = UploadPace { rate: plan.limits.upload_rate, grace: plan.limits.upload_grace };
-    Ok(RequestBody::arriving(body, plan.limits.request_body, clean_trailers).at_pace(pace))
+    let clean = if keep { clean_trailers } else { clean_request_trailers };
+    Ok(RequestBody::arriving(body, plan.limits.request_body, clean).at_pace(pace))
 }
 
 /// The request as the first stage sees it: with scheme and authority, which guests

@@ -22,6 +22,8 @@ pub struct HttpPolicy {
     pub paths: PathRules,
     /// Whether a request's host may differ from the name in the TLS handshake.
     pub any_sni: bool,
+    /// Whether fields with `_` in their names stay on requests.
+    pub keep_underscores: bool,
 }
 
 impl HttpPolicy {

@@ -108,7 +108,10 @@ fn every_key() {
     assert_eq!((http.request_id, http.make_traceparent), (RequestIdPolicy::Accept, true));
     assert_eq!(http.paths, PathRules { encoded_slash: EncodedSlash::Decode, merge_slashes: false });
     assert!(
-        http.any_sni && http.trusts("10.9.9.9".parse().unwrap()) && !http.trusts("11.0.0.0".parse().unwrap())
+        http.any_sni
+            && http.keep_underscores
+            && http.trusts("10.9.9.9".parse().unwrap())
+            && !http.trusts("11.0.0.0".parse().unwrap())
     );
     let warnings: Vec<_> = warnings.sorted().iter().map(|warning| warning.message().to_owned()).collect();
     assert_eq!(warnings, ["`admin` is not used", "`listeners` is not used"]);

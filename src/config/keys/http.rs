@@ -27,6 +27,9 @@ keys! {
     merge_slashes: bool = boolean().default("true");
     /// Whether a request must be for the [host that the TLS handshake named](http.md#host): `"strict"` or `"ignore"`.
     sni: Sni = one_of().default("strict");
+    /// Fields of requests with `_` in their names, which [some servers take for those with
+    /// `-`](http.md#fields-of-a-connection): `"remove"` or `"keep"`.
+    underscores: Underscores = one_of().default("remove");
 }
 
 choices! {
@@ -88,5 +91,15 @@ choices! {
         Strict = "strict",
         /// It need not.
         Ignore = "ignore",
+    }
+}
+
+choices! {
+    /// What becomes of fields with `_` in their names.
+    Underscores {
+        /// They are taken off.
+        Remove = "remove",
+        /// They stay, but for those that would frame the message or tell of the client.
+        Keep = "keep",
     }
 }

@@ -17,7 +17,7 @@ mod when;
 
 pub use self::file::{Component, File, Gateway};
 pub use self::grants::{Clocks, Grant, MAX_CALLS, Mount};
-pub use self::http::{EncodedSlash, ForwardedForm, Http, RequestIdPolicy, Sni, Traceparent};
+pub use self::http::{EncodedSlash, ForwardedForm, Http, RequestIdPolicy, Sni, Traceparent, Underscores};
 pub use self::limits::{GatewayLimits, PipelineLimits, StageLimits};
 pub use self::listeners::{
     Alpn, Certificate, CipherSuite, ClientAuth, ClientAuthMode, Fallback, Listener, MAX_CERTIFICATES,

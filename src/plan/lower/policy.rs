@@ -3,7 +3,7 @@
 use super::Lowering;
 use http::HeaderName;
 
-use crate::config::keys::{Http, Sni, Traceparent};
+use crate::config::keys::{Http, Sni, Traceparent, Underscores};
 use crate::config::{At, Text};
 use crate::plan::Network;
 use crate::plan::policy::{HttpPolicy, PathRules};
@@ -19,6 +19,7 @@ impl Lowering<'_> {
             encoded_slash,
             merge_slashes,
             sni,
+            underscores,
         } = table;
         HttpPolicy {
             trusted_proxies: self.networks(trusted_proxies),
@@ -28,6 +29,7 @@ impl Lowering<'_> {
             make_traceparent: *traceparent == Traceparent::Make,
             paths: PathRules { encoded_slash: *encoded_slash, merge_slashes: *merge_slashes },
             any_sni: *sni == Sni::Ignore,
+            keep_underscores: *underscores == Underscores::Keep,
         }
     }
 

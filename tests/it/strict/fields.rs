@@ -71,6 +71,7 @@ const FORGED: &[Case] = &[
     ("Forwarded", "GET / HTTP/1.1\r\nHost: localhost\r\nForwarded: for=6.6.6.6;host=evil\r\n\r\n", Sees(&[("!forwarded", "")])),
     ("addresses under other names", "GET / HTTP/1.1\r\nHost: localhost\r\nX-Real-IP: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nX-Client-IP: 6.6.6.6\r\nCF-Connecting-IP: 6.6.6.6\r\n\r\n", Sees(&[("x-real-ip", "127.0.0.1"), ("!true-client-ip", ""), ("!x-client-ip", ""), ("!cf-connecting-ip", "")])),
     ("another target", "GET /a HTTP/1.1\r\nHost: localhost\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\n\r\n", Sees(&[("path", "/a"), ("!x-original-url", ""), ("!x-rewrite-url", "")])),
+    ("underscores of any name", "GET / HTTP/1.1\r\nHost: localhost\r\nX_Consumer: root\r\nX-Some_Field: 1\r\nX-Consumer: me\r\n\r\n", Sees(&[("!x_consumer", ""), ("!x-some_field", ""), ("x-consumer", "me")])),
     ("underscores", "GET / HTTP/1.1\r\nHost: localhost\r\nX_Forwarded_For: 6.6.6.6\r\nX-Real_IP: 6.6.6.6\r\n\r\n", Sees(&[("!x_forwarded_for", ""), ("!x-real_ip", "")])),
     ("a trace that is none", "GET / HTTP/1.1\r\nHost: localhost\r\ntraceparent: 00-0-0-0\r\ntracestate: a=b\r\n\r\n", Sees(&[("!traceparent", ""), ("!tracestate", "")])),
     ("a trace", "GET / HTTP/1.1\r\nHost: localhost\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\ntracestate: a=b\r\n\r\n", Sees(&[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("tracestate", "a=b")])),
@@ -108,6 +109,25 @@ fn what_clients_claim_is_not_believed() {
     strict.run(FORGED);
     let lines = strict.lines(FORGED.len() * 4);
     assert!(lines.iter().all(|line| line["client"] == "127.0.0.1"), "{lines:?}");
+    strict.gateway.stop();
+}
+
+/// Who has servers that need them keeps them, but for those that would frame the message or tell of the client.
+#[test]
+fn underscores_can_be_kept() {
+    let strict = Strict::start("underscores = \"keep\"");
+    strict.run(&[(
+        "kept",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX_Consumer: root\r\nX_Forwarded_For: 6.6.6.6\r\nContent_Length: 5\r\n\r\n",
+        Sees(&[("x_consumer", "root"), ("!x_forwarded_for", ""), ("!content_length", "")]),
+    )]);
+    run(async {
+        let mut client = Client::connect(&strict.gateway, Protocol::Http2).await;
+        let body = body::with_trailers("hi", &[("x_sum", "7"), ("content_length", "1")]);
+        let answer = client.ask(request(Method::POST, "/echo", &[], body)).await.ok();
+        let left: Vec<_> = answer.trailers.as_ref().unwrap().keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["x_sum"]);
+    });
     strict.gateway.stop();
 }
 
@@ -180,6 +200,8 @@ fn trailers_decide_nothing() {
         "x-real-ip",
         "x_forwarded_for",
         "content_length",
+        "x_consumer",
+        "some_field",
         "content-type",
         "proxy-authorization",
         "x-request-id",

@@ -113,6 +113,7 @@ const CASES: &[Case] = &[
     ("H2.CL: a sign", &[(":method", "POST"), P, S, A, ("content-length", "+5")], Some("hello"), Reset),
     ("H2.CL: right", &[(":method", "POST"), P, S, A, ("content-length", "5")], Some("hello"), Sees(&[("content-length", "5")])),
     ("cookies are one field", &[M, P, S, A, ("cookie", "a=1"), ("cookie", "b=2")], None, Sees(&[("cookie", "a=1; b=2")])),
+    ("underscores", &[M, P, S, A, ("x_consumer", "root"), ("x-a_b", "1"), ("x-consumer", "me")], None, Sees(&[("!x_consumer", ""), ("!x-a_b", ""), ("x-consumer", "me")])),
     ("claims", &[M, P, S, A, ("x-forwarded-for", "6.6.6.6"), ("x_forwarded_for", "6.6.6.6")], None, Sees(&[("x-forwarded-for", "127.0.0.1"), ("!x_forwarded_for", "")])),
 ];
 
