@@ -26,8 +26,8 @@ pub enum Answer {
     },
     /// The chain's, streamed.
     Chain {
-        /// The bytes.
-        body: ResponseBody,
+        /// The bytes; none for a response that has no body by its status or its request's method.
+        body: Option<ResponseBody>,
         /// Kept to the end of the body, as is said by `gateway`.
         here: Here,
         /// Written when the body is gone.
@@ -47,7 +47,8 @@ impl Body for Answer {
             Self::Gateway { body, record } => {
                 (Pin::new(body).poll_frame(cx).map_err(|never| match never {}), record)
             }
-            Self::Chain { body, here, record } => (poll_chain(body, here, record, cx), record),
+            Self::Chain { body: None, .. } => return Poll::Ready(None),
+            Self::Chain { body: Some(body), here, record } => (poll_chain(body, here, record, cx), record),
         };
         if let Poll::Ready(Some(Ok(frame))) = &mut frame {
             if let Some(trailers) = frame.trailers_mut() {
@@ -62,14 +63,16 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Gateway { body, .. } => body.is_end_stream(),
-            Self::Chain { body, .. } => body.is_end_stream(),
+            Self::Chain { body, .. } => body.as_ref().is_none_or(Body::is_end_stream),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Gateway { body, .. } => body.size_hint(),
-            Self::Chain { body, .. } => body.size_hint(),
+            Self::Chain { body, .. } => {
+                body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+            }
         }
     }
 }

@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod client_cert;
 mod failure;
+mod finish;
 pub mod headers;
 pub mod hosts;
 pub mod kinds;

@@ -205,7 +205,9 @@ impl Service {
         let Begun { here, head, limit, mut record, request } = begun;
         async move {
             // 5. Walk the chain, and say what became of it.
-            match here.generation.pipeline(here.pipeline).handle(&self.worker, request).await {
+            let pipeline = here.generation.pipeline(here.pipeline);
+            let response = pipeline.handle(&self.worker, request).await;
+            match response.and_then(|response| finish(response, &head.method)) {
                 Ok(mut response) => {
                     clean_response(response.headers_mut());
                     if let Some(name) = &here.generation.plan.http.via {

@@ -100,3 +100,42 @@ chain_test! {
         gateway.stop();
     }
 }
+
+chain_test! {
+    /// A status that ends no exchange is no answer; one that has no body has none, whoever gives it (RFC 9110 §15).
+    fn statuses_of_guests(chain) {
+        let gateway = Gateway::start(&behind(chain, "fault-service"));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                for field in ["x-fault", "x-middleware-fault"] {
+                    for fault in ["status", "status-with-body"] {
+                        for status in ["100", "101", "103", "199"] {
+                            let answer = client.get("/", &[(field, fault), ("x-status", status)]).await;
+                            answer.problem(502, "bad-gateway");
+                        }
+                        for (status, length) in [("204", None), ("205", Some("0"))] {
+                            for method in [Method::GET, Method::HEAD, Method::POST] {
+                                let fields = [(field, fault), ("x-status", status)];
+                                let answer = client.ask(request(method, "/", &fields, body::empty())).await;
+                                assert_eq!(answer.status.as_str(), status, "{protocol:?}");
+                                assert!(answer.body.is_empty() && answer.cut.is_none(), "{protocol:?} {answer:?}");
+                                assert_eq!(answer.header("content-length"), length, "{protocol:?} {answer:?}");
+                            }
+                        }
+                    }
+                    // What a GET would have got may be told.
+                    for (method, status) in [(Method::GET, "304"), (Method::HEAD, "200")] {
+                        let fields = [(field, "status-with-body"), ("x-status", status)];
+                        let answer = client.ask(request(method, "/", &fields, body::empty())).await;
+                        let told = answer.header("content-length").is_none_or(|length| length == "2");
+                        assert!(told && answer.body.is_empty() && answer.cut.is_none(), "{protocol:?} {answer:?}");
+                    }
+                }
+                client.get("/", &[]).await.ok();
+            }
+        });
+        gateway.stop();
+    }
+}
+
