@@ -356,6 +356,10 @@ fn leave(
     store: impl wasmtime::AsContextMut<Data = InstanceState>,
     was_sent: oneshot::Receiver<Result<(), WasiError>>,
 ) -> Left {
+    // What leaves the store is held to what came from outside: user info is refused there, too (RFC 9110 §4.2.4).
+    if request.authority.as_ref().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(ErrorCode::HttpRequestUriInvalid.into());
+    }
     let mut head = RequestHead {
         method: request.method.clone(),
         scheme: request.scheme.take(),

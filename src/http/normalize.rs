@@ -9,7 +9,7 @@
 //! | path, query | [`super::path`] |
 //! | method | any token, but CONNECT is 501: the gateway is no tunnel |
 //! | `OPTIONS *` | 400: it asks about a server, and here is one per route |
-//! | framing | `Transfer-Encoding` other than one `chunked`, several `Content-Length`: 400; before that, HTTP/1 is held to its grammar by `net` |
+//! | framing | `Transfer-Encoding` other than one `chunked`, several `Content-Length`, or one that is no number: 400; before that, HTTP/1 is held to its grammar by `net` |
 //! | values | HTTP/2: 400 with space at an end (RFC 9113 §8.2.1) |
 
 use std::rc::Rc;
@@ -125,8 +125,15 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     {
         return bad("Transfer-Encoding must be just `chunked`.");
     }
-    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
-        return bad("Content-Length is given more than once.");
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next() {
+        if lengths.next().is_some() {
+            return bad("Content-Length is given more than once.");
+        }
+        // hyper and h2 have read it; an empty one as 0.
+        if length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit) {
+            return bad("Content-Length is not a number.");
+        }
     }
     Ok(())
 }
@@ -286,11 +293,14 @@ mod tests {
             let outcome = outcome(&parts(method, target, Version::HTTP_11, &[HOST]), None);
             assert_eq!(status(&outcome), expected, "{method} {target}");
         }
-        let framings: [(&[(&str, &str)], u16); 6] = [
+        let framings: [(&[(&str, &str)], u16); 9] = [
             (&[HOST, ("transfer-encoding", "Chunked")], 200),
             (&[HOST, ("transfer-encoding", "gzip, chunked")], 400),
             (&[HOST, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], 400),
             (&[HOST, ("content-length", "1"), ("content-length", "1")], 400),
+            (&[HOST, ("content-length", "")], 400),
+            (&[HOST, ("content-length", "+1")], 400),
+            (&[HOST, ("content-length", "10")], 200),
             (&[HOST, ("a", "1"), ("a", "2"), ("a", "3"), ("a", "4")], 200),
             (&[HOST, ("a", "1"), ("a", "2"), ("a", "3"), ("a", "4"), ("a", "5")], 431),
         ];

@@ -2,7 +2,7 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Answer, Chain, Client, Gateway, PROTOCOLS, Protocol, Setup, body, get, in_time, request, run,
+    Answer, Chain, Client, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time, request, run,
 };
 use http::Method;
 
@@ -139,3 +139,17 @@ chain_test! {
     }
 }
 
+/// No authority with user info leaves the store of the stage that set it: neither to the next stage nor to an upstream.
+#[test]
+fn user_info_of_guests() {
+    let main = Pipeline::new("main", "probe").link("dynamic").stage("fault-middleware");
+    let gateway = Gateway::start(&Setup::of([main]));
+    run(async {
+        for protocol in PROTOCOLS {
+            let mut client = Client::connect(&gateway, protocol).await;
+            client.get("/", &[]).await.ok();
+            client.get("/", &[("x-middleware-fault", "user-info")]).await.problem(500, "guest-error");
+        }
+    });
+    gateway.stop();
+}

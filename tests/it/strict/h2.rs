@@ -18,11 +18,13 @@ enum Expect {
     Status(u16),
     /// 200, and the service saw this.
     Sees(&'static [(&'static str, &'static str)]),
-    /// Its stream is reset, or the connection ended, and no service hears of it.
+    /// Its stream is reset, no service hears of it, and the connection goes on.
     Reset,
+    /// The connection ends, and no service hears of it.
+    Gone,
 }
 
-use Expect::{Reset, Sees, Status};
+use Expect::{Gone, Reset, Sees, Status};
 
 type Fields = &'static [(&'static str, &'static str)];
 
@@ -42,16 +44,16 @@ const CASES: &[Case] = &[
     (":scheme twice", &[M, P, S, S, A], None, Reset),
     (":authority twice", &[M, P, S, A, (":authority", "other")], None, Reset),
     ("a pseudo field behind a field", &[M, P, S, ("x", "y"), A], None, Reset),
-    ("an unknown pseudo field", &[M, P, S, A, (":foo", "bar")], None, Reset),
+    ("an unknown pseudo field", &[M, P, S, A, (":foo", "bar")], None, Gone),
     ("a response's pseudo field", &[M, P, S, A, (":status", "200")], None, Reset),
     ("no :method", &[P, S, A], None, Reset),
     ("no :path", &[M, S, A], None, Reset),
     ("no :scheme", &[M, P, A], None, Reset),
     ("an empty :path", &[M, (":path", ""), S, A], None, Reset),
-    ("an empty :method", &[(":method", ""), P, S, A], None, Reset),
+    ("an empty :method", &[(":method", ""), P, S, A], None, Gone),
     ("an empty :scheme", &[M, P, (":scheme", ""), A], None, Status(400)),
-    ("a :method that is no token", &[(":method", "GE T"), P, S, A], None, Reset),
-    ("a :method with a line end", &[(":method", "GET / HTTP/1.1\r\nX: y"), P, S, A], None, Reset),
+    ("a :method that is no token", &[(":method", "GE T"), P, S, A], None, Gone),
+    ("a :method with a line end", &[(":method", "GET / HTTP/1.1\r\nX: y"), P, S, A], None, Gone),
     ("a :path with a space", &[M, (":path", "/a b"), S, A], None, Reset),
     ("a :path with a line end", &[M, (":path", "/ HTTP/1.1\r\nX: y"), S, A], None, Reset),
     ("a :path with NUL", &[M, (":path", "/a\0"), S, A], None, Reset),
@@ -84,16 +86,16 @@ const CASES: &[Case] = &[
     ("another port is the same host", &[M, P, S, (":authority", "localhost:8443")], None, Sees(&[("authority", "localhost:8443")])),
     ("CONNECT", &[(":method", "CONNECT"), (":authority", "localhost:443")], None, Status(501)),
     ("CONNECT with a path", &[(":method", "CONNECT"), P, S, A], None, Reset),
-    ("a name in capitals", &[M, P, S, A, ("X-Upper", "y")], None, Reset),
-    ("a name with a space", &[M, P, S, A, ("x y", "z")], None, Reset),
-    ("a name with a colon", &[M, P, S, A, ("x:y", "z")], None, Reset),
-    ("a name with a line end", &[M, P, S, A, ("x\r\ny", "z")], None, Reset),
-    ("a name with NUL", &[M, P, S, A, ("x\0", "z")], None, Reset),
-    ("an empty name", &[M, P, S, A, ("", "z")], None, Reset),
-    ("a value with a line end", &[M, P, S, A, ("x", "y\r\nz: a")], None, Reset),
-    ("a value with a line feed", &[M, P, S, A, ("x", "y\nz")], None, Reset),
-    ("a value with a carriage return", &[M, P, S, A, ("x", "y\rz")], None, Reset),
-    ("a value with NUL", &[M, P, S, A, ("x", "y\0z")], None, Reset),
+    ("a name in capitals", &[M, P, S, A, ("X-Upper", "y")], None, Gone),
+    ("a name with a space", &[M, P, S, A, ("x y", "z")], None, Gone),
+    ("a name with a colon", &[M, P, S, A, ("x:y", "z")], None, Gone),
+    ("a name with a line end", &[M, P, S, A, ("x\r\ny", "z")], None, Gone),
+    ("a name with NUL", &[M, P, S, A, ("x\0", "z")], None, Gone),
+    ("an empty name", &[M, P, S, A, ("", "z")], None, Gone),
+    ("a value with a line end", &[M, P, S, A, ("x", "y\r\nz: a")], None, Gone),
+    ("a value with a line feed", &[M, P, S, A, ("x", "y\nz")], None, Gone),
+    ("a value with a carriage return", &[M, P, S, A, ("x", "y\rz")], None, Gone),
+    ("a value with NUL", &[M, P, S, A, ("x", "y\0z")], None, Gone),
     ("a value with space before", &[M, P, S, A, ("x", " y")], None, Status(400)),
     ("a value with a tab behind", &[M, P, S, A, ("x", "y\t")], None, Status(400)),
     ("connection", &[M, P, S, A, ("connection", "close")], None, Reset),
@@ -108,6 +110,9 @@ const CASES: &[Case] = &[
     ("H2.CL: longer than its length", &[(":method", "POST"), (":path", "/echo"), S, A, ("content-length", "4")], Some("hello"), Reset),
     ("H2.CL: no body, but a length", &[M, P, S, A, ("content-length", "5")], None, Reset),
     ("H2.CL: a body of no length", &[(":method", "POST"), (":path", "/echo"), S, A, ("content-length", "0")], Some("hello"), Reset),
+    ("H2.CL: a body of no length, for a service that reads none", &[(":method", "POST"), P, S, A, ("content-length", "0")], Some("hello"), Reset),
+    ("H2.CL: empty", &[(":method", "POST"), P, S, A, ("content-length", "")], None, Status(400)),
+    ("H2.CL: empty, and a body", &[(":method", "POST"), P, S, A, ("content-length", "")], Some("hello"), Reset),
     ("H2.CL: twice", &[(":method", "POST"), P, S, A, ("content-length", "5"), ("content-length", "5")], Some("hello"), Status(400)),
     ("H2.CL: a list", &[(":method", "POST"), P, S, A, ("content-length", "5, 5")], Some("hello"), Reset),
     ("H2.CL: a sign", &[(":method", "POST"), P, S, A, ("content-length", "+5")], Some("hello"), Reset),
@@ -250,7 +255,8 @@ fn requests_frame_by_frame() {
                 let saw = serde_json::from_slice(&outcome.body).unwrap_or_default();
                 outcome.status == Some(200) && sees(&saw, wanted, Protocol::Http2).is_ok()
             }
-            Reset => (outcome.reset.is_some() || outcome.gone) && outcome.status != Some(200),
+            Reset => outcome.reset.is_some() && !outcome.gone && outcome.status != Some(200),
+            Gone => outcome.gone && outcome.status.is_none(),
         };
         if !right {
             let body = String::from_utf8_lossy(&outcome.body);

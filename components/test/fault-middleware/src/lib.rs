@@ -13,6 +13,7 @@
 //! | `loop-after` | computes for ever when the next stage has answered |
 //! | `drop-response` | forgets that answer, and gives its own: `ok` |
 //! | `next-twice` | calls the next stage again, with a GET of its own |
+//! | `user-info` | sends the request on to `me:secret@localhost` |
 //! | `leftover` | passes the answer on, and leaves a task that waits for ever |
 //! | `transform-request` | sends the body on in upper case, its length unsaid |
 //! | `transform-response` | the same with the body of the answer |
@@ -21,7 +22,7 @@
 use linkspan_fault::{Fault, Options, number, ok, spin, trap, unknown};
 use linkspan_sdk::bindings::wit_future;
 use linkspan_sdk::{
-    AsyncNext, Body, Error, Method, Request, Response, StreamResult, clock, middleware, spawn_local,
+    AsyncNext, Body, Error, Method, Request, Response, Scheme, StreamResult, clock, middleware, spawn_local,
 };
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ async fn handle(options: &'static Options, mut request: Request, next: AsyncNext
             let again = copy(&request)?;
             drop(next.call(request).await?);
             return next.call(again).await;
+        }
+        "user-info" => {
+            let scheme = request.scheme().unwrap_or(Scheme::Http);
+            request.set_origin(scheme, "me:secret@localhost")?;
         }
         "leftover" => spawn_local(never()),
         "transform-request" => {
