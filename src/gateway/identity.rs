@@ -214,6 +214,7 @@ fn with_gateway(it: Identity, limits: &GatewayLimits) -> Identity {
         handshake_timeout: _,
         header_read_timeout: _,
         idle_timeout: _,
+        half_close_timeout: _,
         header_size,
         header_count: _,
         uri_size: _,

@@ -117,6 +117,7 @@ fn every_key() {
     assert_eq!(warnings, ["`admin` is not used", "`listeners` is not used"]);
     assert_eq!(plan.workers.get(), 3);
     assert_eq!(plan.limits.header_size, 16 << 10);
+    assert_eq!(plan.limits.half_close_timeout, Duration::from_secs(6));
     let admin = plan.admin.as_ref().unwrap();
     assert_eq!(admin.address.to_string(), "127.0.0.1:9180");
     assert_eq!(admin.token.as_ref().unwrap().expose(), "hunter4-hunter4-hunter4");

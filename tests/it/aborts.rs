@@ -31,7 +31,7 @@ enum Leave {
 /// One instance that serves one request at a time, and no queue: what is not given back is missed at once.
 fn narrow(chain: Chain) -> Setup {
     let limits = "instances = 1\nconcurrency = 1\nqueue = 1\nlinger = \"50ms\"\nqueue-timeout = \"20s\"";
-    Setup::of([chain.pipeline("fault-service").limit(limits)])
+    Setup::of([chain.pipeline("fault-service").limit(limits)]).limit("half-close-timeout = \"50ms\"")
 }
 
 /// Begins a request, waits until it is at `moment`, and leaves.
@@ -120,8 +120,10 @@ fn the_queue_is_free_again() {
 #[test]
 fn nothing_piles_up() {
     let chain = Chain { link: "static", front: &[("pass-through-async", "static")] };
-    let setup =
-        Setup::of([chain.pipeline("fault-service").limit("linger = \"50ms\"")]).workers(2).log("error");
+    let setup = Setup::of([chain.pipeline("fault-service").limit("linger = \"50ms\"")])
+        .limit("half-close-timeout = \"50ms\"")
+        .workers(2)
+        .log("error");
     let gateway = Gateway::start(&setup);
     let files = gateway.files_at_rest();
     let (few, many) = (scaled(200, 2_000), scaled(1_000, 20_000));

@@ -19,8 +19,8 @@ use linkspan::config::keys::GatewayLimits;
 use linkspan::net::{Cut, tls};
 
 use support::{
-    MS, SOON, Server, certificate, client_config, connect_h2, connect_tls, directory, exchange, get, in_time,
-    limits, read_all, read_response, run,
+    HOUR, MS, SOON, Server, certificate, client_config, connect_h2, connect_tls, directory, exchange, get,
+    in_time, limits, read_all, read_response, run,
 };
 
 // ---- Answers ------------------------------------------------------------------------------------------------------------
@@ -162,7 +162,8 @@ fn a_broken_body_resets_its_h2_stream_and_no_other() {
 
 #[test]
 fn a_vanished_client_leaves_nothing_behind() {
-    let (plain, tls) = (Server::plain(&limits()), Server::tls(&limits()));
+    let plain = Server::plain(&GatewayLimits { half_close_timeout: 100 * MS, ..limits() });
+    let tls = Server::tls(&limits());
     for path in ["/never", "/drip"] {
         let mut stream = plain.connect();
         write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
@@ -190,6 +191,59 @@ fn a_vanished_client_leaves_nothing_behind() {
             in_time(freed).await;
         }
     });
+}
+
+/// A client that ends its side behind a whole request waits for the answer, also one that takes its time.
+#[test]
+fn a_client_that_ends_its_side_is_answered() {
+    let server = Server::plain(&limits());
+    let slow = (0..100).map(|_| ("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n", 1, "done"));
+    let bodies =
+        (0..20).map(|_| ("POST /slow HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc", 1, "done"));
+    let pipelined = "GET /slow HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    let asked: Vec<_> = slow.chain(bodies).chain((0..20).map(|_| (pipelined, 2, "hello"))).collect();
+    let streams: Vec<_> = asked
+        .iter()
+        .map(|(bytes, ..)| {
+            let mut stream = server.connect();
+            stream.write_all(bytes.as_bytes()).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            stream
+        })
+        .collect();
+    for (mut stream, (bytes, answers, end)) in streams.into_iter().zip(asked) {
+        let (text, result) = read_all(&mut stream);
+        result.unwrap_or_else(|error| panic!("{bytes:?}: {error}: {text}"));
+        assert_eq!(text.matches("HTTP/1.1 200 OK").count(), answers, "{bytes:?}: {text}");
+        assert!(text.contains(end) && text.ends_with("0\r\n\r\n"), "{bytes:?}: {text}");
+    }
+    server.eventually("all connections have ended", |server| server.capacity.open_connections() == 0);
+}
+
+/// So does one over TLS; and one that has not sent its request whole, or waits for too long, is taken for gone.
+#[test]
+fn a_client_that_ends_its_side_is_waited_for_so_long() {
+    let server = Server::tls(&limits());
+    run(async {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut tls = connect_tls(&server, &["http/1.1"]).await.unwrap();
+        tls.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        tls.shutdown().await.unwrap();
+        let mut text = String::new();
+        in_time(tls.read_to_string(&mut text)).await.unwrap();
+        assert!(text.contains("done") && text.ends_with("0\r\n\r\n"), "{text}");
+    });
+    let short = GatewayLimits { half_close_timeout: 100 * MS, ..limits() };
+    let long = GatewayLimits { half_close_timeout: HOUR, ..limits() };
+    let part = "POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nabc";
+    for (limits, bytes) in [(&short, "GET /never HTTP/1.1\r\nhost: a\r\n\r\n"), (&long, part)] {
+        let server = Server::plain(limits);
+        let mut stream = server.connect();
+        stream.write_all(bytes.as_bytes()).unwrap();
+        server.eventually("the request arrives", |server| server.alive.load(SeqCst) == 1);
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        server.eventually("the request is dropped", |server| server.alive.load(SeqCst) == 0);
+    }
 }
 
 // ---- Bounds -------------------------------------------------------------------------------------------------------------

@@ -27,6 +27,10 @@ keys! {
     header_read_timeout: Duration = time(MS, HOUR).default("10s").restart();
     /// How long a connection may stay without a request, or take nothing of what is written to it. Then it closes.
     idle_timeout: Duration = time(MS, HOUR).default("75s").restart();
+    /// HTTP/1: how long a request goes on whose client has sent it whole and then ended its side of the connection, from
+    /// then or from the last byte that went out. A client that still waits for its answer and one that is gone look the
+    /// same until something is written to them.
+    half_close_timeout: Duration = time(Duration::ZERO, HOUR).default("5s").restart();
     /// Head of a request: request line and fields of HTTP/1.1, the header list of HTTP/2. Beyond it: 431. The fields of
     /// a message that a stage makes may have four times as much.
     header_size: usize = size(8 * KIB, MIB).default("64KiB").restart();

@@ -175,6 +175,11 @@ impl Activity {
         self.protocol == Protocol::Http2 || self.in_flight.load(Relaxed) > 0
     }
 
+    /// Whether a request has no complete answer yet.
+    pub(super) fn is_serving(&self) -> bool {
+        self.in_flight.load(Relaxed) > 0
+    }
+
     /// Whether a client of HTTP/1.1 is sending nothing and waits for nothing.
     pub(super) fn is_silent(&self) -> bool {
         self.protocol == Protocol::Http1

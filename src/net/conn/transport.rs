@@ -5,7 +5,7 @@
 //! sending what nobody will read, that is read and dropped for [`LINGER`]; a close with unread input would make the kernel
 //! send a reset, which can overtake the answer. Cut short: dropped in the middle of an answer, it resets the connection, so
 //! that not even an HTTP/1.0 client, to whom the end of the connection is the end of the body, takes a part for the whole.
-//! Idle: just closed.
+//! Idle: just closed. A client that ends only its own side, behind a whole request, still gets its answer.
 //!
 //! What is read of HTTP/1 goes through [`Wire`], so that hyper sees only what has one meaning.
 
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
@@ -55,6 +56,9 @@ pub(super) struct Transport {
     closing: Closing,
     /// The client has ended its side.
     at_end: bool,
+    /// Until when nobody is told of that, while a request that came whole is served.
+    held: Option<Pin<Box<tokio::time::Sleep>>>,
+    half_close_timeout: Duration,
     /// For HTTP/1.
     wire: Option<Wire>,
 }
@@ -62,7 +66,8 @@ pub(super) struct Transport {
 impl Transport {
     pub(super) fn new(stream: Stream, activity: Arc<Activity>, limits: &GatewayLimits) -> Self {
         let wire = (activity.protocol() == Protocol::Http1).then(|| Wire::new(limits.chunk_extensions));
-        Self { stream, activity, closing: Closing::Open, at_end: false, wire }
+        let half_close_timeout = limits.half_close_timeout;
+        Self { stream, activity, closing: Closing::Open, at_end: false, held: None, half_close_timeout, wire }
     }
 
     /// Holds back what is not HTTP/1 of the bytes behind the first `before`. What has been upgraded is HTTP no more.
@@ -91,12 +96,29 @@ impl Transport {
         }
     }
 
-    fn note_write<T>(&self, result: Poll<T>) -> Poll<T> {
+    fn note_write<T>(&mut self, result: Poll<T>) -> Poll<T> {
         match result {
             Poll::Pending => self.activity.write_blocked(),
-            Poll::Ready(_) => self.activity.write_progress(),
+            Poll::Ready(_) => {
+                self.activity.write_progress();
+                if let Some(held) = &mut self.held {
+                    held.as_mut().reset(Instant::now() + self.half_close_timeout);
+                }
+            }
         }
         result
+    }
+
+    /// The client has ended its side of an HTTP/1 connection: it has nothing more to say, or it is gone. Nobody can tell the
+    /// two apart before something is written to it. hyper takes it for gone, and would drop the request that it waits for. So
+    /// hyper learns of it when that has its answer, or when nothing has been written for a while.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let whole = self.wire.as_ref().is_some_and(Wire::is_between_messages);
+        if !whole || !self.activity.is_serving() {
+            return Poll::Ready(());
+        }
+        let timeout = self.half_close_timeout;
+        self.held.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout))).as_mut().poll(cx)
     }
 }
 
@@ -128,16 +150,16 @@ impl AsyncRead for Transport {
             // Nothing is read any more: the connection ends as soon as what came before has its answer.
             return if buf.filled().len() > before { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
-        let result = self.stream.poll_read(cx, buf);
-        if let Poll::Ready(Ok(())) = &result {
+        if !self.at_end {
+            ready!(self.stream.poll_read(cx, buf))?;
             if buf.filled().len() > before {
                 self.activity.bytes_read();
                 self.admit(buf, before);
-            } else {
-                self.at_end = true;
+                return Poll::Ready(Ok(()));
             }
+            self.at_end = true;
         }
-        result
+        self.poll_end(cx).map(Ok)
     }
 }
 

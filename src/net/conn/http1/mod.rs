@@ -21,7 +21,7 @@ pub(super) fn builder(limits: &GatewayLimits, activity: &Arc<Activity>) -> Build
         .max_headers(limits.header_count)
         .max_header_size(limits.header_size)
         .max_buf_size(limits.header_size.max(MIN_BUFFER))
-        // A client that ends its side while it waits is gone: its request is dropped.
+        // `Transport` tells it of a client's end when that means that the client is gone.
         .half_close(false)
         .pipeline_flush(false);
     builder

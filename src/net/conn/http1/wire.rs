@@ -171,6 +171,11 @@ impl Wire {
         at
     }
 
+    /// Whether what went through ends with the end of a message.
+    pub(in crate::net::conn) fn is_between_messages(&self) -> bool {
+        matches!(self.state, State::Start { .. })
+    }
+
     /// Why nothing goes through any more, if so.
     pub(in crate::net::conn) fn fault(&self) -> Option<Fault> {
         match self.state {
