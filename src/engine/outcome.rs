@@ -75,8 +75,18 @@ pub enum BodyError {
     #[error("{0}")]
     Cut(&'static str),
     /// The chain ended it with an error.
-    #[error("{0}")]
+    #[error("{}", in_words(.0))]
     Chain(#[from] Error),
+}
+
+/// An error of a body. wasmtime-wasi-http has two for a length that is not the announced one, which speak of a limit.
+fn in_words(error: &Error) -> String {
+    let (whose, bytes) = match error {
+        Error::HttpRequestBodySize(Some(bytes)) => ("the request's", bytes),
+        Error::HttpResponseBodySize(Some(bytes)) => ("the", bytes),
+        other => return other.to_string(),
+    };
+    format!("{whose} body has {bytes} bytes, and its `content-length` says another number")
 }
 
 /// What a stage learns of an upstream that gave no response.

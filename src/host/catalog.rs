@@ -56,7 +56,7 @@ impl Grant {
             Self::Clocks => grants.clocks != Clocks::Denied,
             Self::Stdio => grants.stdio,
             Self::Env => grants.env.is_some(),
-            Self::Egress => !grants.egress.is_empty() || !grants.calls.is_empty(),
+            Self::Egress => grants.egress.is_some() || !grants.calls.is_empty(),
             Self::Filesystem => !grants.filesystem.is_empty(),
             Self::Sockets => !grants.sockets.is_empty(),
         }

@@ -46,7 +46,7 @@ impl Egress {
     /// What `grants` and `limits` give a stage.
     pub fn new(grants: &Grants, limits: &StageLimits) -> Self {
         Self {
-            rules: grants.egress.clone(),
+            rules: grants.egress.clone().unwrap_or_default(),
             networks: grants.egress_networks.clone(),
             requests: Semaphore::new(limits.egress_requests),
             connections: Arc::new(Semaphore::new(limits.egress_connections)),

@@ -13,6 +13,8 @@ use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi::filesystem::{WasiFilesystemCtx, WasiFilesystemCtxView};
 use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi::sockets::{WasiSocketsCtx, WasiSocketsCtxView};
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode as ErrorCodeOf02;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView,
@@ -307,6 +309,15 @@ impl WasiHttpHooks for Hooks {
     // Stages see the authority; what goes into the network gets its field there.
     fn set_host_header(&mut self) -> bool {
         false
+    }
+
+    // What broke is logged with its request, by whoever answers it; the default writes a line that names none.
+    fn p2_error_from_hyper(&mut self, _: &hyper::Error) -> ErrorCodeOf02 {
+        ErrorCodeOf02::HttpProtocolError
+    }
+
+    fn p3_error_from_hyper(&mut self, _: &hyper::Error) -> ErrorCode {
+        ErrorCode::HttpProtocolError
     }
 
     // Twice as much waits in the gateway for a client that is slow to take it.

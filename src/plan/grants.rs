@@ -19,8 +19,8 @@ pub struct Grants {
     pub stdio: bool,
     /// The environment; `Some` and empty grants an environment without variables. Names are unique.
     pub env: Option<Vec<(String, ConfigValue)>>,
-    /// Where it may send requests; none means no egress at all.
-    pub egress: Vec<EgressRule>,
+    /// Where it may send requests; `Some` and empty grants the interface, and nothing behind it.
+    pub egress: Option<Vec<EgressRule>>,
     /// The networks that are not of the public internet to which names in `egress` may lead all the same.
     pub egress_networks: Vec<Network>,
     /// The pipelines that it may call by name, `http://<name>.internal`. No pipeline reaches itself that way. Each is
@@ -51,7 +51,7 @@ impl Grants {
 
     /// Whether any egress rule allows a request to `scheme://host:port`; see [`EgressRule::allows`].
     pub fn allows_egress(&self, scheme: &str, host: &str, port: u16) -> bool {
-        self.egress.iter().any(|rule| rule.allows(scheme, host, port))
+        self.egress.iter().flatten().any(|rule| rule.allows(scheme, host, port))
     }
 }
 

@@ -22,8 +22,9 @@ keys! {
     /// `wasi:cli/environment`, with these variables and no others. A value is text, or a table with the one key `env`
     /// or `file`. `{}` grants an environment without variables.
     env: Option<Node> = node(Kind::Variables).optional("{ NAME = \"value\" }", "none");
-    /// `wasi:http/client` (0.2: `outgoing-handler`), to these origins and no others; at most 64.
-    egress: Vec<At<String>> =
+    /// `wasi:http/client` (0.2: `outgoing-handler`), to these origins and no others; at most 64. `[]` grants the import
+    /// and nothing behind it.
+    egress: Option<Vec<At<String>>> =
         texts(&Kind::Text(TextForm::Origin), 0, 64).optional("[\"https://api.example.com\"]", "none");
     /// Networks inside to which names in `egress` may lead: `"10.0.0.0/8"`, `"fd00::/8"`, `"10.0.0.5"`; at most 64.
     egress_networks: Vec<At<String>> =

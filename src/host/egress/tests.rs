@@ -88,7 +88,7 @@ fn target(uri: &str) -> Target {
 /// What a stage has that may send requests by `rules`, and inside to `networks`.
 fn egress(rules: &[&str], networks: &[&str]) -> Egress {
     let grants = Grants {
-        egress: rules.iter().map(|rule| EgressRule::parse(rule).expect("a rule")).collect(),
+        egress: Some(rules.iter().map(|rule| EgressRule::parse(rule).expect("a rule")).collect()),
         egress_networks: networks.iter().map(|it| Network::parse(it).expect("a network")).collect(),
         ..Grants::default()
     };

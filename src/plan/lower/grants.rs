@@ -20,7 +20,9 @@ impl Lowering<'_> {
             clocks: *clocks,
             stdio: *stdio,
             env: env.as_ref().map(|node| self.variables(node)),
-            egress: egress.iter().filter_map(|rule| self.egress_rule(rule.text())).collect(),
+            egress: egress
+                .as_ref()
+                .map(|rules| rules.iter().filter_map(|rule| self.egress_rule(rule.text())).collect()),
             egress_networks: egress_networks.iter().filter_map(|text| self.network(text.text())).collect(),
             calls: self.calls(calls, pipelines),
             filesystem: self.mounts(filesystem),
