@@ -5,7 +5,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::metrics::Pairs;
 use super::pipeline::{Histogram, Snapshot};
 
 /// The counts of one pipeline's calls of another, on one worker.
@@ -14,9 +13,6 @@ pub struct CallMetrics {
     durations: Histogram,
     failed: AtomicU64,
 }
-
-/// By caller and callee.
-pub(super) type Calls = Pairs<CallMetrics>;
 
 impl CallMetrics {
     /// A call got a response, whose head was there after `duration`.

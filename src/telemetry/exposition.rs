@@ -8,10 +8,11 @@ use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::calls::Calls;
-use super::metrics::{Metrics, Pipelines, RELOAD_RESULTS, ReloadResult, Skips, since_epoch};
+use super::calls::CallMetrics;
+use super::metrics::{Metrics, RELOAD_RESULTS, ReloadResult, since_epoch};
 use super::pipeline::{BUCKETS, Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
-use super::upstream::{self, Servers};
+use super::series::Counts;
+use super::upstream;
 
 /// The text being written.
 pub(super) struct Text(String);
@@ -87,30 +88,30 @@ fn seconds(nanoseconds: u128) -> String {
     format!("{}.{:09}", nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000)
 }
 
-pub(super) fn render(
-    metrics: &Metrics,
-    pipelines: &Pipelines,
-    servers: &Servers,
-    edges: &Calls,
-    stages: &Skips,
-) -> String {
+/// What all workers counted together.
+pub(super) fn sum<T>(workers: &BTreeMap<usize, Arc<T>>, of: impl Fn(&T) -> u64) -> u64 {
+    workers.values().map(|worker| of(worker)).sum()
+}
+
+pub(super) fn render(metrics: &Metrics) -> String {
+    let pipelines = metrics.pipelines.all();
     let mut text = Text(String::with_capacity(4096 + pipelines.len() * 2048));
-    durations(&mut text, pipelines);
-    active(&mut text, pipelines);
-    events(&mut text, pipelines);
-    skips(&mut text, stages);
-    upstream::render(&mut text, servers);
-    calls(&mut text, edges);
+    durations(&mut text, &pipelines);
+    active(&mut text, &pipelines);
+    events(&mut text, &pipelines);
+    skips(&mut text, &metrics.skips.all());
+    upstream::render(&mut text, &metrics.servers.all());
+    calls(&mut text, &metrics.calls.all());
     gateway(&mut text, metrics);
     access_log(&mut text, metrics);
     process(&mut text, metrics);
     text.0
 }
 
-fn durations(text: &mut Text, pipelines: &Pipelines) {
+fn durations(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
     const NAME: &str = "http_server_request_duration_seconds";
     text.family(NAME, Kind::Histogram, "Time from a request's head to the end of its response's body.");
-    for (pipeline, workers) in pipelines {
+    for ([pipeline], workers) in pipelines {
         let mut sums: BTreeMap<(usize, u16), Snapshot> = BTreeMap::new();
         for (series, snapshot) in workers.values().flat_map(|worker| worker.durations()) {
             *sums.entry(series).or_default() += snapshot;
@@ -127,26 +128,26 @@ fn durations(text: &mut Text, pipelines: &Pipelines) {
     }
 }
 
-fn calls(text: &mut Text, edges: &Calls) {
+fn calls(text: &mut Text, edges: &Counts<2, CallMetrics>) {
     const NAME: &str = "linkspan_call_duration_seconds";
     text.family(NAME, Kind::Histogram, "Time from a pipeline's call of another to the answer's head.");
-    for ((caller, callee), workers) in edges {
+    for ([caller, callee], workers) in edges {
         let mut sum = Snapshot::default();
         workers.values().for_each(|worker| sum += worker.durations());
         text.histogram(NAME, &[("linkspan_caller", caller), ("linkspan_pipeline", callee)], &sum);
     }
     const FAILED: &str = "linkspan_calls_failed_total";
     text.family(FAILED, Kind::Counter, "Calls of a pipeline by another that got no response.");
-    for ((caller, callee), workers) in edges {
-        let sum = workers.values().map(|worker| worker.failures()).sum::<u64>();
-        text.sample(FAILED, &[("linkspan_caller", caller), ("linkspan_pipeline", callee)], sum);
+    for ([caller, callee], workers) in edges {
+        let failed = sum(workers, CallMetrics::failures);
+        text.sample(FAILED, &[("linkspan_caller", caller), ("linkspan_pipeline", callee)], failed);
     }
 }
 
-fn active(text: &mut Text, pipelines: &Pipelines) {
+fn active(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
     const NAME: &str = "http_server_active_requests";
     text.family(NAME, Kind::Gauge, "Requests whose response has not ended.");
-    for (pipeline, workers) in pipelines {
+    for ([pipeline], workers) in pipelines {
         let mut sums = [0_usize; METHODS.len()];
         let mut used = [false; METHODS.len()];
         for worker in workers.values() {
@@ -193,36 +194,33 @@ const EVENTS: [Event; 7] = [
     ("linkspan_instances_made_total", "Instances made.", |events| &events.made),
 ];
 
-fn events(text: &mut Text, pipelines: &Pipelines) {
-    let sum = |workers: &BTreeMap<usize, Arc<PipelineMetrics>>, of: &dyn Fn(&PipelineMetrics) -> u64| {
-        workers.values().map(|worker| of(worker)).sum::<u64>()
-    };
+fn events(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
     for (name, help, counter) in EVENTS {
         text.family(name, Kind::Counter, help);
-        for (pipeline, workers) in pipelines {
-            let sum = sum(workers, &|worker| counter(&worker.events).load(Relaxed));
+        for ([pipeline], workers) in pipelines {
+            let sum = sum(workers, |worker| counter(&worker.events).load(Relaxed));
             text.sample(name, &[("linkspan_pipeline", pipeline)], sum);
         }
     }
     text.family("linkspan_traps_total", Kind::Counter, "Instances that died, by why.");
-    for (pipeline, workers) in pipelines {
+    for ([pipeline], workers) in pipelines {
         for (at, kind) in TRAP_KINDS.iter().enumerate() {
-            let sum = sum(workers, &|worker| worker.traps[at].load(Relaxed));
+            let sum = sum(workers, |worker| worker.traps[at].load(Relaxed));
             text.sample("linkspan_traps_total", &[("kind", kind), ("linkspan_pipeline", pipeline)], sum);
         }
     }
     text.family("linkspan_instances_warm", Kind::Gauge, "Instances that there are now.");
-    for (pipeline, workers) in pipelines {
-        let sum = sum(workers, &|worker| worker.warm.load(Relaxed) as u64);
+    for ([pipeline], workers) in pipelines {
+        let sum = sum(workers, |worker| worker.warm.load(Relaxed) as u64);
         text.sample("linkspan_instances_warm", &[("linkspan_pipeline", pipeline)], sum);
     }
 }
 
-fn skips(text: &mut Text, stages: &Skips) {
+fn skips(text: &mut Text, stages: &Counts<2, AtomicU64>) {
     const NAME: &str = "linkspan_stage_skips_total";
     text.family(NAME, Kind::Counter, "Requests that a stage with a condition did not apply to.");
-    for ((pipeline, stage), workers) in stages {
-        let sum = workers.values().map(|count| count.load(Relaxed)).sum::<u64>();
+    for ([pipeline, stage], workers) in stages {
+        let sum = sum(workers, |count| count.load(Relaxed));
         text.sample(NAME, &[("linkspan_pipeline", pipeline), ("linkspan_stage", stage)], sum);
     }
 }

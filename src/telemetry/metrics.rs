@@ -5,28 +5,16 @@
 //! goes backwards looks like a restart; so the names are bounded: after 10,000, new ones share `_other`. So are the pairs
 //! of pipelines of which one calls the other, and the stages that did not apply to a request.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::access::AccessCounters;
-use super::calls::{CallMetrics, Calls};
+use super::calls::CallMetrics;
 use super::exposition;
 use super::pipeline::PipelineMetrics;
-use super::upstream::{Servers, UpstreamMetrics};
-
-/// Most pipelines with series of their own.
-const MAX_PIPELINES: usize = 10_000;
-
-/// Most servers of upstreams with series of their own.
-const MAX_SERVERS: usize = 10_000;
-
-/// The pipeline of those beyond. No pipeline has this name, nor the next one: theirs are in kebab case.
-const OTHER: &str = "_other";
-
-/// The pipeline of requests that reached none.
-const NONE: &str = "_none";
+use super::series::{NONE, Series};
+use super::upstream::UpstreamMetrics;
 
 /// What became of a reload or a rollback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +32,13 @@ pub(super) const RELOAD_RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"
 /// Everything that is counted in this process.
 pub struct Metrics {
     started: SystemTime,
-    pipelines: Mutex<Pipelines>,
-    servers: Mutex<Servers>,
-    calls: Mutex<Calls>,
-    skips: Mutex<Skips>,
+    pub(super) pipelines: Series<1, PipelineMetrics>,
+    /// By upstream and server.
+    pub(super) servers: Series<2, UpstreamMetrics>,
+    /// By caller and callee.
+    pub(super) calls: Series<2, CallMetrics>,
+    /// By pipeline and stage.
+    pub(super) skips: Series<2, AtomicU64>,
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     access: Arc<AccessCounters>,
     pub(super) generation: AtomicU64,
@@ -56,24 +47,6 @@ pub struct Metrics {
     pub(super) reloads: [AtomicU64; RELOAD_RESULTS.len()],
     last_reload: Mutex<Option<LastReload>>,
 }
-
-/// By two names, then by worker.
-pub(super) type Pairs<T> = BTreeMap<(Arc<str>, Arc<str>), BTreeMap<usize, Arc<T>>>;
-
-/// By pipeline and stage.
-pub(super) type Skips = Pairs<AtomicU64>;
-
-/// What `worker` counts of a pair; of one too many, as of all those.
-fn of_pair<T: Default>(pairs: &Mutex<Pairs<T>>, first: &str, second: &str, worker: usize) -> Arc<T> {
-    let mut pairs = lock(pairs);
-    let pair = (Arc::from(first), Arc::from(second));
-    let known = pairs.contains_key(&pair) || pairs.len() < MAX_PIPELINES;
-    let pair = if known { pair } else { (OTHER.into(), OTHER.into()) };
-    Arc::clone(pairs.entry(pair).or_default().entry(worker).or_default())
-}
-
-/// By name, then by worker.
-pub(super) type Pipelines = BTreeMap<Arc<str>, BTreeMap<usize, Arc<PipelineMetrics>>>;
 
 #[derive(Clone, Copy)]
 pub(super) struct LastReload {
@@ -88,10 +61,10 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             started: SystemTime::now(),
-            pipelines: Mutex::default(),
-            servers: Mutex::default(),
-            calls: Mutex::default(),
-            skips: Mutex::default(),
+            pipelines: Series::default(),
+            servers: Series::default(),
+            calls: Series::default(),
+            skips: Series::default(),
             connections: OnceLock::new(),
             access: Arc::default(),
             generation: AtomicU64::new(0),
@@ -106,14 +79,7 @@ impl Metrics {
     /// it is for building a generation, not for a request.
     #[must_use]
     pub fn pipeline(&self, name: &str, worker: usize) -> Arc<PipelineMetrics> {
-        let mut pipelines = lock(&self.pipelines);
-        let known = pipelines.contains_key(name) || name == NONE || pipelines.len() < MAX_PIPELINES;
-        let name: &str = if known { name } else { OTHER };
-        if !pipelines.contains_key(name) {
-            pipelines.insert(name.into(), BTreeMap::new());
-        }
-        let workers = pipelines.entry(name.into()).or_default();
-        Arc::clone(workers.entry(worker).or_insert_with(|| Arc::new(PipelineMetrics::new())))
+        self.pipelines.of([name], worker)
     }
 
     /// What `worker` counts of `server` of the upstream called `name`, likewise; `up` says whether it gets requests.
@@ -125,26 +91,21 @@ impl Metrics {
         worker: usize,
         up: &Arc<AtomicBool>,
     ) -> Arc<UpstreamMetrics> {
-        let mut servers = lock(&self.servers);
-        let mut key: (Arc<str>, Arc<str>) = (name.into(), server.into());
-        if servers.len() >= MAX_SERVERS && !servers.contains_key(&key) {
-            key = (OTHER.into(), OTHER.into());
-        }
-        let server = servers.entry(key).or_default();
-        server.up = Arc::downgrade(up);
-        Arc::clone(server.workers.entry(worker).or_default())
+        let metrics = self.servers.of([name, server], worker);
+        metrics.set_up(up);
+        metrics
     }
 
     /// What `worker` counts of calls of the pipeline `callee` by the pipeline `caller`, likewise.
     #[must_use]
     pub fn call(&self, caller: &str, callee: &str, worker: usize) -> Arc<CallMetrics> {
-        of_pair(&self.calls, caller, callee, worker)
+        self.calls.of([caller, callee], worker)
     }
 
     /// Where `worker` counts the requests that `stage` of the pipeline called `name` does not apply to, likewise.
     #[must_use]
     pub fn skips(&self, name: &str, stage: &str, worker: usize) -> Arc<AtomicU64> {
-        of_pair(&self.skips, name, stage, worker)
+        self.skips.of([name, stage], worker)
     }
 
     /// What `worker` counts of requests that reach no pipeline: no route, or a head that breaks the rules.
@@ -188,12 +149,7 @@ impl Metrics {
     /// All of it as Prometheus text, [`Metrics::CONTENT_TYPE`]. Its order depends on names only.
     #[must_use]
     pub fn render(&self) -> String {
-        // The lock is not held while the text is written.
-        let pipelines = lock(&self.pipelines).clone();
-        let servers = lock(&self.servers).clone();
-        let calls = lock(&self.calls).clone();
-        let skips = lock(&self.skips).clone();
-        exposition::render(self, &pipelines, &servers, &calls, &skips)
+        exposition::render(self)
     }
 
     /// The format of [`Metrics::render`].
@@ -221,37 +177,4 @@ pub(super) fn since_epoch(time: SystemTime) -> Duration {
 /// What is behind these locks is whole at any time, whoever panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_worker_keeps_its_counts_across_generations() {
-        let metrics = Metrics::new();
-        let first = metrics.pipeline("edge", 0);
-        assert!(Arc::ptr_eq(&first, &metrics.pipeline("edge", 0)));
-        assert!(!Arc::ptr_eq(&first, &metrics.pipeline("edge", 1)));
-        assert!(!Arc::ptr_eq(&first, &metrics.unrouted(0)));
-    }
-
-    #[test]
-    fn names_are_bounded() {
-        let metrics = Metrics::new();
-        for number in 0..MAX_PIPELINES {
-            drop(metrics.pipeline(&format!("p-{number}"), 0));
-        }
-        let beyond = metrics.pipeline("one-more", 0);
-        assert!(Arc::ptr_eq(&beyond, &metrics.pipeline("and-another", 0)));
-        assert!(!Arc::ptr_eq(&beyond, &metrics.pipeline("p-7", 0)));
-        assert!(!Arc::ptr_eq(&beyond, &metrics.unrouted(0)));
-        assert_eq!(lock(&metrics.pipelines).len(), MAX_PIPELINES + 2);
-        for number in 0..MAX_PIPELINES {
-            drop(metrics.skips("edge", &format!("{number}:cors"), 0));
-        }
-        let beyond = metrics.skips("edge", "one-more", 0);
-        assert!(Arc::ptr_eq(&beyond, &metrics.skips("and", "another", 0)));
-        assert!(!Arc::ptr_eq(&beyond, &metrics.skips("edge", "7:cors", 0)));
-    }
 }

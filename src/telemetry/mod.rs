@@ -14,6 +14,7 @@ mod exposition;
 mod line;
 pub mod metrics;
 mod pipeline;
+mod series;
 mod upstream;
 
 pub use access::{AccessCounters, AccessLog};

@@ -88,8 +88,8 @@ pub(super) struct Events {
     pub(super) made: AtomicU64,
 }
 
-impl PipelineMetrics {
-    pub(super) fn new() -> Self {
+impl Default for PipelineMetrics {
+    fn default() -> Self {
         Self {
             active: Default::default(),
             durations: Default::default(),
@@ -100,7 +100,9 @@ impl PipelineMetrics {
             warm: AtomicUsize::new(0),
         }
     }
+}
 
+impl PipelineMetrics {
     /// A request is here. What is returned belongs to it, to the end of its response's body.
     pub fn begin(self: &Arc<Self>, method: &Method) -> InFlight {
         let method = method_index(method);
@@ -287,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_duration_falls_into_the_bucket_that_ends_with_it() {
-        let metrics = Arc::new(PipelineMetrics::new());
+        let metrics = Arc::<PipelineMetrics>::default();
         for millis in [0, 5, 6, 10_000, 10_001] {
             end(&metrics, &Method::GET, 200, millis);
         }
@@ -301,7 +303,7 @@ mod tests {
 
     #[test]
     fn what_has_no_series_of_its_own_goes_into_one() {
-        let metrics = Arc::new(PipelineMetrics::new());
+        let metrics = Arc::<PipelineMetrics>::default();
         for method in [Method::GET, Method::PUT, Method::from_bytes(b"MADE-UP").unwrap()] {
             for status in 0..1000 {
                 end(&metrics, &method, status, 1);
@@ -318,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_dropped_is_not_active_any_more() {
-        let metrics = Arc::new(PipelineMetrics::new());
+        let metrics = Arc::<PipelineMetrics>::default();
         let (one, two) = (metrics.begin(&Method::GET), metrics.begin(&Method::TRACE));
         assert_eq!(metrics.active().sum::<usize>(), 2);
         drop(one);

@@ -1,9 +1,9 @@
 //! What one worker counts of one server of an upstream.
 
-use super::exposition::{Kind, Text};
-use std::collections::BTreeMap;
+use super::exposition::{Kind, Text, sum};
+use super::series::Counts;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The counts of one server on one worker, which alone writes here.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub struct UpstreamMetrics {
     connections: AtomicU64,
     open: AtomicUsize,
     faults: [AtomicU64; FAULTS.len()],
+    /// Whether the server gets requests, while anybody has it.
+    up: Mutex<Weak<AtomicBool>>,
 }
 
 /// What a server can do wrong.
@@ -57,25 +59,19 @@ impl UpstreamMetrics {
         self.faults[1].fetch_add(1, Relaxed);
     }
 
+    /// Where it says whether it gets requests.
+    pub(super) fn set_up(&self, up: &Arc<AtomicBool>) {
+        *self.up.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(up);
+    }
+
+    fn is_up(&self) -> Option<bool> {
+        let up = self.up.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
+        Some(up.load(Relaxed))
+    }
+
     /// A response broke off, before its head or after.
     pub fn broke(&self) {
         self.faults[2].fetch_add(1, Relaxed);
-    }
-}
-
-/// A server's counts on all workers, and whether it gets requests while anybody has it.
-#[derive(Clone, Default)]
-pub(super) struct Server {
-    pub workers: BTreeMap<usize, Arc<UpstreamMetrics>>,
-    pub up: Weak<AtomicBool>,
-}
-
-/// By upstream and server.
-pub(super) type Servers = BTreeMap<(Arc<str>, Arc<str>), Server>;
-
-impl Server {
-    fn sum(&self, of: impl Fn(&UpstreamMetrics) -> u64) -> u64 {
-        self.workers.values().map(|worker| of(worker)).sum()
     }
 }
 
@@ -104,30 +100,30 @@ const FAMILIES: [Family; 5] = [
 ];
 
 /// Writes all of it.
-pub(super) fn render(text: &mut Text, servers: &Servers) {
+pub(super) fn render(text: &mut Text, servers: &Counts<2, UpstreamMetrics>) {
     if servers.is_empty() {
         return;
     }
     for (name, help, kind, of) in FAMILIES {
         text.family(name, kind, help);
-        for ((upstream, server), counts) in servers {
-            text.sample(name, &[("linkspan_upstream", upstream), ("server", server)], counts.sum(of));
+        for ([upstream, server], workers) in servers {
+            text.sample(name, &[("linkspan_upstream", upstream), ("server", server)], sum(workers, of));
         }
     }
     let name = "linkspan_upstream_faults_total";
     text.family(name, Kind::Counter, "Faults of a server, by what it did wrong.");
-    for ((upstream, server), counts) in servers {
+    for ([upstream, server], workers) in servers {
         for (at, fault) in FAULTS.iter().enumerate() {
             let labels = [("fault", *fault), ("linkspan_upstream", upstream), ("server", server)];
-            text.sample(name, &labels, counts.sum(|it| it.faults[at].load(Relaxed)));
+            text.sample(name, &labels, sum(workers, |it| it.faults[at].load(Relaxed)));
         }
     }
     let name = "linkspan_upstream_server_up";
     text.family(name, Kind::Gauge, "Whether a server gets requests.");
-    for ((upstream, server), counts) in servers {
-        if let Some(up) = counts.up.upgrade() {
+    for ([upstream, server], workers) in servers {
+        if let Some(up) = workers.values().find_map(|worker| worker.is_up()) {
             let labels: [(&str, &str); 2] = [("linkspan_upstream", upstream), ("server", server)];
-            text.sample(name, &labels, u8::from(up.load(Relaxed)));
+            text.sample(name, &labels, u8::from(up));
         }
     }
 }
