@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | 0 | it worked; for `serve`: it stopped, and every request was finished |
 //! | 1 | the configuration, a component or a composition is wrong, as printed |
-//! | 2 | the command line is wrong |
+//! | 2 | the command line is wrong, or the variable `LINKSPAN_LOG` |
 //! | 3 | the system refused something: an address is taken, a file can't be written |
 //! | 4 | `serve` stopped, and had to cut requests that did not finish in time |
 //! | 5 | linkspan panicked: a defect of it, whatever it was given |
@@ -22,10 +22,12 @@ mod serve;
 mod tls;
 
 use crate::chain::panics;
+use crate::telemetry::log;
 use clap::{Parser, Subcommand};
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// In-process middleware composition gateway.
 #[derive(Debug, Parser)]
@@ -34,6 +36,9 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+/// How long the end waits for whoever reads standard error.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 the configuration or a component is wrong; 2 the command \
 line is wrong; 3 the system refused something; 4 stopped with requests cut off; 5 a defect of linkspan";
@@ -107,6 +112,11 @@ impl Failed {
         Self { message: message.to_string(), code: 1 }
     }
 
+    /// The command line or a variable is wrong.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 2 }
+    }
+
     /// The system refused something.
     pub(crate) fn system(message: impl fmt::Display) -> Self {
         Self { message: message.to_string(), code: 3 }
@@ -133,12 +143,20 @@ pub(crate) fn print(text: &str) -> Result<(), Failed> {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    log::log_panics();
     panics::tell_instead_of_printing();
     let result = panics::caught(|| run(arguments.command));
     match result.unwrap_or_else(|panicked| Err(Failed { message: panicked.to_string(), code: 5 })) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            log::close(LAST_WORDS);
+            ExitCode::SUCCESS
+        }
         Err(failed) => {
-            eprintln!("{}", failed.message.trim_end());
+            let message = format!("{}\n", failed.message.trim_end());
+            if !log::say(&message) {
+                eprint!("{message}");
+            }
+            log::close(LAST_WORDS);
             ExitCode::from(failed.code)
         }
     }

@@ -8,7 +8,7 @@ use crate::gateway::control::{Change, Outcome};
 use crate::gateway::watch::Watch;
 use crate::net::{Shutdown, Signals, Trigger, shutdown};
 use crate::plan::{Admin, Plan};
-use crate::telemetry::{AccessLog, Metrics, ReloadResult};
+use crate::telemetry::{AccessLog, Metrics, ReloadResult, log};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -205,6 +205,7 @@ impl Desk {
             Change::NoHistory | Change::Refused(_) => ReloadResult::Rejected,
         };
         self.metrics.reload(result, outcome.duration);
+        log::configure(&self.control.live().plan.log);
         outcome
     }
 }

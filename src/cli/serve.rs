@@ -15,7 +15,7 @@ use crate::http::record::Recorder;
 use crate::http::service::Service;
 use crate::net::{Capacity, Cut, Endpoint, EndpointChange, Shutdown, serve_worker, shutdown};
 use crate::plan::{GatewayLimits, Plan};
-use crate::telemetry::{AccessLog, Metrics};
+use crate::telemetry::{AccessLog, Metrics, log};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::rc::Rc;
@@ -24,6 +24,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -36,7 +37,7 @@ pub enum LogFormat {
 
 /// Runs the command.
 pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
-    start_log(log_format);
+    start_log(log_format)?;
     compile_in_background();
     let settings = Arc::new(TlsSettings::default());
     let (workshop, inputs, generation) = first_generation(file, &settings)?;
@@ -108,7 +109,8 @@ fn first_generation(
     let mut workshop = Workshop::default();
     let (inputs, warnings): (Inputs, Diagnostics) =
         gather(file, &workshop, settings).map_err(Failed::wrong)?;
-    eprint!("{warnings}");
+    log::configure(&inputs.plan.log);
+    log::say(&warnings.to_string());
     workshop.cache = Cache::of(&inputs.plan.gateway).map_err(Failed::system)?;
     let generation = build(&inputs, &workshop).map_err(Failed::wrong)?;
     Ok((Arc::new(workshop), inputs, generation))
@@ -121,17 +123,38 @@ fn open_access_log(plan: &Plan, metrics: &Metrics) -> Result<Option<Arc<AccessLo
         .map_err(|error| Failed::system(format!("cannot open the access log: {error}")))
 }
 
-fn start_log(format: LogFormat) {
-    // `LINKSPAN_LOG=debug` or `LINKSPAN_LOG=linkspan::stage=trace`, as tracing's
-    // filters are written.
-    let filter = EnvFilter::try_from_env("LINKSPAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+/// The log is there first, so that all that follows has a place to say what is wrong.
+fn start_log(format: LogFormat) -> Result<(), Failed> {
+    let format = match format {
+        LogFormat::Text => log::LogFormat::Text { colours: std::io::stderr().is_terminal() },
+        LogFormat::Json => log::LogFormat::Json,
+    };
+    log::start(format, filter()?).map_err(|error| Failed::system(format!("cannot start the log: {error}")))
+}
+
+/// `LINKSPAN_LOG=debug` or `LINKSPAN_LOG=linkspan::stage=trace`, as tracing's filters are written.
+fn filter() -> Result<EnvFilter, Failed> {
+    const NAME: &str = "LINKSPAN_LOG";
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failed::usage(format!(
+            "the environment variable {NAME} has a wrong filter: {error}\n\
+             it is a level (error, warn, info, debug, trace, off), or TARGET=LEVEL, or several of them with commas"
+        ))
+    };
+    match std::env::var(NAME) {
+        Ok(text) if text.trim().is_empty() => Ok(EnvFilter::new("info")),
+        Ok(text) => {
+            // A level that is misspelt would be the name of a target, whose lines there are none of.
+            let misspelt = |part: &&str| {
+                !part.contains(['=', '[', ']', '{', '}']) && part.parse::<LevelFilter>().is_err()
+            };
+            match text.split(',').map(str::trim).find(misspelt) {
+                Some(word) => Err(wrong(&format_args!("`{word}` is not a level"))),
+                None => EnvFilter::builder().parse(&text).map_err(|error| wrong(&error)),
+            }
+        }
+        Err(std::env::VarError::NotPresent) => Ok(EnvFilter::new("info")),
+        Err(error) => Err(wrong(&error)),
     }
 }
 

@@ -264,6 +264,6 @@ fn open_access_log(plan: &Plan, metrics: &Metrics) -> Result<Option<Arc<AccessLo
 
 fn warn(warnings: &Diagnostics) {
     if !warnings.is_empty() {
-        tracing::warn!("{warnings}");
+        tracing::warn!(findings = %warnings, "the configuration has warnings");
     }
 }

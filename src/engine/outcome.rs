@@ -102,11 +102,15 @@ fn upstream_code(kind: upstream::Kind) -> ErrorCode {
     }
 }
 
+/// Most of an error's text that is told, in bytes: a guest says it, and can say 50 MB.
+const MAX_TEXT: usize = 1024;
+
 /// An error code as WIT spells it, with its payload.
 fn error_text(code: &ErrorCode) -> String {
+    let start = |text: &str| text[..text.floor_char_boundary(MAX_TEXT)].to_owned();
     match code {
-        ErrorCode::InternalError(Some(message)) => format!("internal-error: {message}"),
-        other => format!("{other:?}"),
+        ErrorCode::InternalError(Some(message)) => format!("internal-error: {}", start(message)),
+        other => start(&format!("{other:?}")),
     }
 }
 

@@ -174,7 +174,7 @@ impl Control {
             return Change::Unchanged;
         }
         if !warnings.is_empty() {
-            tracing::warn!("{warnings}");
+            tracing::warn!(findings = %warnings, "the configuration has warnings");
         }
         self.swap(work, inputs, true)
     }
@@ -277,7 +277,8 @@ impl Control {
                 trigger,
                 generation,
                 errors = diagnostics.errors(),
-                "the configuration was refused; the live one goes on\n{diagnostics}",
+                findings = %diagnostics,
+                "the configuration was refused; the live one goes on",
             ),
         }
         let outcome = Outcome { trigger, at: SystemTime::now(), duration, generation, result };

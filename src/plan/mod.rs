@@ -41,7 +41,7 @@ pub use self::grants::{Call, Clocks, GrantTable, Grants, Mount};
 pub use self::host::HostPattern;
 pub use self::name::{Name, StageId};
 pub use self::network::Network;
-pub use self::operations::{AccessFormat, AccessLogPlan, Admin};
+pub use self::operations::{AccessFormat, AccessLogPlan, Admin, LogPlan};
 pub use self::policy::HttpPolicy;
 pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
@@ -79,6 +79,8 @@ pub struct Plan {
     pub listeners: Vec<Listener>,
     /// The admin listener, if there is one.
     pub admin: Option<Admin>,
+    /// The log.
+    pub log: LogPlan,
     /// The access log, if there is one.
     pub access_log: Option<AccessLogPlan>,
     /// In the order of the file.

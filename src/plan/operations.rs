@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::ConfigValue;
 use crate::config::Span;
+
 pub use crate::config::keys::AccessFormat;
+pub use crate::config::keys::Log as LogPlan;
 
 /// The admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

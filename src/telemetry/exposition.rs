@@ -104,6 +104,7 @@ pub(super) fn render(metrics: &Metrics) -> String {
     calls(&mut text, &metrics.calls.all());
     gateway(&mut text, metrics);
     access_log(&mut text, metrics);
+    log(&mut text);
     process(&mut text, metrics);
     text.0
 }
@@ -270,6 +271,15 @@ fn access_log(text: &mut Text, metrics: &Metrics) {
         [("dropped", access.dropped()), ("failed", access.failed()), ("written", access.written())]
     {
         text.sample("linkspan_access_log_lines_total", &[("result", result)], count);
+    }
+}
+
+fn log(text: &mut Text) {
+    const NAME: &str = "linkspan_log_lines_total";
+    let Some(counters) = crate::telemetry::log::counters() else { return };
+    text.family(NAME, Kind::Counter, "Lines of the log, by what became of them.");
+    for (result, count) in counters.results() {
+        text.sample(NAME, &[("result", result)], count);
     }
 }
 

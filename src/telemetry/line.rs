@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use super::calendar::Utc;
+use super::escape::Within;
 use crate::plan::AccessFormat;
 
 /// Most bytes that a path or a query takes in a line, escaped.
@@ -181,13 +182,7 @@ fn text(out: &mut String, key: &str, value: &str, most: usize) {
     let start = out.len();
     for char in value.chars() {
         let before = out.len();
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            // All of them are below U+10000.
-            char if is_hostile(char) => _ = write!(out, "\\u{:04x}", u32::from(char)),
-            char => out.push(char),
-        }
+        let _ = Within::Json.write(char, out);
         if out.len() - start > most {
             out.truncate(before);
             out.push_str(CUT);
@@ -195,12 +190,6 @@ fn text(out: &mut String, key: &str, value: &str, most: usize) {
         }
     }
     out.push('"');
-}
-
-/// Characters that end lines, move cursors or turn text around.
-fn is_hostile(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Visible ASCII and spaces as they are, quotes and backslashes behind a backslash, all else in hexadecimal, as is what
@@ -225,6 +214,8 @@ fn visible(out: &mut String, bytes: &[u8], most: usize, also: &str) {
 #[cfg(test)]
 pub(super) mod tests {
     use std::time::UNIX_EPOCH;
+
+    use super::super::escape::is_hostile;
 
     use super::*;
 

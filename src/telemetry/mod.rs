@@ -1,4 +1,4 @@
-//! What the gateway tells about its work: metrics and the access log.
+//! What the gateway tells about its work: metrics, the log and the access log.
 //!
 //! `http`, `engine` and `gateway` count into [`Metrics`] and write to [`AccessLog`]; `admin` shows the former. Promised:
 //! nothing here ever makes a request wait. Counting is one uncontended atomic; a line of the access log is put in a
@@ -10,8 +10,10 @@
 pub mod access;
 mod calendar;
 mod calls;
+mod escape;
 mod exposition;
 mod line;
+pub mod log;
 pub mod metrics;
 mod pipeline;
 mod series;

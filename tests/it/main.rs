@@ -27,6 +27,7 @@ mod framing;
 mod isolation;
 mod large;
 mod limits;
+mod log;
 mod malformed;
 mod masses;
 mod measures;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::http::Http;
 use super::limits::GatewayLimits;
 use super::listeners::Listener;
-use super::operations::{AccessLog, Admin};
+use super::operations::{AccessLog, Admin, Log};
 use super::pipelines::Pipeline;
 use super::routes::Route;
 use super::upstreams::Upstream;
@@ -27,6 +27,8 @@ keys! {
     http: Decoded<Http> = table().optional("{ trusted-proxies = [\"10.0.0.0/8\"] }", "");
     /// The admin listener.
     admin: Option<Decoded<Admin>> = table().optional("{ address = \"127.0.0.1:9180\" }", "none").restart();
+    /// The log.
+    log: Decoded<Log> = table().optional("{ rate = 20 }", "");
     /// The access log.
     access_log: Option<Decoded<AccessLog>> = table().optional("{ path = \"-\" }", "none").restart();
     /// Addresses on which requests are accepted; at least one.

@@ -23,7 +23,7 @@ pub use self::listeners::{
     Alpn, Certificate, CipherSuite, ClientAuth, ClientAuthMode, Fallback, Listener, MAX_CERTIFICATES,
     ProxyVersion, Redirect, Tls, TlsVersion,
 };
-pub use self::operations::{AccessFormat, AccessLog, Admin};
+pub use self::operations::{AccessFormat, AccessLog, Admin, Log};
 pub use self::pipelines::{
     Breaker, BreakerThen, Isolation, Link, MAX_COMBINATIONS, MAX_MIDDLEWARE, MAX_NEXT, OnFailure, Pipeline,
     Relift, Stage,

@@ -1,9 +1,10 @@
-//! For whoever runs the gateway: the admin listener and the access log.
+//! For whoever runs the gateway: the admin listener, the log and the access log.
 
-use crate::config::declare::{choices, count, keys, node, one_of, path, permission, text};
+use crate::config::declare::{choices, count, keys, node, one_of, path, permission, size, text};
 use crate::config::kinds::{Kind, TextForm};
 use crate::config::syntax::Node;
 use crate::config::typed::At;
+use crate::config::units::{GIB, KIB};
 
 keys! {
     /// The admin listener: health, metrics, the state of the gateway, reload.
@@ -14,6 +15,20 @@ keys! {
     /// What callers send as `Authorization: Bearer`. Required where the address is not a loopback one. Keep it in a
     /// variable or a file: a finding shows its line of the configuration.
     token: Option<Node> = node(Kind::Secret).optional("{ env = \"LINKSPAN_ADMIN_TOKEN\" }", "none");
+}
+
+keys! {
+    /// The log on standard error. Nothing waits for whoever reads it.
+    Log = "log", "[log]";
+
+    /// Lines waiting to be written. A line that finds the queue full is dropped, and counted.
+    queue: usize = size(256 * KIB, GIB).default("1MiB");
+    /// Lines a second of one kind: from one place in the code, about one pipeline, stage, upstream, server or listener. Ten
+    /// times as many may come at once. What is beyond is left out, and the log says every 10 s how much it was. What a
+    /// stage itself logs is bounded [separately](writing-a-stage.md#log).
+    rate: u32 = count(1, 1_000_000).default("100");
+    /// Longest message or other value in a line, escapes included. The rest of it is cut off.
+    value_size: usize = size(256, 64 * KIB).default("8KiB");
 }
 
 keys! {
