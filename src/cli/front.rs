@@ -79,6 +79,7 @@ impl Front {
                 worker.extend(more);
             }
         }
+        self.sources.inherited.keep();
         for (name, address) in self.sources.inherited.left() {
             tracing::warn!(name, %address, "an inherited listening socket is not used");
         }
@@ -185,8 +186,10 @@ impl Front {
             }
         }
         if diagnostics.has_errors() {
+            self.sources.inherited.give_back();
             return None;
         }
+        self.sources.inherited.keep();
         let gone: Vec<Key> = self.open.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
         let removed: Vec<_> = gone.iter().filter_map(|key| self.open.remove(key)).collect();
         let added: Vec<Vec<Vec<Endpoint>>> = new

@@ -25,7 +25,11 @@ const FIRST: RawFd = 3;
 
 /// Listening sockets that were open when the process started.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<Socket>);
+pub struct Inherited {
+    sockets: Vec<Socket>,
+    /// Those that were taken for a configuration that may still be refused.
+    lent: Vec<Socket>,
+}
 
 #[derive(Debug)]
 struct Socket {
@@ -55,7 +59,7 @@ pub fn inherited() -> io::Result<Inherited> {
         let (address, listener) = take(number).and_then(listening).map_err(bad)?;
         sockets.push(Socket { name, address, listener });
     }
-    Ok(Inherited(sockets))
+    Ok(Inherited { sockets, lent: Vec::new() })
 }
 
 impl Inherited {
@@ -65,17 +69,34 @@ impl Inherited {
             let name = "test".to_owned();
             listener.local_addr().map(|address| Socket { name, address, listener })
         };
-        sockets.into_iter().map(named).collect::<io::Result<_>>().map(Self)
+        let sockets = sockets.into_iter().map(named).collect::<io::Result<_>>()?;
+        Ok(Self { sockets, lent: Vec::new() })
     }
 
-    /// The sockets that listen on exactly this address: none, or one, or what systemd's `ReusePort=` made.
-    pub fn take(&mut self, address: SocketAddr) -> Vec<TcpListener> {
-        self.0.extract_if(.., |one| one.address == address).map(|one| one.listener).collect()
+    /// The sockets that listen on exactly this address: none, or one, or what systemd's `ReusePort=` made. Their use is
+    /// [kept](Self::keep) or [given back](Self::give_back).
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn take(&mut self, address: SocketAddr) -> io::Result<Vec<TcpListener>> {
+        let before = self.lent.len();
+        self.lent.extend(self.sockets.extract_if(.., |one| one.address == address));
+        self.lent[before..].iter().map(|one| one.listener.try_clone()).collect()
+    }
+
+    /// What was taken serves.
+    pub fn keep(&mut self) {
+        self.lent.clear();
+    }
+
+    /// What was taken does not serve after all, and can be taken again.
+    pub fn give_back(&mut self) {
+        self.sockets.append(&mut self.lent);
     }
 
     /// Name and address of what nobody has taken, to warn of: clients connect to it and nobody answers.
     pub fn left(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
-        self.0.iter().map(|one| (one.name.as_str(), one.address))
+        self.sockets.iter().map(|one| (one.name.as_str(), one.address))
     }
 }
 

@@ -44,19 +44,19 @@ impl Sources {
     /// # Errors
     /// When the address cannot be bound, or there are no descriptors left.
     pub fn listen(&mut self, address: SocketAddr, workers: usize) -> Result<Listening, BindError> {
+        let failed = |source| BindError { address, source };
         let mut shared = Shared::default();
         let mut sockets = Vec::new();
         if let Some(received) = &mut self.received {
             (sockets, shared) = received.take(address);
         }
         if sockets.is_empty() {
-            sockets = self.inherited.take(address);
+            sockets = self.inherited.take(address).map_err(failed)?;
             shared = if sockets.is_empty() { Shared::default() } else { Shared::always() };
         }
         if sockets.is_empty() {
             sockets = bind(address, workers)?;
         }
-        let failed = |source| BindError { address, source };
         let actual = sockets.first().map_or(Ok(address), TcpListener::local_addr).map_err(failed)?;
         Ok(Listening { address: actual, sockets: spread(sockets, workers).map_err(failed)?, shared })
     }
@@ -186,8 +186,25 @@ mod tests {
         let first = sources.listen(address, 2).unwrap();
         assert!(first.shared.get());
         assert!(first.sockets.iter().flatten().all(|socket| port(socket) == address.port()));
+        sources.inherited.keep();
         let second = sources.listen(address, 2).unwrap();
         assert!(!second.shared.get(), "the one inherited socket is taken");
+    }
+
+    #[test]
+    fn an_inherited_socket_that_is_given_back_can_be_taken_again() {
+        // Whoever started us holds it, too, and nobody else can bind its address.
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = held.local_addr().unwrap();
+        let inherited = Inherited::from_sockets(vec![held.try_clone().unwrap()]).unwrap();
+        let mut sources = Sources { received: None, inherited };
+        for _ in 0..3 {
+            drop(sources.listen(address, 2).unwrap());
+            sources.inherited.give_back();
+        }
+        let _serving = sources.listen(address, 2).unwrap();
+        sources.inherited.keep();
+        assert_eq!(sources.inherited.left().count(), 0);
     }
 
     #[test]
