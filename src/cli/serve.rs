@@ -58,6 +58,8 @@ pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
     let capacity = Capacity::new(&limits);
     let open = capacity.clone();
     metrics.set_connections(move || open.open_connections());
+    let shared = capacity.clone();
+    metrics.set_lost_handshakes(move || shared.lost_handshakes());
     let threads: Vec<_> = endpoints
         .into_iter()
         .enumerate()

@@ -1,6 +1,7 @@
 //! What the workers of a process share: the counters of its connections.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::Semaphore;
 
@@ -14,7 +15,31 @@ pub struct Capacity {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) addresses: Arc<Addresses>,
+    pub(crate) lost_handshakes: Arc<LostHandshakes>,
     limit: usize,
+}
+
+/// Why a TLS handshake came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// It took longer than `limits.handshake-timeout`.
+    Timeout,
+    /// The client left.
+    Gone,
+    /// One side refused the other: no common version, cipher suite or protocol, or a certificate.
+    Refused,
+    /// The client's certificate has names that can't be told to stages.
+    ClientName,
+}
+
+/// How many TLS handshakes came to nothing.
+#[derive(Debug, Default)]
+pub(crate) struct LostHandshakes([AtomicU64; 4]);
+
+impl LostHandshakes {
+    pub(crate) fn count(&self, lost: Lost) {
+        self.0[lost as usize].fetch_add(1, Relaxed);
+    }
 }
 
 impl Capacity {
@@ -28,8 +53,17 @@ impl Capacity {
             connections: Arc::new(Semaphore::new(limit)),
             handshakes: Arc::new(Semaphore::new(handshakes)),
             addresses: Addresses::new(limits.connections_per_address.max(1)),
+            lost_handshakes: Arc::default(),
             limit,
         }
+    }
+
+    /// TLS handshakes that came to nothing so far, by reason.
+    #[must_use]
+    pub fn lost_handshakes(&self) -> [(&'static str, u64); 4] {
+        let counts = &self.lost_handshakes.0;
+        [("timeout", 0), ("gone", 1), ("refused", 2), ("client-name", 3)]
+            .map(|(reason, at): (_, usize)| (reason, counts[at].load(Relaxed)))
     }
 
     /// Connections that are open now, in the whole process.

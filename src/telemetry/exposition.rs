@@ -230,6 +230,13 @@ fn gateway(text: &mut Text, metrics: &Metrics) {
     if let Some(open) = metrics.open_connections() {
         text.single("linkspan_connections_open", Kind::Gauge, "Client connections that are open.", open);
     }
+    if let Some(lost) = metrics.lost_handshakes() {
+        const NAME: &str = "linkspan_tls_handshakes_lost_total";
+        text.family(NAME, Kind::Counter, "TLS handshakes that came to nothing, by reason.");
+        for (reason, count) in lost {
+            text.sample(NAME, &[("reason", reason)], count);
+        }
+    }
     let generation = metrics.generation.load(Relaxed);
     text.single("linkspan_generation", Kind::Gauge, "Number of the live generation.", generation);
     let retiring = metrics.retiring.load(Relaxed);

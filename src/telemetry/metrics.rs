@@ -29,6 +29,9 @@ pub enum ReloadResult {
 
 pub(super) const RELOAD_RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"];
 
+/// Asks for the handshakes that came to nothing, by reason.
+type LostHandshakes = Box<dyn Fn() -> [(&'static str, u64); 4] + Send + Sync>;
+
 /// Everything that is counted in this process.
 pub struct Metrics {
     started: SystemTime,
@@ -40,6 +43,7 @@ pub struct Metrics {
     /// By pipeline and stage.
     pub(super) skips: Series<2, AtomicU64>,
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+    lost_handshakes: OnceLock<LostHandshakes>,
     access: Arc<AccessCounters>,
     pub(super) generation: AtomicU64,
     pub(super) retiring: AtomicUsize,
@@ -66,6 +70,7 @@ impl Metrics {
             calls: Series::default(),
             skips: Series::default(),
             connections: OnceLock::new(),
+            lost_handshakes: OnceLock::new(),
             access: Arc::default(),
             generation: AtomicU64::new(0),
             retiring: AtomicUsize::new(0),
@@ -154,6 +159,16 @@ impl Metrics {
 
     /// The format of [`Metrics::render`].
     pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// Says who knows how many TLS handshakes came to nothing, by reason.
+    pub fn set_lost_handshakes(&self, lost: impl Fn() -> [(&'static str, u64); 4] + Send + Sync + 'static) {
+        // The first one stays.
+        let _ = self.lost_handshakes.set(Box::new(lost));
+    }
+
+    pub(super) fn lost_handshakes(&self) -> Option<[(&'static str, u64); 4]> {
+        self.lost_handshakes.get().map(|lost| lost())
+    }
 
     pub(super) fn open_connections(&self) -> Option<usize> {
         self.connections.get().map(|open| open())

@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 use super::info::TlsInfo;
 use super::origin::Origin;
 use super::worker::Worker;
+use crate::net::capacity::{Lost, LostHandshakes};
 use crate::net::tls::{ClientIdentity, TlsSource};
 
 /// The `ClientHello` is waited for without a handshake slot: silent clients could hold all of those, and nothing is
@@ -30,6 +31,7 @@ pub(super) fn secured(
     outcome: Result<std::io::Result<TlsStream<TcpStream>>, Elapsed>,
     origin: &Origin,
     peer: SocketAddr,
+    lost: &LostHandshakes,
 ) -> Option<(TlsStream<TcpStream>, TlsInfo)> {
     let listener = &*origin.name;
     match outcome {
@@ -38,15 +40,19 @@ pub(super) fn secured(
             if info.is_none() {
                 let why = "a client's certificate has names that stages can't be told: refused";
                 tracing::warn!(listener, %peer, "{why}");
+                lost.count(Lost::ClientName);
             }
             Some((stream, info?))
         }
         Ok(Err(error)) => {
             tracing::debug!(listener, %peer, %error, "TLS handshake failed");
+            let is_tls = error.get_ref().is_some_and(|error| error.is::<rustls::Error>());
+            lost.count(if is_tls { Lost::Refused } else { Lost::Gone });
             None
         }
         Err(_) => {
             tracing::debug!(listener, %peer, "TLS handshake timed out");
+            lost.count(Lost::Timeout);
             None
         }
     }

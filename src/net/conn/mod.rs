@@ -93,7 +93,7 @@ pub(super) async fn serve<F, Fut, B>(
                 // A client that knows itself connected will send a request; one that is silent has none to lose.
                 () = stopped_for(&mut shutdown, last) => return,
             };
-            match secured(outcome, &origin, peer) {
+            match secured(outcome, &origin, peer, &worker.capacity.lost_handshakes) {
                 Some((stream, info)) => (Stream::Tls(Box::new(stream)), Some(info)),
                 None => return,
             }

@@ -3,12 +3,14 @@
 use super::number;
 use super::stamped;
 use super::support::{Served, head, whole};
-use crate::harness::{Client, Folder, Line, Protocol, run};
+use crate::harness::{Client, Folder, Line, MS, Protocol, SOON, run};
 use http::Method;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Files of a folder, and which file of the file system each is.
 fn entries(folder: &Path) -> BTreeMap<PathBuf, u64> {
@@ -106,4 +108,23 @@ fn a_takeover_takes_the_admin_listener_last() {
         assert_eq!(number(&client.get("/", &[]).await), 2);
     });
     second.gateway.stop();
+}
+
+#[test]
+fn handshakes_that_come_to_nothing_are_counted() {
+    let served = Served::start("", &stamped(1));
+    drop(TcpStream::connect(served.gateway.tls).unwrap());
+    let mut plain = TcpStream::connect(served.gateway.tls).unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    run(async {
+        let start = Instant::now();
+        for reason in ["gone", "refused"] {
+            let name = format!("linkspan_tls_handshakes_lost_total{{reason=\"{reason}\"}}");
+            while served.metric(&name).await < 1.0 {
+                assert!(start.elapsed() < SOON, "{name}");
+                tokio::time::sleep(10 * MS).await;
+            }
+        }
+    });
+    served.gateway.stop();
 }
