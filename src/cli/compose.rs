@@ -2,6 +2,7 @@
 //! for other hosts.
 
 use super::Failed;
+use super::check::counted;
 use crate::chain::Naming;
 use crate::component::{Digest, Interface};
 use crate::config::Diagnostics;
@@ -68,7 +69,8 @@ pub(super) fn run(
             println!("stage `{}`: lifted synchronously", stage.id);
         }
     }
-    println!("{}: {} stages, {size} bytes, sha256 {digest}", output.display(), stages.len());
+    let stages = counted(stages.len(), "stage");
+    println!("{}: {stages}, {size} bytes, sha256 {digest}", output.display());
     Ok(())
 }
 

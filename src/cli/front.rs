@@ -2,6 +2,7 @@
 //! make of them.
 
 use super::Failed;
+use super::operate::TakenOver;
 use crate::config::{Diagnostics, Fixed};
 use crate::gateway::Live;
 use crate::gateway::control::Prepare;
@@ -132,6 +133,7 @@ impl Front {
         &mut self,
         plan: &Plan,
         trigger: &Trigger,
+        taken_over: TakenOver,
     ) -> Result<Option<handover::Offer>, Failed> {
         if let Some(received) = self.sources.received.take() {
             let unused: Vec<_> = received.left().collect();
@@ -148,7 +150,7 @@ impl Front {
         let (senders, trigger) = (self.senders.clone(), trigger.clone());
         let sockets = move || all_sockets(&senders);
         let offer = handover::offer(path, sockets, move || {
-            trigger.not_ready();
+            taken_over.set();
             trigger.drain();
         });
         offer.map(Some).map_err(|error| Failed::system(format!("cannot offer the sockets: {error}")))

@@ -19,6 +19,20 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How often replaced generations are looked after, and commands are looked for.
 const ROUND: Duration = Duration::from_millis(100);
 
+/// Set when another process has taken over and serves.
+#[derive(Clone, Default)]
+pub(super) struct TakenOver(Arc<AtomicBool>);
+
+impl TakenOver {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// What signals ask for; asked twice before it is done, it is done once.
 #[derive(Clone, Default)]
 pub(super) struct Commands(Arc<Asked>);
@@ -89,8 +103,9 @@ impl Operator {
         metrics: Arc<Metrics>,
         access: Option<Arc<AccessLog>>,
         stop: Shutdown,
+        taken_over: TakenOver,
     ) -> Result<Option<AdminHandle>, Failed> {
-        let desk = Arc::new(Desk { control, metrics, stop });
+        let desk = Arc::new(Desk { control, metrics, stop, taken_over });
         let plan = desk.control.live().plan.clone();
         let admin = match &plan.admin {
             None => None,
@@ -101,12 +116,13 @@ impl Operator {
             }
         };
         desk.run(&self.commands, access.as_deref());
-        Ok(admin)
+        // Its address is the other process's now, which waits for it.
+        Ok(admin.filter(|_| !desk.taken_over.is_set()))
     }
 }
 
-/// Starts the admin listener. An earlier process that was taken over holds its address
-/// until it has drained: that is waited for.
+/// Starts the admin listener. An earlier process that was taken over lets go of its address
+/// a moment later: that is waited for.
 fn start_admin(desk: &Arc<Desk>, plan: &Plan, admin: &Admin) -> Result<AdminHandle, Failed> {
     let patience = match plan.gateway.handover {
         Some(_) => plan.limits.shutdown_timeout + Duration::from_secs(5),
@@ -124,8 +140,9 @@ fn start_admin(desk: &Arc<Desk>, plan: &Plan, admin: &Admin) -> Result<AdminHand
                 std::thread::sleep(ROUND);
             }
             started => {
-                return started
-                    .map_err(|error| Failed::system(format!("cannot start the admin listener: {error}")));
+                return started.map_err(|error| {
+                    Failed::system(format!("cannot start the admin listener on {}: {error}", admin.address))
+                });
             }
         }
     }
@@ -161,6 +178,7 @@ struct Desk {
     control: Arc<Control>,
     metrics: Arc<Metrics>,
     stop: Shutdown,
+    taken_over: TakenOver,
 }
 
 impl Desk {
@@ -212,7 +230,8 @@ impl Desk {
 
 impl admin::Control for Desk {
     fn ready(&self) -> bool {
-        self.stop.is_ready()
+        // Who asks at this address asks for the gateway, and the other process serves.
+        self.stop.is_ready() || self.taken_over.is_set()
     }
 
     fn reload(&self) -> ReloadOutcome {
@@ -239,7 +258,8 @@ impl admin::Control for Desk {
 fn report(outcome: &Outcome) -> ReloadOutcome {
     let text = match &outcome.result {
         Change::Swapped { compiled, reused } => {
-            format!("generation {}: {compiled} segments made, {reused} taken over", outcome.generation)
+            let segments = if *compiled == 1 { "segment" } else { "segments" };
+            format!("generation {}: {compiled} {segments} made, {reused} taken over", outcome.generation)
         }
         Change::Unchanged => "nothing changed".to_owned(),
         Change::NoHistory => "there is nothing to go back to".to_owned(),
@@ -321,7 +341,12 @@ mod tests {
         let ((begun, has_begun), (open, gate)) = (channel(), channel());
         let (control, plan) = gated(&file, begun, gate);
         let (_trigger, stop) = shutdown::channel();
-        let desk = Arc::new(Desk { control: Arc::clone(&control), metrics: Metrics::new(), stop });
+        let desk = Arc::new(Desk {
+            control: Arc::clone(&control),
+            metrics: Metrics::new(),
+            stop,
+            taken_over: TakenOver::default(),
+        });
         let admin = start_admin(&desk, &plan, plan.admin.as_ref().unwrap()).unwrap();
         let address = admin.local_addr();
 

@@ -3,7 +3,7 @@
 
 use super::Failed;
 use super::front::Front;
-use super::operate::{Commands, Operator, compile_in_background};
+use super::operate::{Commands, Operator, TakenOver, compile_in_background};
 use super::prepare::gather;
 use super::tls::TlsSettings;
 use crate::chain::Cache;
@@ -78,11 +78,12 @@ pub(super) fn run(file: &Path, log_format: LogFormat) -> Result<(), Failed> {
             .start()
         })
         .collect::<Result<_, _>>()?;
-    let offer = front.take_over_and_offer(&plan, &trigger)?;
+    let taken_over = TakenOver::default();
+    let offer = front.take_over_and_offer(&plan, &trigger, taken_over.clone())?;
     let gather: crate::gateway::control::Gather =
         Box::new(move |file, workshop| gather(file, workshop, &settings));
     let control = Control::new(live, workshop, inputs, gather, front.into_prepare());
-    let admin = operator.serve(Arc::new(control), metrics, access.clone(), stop)?;
+    let admin = operator.serve(Arc::new(control), metrics, access.clone(), stop, taken_over)?;
     // What closes now must not be taken over any more.
     drop(offer);
     let cut = wait_for_workers(threads)?;

@@ -126,6 +126,9 @@ impl Inputs {
             .flat_map(|pipeline| pipeline.all_stages())
             .flat_map(|stage| stage.config.iter().chain(stage.grants.env.iter().flatten()));
         let read = values.fold(read, |it, (_, value)| it.text(value.expose()));
+        // Its value may stand in a file; a reload says that it takes a restart.
+        let token = self.plan.admin.as_ref().and_then(|admin| admin.token.as_ref());
+        let read = token.into_iter().fold(read, |it, token| it.text(token.expose()));
         // In the order of names.
         let natives: BTreeMap<_, _> = self.natives.iter().map(|(name, native)| (name, native.id)).collect();
         natives.iter().fold(read, |it, (name, id)| it.text(name).plain(id)).finish()

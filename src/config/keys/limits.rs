@@ -83,7 +83,7 @@ keys! {
     upload_rate: u64 = size(0, MIB).default("256B");
     /// How long a client may send nothing before `upload-rate` holds.
     upload_grace: Duration = time(MS, HOUR).default("60s");
-    /// Longest computation without waiting, counted in steps of 10 ms. Then the instance ends, and the request gets
+    /// Longest computation without waiting, counted in steps of 2 ms. Then the instance ends, and the request gets
     /// 500.
     cpu: Duration = time(MS, MINUTE).default("1s");
     /// How long work may go on after the last response of an instance, and after a client that went away. Then the

@@ -6,7 +6,7 @@ use super::support::{Served, head, whole};
 use crate::harness::{Client, Folder, Line, MS, Protocol, SOON, run};
 use http::Method;
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -87,9 +87,10 @@ fn what_needs_a_restart_is_named() {
     served.gateway.stop();
 }
 
-/// The first process holds the admin listener's address until it has drained; the second one waits for that.
+/// The admin listener's address is the new process's from the moment on that it serves, however long the old one drains, and
+/// no probe is told that the gateway is not ready.
 #[test]
-fn a_takeover_takes_the_admin_listener_last() {
+fn a_takeover_takes_the_admin_listener() {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (plain, tls, admin) = (free(), free(), free());
     let head = format!(
@@ -97,17 +98,70 @@ fn a_takeover_takes_the_admin_listener_last() {
          [[listeners]]\naddress = \"{plain}\"\n\n[[listeners]]\naddress = \"{tls}\"\n\
          tls = {{ certificate = \"cert.pem\", key = \"key.pem\" }}\n\n"
     );
-    let mut first = Served::start_in(Folder::new(), &head, &stamped(1));
+    let with_echo = |number| {
+        stamped(number)
+            + "[pipelines.slow.service]\ncomponent = \"echo\"\n[[routes]]\npipeline = \"slow\"\npath = \"/slow\"\n"
+    };
+    let mut first = Served::start_in(Folder::new(), &head, &with_echo(1));
+    // The first process has something to drain.
+    let mut slow = TcpStream::connect(plain).unwrap();
+    slow.set_read_timeout(Some(SOON)).unwrap();
+    slow.write_all(b"POST /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nab")
+        .unwrap();
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let probe = std::thread::spawn(move || {
+        let mut answers = Vec::new();
+        while is_done.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            let mut text = String::new();
+            if let Ok(mut stream) = TcpStream::connect(admin)
+                && stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").is_ok()
+                && stream.read_to_string(&mut text).is_ok()
+            {
+                answers.extend(text.split(' ').nth(1).map(str::to_owned));
+            }
+            std::thread::sleep(5 * MS);
+        }
+        answers
+    });
     let second = Served::serve(Folder::new(), &first.file("linkspan.toml"), &head);
-    assert_eq!(first.gateway.ended().code(), Some(0));
     run(async {
-        assert_eq!(second.ask(Method::GET, "/version").await.0, 200);
-        first.write(&stamped(2));
+        assert_eq!(second.ask(Method::GET, "/readyz").await.0, 200);
+        first.write(&with_echo(2));
         assert_eq!(second.reload().await.0, 200);
         let mut client = Client::connect(&second.gateway, Protocol::Http2).await;
         assert_eq!(number(&client.get("/", &[]).await), 2);
     });
+    drop(done);
+    let answers = probe.join().unwrap();
+    assert!(!answers.is_empty() && answers.iter().all(|status| status == "200"), "{answers:?}");
+    slow.write_all(b"cde").unwrap();
+    let mut text = String::new();
+    slow.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 "), "the first process served until now: {text}");
+    assert_eq!(first.gateway.ended().code(), Some(0));
     second.gateway.stop();
+}
+
+#[test]
+fn a_changed_admin_token_is_named_and_a_taken_admin_address_too() {
+    let folder = Folder::new();
+    folder.write("token", "0123456789abcdef");
+    let head = head("").replace("[admin]\n", "[admin]\ntoken = { file = \"token\" }\n");
+    let served = Served::start_in(folder, &head, &stamped(1));
+    let address = served.admin;
+    let named = |line: &Line| line["message"] == "what changed there needs a restart; the old values go on";
+    std::fs::write(served.file("token"), "fedcba9876543210").unwrap();
+    served.gateway.signal(rustix::process::Signal::HUP);
+    assert_eq!(served.gateway.line(named)["changed"], "[\"admin.token\"]");
+
+    let text = whole(&head.replacen("127.0.0.1:0", &address.to_string(), 1), &stamped(1));
+    let file = served.file("other.toml");
+    std::fs::write(&file, text).unwrap();
+    let output = crate::harness::binary(&["serve", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains(&format!("cannot start the admin listener on {address}")), "{text}");
+    served.gateway.stop();
 }
 
 #[test]
