@@ -21,5 +21,6 @@ pub mod http;
 pub mod measure;
 pub mod net;
 pub mod plan;
+pub mod server;
 pub mod telemetry;
 pub mod upstream;

@@ -32,7 +32,7 @@ impl Gateway {
             .arg("serve")
             .arg(file)
             .args(["--log-format", "json"])
-            .env("LINKSPAN_LOG", "warn,linkspan::cli=info")
+            .env("LINKSPAN_LOG", "warn,linkspan::server=info")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,6 +1,6 @@
 //! The admin listener: health, metrics, the state of the gateway, reload and rollback, on an address of its own.
 //!
-//! `cli` starts it; it asks the gateway through [`Control`]. Promised: it has its own thread, so that it answers while the
+//! `server` starts it; it asks the gateway through [`Control`]. Promised: it has its own thread, so that it answers while the
 //! workers are busy, and costs them nothing; a taken address is an error at the start; every answer but a metric's text is
 //! JSON, and an error is an `application/problem+json` (RFC 9457). Who may ask what is decided in `guard`.
 //!

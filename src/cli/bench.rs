@@ -2,10 +2,10 @@
 
 use super::Failed;
 use super::compose::find_pipeline;
-use super::prepare::gather;
-use super::tls::TlsSettings;
 use crate::gateway::Workshop;
 use crate::measure::{Failure, calls, hops, micro, pipeline};
+use crate::server::prepare::gather;
+use crate::server::tls::TlsSettings;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 

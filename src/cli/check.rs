@@ -2,9 +2,9 @@
 
 use super::Failed;
 use super::against::compare;
-use super::prepare::prepare;
-use super::tls::TlsSettings;
 use crate::gateway::Workshop;
+use crate::server::prepare::prepare;
+use crate::server::tls::TlsSettings;
 use std::path::Path;
 
 /// How findings look.

@@ -14,14 +14,11 @@ mod against;
 mod bench;
 mod check;
 mod compose;
-mod front;
 mod inspect;
-mod operate;
-mod prepare;
 mod serve;
-mod tls;
 
 use crate::chain::panics;
+use crate::server;
 use crate::telemetry::log;
 use clap::{Parser, Subcommand};
 use std::fmt;
@@ -121,10 +118,16 @@ impl Failed {
     pub(crate) fn system(message: impl fmt::Display) -> Self {
         Self { message: message.to_string(), code: 3 }
     }
+}
 
-    /// `serve` had to cut requests.
-    pub(crate) fn cut(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 4 }
+impl From<server::Error> for Failed {
+    fn from(error: server::Error) -> Self {
+        let code = match &error {
+            server::Error::Wrong(_) => 1,
+            server::Error::System(_) => 3,
+            server::Error::Cut(_) => 4,
+        };
+        Self { message: error.to_string(), code }
     }
 }
 

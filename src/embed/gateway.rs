@@ -3,15 +3,16 @@
 use super::builder::{GatewayBuilder, Origin};
 use super::native::{INNER, inner};
 use super::service::{Layer, Service};
-use super::workers::{Start, Workers};
+use super::workers::Workers;
 use crate::chain::Cache;
 use crate::config::{self, Diagnostics, SourceFile};
-use crate::gateway::build::check_pipelines;
 use crate::gateway::control::{Change, Control};
-use crate::gateway::inputs::{Inputs, NativeService, load_components, load_upstreams};
+use crate::gateway::inputs::{Inputs, NativeService};
 use crate::gateway::{Live, Workshop, build};
 use crate::plan::{CompileCache, Given, Plan, Program, Surroundings};
-use crate::telemetry::{AccessLog, Metrics};
+use crate::server::prepare;
+use crate::server::worker::Start;
+use crate::telemetry::Metrics;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,18 +80,11 @@ impl Description {
             Program { components: self.components.clone(), natives: self.natives.keys().cloned().collect() };
         let env = |name: &str| self.values.get(name).cloned().or_else(|| std::env::var(name).ok());
         let around = Surroundings { env: &env, program: Some(&program) };
-        let (plan, mut found) = crate::plan::survey_source(source, &around);
-        let Some(plan) = plan else { return Err(found) };
-        let components = load_components(&plan, &workshop.shapes, &mut found);
-        let tls = vec![None; plan.listeners.len()];
         let natives = self.natives.iter().map(|(name, native)| (name.clone(), native.clone()));
-        let upstreams = load_upstreams(&plan, &mut found);
-        let inputs = Inputs { plan, components, tls, upstreams, natives: Arc::new(natives.collect()) };
-        if found.has_errors() {
-            check_pipelines(&inputs, &mut found);
-            return Err(found);
-        }
-        Ok((inputs, found))
+        // The program listens.
+        let tls = |plan: &Plan, _: &mut Diagnostics| vec![None; plan.listeners.len()];
+        let surveyed = crate::plan::survey_source(source, &around);
+        prepare::read(surveyed, workshop, tls, Arc::new(natives.collect()))
     }
 }
 
@@ -147,11 +141,11 @@ impl Gateway {
         let generation = build(&inputs, &workshop)?;
         let metrics = Metrics::new();
         metrics.set_generation(generation.number);
-        let access = open_access_log(plan, &metrics).map_err(|error| system(&error))?;
         let live = Arc::new(Live::new(generation));
-        let queue = plan.gateway.calls;
-        let start = Start { live: Arc::clone(&live), metrics: Arc::clone(&metrics), access, queue };
-        let workers = Workers::start(plan.workers.get(), &start).map_err(|error| system(&error))?;
+        let start = Start::new(plan, Arc::clone(&live), Arc::clone(&metrics))
+            .map_err(|error| system(&format_args!("cannot open the access log: {error}")))?;
+        let (workers, queue) = (plan.workers.get(), plan.gateway.calls);
+        let workers = Workers::start(workers, queue, &start).map_err(|error| system(&error))?;
         let description = Arc::new(Mutex::new(description));
         let described = Arc::clone(&description);
         let gather = Box::new(move |_: &std::path::Path, workshop: &Workshop| {
@@ -254,12 +248,6 @@ impl Gateway {
             tracing::warn!(%error, "replaced configurations end with their requests only");
         }
     }
-}
-
-fn open_access_log(plan: &Plan, metrics: &Metrics) -> Result<Option<Arc<AccessLog>>, String> {
-    let open = |log| AccessLog::start(log, Arc::clone(metrics.access_log())).map(Arc::new);
-    let log = plan.access_log.as_ref().map(open).transpose();
-    log.map_err(|error| format!("cannot open the access log: {error}"))
 }
 
 fn warn(warnings: &Diagnostics) {

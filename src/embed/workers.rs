@@ -4,13 +4,10 @@
 //! goes to the worker that has the fewest. The threads end when nobody can call any more and what they have is done.
 
 use super::body::{Body, bridge};
-use crate::engine::Worker;
-use crate::gateway::Live;
-use crate::http::record::Recorder;
 use crate::http::service::Service;
 use crate::http::way::Entry;
 use crate::net::{ConnInfo, Protocol, TlsInfo};
-use crate::telemetry::{AccessLog, Metrics};
+use crate::server::worker::Start;
 use http::{Method, Request, Response, StatusCode};
 use std::cell::OnceCell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -50,15 +47,6 @@ struct Lane {
     busy: Arc<AtomicUsize>,
 }
 
-/// What every worker starts with.
-pub(super) struct Start {
-    pub live: Arc<Live>,
-    pub metrics: Arc<Metrics>,
-    pub access: Option<Arc<AccessLog>>,
-    /// Calls on their way to one worker.
-    pub queue: usize,
-}
-
 /// All workers.
 pub(super) struct Workers {
     lanes: Vec<Lane>,
@@ -67,9 +55,9 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts `number` threads.
-    pub fn start(number: usize, start: &Start) -> std::io::Result<Self> {
-        let lanes = (0..number).map(|number| lane(number, start)).collect::<Result<_, _>>()?;
+    /// Starts `number` threads, each with a queue of this length.
+    pub fn start(number: usize, queue: usize, start: &Start) -> std::io::Result<Self> {
+        let lanes = (0..number).map(|number| lane(number, queue, start)).collect::<Result<_, _>>()?;
         Ok(Self { lanes, turn: AtomicUsize::new(0) })
     }
 
@@ -93,18 +81,10 @@ impl Workers {
     }
 }
 
-fn lane(number: usize, start: &Start) -> std::io::Result<Lane> {
-    let (sender, calls) = mpsc::channel(start.queue);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (live, metrics, access) = (Arc::clone(&start.live), Arc::clone(&start.metrics), start.access.clone());
-    let run = move || {
-        tokio::task::LocalSet::new().block_on(&runtime, async move {
-            let worker = Worker::start(number, Arc::clone(&metrics));
-            let service = Service::new(live, worker, Recorder::new(number, metrics, access));
-            serve(calls, &service).await;
-        });
-    };
-    std::thread::Builder::new().name(format!("linkspan-{number}")).spawn(run)?;
+fn lane(number: usize, queue: usize, start: &Start) -> std::io::Result<Lane> {
+    let (sender, calls) = mpsc::channel(queue);
+    // Ends when nobody can call any more.
+    let _thread = start.thread(number, |service| async move { serve(calls, &service).await })?;
     Ok(Lane { calls: sender, busy: Arc::default() })
 }
 

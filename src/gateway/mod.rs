@@ -2,7 +2,7 @@
 //!
 //! A [`Generation`] is a configuration that was built: components read, chains
 //! compiled, routes sorted. It never changes; [`Live`] holds the one that serves,
-//! and is the only place that swaps it. Called by `cli` to build and by `http` to
+//! and is the only place that swaps it. Called by `server` to build and by `http` to
 //! route. It never reads a file for a request.
 
 pub mod build;

@@ -233,7 +233,7 @@ impl Setup {
 
     /// What `LINKSPAN_LOG` says; the address must be in it.
     pub fn log(mut self, filter: &str) -> Self {
-        self.log = format!("linkspan::cli=info,{filter}");
+        self.log = format!("linkspan::server=info,{filter}");
         self
     }
 

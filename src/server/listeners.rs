@@ -1,7 +1,7 @@
 //! The listeners of `serve`: those of the first configuration, and what later ones
 //! make of them.
 
-use super::Failed;
+use super::Error;
 use super::operate::TakenOver;
 use crate::config::{Diagnostics, Fixed};
 use crate::gateway::Live;
@@ -44,8 +44,8 @@ pub(super) struct Front {
 
 impl Front {
     /// Asks an earlier process and whoever started this one for sockets.
-    pub(super) fn new(plan: &Plan, live: Arc<Live>) -> Result<Self, Failed> {
-        let refused = |error| Failed::system(format!("cannot take over listening sockets: {error}"));
+    pub(super) fn new(plan: &Plan, live: Arc<Live>) -> Result<Self, Error> {
+        let refused = |error| Error::system(format!("cannot take over listening sockets: {error}"));
         let received = match &plan.gateway.handover {
             Some(path) => handover::receive(path).map_err(refused)?,
             None => None,
@@ -72,10 +72,10 @@ impl Front {
 
     /// Binds everything before anything is served, so that a taken address is an
     /// error at the start. One list for each worker.
-    pub(super) fn listen(&mut self, plan: &Plan) -> Result<Vec<Vec<Endpoint>>, Failed> {
+    pub(super) fn listen(&mut self, plan: &Plan) -> Result<Vec<Vec<Endpoint>>, Error> {
         let mut endpoints: Vec<Vec<Endpoint>> = (0..self.workers).map(|_| Vec::new()).collect();
         for (key, listener) in keyed(&plan.listeners) {
-            let listening = self.sources.listen(listener.address, self.workers).map_err(Failed::system)?;
+            let listening = self.sources.listen(listener.address, self.workers).map_err(Error::system)?;
             for (worker, more) in endpoints.iter_mut().zip(self.endpoints(key, listener, listening)) {
                 worker.extend(more);
             }
@@ -134,7 +134,7 @@ impl Front {
         plan: &Plan,
         trigger: &Trigger,
         taken_over: TakenOver,
-    ) -> Result<Option<handover::Offer>, Failed> {
+    ) -> Result<Option<handover::Offer>, Error> {
         if let Some(received) = self.sources.received.take() {
             let unused: Vec<_> = received.left().collect();
             if !unused.is_empty() {
@@ -153,7 +153,7 @@ impl Front {
             taken_over.set();
             trigger.drain();
         });
-        offer.map(Some).map_err(|error| Failed::system(format!("cannot offer the sockets: {error}")))
+        offer.map(Some).map_err(|error| Error::system(format!("cannot offer the sockets: {error}")))
     }
 
     /// What a reload does with the listeners.

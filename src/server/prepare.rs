@@ -1,30 +1,42 @@
-//! From a file on disk to everything that a generation is built from: what `check`
-//! does once, and `serve` at its start and at each reload.
+//! From a configuration to everything that a generation is built from: what `check` does once, and a server or an
+//! embedding program at its start and at each reload.
 
 use super::tls::TlsSettings;
 use crate::config::Diagnostics;
 use crate::gateway::build::check_pipelines;
-use crate::gateway::inputs::{Inputs, load_components, load_upstreams};
+use crate::gateway::inputs::{Inputs, Natives, Tls, load_components, load_upstreams};
 use crate::gateway::{Generation, Workshop, build};
+use crate::plan::Plan;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Reads `file` and all that it names.
 ///
 /// # Errors
 /// Everything that is wrong with the text and the files, and, where the components
 /// could be read, with the stages.
-pub(super) fn gather(
+pub fn gather(
     file: &Path,
     workshop: &Workshop,
     settings: &TlsSettings,
 ) -> Result<(Inputs, Diagnostics), Diagnostics> {
-    let (plan, mut found) = crate::plan::survey(file);
+    read(crate::plan::survey(file), workshop, |plan, found| settings.load(plan, found), Natives::default())
+}
+
+/// Reads all that a plan names, where there is one; `tls` for its listeners.
+///
+/// # Errors
+/// The findings about the plan, and everything that is wrong with the files.
+pub fn read(
+    (plan, mut found): (Option<Plan>, Diagnostics),
+    workshop: &Workshop,
+    tls: impl FnOnce(&Plan, &mut Diagnostics) -> Vec<Option<Tls>>,
+    natives: Natives,
+) -> Result<(Inputs, Diagnostics), Diagnostics> {
     let Some(plan) = plan else { return Err(found) };
     let components = load_components(&plan, &workshop.shapes, &mut found);
-    let tls = settings.load(&plan, &mut found);
+    let tls = tls(&plan, &mut found);
     let upstreams = load_upstreams(&plan, &mut found);
-    let inputs = Inputs { plan, components, tls, upstreams, natives: Arc::default() };
+    let inputs = Inputs { plan, components, tls, upstreams, natives };
     if found.has_errors() {
         // One run shows all of it.
         check_pipelines(&inputs, &mut found);
@@ -34,7 +46,7 @@ pub(super) fn gather(
 }
 
 /// Gathers and builds what `file` describes.
-pub(super) fn prepare(
+pub fn prepare(
     file: &Path,
     workshop: &Workshop,
     settings: &TlsSettings,

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 /// TLS settings that were made before, by what they were made of: a reload that
 /// does not touch them keeps their sessions.
 #[derive(Default)]
-pub(super) struct TlsSettings(Mutex<HashMap<Digest, Arc<ServerConfig>>>);
+pub struct TlsSettings(Mutex<HashMap<Digest, Arc<ServerConfig>>>);
 
 /// Settings that are remembered; with more, all are forgotten.
 const MAX_SETTINGS: usize = 256;
@@ -26,7 +26,7 @@ const USELESS: &str = "the listener's certificate and key can't be used";
 
 impl TlsSettings {
     /// One for each listener. What is wrong is told at its place.
-    pub(super) fn load(&self, plan: &Plan, found: &mut Diagnostics) -> Vec<Option<Tls>> {
+    pub fn load(&self, plan: &Plan, found: &mut Diagnostics) -> Vec<Option<Tls>> {
         plan.listeners.iter().map(|listener| self.of(listener.tls.as_ref()?, found)).collect()
     }
 

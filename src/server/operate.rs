@@ -1,7 +1,7 @@
 //! What an operator does with a gateway that serves: signals, changed files, the
 //! admin listener. All of them end in [`Control`], one after the other.
 
-use super::Failed;
+use super::Error;
 use crate::admin::{self, AdminConfig, AdminHandle, ReloadOutcome};
 use crate::gateway::Control;
 use crate::gateway::control::{Change, Outcome};
@@ -53,7 +53,7 @@ pub(super) struct Operator {
 impl Operator {
     /// Takes over the signals: SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR1 opens
     /// the access log anew.
-    pub(super) fn start(trigger: Trigger, drain_delay: Duration, commands: Commands) -> Result<Self, Failed> {
+    pub(super) fn start(trigger: Trigger, drain_delay: Duration, commands: Commands) -> Result<Self, Error> {
         let (report, progress) = sync_channel(1);
         let asked = Arc::clone(&commands.0);
         let wait = move || {
@@ -90,7 +90,7 @@ impl Operator {
             // The thread ended without a word, so that it must have failed.
             Err(_) => match operator.thread.join() {
                 Ok(Err(error)) => Err(signal_error(&error)),
-                _ => Err(Failed::system("cannot wait for signals")),
+                _ => Err(Error::system("cannot wait for signals")),
             },
         }
     }
@@ -104,7 +104,7 @@ impl Operator {
         access: Option<Arc<AccessLog>>,
         stop: Shutdown,
         taken_over: TakenOver,
-    ) -> Result<Option<AdminHandle>, Failed> {
+    ) -> Result<Option<AdminHandle>, Error> {
         let desk = Arc::new(Desk { control, metrics, stop, taken_over });
         let plan = desk.control.live().plan.clone();
         let admin = match &plan.admin {
@@ -123,7 +123,7 @@ impl Operator {
 
 /// Starts the admin listener. An earlier process that was taken over lets go of its address
 /// a moment later: that is waited for.
-fn start_admin(desk: &Arc<Desk>, plan: &Plan, admin: &Admin) -> Result<AdminHandle, Failed> {
+fn start_admin(desk: &Arc<Desk>, plan: &Plan, admin: &Admin) -> Result<AdminHandle, Error> {
     let patience = match plan.gateway.handover {
         Some(_) => plan.limits.shutdown_timeout + Duration::from_secs(5),
         None => Duration::ZERO,
@@ -141,15 +141,15 @@ fn start_admin(desk: &Arc<Desk>, plan: &Plan, admin: &Admin) -> Result<AdminHand
             }
             started => {
                 return started.map_err(|error| {
-                    Failed::system(format!("cannot start the admin listener on {}: {error}", admin.address))
+                    Error::system(format!("cannot start the admin listener on {}: {error}", admin.address))
                 });
             }
         }
     }
 }
 
-fn signal_error(error: &std::io::Error) -> Failed {
-    Failed::system(format!("cannot wait for signals: {error}"))
+fn signal_error(error: &std::io::Error) -> Error {
+    Error::system(format!("cannot wait for signals: {error}"))
 }
 
 /// How much more willing to wait than a worker a thread is that builds (see nice(7)).

@@ -1,0 +1,60 @@
+//! A worker: a thread with an event loop, instances, and the service that requests are given to.
+
+use crate::engine::Worker;
+use crate::gateway::Live;
+use crate::http::record::Recorder;
+use crate::http::service::Service;
+use crate::plan::Plan;
+use crate::telemetry::{AccessLog, Metrics};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// What all workers of a gateway share.
+#[derive(Clone)]
+pub struct Start {
+    /// The configuration that serves.
+    pub live: Arc<Live>,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// Where they are logged, if that is configured.
+    pub access: Option<Arc<AccessLog>>,
+}
+
+impl Start {
+    /// What the workers of `plan` start with. Opens the access log.
+    ///
+    /// # Errors
+    /// When the access log can't be opened.
+    pub fn new(plan: &Plan, live: Arc<Live>, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let open = |log| AccessLog::start(log, Arc::clone(metrics.access_log())).map(Arc::new);
+        let access = plan.access_log.as_ref().map(open).transpose()?;
+        Ok(Self { live, metrics, access })
+    }
+
+    /// Starts the worker with this number, which ends when `work` does.
+    ///
+    /// # Errors
+    /// When there is no room for a thread or its event loop.
+    pub fn thread<T, F>(
+        &self,
+        number: usize,
+        work: impl FnOnce(Rc<Service>) -> F + Send + 'static,
+    ) -> io::Result<JoinHandle<T>>
+    where
+        F: Future<Output = T>,
+        T: Send + 'static,
+    {
+        // On this thread, so that its failures are errors of the start.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let Self { live, metrics, access } = self.clone();
+        let run = move || {
+            tokio::task::LocalSet::new().block_on(&runtime, async move {
+                let worker = Worker::start(number, Arc::clone(&metrics));
+                work(Service::new(live, worker, Recorder::new(number, metrics, access))).await
+            })
+        };
+        std::thread::Builder::new().name(format!("linkspan-{number}")).spawn(run)
+    }
+}
