@@ -29,7 +29,9 @@ pub(super) fn path_and_query(uri: &Uri, rules: PathRules) -> Result<PathAndQuery
     let Some(raw) = uri.path_and_query() else { return bad("The request has no path.") };
     let path = normal_path(raw.path(), rules)?;
     let query = raw.query().map(normal_query);
-    if matches!(path, Cow::Borrowed(_)) && !matches!(query, Some(Cow::Owned(_))) {
+    // `http://a.example?x` has the path `/`, which does not stand there.
+    let stands_there = raw.as_str().starts_with('/');
+    if stands_there && matches!(path, Cow::Borrowed(_)) && !matches!(query, Some(Cow::Owned(_))) {
         // The usual case: nothing to do, and the bytes stay shared with the head that was read.
         return Ok(raw.clone());
     }
@@ -298,6 +300,14 @@ mod tests {
                 }
                 paths = longer;
             }
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_left_out_is_the_root() {
+        for (target, normal) in [("http://a?x", "/?x"), ("http://a", "/"), ("http://a/?x", "/?x")] {
+            let uri: Uri = target.parse().unwrap();
+            assert_eq!(path_and_query(&uri, STRICT).unwrap().as_str(), normal, "{target}");
         }
     }
 
