@@ -15,6 +15,9 @@ pub mod config;
 pub mod embed;
 pub mod engine;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gateway;
 pub mod host;
 pub mod http;

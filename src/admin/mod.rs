@@ -14,6 +14,8 @@
 mod answer;
 mod connections;
 mod errands;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guard;
 mod redact;
 mod server;

@@ -174,3 +174,6 @@ impl Change {
         }
     }
 }
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;

@@ -34,6 +34,8 @@ mod stdio;
 pub mod wasi2;
 
 pub use catalog::{Grant, Offer, Reach, Without};
+#[cfg(any(test, fuzzing))]
+pub use headers::fuzzing;
 pub use limiter::{Limiter, Limiters};
 pub use next::{CallContext, Next, Origin, RequestHead};
 pub use scope::{Scope, StageScope};

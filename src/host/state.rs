@@ -288,7 +288,7 @@ impl ResourceLimiter for InstanceState {
 }
 
 /// linkspan's choices inside `wasi:http`.
-struct Hooks;
+pub(super) struct Hooks;
 
 fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name)

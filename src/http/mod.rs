@@ -12,6 +12,8 @@ pub mod answer;
 pub mod client_cert;
 mod failure;
 mod finish;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod headers;
 pub mod hosts;
 pub mod kinds;

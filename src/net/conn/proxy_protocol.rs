@@ -161,6 +161,9 @@ fn canonical(source: (IpAddr, u16), destination: (IpAddr, u16)) -> Addresses {
     (address(source), address(destination))
 }
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 #[cfg(test)]
 mod tests {
     use super::*;

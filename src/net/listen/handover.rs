@@ -101,8 +101,16 @@ pub fn receive(path: &Path) -> io::Result<Option<Received>> {
         }
         Err(error) => return Err(error),
     }
-    let mut old = UnixStream::from(OwnedFd::from(socket));
+    let old = UnixStream::from(OwnedFd::from(socket));
     check_peer(&old)?;
+    let sockets = read_offer(&old)?;
+    let shared = Shared::default();
+    shared.set(true);
+    Ok(Some(Received { old, sockets, shared }))
+}
+
+/// Reads what the old process says first: its sockets.
+fn read_offer(mut old: &UnixStream) -> io::Result<Vec<OldSocket>> {
     let mut header = [0; HEADER];
     old.read_exact(&mut header)?;
     let (magic, [version, high, low]) = (&header[..MAGIC.len()], [header[8], header[9], header[10]]);
@@ -115,7 +123,7 @@ pub fn receive(path: &Path) -> io::Result<Option<Received>> {
     }
     let mut sockets = Vec::with_capacity(count);
     while sockets.len() < count {
-        let descriptors = receive_chunk(&old)?;
+        let descriptors = receive_chunk(old)?;
         let mut always_shared = [0; CHUNK];
         let always_shared = &mut always_shared[..descriptors.len()];
         old.read_exact(always_shared)?;
@@ -124,9 +132,7 @@ pub fn receive(path: &Path) -> io::Result<Option<Received>> {
             sockets.push(OldSocket { address, listener, always_shared: *flag != 0 });
         }
     }
-    let shared = Shared::default();
-    shared.set(true);
-    Ok(Some(Received { old, sockets, shared }))
+    Ok(sockets)
 }
 
 fn receive_chunk(old: &UnixStream) -> io::Result<Vec<OwnedFd>> {
@@ -414,5 +420,7 @@ fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;

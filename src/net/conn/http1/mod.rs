@@ -9,6 +9,9 @@ use hyper::server::conn::http1::Builder;
 use crate::config::keys::GatewayLimits;
 use crate::net::conn::activity::{Activity, HeadTimer};
 
+#[cfg(any(test, fuzzing))]
+pub use wire::fuzzing;
+
 /// HTTP/1.1's buffers are not smaller than this, so that a small `header-size` does not make bodies slow.
 pub const MIN_BUFFER: usize = 64 * 1024;
 

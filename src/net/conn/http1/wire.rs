@@ -491,5 +491,7 @@ const fn classes() -> [u8; 256] {
     classes
 }
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
