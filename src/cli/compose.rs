@@ -1,46 +1,46 @@
 //! `linkspan compose`: a pipeline as one component, as linkspan would compile it or
 //! for other hosts.
 
-use super::Failed;
 use super::check::counted;
+use super::{Failed, portable};
 use crate::chain::Naming;
-use crate::component::{Digest, Interface};
-use crate::config::Diagnostics;
+use crate::component::Digest;
+use crate::config::Severity;
 use crate::gateway::build::{check_pipelines, compose_stages};
-use crate::gateway::inputs::{Components, Inputs, Shapes, load_components};
-use crate::host::{Offer, Reach};
-use crate::plan::{End, Pipeline, PipelineIndex, Plan, Relift};
+use crate::gateway::inputs::{Inputs, Shapes, load_components};
+use crate::plan::{End, PipelineIndex, Plan, Relift};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Runs the command.
-pub(super) fn run(
-    file: &Path,
-    name: &str,
-    output: &Path,
+/// How a pipeline is written.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Import plain interfaces only, so that other hosts can run it. What only linkspan does is an error
+    #[arg(long)]
     portable: bool,
+    /// With `--portable`: leave out what only linkspan does (limits, failure policies, an upstream), with a warning
+    #[arg(long, requires = "portable")]
+    lossy: bool,
+    /// With `--portable`: rewrite async lifts to sync ones where the file's `lift` asks for it, as without `--portable`
+    #[arg(long)]
     relift: bool,
-) -> Result<(), Failed> {
+}
+
+/// Runs the command.
+pub(super) fn run(file: &Path, name: &str, output: &Path, options: &Options) -> Result<(), Failed> {
     let (mut plan, _) = crate::plan::load(file).map_err(Failed::wrong)?;
     let index = find_pipeline(&plan, name)?;
-    if relift {
-        for pipeline in &mut plan.pipelines {
-            let service = match &mut pipeline.end {
-                End::Component(stage) => Some(&mut **stage),
-                End::Native(_) | End::Upstream(_) => None,
-            };
-            for stage in pipeline.stages.iter_mut().chain(service) {
-                // A wish: what can't be is left as it is.
-                (stage.lift, stage.lift_span) = (Relift::Sync, None);
-            }
-        }
+    let as_is = options.portable && !options.relift;
+    if as_is {
+        leave_lifts(&mut plan, index);
     }
     let pipeline = plan.pipeline(index);
     let mut diagnostics = plan.diagnostics();
     let components = load_components(&plan, &Shapes::default(), &mut diagnostics);
-    let naming = match portable {
+    let naming = match options.portable {
         true => {
-            check_portable(pipeline, &components, &mut diagnostics);
+            let lost = if options.lossy { Severity::Warning } else { Severity::Error };
+            portable::check(&plan, pipeline, &components, lost, &mut diagnostics);
             Naming::Portable
         }
         false => Naming::PerStage,
@@ -63,15 +63,39 @@ pub(super) fn run(
         .ok_or_else(|| Failed::wrong(&diagnostics))?;
     std::fs::write(output, &composed.bytes)
         .map_err(|error| Failed::system(format!("cannot write `{}`: {error}", output.display())))?;
-    let (size, digest) = (composed.bytes.len(), Digest::of(&composed.bytes));
+    eprint!("{diagnostics}");
     for (stage, component) in &stages {
         if component.relifted {
-            println!("stage `{}`: lifted synchronously", stage.id);
+            println!("stage `{}`: {}", stage.id, lifted(components.is_trial(stage), options.portable));
         }
     }
+    let (size, digest) = (composed.bytes.len(), Digest::of(&composed.bytes));
     let stages = counted(stages.len(), "stage");
     println!("{}: {stages}, {size} bytes, sha256 {digest}", output.display());
     Ok(())
+}
+
+/// Lets the components of a pipeline be as their authors made them.
+fn leave_lifts(plan: &mut Plan, index: PipelineIndex) {
+    let Some(pipeline) = plan.pipelines.get_mut(index.0) else { return };
+    let service = match &mut pipeline.end {
+        End::Component(stage) => Some(&mut **stage),
+        End::Native(_) | End::Upstream(_) => None,
+    };
+    for stage in pipeline.stages.iter_mut().chain(service) {
+        (stage.lift, stage.lift_span) = (Relift::AsIs, None);
+    }
+}
+
+fn lifted(on_trial: bool, portable: bool) -> &'static str {
+    match (on_trial, portable) {
+        (false, _) => "lifted synchronously",
+        (true, false) => "lifted synchronously, on trial",
+        (true, true) => {
+            "lifted synchronously, on trial: a request in which it writes a stream or future after its answer traps, \
+             and no other host goes back to its original form"
+        }
+    }
 }
 
 /// The pipeline called `name`.
@@ -84,37 +108,4 @@ pub(super) fn find_pipeline(plan: &Plan, name: &str) -> Result<PipelineIndex, Fa
         let known = names.join("`, `");
         Failed::wrong(format!("there is no pipeline `{name}`; there are `{known}`"))
     })
-}
-
-/// What a stage has of its own would become everybody's, or nobody's, elsewhere.
-fn check_portable(pipeline: &Pipeline, components: &Components, diagnostics: &mut Diagnostics) {
-    for stage in pipeline.all_stages() {
-        let reason = if !stage.config.is_empty() {
-            Some("it has a configuration of its own".to_owned())
-        } else if stage.grants.env.as_ref().is_some_and(|env| !env.is_empty()) {
-            Some("it has an environment of its own".to_owned())
-        } else if stage.when.is_some() {
-            Some("it does not apply to every request".to_owned())
-        } else if !stage.next.is_empty() {
-            Some("it calls pipelines by names of its own".to_owned())
-        } else if !stage.grants.calls.is_empty() {
-            Some("it calls pipelines by their names".to_owned())
-        } else {
-            components.of(stage).and_then(|component| {
-                let own = |interface: &&Interface| {
-                    interface.package.starts_with("linkspan:")
-                        && Offer::find(interface).is_some_and(|offer| offer.reach == Reach::Stage)
-                };
-                let imports = component.shape.imports.iter();
-                let found = imports.filter_map(|import| import.interface.as_ref()).find(own)?;
-                Some(format!("it imports `{found}`, which only linkspan has"))
-            })
-        };
-        if let Some(reason) = reason {
-            diagnostics
-                .error(stage.span, format!("stage `{}` can't be composed for other hosts", stage.id))
-                .label(reason)
-                .help("leave `--portable` out, or take the stage out of the pipeline");
-        }
-    }
 }

@@ -15,6 +15,7 @@ mod bench;
 mod check;
 mod compose;
 mod inspect;
+mod portable;
 mod serve;
 
 use crate::chain::panics;
@@ -72,12 +73,8 @@ enum Command {
         /// Where to write the component
         #[arg(short, long)]
         output: PathBuf,
-        /// Import plain interfaces only, so that other hosts can run it
-        #[arg(long)]
-        portable: bool,
-        /// Rewrite async lifts to sync ones wherever that can be, as `lift = "sync"` does
-        #[arg(long)]
-        relift: bool,
+        #[command(flatten)]
+        options: compose::Options,
     },
     /// Show what a component imports, exports and needs
     Inspect {
@@ -169,8 +166,8 @@ fn run(command: Command) -> Result<(), Failed> {
     match command {
         Command::Serve { file, log_format } => serve::run(&file, log_format),
         Command::Check { file, format, against } => check::run(&file, format, against.as_deref()),
-        Command::Compose { file, pipeline, output, portable, relift } => {
-            compose::run(&file, &pipeline, &output, portable, relift)
+        Command::Compose { file, pipeline, output, options } => {
+            compose::run(&file, &pipeline, &output, &options)
         }
         Command::Inspect { component, json } => inspect::run(&component, json),
         Command::Bench { what } => bench::run(&what),
