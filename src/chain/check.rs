@@ -4,7 +4,7 @@
 //! passes here composes and links; the few things that only the composer or the
 //! compiler can find are told by them.
 
-use crate::component::{Component, Entry, Interface, Role};
+use crate::component::{Component, Entry, Interface, Role, is_older};
 use crate::config::{Diagnostics, suggest};
 use crate::host::catalog::{Grant, HANDLER, OFFERS, Offer};
 use crate::plan::Stage;
@@ -25,7 +25,7 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
     let mut missing: Vec<(Grant, &str)> = Vec::new();
     for import in &component.shape.imports {
         let Some(interface) = &import.interface else {
-            unknown_import(stage, &import.name, None, diagnostics);
+            unknown_import(stage, component, &import.name, None, diagnostics);
             continue;
         };
         if import.is_named_next() {
@@ -36,7 +36,7 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
             continue;
         }
         match Offer::find(interface) {
-            None => unknown_import(stage, &import.name, Some(interface), diagnostics),
+            None => unknown_import(stage, component, &import.name, Some(interface), diagnostics),
             // Types alone do nothing.
             Some(offer) if import.calls && offer.is_refused(&stage.grants) => {
                 missing.push((offer.grant, &import.name));
@@ -136,20 +136,16 @@ fn check_role(stage: &Stage, position: Position, component: &Component, diagnost
     }
 }
 
-fn unknown_import(stage: &Stage, name: &str, interface: Option<&Interface>, diagnostics: &mut Diagnostics) {
-    let versions: Vec<_> = OFFERS
-        .iter()
-        .filter(|offer| interface.is_some_and(|interface| interface.is(offer.package, offer.name)))
-        .map(|offer| offer.track)
-        .collect();
+fn unknown_import(
+    stage: &Stage,
+    component: &Component,
+    name: &str,
+    interface: Option<&Interface>,
+    diagnostics: &mut Diagnostics,
+) {
     let help = match interface {
         None => "a stage imports interfaces, under their own names".to_owned(),
-        Some(_) if versions.is_empty() => {
-            "`linkspan inspect` lists what a component imports and which grants it needs".to_owned()
-        }
-        Some(Interface { package, name, .. }) => {
-            format!("linkspan has `{package}/{name}` of version {}", versions.join(" and "))
-        }
+        Some(interface) => of_older_candidate(stage, component).unwrap_or_else(|| other_version(interface)),
     };
     diagnostics
         .error(
@@ -158,6 +154,30 @@ fn unknown_import(stage: &Stage, name: &str, interface: Option<&Interface>, diag
         )
         .label("can't be linked")
         .help(help);
+}
+
+/// What to do about an interface that is on offer in other versions, or not at all.
+fn other_version(interface: &Interface) -> String {
+    let is_it = |offer: &&Offer| interface.is(offer.package, offer.name);
+    let versions: Vec<_> = OFFERS.iter().filter(is_it).map(|offer| offer.track).collect();
+    let Interface { package, name, .. } = interface;
+    match (&versions[..], interface.track()) {
+        ([], _) => "`linkspan inspect` lists what a component imports and which grants it needs".to_owned(),
+        // Who builds against 0.3 can't go back to 0.2 for one interface.
+        (["0.2"], "0.3") => {
+            format!("no stage has `{package}/{name}` of WASI 0.3: build the component without what calls it")
+        }
+        _ => format!("build the component against `{package}/{name}` {}", versions.join(" or ")),
+    }
+}
+
+/// What to do about a component that does not fit, if it is of an older release candidate.
+pub fn of_older_candidate(stage: &Stage, component: &Component) -> Option<String> {
+    let version = component.shape.release_candidate.as_deref().filter(|version| is_older(version))?;
+    let name = &stage.id.component;
+    Some(format!(
+        "`{name}` was built for WASI {version}, and interfaces changed since: build it again for 0.3.0"
+    ))
 }
 
 /// One diagnostic for each grant that is missing, whatever number of imports need

@@ -9,7 +9,8 @@ use std::path::Path;
 
 /// Runs the command.
 pub(super) fn run(path: &Path, json: bool) -> Result<(), Failed> {
-    let component = Component::load(path).map_err(Failed::wrong)?;
+    let component =
+        Component::load(path).map_err(|error| Failed::wrong(format!("{error}\nhelp: {}", error.help())))?;
     let text = match json {
         true => format!("{:#}\n", to_json(&component)),
         false => to_text(&component)?,
@@ -60,10 +61,17 @@ fn status(import: &Import, offer: Option<&Offer>) -> String {
                 (Grant::None, _) => whose.to_owned(),
                 _ if !import.calls => format!("{whose}; types only"),
                 (grant, Without::Refused) => format!("{whose}; needs `grant = {{ {grant} }}`{calls}"),
-                (grant, Without::Inert) => format!("{whose}; inert without `grant = {{ {grant} }}`{calls}"),
+                (grant, Without::Inert) => {
+                    format!("{whose}; finds nothing unless `{}`{calls} is granted", key(grant))
+                }
             }
         }
     }
+}
+
+/// The key of a grant.
+fn key(grant: Grant) -> String {
+    grant.to_string().split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn offers(shape: &Shape) -> impl Iterator<Item = (&Import, Option<&'static Offer>)> {
@@ -145,8 +153,11 @@ fn to_text(component: &Component) -> Result<String, Failed> {
         lines.push(format!("\nthe stage's grants\n  grant = {{ {} }}", needed.join(", ")));
     }
     if !optional.is_empty() {
-        let also = optional.join("\n  ");
-        lines.push(format!("\ngrants without which it finds nothing there\n  {also}"));
+        let keys: Vec<_> = optional.iter().filter_map(|grant| grant.split(' ').next()).collect();
+        lines.push(format!(
+            "\nworks without {}\n  what it imports of WASI 0.2 is there, and finds nothing, which a libc can do with",
+            keys.join(", "),
+        ));
     }
     let nexts: Vec<_> = shape.named_nexts().map(|name| format!("{name} = \"…\"")).collect();
     if !nexts.is_empty() {

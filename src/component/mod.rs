@@ -101,6 +101,21 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        use inspect::InspectError as Why;
+        match self {
+            Self::Inspect { source: Why::CoreModule, .. } => {
+                "make it a component, with `wasm-tools component new` or wit-component"
+            }
+            Self::Inspect { source: Why::Text, .. } => "assemble it, with `wasm-tools parse`",
+            Self::TooLarge { .. } => "strip its debug information",
+            Self::Inspect { .. } | Self::Read { .. } => "build it again, or correct the path",
+        }
+    }
+}
+
 impl Component {
     /// Reads, hashes and inspects the component at `path`.
     ///

@@ -9,13 +9,13 @@ use super::generation::Generation;
 use super::identity::{Part, Variant, of_pipelines, of_upstream};
 use super::inputs::{Components, Inputs, Natives, Shapes};
 use super::router::Router;
-use crate::chain::check::{Position, check_stage};
+use crate::chain::check::{Position, check_stage, of_older_candidate};
 use crate::chain::compile::Blueprint;
 use crate::chain::{
     Cache, Composed, Member, Naming, PoolSize, Runtime, RuntimeError, Runtimes, Segment, caught, compose,
     next_label,
 };
-use crate::component::{Component, Digest, Lift, is_older};
+use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
 use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, Onward, entrance};
 use crate::host::{Budget, Limiters, Next, StageScope};
@@ -208,13 +208,7 @@ pub fn compose_stages(
 
 /// What helps where components don't fit each other or WASI.
 fn what_to_do(stages: &[Placed<'_>]) -> String {
-    let candidate = |(stage, component): &Placed<'_>| {
-        let version = component.shape.release_candidate.as_deref().filter(|version| is_older(version))?;
-        let name = &stage.id.component;
-        Some(format!(
-            "`{name}` was built for WASI {version}, and interfaces changed since: build it again for 0.3.0"
-        ))
-    };
+    let candidate = |(stage, component): &Placed<'_>| of_older_candidate(stage, component);
     let inspect = || "`linkspan inspect` shows what each component imports and exports".to_owned();
     stages.iter().find_map(candidate).unwrap_or_else(inspect)
 }

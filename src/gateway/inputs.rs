@@ -6,7 +6,6 @@
 
 use super::identity::Identity;
 use crate::chain::caught;
-use crate::component::inspect::InspectError;
 use crate::component::{Component, Digest, LoadError, Refusal, Shape};
 use crate::config::Diagnostics;
 use crate::host::Next;
@@ -203,17 +202,8 @@ pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnosti
             None
         }
         Ok(Err(error)) => {
-            let help = match &error {
-                LoadError::Inspect { source: InspectError::CoreModule, .. } => {
-                    "make it a component, with `wasm-tools component new` or wit-component"
-                }
-                LoadError::Inspect { source: InspectError::Text, .. } => {
-                    "assemble it, with `wasm-tools parse`"
-                }
-                LoadError::TooLarge { .. } => "strip its debug information",
-                _ => "build it again, or correct the path",
-            };
-            diagnostics.error(reference.path_span, unusable(reference)).label(error.to_string()).help(help);
+            let finding = diagnostics.error(reference.path_span, unusable(reference));
+            finding.label(error.to_string()).help(error.help());
             None
         }
     };

@@ -241,14 +241,11 @@ fn inspect_tells_what_is_inert() {
         let import = imports.iter().find(|import| import["name"].as_str().unwrap().starts_with(name));
         import.unwrap()["status"].as_str().unwrap()
     };
-    assert_eq!(
-        status("wasi:cli/environment@"),
-        "the stage's own; inert without `grant = { env = { NAME = \"value\" } }`"
-    );
+    assert_eq!(status("wasi:cli/environment@"), "the stage's own; finds nothing unless `env` is granted");
     assert_eq!(status("wasi:io/poll@"), "shared");
     assert!(status("wasi:clocks/wall-clock@").contains("; needs `grant = { clocks = true }`"));
     let text = linkspan(&["inspect", text(&file)]).code(0).stdout;
-    assert!(text.contains("grants without which it finds nothing there"), "{text}");
+    assert!(text.contains("\nworks without "), "{text}");
     assert_eq!(linkspan(&["inspect", dist("probe").to_str().unwrap(), "--json"]).json()["own_store"], false);
 }
 
@@ -272,7 +269,10 @@ fn inspect_says_what_is_no_component() {
     let files = repository().join("tests/ui/files");
     let cases = [
         ("garbage.wasm", "it is not WebAssembly"),
-        ("core-module.wasm", "it is a core WebAssembly module"),
+        (
+            "core-module.wasm",
+            "it is a core WebAssembly module\nhelp: make it a component, with `wasm-tools component new`",
+        ),
         ("text.wasm", "it is WebAssembly text"),
         ("nowhere.wasm", "cannot read"),
     ];
