@@ -4,6 +4,7 @@
 //! passes here composes and links; the few things that only the composer or the
 //! compiler can find are told by them.
 
+use super::settings::check_settings;
 use crate::component::{Component, Entry, Interface, Role, is_older};
 use crate::config::{Diagnostics, suggest};
 use crate::host::catalog::{Grant, HANDLER, OFFERS, Offer};
@@ -45,6 +46,7 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
         }
     }
     missing_grants(stage, &missing, diagnostics);
+    check_settings(stage, component.shape.schema.as_ref(), diagnostics);
     unknown_nexts(stage, component, diagnostics);
     unused_calls(stage, component, diagnostics);
 }

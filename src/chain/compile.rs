@@ -7,11 +7,10 @@
 //! room turns into waiting, never a growing process.
 
 use super::cache::Code;
-use super::compose::{EXPORT, EXPORT_0_2, stage_of};
-use super::panics::caught;
+use super::compose::{EXPORT_0_2, stage_of};
 use crate::component::{Lift, Shape, TRAP_PREFIX};
 use crate::host::state::EPOCH_TICK;
-use crate::host::{self, Budget, InstanceState, Next, Pulse, Scope};
+use crate::host::{self, Budget, InstanceState, Next, Pulse, Rehearsal, Scope};
 use crate::plan::PipelineLimits;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -310,7 +309,11 @@ pub struct Segment {
     disproved: AtomicBool,
     /// Some of its stages are rewritten on trial, and it has another form.
     trial: bool,
-    pre: Pre,
+    /// The stages that judge their configurations.
+    pub(super) judges: Vec<usize>,
+    /// Its proof.
+    pub(super) rehearsal: Arc<Rehearsal>,
+    pub(super) pre: Pre,
     /// For sockets that are not made through an import of a stage's own: of the only
     /// stage, if there is one.
     sockets: WasiSocketsCtx,
@@ -321,7 +324,7 @@ pub struct Segment {
 }
 
 /// What a segment is instantiated from.
-enum Pre {
+pub(super) enum Pre {
     Handler(ServicePre<InstanceState>),
     Incoming(ProxyPre<InstanceState>),
 }
@@ -360,6 +363,10 @@ pub struct Blueprint {
     pub next: Option<Next>,
     /// What stages reach under names of their own, by the composition's name for it.
     pub named: Vec<(String, Next)>,
+    /// The stages that judge their configurations.
+    pub judges: Vec<usize>,
+    /// The proof of the segment, which its scopes have as well.
+    pub rehearsal: Arc<Rehearsal>,
 }
 
 impl Segment {
@@ -369,7 +376,8 @@ impl Segment {
     /// If it imports what the host does not have.
     pub fn link(runtime: &Runtime, code: Arc<Code>, blueprint: Blueprint) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, trial, next, named } = blueprint;
+        let Blueprint { pipeline, budget, limits, lift, scopes, fresh, trial, .. } = blueprint;
+        let Blueprint { next, named, judges, rehearsal, .. } = blueprint;
         let calls = scopes.iter().any(|scope| !scope.calls.is_empty());
         let links_on = next.is_some() || !named.is_empty() || calls;
         let component = &code.component;
@@ -380,7 +388,7 @@ impl Segment {
                 .cloned()
                 .ok_or_else(|| wasmtime::format_err!("`{name}` is no stage's import"))
         };
-        host::add_to_linker(&mut linker, component, &lookup, next, &named)?;
+        host::add_to_linker(&mut linker, component, &lookup, next, &named, &rehearsal)?;
         let pre = linker.instantiate_pre(component)?;
         let pre = match component.get_export_index(None, EXPORT_0_2) {
             Some(_) => Pre::Incoming(ProxyPre::new(pre)?),
@@ -401,6 +409,8 @@ impl Segment {
             links_on,
             disproved: AtomicBool::new(false),
             trial,
+            judges,
+            rehearsal,
             pre,
             sockets,
             code,
@@ -424,41 +434,6 @@ impl Segment {
             tracing::warn!(pipeline = %self.pipeline, stage, reason, "the original form takes over from a rewritten one");
         }
         Some(reason)
-    }
-
-    /// Makes one instance and drops it: whether the component has the functions and
-    /// types that it should, and can start within its budgets.
-    ///
-    /// # Errors
-    /// What the first request would have met.
-    pub fn try_instantiate(&self) -> Result<(), RuntimeError> {
-        // A libc that starts may wait for the host, which needs a runtime for that;
-        // on a thread of its own, since whoever builds may have one already.
-        let start = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let mut store = self.store(Arc::default());
-            let started = async { tokio::time::timeout(self.limits.deadline, self.start(&mut store)).await };
-            runtime.block_on(started)?
-        };
-        let started = std::thread::scope(|scope| scope.spawn(|| caught(start)).join());
-        let panicked = |why: &dyn std::fmt::Display| Err(wasmtime::format_err!("at its start, {why}"));
-        Ok(match started {
-            Ok(started) => started.unwrap_or_else(|why| panicked(&why))?,
-            Err(_) => panicked(&"linkspan panicked")?,
-        })
-    }
-
-    async fn start(&self, store: &mut wasmtime::Store<InstanceState>) -> wasmtime::Result<()> {
-        match &self.pre {
-            Pre::Handler(pre) => {
-                let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
-                Service::new(store, &instance).map(drop).map_err(|error| differs(EXPORT, &error))
-            }
-            Pre::Incoming(pre) => {
-                let instance = pre.instance_pre().instantiate_async(&mut *store).await?;
-                Proxy::new(store, &instance).map(drop).map_err(|error| differs(EXPORT_0_2, &error))
-            }
-        }
     }
 
     /// An empty store with the segment's budgets, which tells `pulse` how it is.
@@ -488,23 +463,24 @@ impl Segment {
 
     /// Whose code `error` came from, if it was a trap in one component's code.
     pub fn blame(&self, error: &wasmtime::Error) -> Option<String> {
-        let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
-        let stages = backtrace.frames().iter().find_map(|frame| {
-            let offset = frame.module_offset()?;
-            self.code.places.iter().find(|(range, _)| range.contains(&offset)).map(|(_, stages)| stages)
-        })?;
+        let stages = self.blamed(error);
         let names: Vec<_> = stages
             .iter()
             .filter_map(|stage| self.scopes.iter().find(|scope| scope.id.index == *stage))
             .map(|scope| scope.id.to_string())
             .collect();
-        Some(names.join(" or "))
+        (!stages.is_empty()).then(|| names.join(" or "))
     }
-}
 
-/// What a component exports under `export` has the type of another version than the name says.
-fn differs(export: &str, error: &wasmtime::Error) -> wasmtime::Error {
-    wasmtime::format_err!("its `{export}` is not that of WASI: {error:#}")
+    /// The same as indices: several where one component stands at several stages.
+    pub(super) fn blamed(&self, error: &wasmtime::Error) -> Vec<usize> {
+        let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else { return Vec::new() };
+        let stages = backtrace.frames().iter().find_map(|frame| {
+            let offset = frame.module_offset()?;
+            self.code.places.iter().find(|(range, _)| range.contains(&offset)).map(|(_, stages)| stages)
+        });
+        stages.cloned().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

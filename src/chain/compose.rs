@@ -98,6 +98,11 @@ pub fn next_label(stage: usize, next: &str) -> String {
     format!("stage{stage}-next-{next}")
 }
 
+/// The plain name under which a composition exports what a stage judges its configuration with.
+pub fn judge_label(stage: usize) -> String {
+    format!("stage{stage}-config-check")
+}
+
 /// The stage whose own import `label` is.
 pub fn stage_of(label: &str) -> Option<usize> {
     label.strip_prefix("stage")?.split_once('-')?.0.parse().ok()
@@ -193,6 +198,10 @@ fn join(
         graph
             .set_instantiation_argument(instance, &import.name, argument)
             .map_err(|error| at(&format!("{:#}", anyhow::Error::from(error))))?;
+    }
+    if let (Some(judge), Naming::PerStage) = (member.component.shape.judge(), naming) {
+        let judge = graph.alias_instance_export(instance, judge).map_err(|error| at(&error))?;
+        graph.export(judge, judge_label(member.index)).map_err(|error| at(&error))?;
     }
     let export =
         member.component.shape.entry().ok_or_else(|| at(&"the component exports no `wasi:http/handler`"))?;

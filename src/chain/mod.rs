@@ -1,8 +1,8 @@
 //! Stages become something that runs.
 //!
 //! [`check`] says whether a component may stand at a stage, [`compose`] joins the
-//! stages of a segment into one component with wac, and [`compile`] makes that
-//! component ready to be instantiated. Called by `gateway::build` and by the
+//! stages of a segment into one component with wac, [`compile`] makes that
+//! component ready to be instantiated, and [`prove`] does that once. Called by `gateway::build` and by the
 //! commands that look at pipelines; never on the path of a request.
 
 pub mod cache;
@@ -10,10 +10,13 @@ pub mod check;
 pub mod compile;
 pub mod compose;
 pub mod panics;
+pub mod prove;
 pub mod runtimes;
+mod settings;
 
 pub use cache::{Cache, Code};
 pub use compile::{Guests, PoolSize, Runtime, RuntimeError, Segment};
 pub use compose::{ComposeError, Composed, Member, Naming, compose, next_label};
 pub use panics::{Panicked, caught};
+pub use prove::{Breakdown, Flaw};
 pub use runtimes::Runtimes;

@@ -2,7 +2,7 @@
 
 use super::Failed;
 use crate::component::inspect::Import;
-use crate::component::{Component, Role, Shape, is_older};
+use crate::component::{Component, Role, Schema, Shape, is_older};
 use crate::host::catalog::{Grant, HANDLER};
 use crate::host::{Offer, Reach, Without};
 use std::path::Path;
@@ -159,12 +159,36 @@ fn to_text(component: &Component) -> Result<String, Failed> {
             keys.join(", "),
         ));
     }
+    match &shape.schema {
+        None => {}
+        Some(Ok(schema)) => lines.push(format!("\nconfig     {}\n{}", schema.doc, keys(schema, ""))),
+        Some(Err(reason)) => {
+            lines.push(format!("\nconfig     unknown: its schema {}", reason.escape_debug()))
+        }
+    }
     let nexts: Vec<_> = shape.named_nexts().map(|name| format!("{name} = \"…\"")).collect();
     if !nexts.is_empty() {
         lines.push(format!("\nthe stage's pipelines\n  next = {{ {} }}", nexts.join(", ")));
     }
     lines.push(format!("\nworld\n{}", world(component)?.trim_end()));
     Ok(lines.join("\n") + "\n")
+}
+
+/// The keys of a configuration, one a line: type, default, what it is for. What a component says is escaped.
+fn keys(schema: &Schema, prefix: &str) -> String {
+    let mut lines = String::new();
+    for (key, value) in &schema.keys {
+        let default = match (&value.default, schema.required.contains(key)) {
+            (_, true) => "; required".to_owned(),
+            (Some(default), _) => format!("; default {default}"),
+            (None, _) => String::new(),
+        };
+        let line = format!("{prefix}{key}  {}{default}  {}", value.type_name(), value.doc);
+        lines +=
+            &format!("  {}\n", line.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"));
+        lines += &keys(value, &format!("{prefix}{key}."));
+    }
+    lines
 }
 
 fn to_json(component: &Component) -> serde_json::Value {
@@ -187,6 +211,8 @@ fn to_json(component: &Component) -> serde_json::Value {
         "tables": shape.tables,
         "imports": imports,
         "exports": shape.exports,
+        "config": shape.schema.as_ref().and_then(|schema| schema.as_ref().ok()).map(|it| it.to_json(&|scalar| scalar)),
+        "judges": shape.judge().is_some(),
         "grants": needed,
         "optional_grants": optional,
         "own_store": shape.stands_alone(),

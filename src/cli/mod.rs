@@ -16,6 +16,7 @@ mod check;
 mod compose;
 mod inspect;
 mod portable;
+mod schema;
 mod serve;
 
 use crate::chain::panics;
@@ -90,7 +91,10 @@ enum Command {
         what: bench::Bench,
     },
     /// Print the JSON Schema of the configuration, for editors
-    Schema,
+    Schema {
+        /// A configuration, in TOML: with what its components say of the stages' `config`
+        file: Option<PathBuf>,
+    },
 }
 
 /// Why a command failed: what to print, and how to exit.
@@ -171,6 +175,6 @@ fn run(command: Command) -> Result<(), Failed> {
         }
         Command::Inspect { component, json } => inspect::run(&component, json),
         Command::Bench { what } => bench::run(&what),
-        Command::Schema => print(&format!("{:#}\n", crate::config::schema())),
+        Command::Schema { file } => schema::run(file.as_deref()),
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing is compiled or run. The whole binary is validated first, so that the
 //! rest of linkspan never meets a malformed component.
 
+use super::schema::{self, Schema};
 use linkspan_rewrite::candidate::{candidate, named};
 use linkspan_rewrite::detach::{early_bindings, is_concerned};
 use linkspan_rewrite::nesting::{Malformed, validate};
@@ -154,6 +155,8 @@ pub struct Shape {
     pub early_bindings: Option<String>,
     /// Whether it has built-ins that [`linkspan_rewrite::detach`] replaces.
     waits: bool,
+    /// The schema of its configuration that it carries, or why that can't be read.
+    pub schema: Option<Result<Schema, String>>,
     sync_lifts: u32,
     async_lifts: u32,
     calls_handler: bool,
@@ -170,6 +173,13 @@ impl Shape {
         find(|i| i.is("wasi:http", "handler"))
             .map(|name| Entry::Handler(name))
             .or_else(|| find(incoming).map(|name| Entry::IncomingHandler(name)))
+    }
+
+    /// The name under which the component exports a judgement of its configuration, `linkspan:config/check`.
+    pub fn judge(&self) -> Option<&str> {
+        let judges = |i: &Interface| i.is("linkspan:config", "check") && i.track() == "0.1";
+        let judge = self.exports.iter().find(|name| Interface::parse(name).is_some_and(|i| judges(&i)));
+        judge.map(String::as_str)
     }
 
     /// Whether a component must have a store of its own: wac can't join a service of
@@ -363,6 +373,8 @@ fn read_component(
 ) -> Result<Cost, wasmparser::BinaryReaderError> {
     let mut cost = Cost::default();
     let mut spaces = Spaces::default();
+    // Those of its modules.
+    let mut schemas = Vec::new();
     loop {
         let (payload, consumed) = match parser.parse(bytes, true)? {
             Chunk::Parsed { payload, consumed } => (payload, consumed),
@@ -372,7 +384,8 @@ fn read_component(
         bytes = behind(bytes, consumed as u64);
         match payload {
             Payload::ModuleSection { parser, unchecked_range } => {
-                spaces.modules.0.push(Some(read_module(parser, bytes, shape)?));
+                let own = if depth == 0 { &mut schemas } else { &mut Vec::new() };
+                spaces.modules.0.push(Some(read_module(parser, bytes, shape, own)?));
                 bytes = behind(bytes, unchecked_range.end - unchecked_range.start);
             }
             Payload::ComponentSection { parser, unchecked_range } => {
@@ -393,9 +406,27 @@ fn read_component(
                     }
                 }
             }
-            Payload::End(_) => return Ok(cost),
+            Payload::CustomSection(section) if depth == 0 && section.name() == schema::SECTION => {
+                // One of the component's own is in the place of its modules'.
+                shape.schema = Some(Schema::parse(section.data()));
+            }
+            Payload::End(_) => {
+                if depth == 0 && shape.schema.is_none() {
+                    shape.schema = only(&schemas);
+                }
+                return Ok(cost);
+            }
             payload => read_outline(payload, depth, shape, &mut spaces)?,
         }
+    }
+}
+
+/// The schema in one of `sections`, of which there may be no second.
+fn only(sections: &[&[u8]]) -> Option<Result<Schema, String>> {
+    match sections {
+        [] => None,
+        [section] => Some(Schema::parse(section)),
+        several => Some(Err(format!("is there {} times", several.len()))),
     }
 }
 
@@ -469,11 +500,12 @@ fn read_outline(
 }
 
 /// Reads a core module: what it defines, and, into `shape`, whether it calls the next
-/// handler.
-fn read_module(
+/// handler, and, into `schemas`, what schemas it carries.
+fn read_module<'b>(
     mut parser: Parser,
-    mut bytes: &[u8],
+    mut bytes: &'b [u8],
     shape: &mut Shape,
+    schemas: &mut Vec<&'b [u8]>,
 ) -> Result<Cost, wasmparser::BinaryReaderError> {
     let mut cost = Cost { core_instances: 1, ..Cost::default() };
     loop {
@@ -488,6 +520,10 @@ fn read_module(
                     shape.calls_handler |= import.name.ends_with("handle")
                         && Interface::parse(import.module).is_some_and(|i| i.is("wasi:http", "handler"));
                 }
+            }
+            Payload::CustomSection(section) if section.name() == schema::SECTION => {
+                // A compiler may leave an empty one where there is no schema.
+                schemas.extend(Some(section.data()).filter(|data| !data.is_empty()));
             }
             Payload::CustomSection(section) if shape.early_bindings.is_none() => {
                 shape.early_bindings = early_bindings(&section);

@@ -8,11 +8,13 @@
 //! Bounds: a file of more than [`MAX_COMPONENT_BYTES`] is refused.
 
 pub mod inspect;
+pub mod schema;
 
 pub use inspect::{Entry, Lift, Role, Shape};
 pub use linkspan_rewrite::candidate::is_older;
 pub use linkspan_rewrite::relift::TRAP_PREFIX;
 pub use linkspan_rewrite::{Interface, Refusal};
+pub use schema::Schema;
 
 use linkspan_rewrite::relift::Seam;
 use linkspan_rewrite::{candidate, detach, relift};

@@ -8,6 +8,7 @@
 use super::generation::Generation;
 use super::identity::{Part, Variant, of_pipelines, of_upstream};
 use super::inputs::{Components, Inputs, Natives, Shapes};
+use super::prove::tell;
 use super::router::Router;
 use crate::chain::check::{Position, check_stage, of_older_candidate};
 use crate::chain::compile::Blueprint;
@@ -18,7 +19,7 @@ use crate::chain::{
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
 use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, Onward, entrance};
-use crate::host::{Budget, Limiters, Next, StageScope};
+use crate::host::{Budget, Limiters, Next, Rehearsal, StageScope};
 use crate::plan::{
     End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage, StageId,
 };
@@ -81,9 +82,10 @@ impl Workshop {
 pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnostics> {
     let Inputs { plan, components, tls, upstreams, natives } = inputs;
     let mut diagnostics = plan.diagnostics();
-    check_pipelines(inputs, &mut diagnostics);
-    if diagnostics.has_errors() {
-        return Err(diagnostics);
+    let mut found = plan.diagnostics();
+    check_pipelines(inputs, &mut found);
+    if found.has_errors() {
+        return Err(found);
     }
     let identities: Vec<Digest> =
         plan.upstreams.iter().zip(upstreams).map(|(plan, tls)| of_upstream(plan, tls.as_ref())).collect();
@@ -420,6 +422,10 @@ impl<'a> Maker<'a> {
                 return None;
             }
         };
+        if self.plan.gateway.prove {
+            // The others are made all the same, so that one run shows what is wrong with each.
+            tell(pipeline, &segment.prove(), diagnostics);
+        }
         self.compiled.set(self.compiled.get() + 1);
         Some(Arc::new(segment))
     }
@@ -448,9 +454,7 @@ impl<'a> Maker<'a> {
             }
         };
         let Some(blueprint) = self.blueprint(pipeline, stages, next, diagnostics) else { return Ok(None) };
-        let segment = Segment::link(&runtime, code, blueprint)?;
-        segment.try_instantiate()?;
-        Ok(Some(segment))
+        Segment::link(&runtime, code, blueprint).map(Some)
     }
 
     fn blueprint(
@@ -463,10 +467,12 @@ impl<'a> Maker<'a> {
         // One stage that blocks blocks the instance.
         let all_async = stages.iter().all(|(_, component)| component.shape.lift() == Lift::Async);
         let keys = self.plan.limits.rate_limit_keys;
+        let rehearsal: Arc<Rehearsal> = Arc::default();
         let mut scopes = Vec::new();
         for (stage, _) in stages {
             let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
-            match StageScope::new(stage, limiter, self.calls(pipeline, stage)?) {
+            let calls = self.calls(pipeline, stage)?;
+            match StageScope::new(stage, limiter, calls, Arc::clone(&rehearsal)) {
                 Ok(scope) => scopes.push(Arc::new(scope)),
                 Err((mount, error)) => {
                     diagnostics
@@ -486,6 +492,7 @@ impl<'a> Maker<'a> {
         if fresh {
             (limits.reuse, limits.concurrency) = (1, 1);
         }
+        let judges = stages.iter().filter(|(_, component)| component.shape.judge().is_some());
         Some(Blueprint {
             pipeline: pipeline.name.to_string(),
             budget: budget(pipeline, stages, &self.plan.limits),
@@ -496,6 +503,8 @@ impl<'a> Maker<'a> {
             trial: stages.iter().any(|(stage, form)| form.relifted && self.components.is_trial(stage)),
             next: next.map(entrance::next_stage),
             named: self.named(stages)?,
+            judges: judges.map(|(stage, _)| stage.id.index).collect(),
+            rehearsal,
         })
     }
 }

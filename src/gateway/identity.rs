@@ -240,6 +240,8 @@ fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
         // The digest stands for it.
         component: _,
         config,
+        // The same with its places.
+        config_table: _,
         grants,
         // What comes to a stage, not what it is: see `of_part`.
         when: _,

@@ -45,6 +45,11 @@ impl Components {
         })
     }
 
+    /// The components as they are, in the order of the plan; `None` for one that could not be loaded.
+    pub fn originals(&self) -> impl Iterator<Item = Option<&Component>> {
+        self.0.iter().map(|forms| Some(&forms.as_ref()?.original))
+    }
+
     /// What stands at `stage`, as it is.
     pub fn original(&self, stage: &Stage) -> Option<&Component> {
         Some(&self.0.get(stage.component.0)?.as_ref()?.original)

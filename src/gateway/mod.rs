@@ -11,6 +11,7 @@ mod generation;
 mod identity;
 pub mod inputs;
 mod live;
+mod prove;
 pub mod router;
 pub mod split;
 pub mod watch;

@@ -47,7 +47,8 @@ pub fn target<'s>(
     if !known_scheme || authority.as_str().len() != callee.len() + DOMAIN.len() {
         return Err(ErrorCode::HttpRequestUriInvalid);
     }
-    let granted = scope.calls.iter().find(|(name, _)| name.eq_ignore_ascii_case(callee));
+    let mut calls = scope.calls.iter().filter(|_| !scope.is_alone());
+    let granted = calls.find(|(name, _)| name.eq_ignore_ascii_case(callee));
     granted.map(|(_, next)| next).ok_or_else(|| {
         let message = format!("denied: {callee}{DOMAIN} is not among the stage's `calls`");
         scope.log(tracing::Level::WARN, "calls", &message);

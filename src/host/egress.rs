@@ -119,7 +119,7 @@ pub async fn send(
     options: Option<RequestOptions>,
 ) -> Result<Response<WasiBody>, ErrorCode> {
     let (target, egress) = (Target::of(request.uri())?, &scope.egress);
-    if !egress.allows(&target) {
+    if !egress.allows(&target) || scope.is_shut() {
         let message = format!("denied: {}://{}:{}", target.scheme(), target.host, target.port);
         scope.log(tracing::Level::WARN, "egress", &message);
         return Err(ErrorCode::HttpRequestDenied);

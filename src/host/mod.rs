@@ -28,6 +28,7 @@ mod headers;
 mod imports;
 pub mod limiter;
 pub mod next;
+pub mod rehearsal;
 pub mod scope;
 pub mod state;
 mod stdio;
@@ -38,9 +39,11 @@ pub use catalog::{Grant, Offer, Reach, Without};
 pub use headers::fuzzing;
 pub use limiter::{Limiter, Limiters};
 pub use next::{CallContext, Next, Origin, RequestHead};
+pub use rehearsal::{Act, Rehearsal};
 pub use scope::{Scope, StageScope};
 pub use state::{Budget, InstanceState, Pulse};
 
+use std::sync::Arc;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 /// Interfaces of a stage's own that shared ones name for their types. A composition
@@ -55,7 +58,7 @@ const FOR_THEIR_TYPES: &[(&str, &[&str])] = &[
 /// Adds everything in the catalog to `linker`, for a chain that was composed into
 /// `component`: the shared interfaces under their own names, and for each import
 /// of a stage's own the scope that `lookup` gives for its name. `next` is what the
-/// last stage's import of `wasi:http/handler` reaches, and `named` what further ones do.
+/// last stage's import of `wasi:http/handler` reaches, and `named` what further ones do, once `rehearsal` is over.
 ///
 /// # Errors
 /// What `lookup` answers, and Wasmtime's own linking errors.
@@ -65,6 +68,7 @@ pub fn add_to_linker(
     lookup: &dyn Fn(&str) -> wasmtime::Result<Scope>,
     next: Option<Next>,
     named: &[(String, Next)],
+    rehearsal: &Arc<Rehearsal>,
 ) -> wasmtime::Result<()> {
     use bindings::named_imports as own;
     use wasmtime_wasi::p3::bindings as wasi;
@@ -95,7 +99,7 @@ pub fn add_to_linker(
     }
 
     headers::add_to_linker(linker)?;
-    next::add_to_linker(linker, next, named)?;
+    next::add_to_linker(linker, next, named, rehearsal)?;
 
     each_stage!(
         (linker, component, lookup);

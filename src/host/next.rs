@@ -5,6 +5,7 @@
 //! the response comes back the same way. A body that the guest passed on untouched
 //! never enters it.
 
+use super::rehearsal::Rehearsal;
 use super::state::{InstanceState, Pulse};
 use crate::plan::Applied;
 use bytes::Bytes;
@@ -209,20 +210,30 @@ pub fn add_to_linker(
     linker: &mut Linker<InstanceState>,
     next: Option<Next>,
     named: &[(String, Next)],
+    rehearsal: &Arc<Rehearsal>,
 ) -> wasmtime::Result<()> {
-    add(linker, "wasi:http/handler@0.3.0", next)?;
-    named.iter().try_for_each(|(name, next)| add(linker, name, Some(Arc::clone(next))))
+    add(linker, "wasi:http/handler@0.3.0", next, rehearsal)?;
+    named.iter().try_for_each(|(name, next)| add(linker, name, Some(Arc::clone(next)), rehearsal))
 }
 
-fn add(linker: &mut Linker<InstanceState>, name: &str, next: Option<Next>) -> wasmtime::Result<()> {
+fn add(
+    linker: &mut Linker<InstanceState>,
+    name: &str,
+    next: Option<Next>,
+    rehearsal: &Arc<Rehearsal>,
+) -> wasmtime::Result<()> {
+    let rehearsal = Arc::clone(rehearsal);
     linker.instance(name)?.func_wrap_concurrent(
         "handle",
         move |store: &Accessor<InstanceState>, (request,): (Resource<Request>,)| {
-            let next = next.clone();
+            let (next, alone) = (next.clone(), rehearsal.is_alone());
             Box::pin(async move {
                 let Some(next) = next else {
                     wasmtime::bail!("called the next stage, and there is none");
                 };
+                if alone {
+                    wasmtime::bail!("called the next stage before there was a request");
+                }
                 Ok((carry(store, request, Ok(&next), Callee::NextStage).await?,))
             })
         },

@@ -4,6 +4,7 @@ use super::clocks::Precision;
 use super::egress::Egress;
 use super::limiter::{Cell, Limiter, Quota};
 use super::next::Next;
+use super::rehearsal::Rehearsal;
 use crate::plan::{Mount, SocketProtocol, SocketRule, Stage, StageId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,8 @@ pub struct StageScope {
     pub limiter: Arc<Limiter>,
     log: Cell,
     dropped_lines: AtomicU64,
+    /// The proof of its segment.
+    rehearsal: Arc<Rehearsal>,
 }
 
 impl std::fmt::Debug for StageScope {
@@ -55,7 +58,7 @@ impl std::fmt::Debug for StageScope {
 
 impl StageScope {
     /// The world of `stage`, which keeps its counters in `limiter`, and reaches `calls` by
-    /// name. Opens the directories that it sees.
+    /// name once `rehearsal` is over. Opens the directories that it sees.
     ///
     /// # Errors
     /// The directory that can't be opened, and why.
@@ -63,8 +66,9 @@ impl StageScope {
         stage: &Stage,
         limiter: Arc<Limiter>,
         calls: Vec<(String, Next)>,
+        rehearsal: Arc<Rehearsal>,
     ) -> Result<Self, (&Mount, wasmtime::Error)> {
-        let (filesystem, sockets) = outside(stage)?;
+        let (filesystem, sockets) = outside(stage, &rehearsal)?;
         let text =
             |(name, value): &(String, crate::plan::ConfigValue)| (name.clone(), value.expose().to_owned());
         Ok(Self {
@@ -80,7 +84,18 @@ impl StageScope {
             limiter,
             log: Cell::default(),
             dropped_lines: AtomicU64::new(0),
+            rehearsal,
         })
+    }
+
+    /// Whether it may not reach pipelines by their names now.
+    pub(super) fn is_alone(&self) -> bool {
+        self.rehearsal.is_alone()
+    }
+
+    /// Whether nothing may go out of it now.
+    pub(super) fn is_shut(&self) -> bool {
+        self.rehearsal.is_shut()
     }
 
     /// Writes a line of the stage's to the log, if it still may.
@@ -97,6 +112,7 @@ impl StageScope {
                 "log lines of this stage were dropped: it may write 200 a second",
             );
         }
+        self.rehearsal.note(self.id.index, message);
         let message = truncate(message, MAX_LOG_MESSAGE);
         let context = truncate(context, 256);
         // `tracing` wants the level of an event to be a constant.
@@ -119,7 +135,10 @@ impl StageScope {
 }
 
 /// The directories and sockets that `stage` is granted.
-fn outside(stage: &Stage) -> Result<(WasiFilesystemCtx, WasiSocketsCtx), (&Mount, wasmtime::Error)> {
+fn outside<'s>(
+    stage: &'s Stage,
+    rehearsal: &Arc<Rehearsal>,
+) -> Result<(WasiFilesystemCtx, WasiSocketsCtx), (&'s Mount, wasmtime::Error)> {
     let mut builder = WasiCtxBuilder::new();
     for mount in &stage.grants.filesystem {
         let perms = if mount.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
@@ -128,8 +147,10 @@ fn outside(stage: &Stage) -> Result<(WasiFilesystemCtx, WasiSocketsCtx), (&Mount
     let rules: Arc<[SocketRule]> = stage.grants.sockets.clone().into();
     let has = |protocol| rules.iter().any(|rule| rule.protocol == protocol);
     builder.allow_tcp(has(SocketProtocol::Tcp)).allow_udp(has(SocketProtocol::Udp));
+    let rehearsal = Arc::clone(rehearsal);
     builder.socket_addr_check(move |address, purpose| {
         let allowed = match purpose {
+            _ if rehearsal.is_shut() => false,
             // A socket that connects is bound first, to whatever is free.
             SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
                 address.ip().is_unspecified() && address.port() == 0

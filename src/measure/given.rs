@@ -95,7 +95,7 @@ impl Guest {
         let scope = |member: &Member<'_>| {
             let is_this = member.component.digest == self.component.digest;
             let stage = stage(member.index, if is_this { &self.config } else { &[] })?;
-            let scope = StageScope::new(&stage, Arc::new(Limiter::new(1_000)), Vec::new());
+            let scope = StageScope::new(&stage, Arc::new(Limiter::new(1_000)), Vec::new(), Arc::default());
             Ok(Arc::new(scope.map_err(|(_, error)| Failure::system(error))?))
         };
         members.iter().map(scope).collect()
@@ -112,6 +112,7 @@ fn stage(index: usize, config: &[(String, String)]) -> Result<Stage, Failure> {
         id: StageId { pipeline: name("bench")?, index, component: name("stage")? },
         component: ComponentIndex(0),
         config: config.iter().map(value).collect(),
+        config_table: None,
         grants: Grants { random: true, clocks: Clocks::Real, ..Grants::default() },
         when: None,
         limits: StageLimits::default(),

@@ -212,6 +212,8 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -
             trial: false,
             next: next.as_ref().map(entrance::next_stage),
             named: Vec::new(),
+            judges: Vec::new(),
+            rehearsal: Arc::default(),
         };
         let code = Cache::default()
             .compile(runtime.engine(), members, composed)

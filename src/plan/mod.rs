@@ -17,6 +17,7 @@ mod lower;
 mod name;
 mod network;
 mod operations;
+mod place;
 pub mod policy;
 mod program;
 mod route;
@@ -56,7 +57,7 @@ pub use self::when::{Applied, When};
 pub use crate::config::keys::{
     Breaker, BreakerThen, GatewayLimits, Isolation, Link, OnFailure, PipelineLimits, Relift, StageLimits,
 };
-use crate::config::{self, Diagnostics, Fixed, SourceFile, Span};
+use crate::config::{self, Diagnostics, Fixed, Node, SourceFile, Span};
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -112,6 +113,9 @@ pub struct Gateway {
     pub handover: Option<PathBuf>,
     /// Embedded: requests on their way to a worker.
     pub calls: usize,
+    /// Whether the stages of a new generation are started once, and asked what they say of their configurations,
+    /// before it serves.
+    pub prove: bool,
 }
 
 /// Where compiled components are kept over restarts.
@@ -243,6 +247,8 @@ pub struct Stage {
     /// Its configuration in the order of the file: nested keys joined by dots, array items by their index from 0.
     /// Keys are unique; at most [`Stage::MAX_VALUES`].
     pub config: Vec<(String, ConfigValue)>,
+    /// The table that says so, as it is written.
+    pub config_table: Option<Node>,
     /// What it may use.
     pub grants: Grants,
     /// Which requests it applies to, if not to all; of a middleware.
@@ -272,6 +278,26 @@ pub struct Stage {
 impl Stage {
     /// Most values in one stage's configuration, and most variables in its environment.
     pub const MAX_VALUES: usize = 1024;
+
+    /// The place of a key of its configuration, as [`Stage::config`] spells it: of a value, or of the key itself, if
+    /// that has a table or a list; else of what stands around it.
+    pub fn config_span(&self, key: &str) -> Span {
+        match &self.config_table {
+            Some(table) => place::within(table, key),
+            None => self.component_span,
+        }
+    }
+
+    /// `text`, which comes from the stage, without the values that are not to be shown.
+    pub fn hide_secrets(&self, text: &str) -> String {
+        let values = self.config.iter().chain(self.grants.env.iter().flatten());
+        let secrets = values.map(|(_, value)| value).filter(|value| value.is_secret());
+        secrets.fold(text.to_owned(), |text, secret| match secret.expose() {
+            // One of few letters would be found everywhere, and hides nothing.
+            short if short.len() < 4 => text,
+            secret => text.replace(secret, "<secret>"),
+        })
+    }
 
     /// The pipelines that it can reach, beside its own, and where each is named.
     pub fn reaches(&self) -> impl Iterator<Item = (PipelineIndex, Span)> {

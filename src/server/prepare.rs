@@ -37,12 +37,9 @@ pub fn read(
     let tls = tls(&plan, &mut found);
     let upstreams = load_upstreams(&plan, &mut found);
     let inputs = Inputs { plan, components, tls, upstreams, natives };
-    if found.has_errors() {
-        // One run shows all of it.
-        check_pipelines(&inputs, &mut found);
-        return Err(found);
-    }
-    Ok((inputs, found))
+    // Whatever was found before: one run shows all of it.
+    check_pipelines(&inputs, &mut found);
+    found.into_result(inputs)
 }
 
 /// Gathers and builds what `file` describes.

@@ -38,6 +38,23 @@ pub mod asynchronous {
     });
 }
 
+pub mod judging {
+    //! `linkspan:config/check`, which a stage with a typed configuration exports. Its macro is for stages that have
+    //! one: the others don't say that they would.
+    wit_bindgen::generate!({
+        inline: "
+            package linkspan:sdk-judging;
+            world judging {
+                export linkspan:config/check@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_check",
+        default_bindings_module: "linkspan_sdk::bindings::judging",
+    });
+}
+
 #[cfg(feature = "in-place")]
 pub mod in_place {
     //! `linkspan:gateway/headers`, once more: with names and values lent to it.

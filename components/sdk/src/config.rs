@@ -5,10 +5,16 @@
 //! scalar. [`Config`] reads it and notes everything that is wrong with it, keys
 //! that nobody asked for among them. Its messages name keys, never values.
 
+use crate::schema::Part;
 use crate::value::Value;
 
 /// A type that a stage's configuration is read into.
+///
+/// [`configuration!`](crate::configuration) writes it for what keys alone can say.
 pub trait FromConfig: Sized + Send + Sync + 'static {
+    /// The schema of the configuration, which the component carries; without parts, it carries none.
+    const SCHEMA: &'static [Part] = &[];
+
     /// Read it. `None` only where `config` has noted an error, so: read all
     /// keys first, then use `?`.
     fn from_config(config: &mut Config) -> Option<Self>;
@@ -21,7 +27,16 @@ pub struct Config {
     entries: Vec<Entry>,
     /// What was asked for: `key`, or `key.*` for tables.
     known: Vec<String>,
-    errors: Vec<String>,
+    errors: Vec<Finding>,
+}
+
+/// Something that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The key.
+    pub key: String,
+    /// What is wrong, to follow the key in a sentence.
+    pub reason: String,
 }
 
 struct Entry {
@@ -36,6 +51,22 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, in one line.
     pub fn read<T: FromConfig>(entries: impl IntoIterator<Item = (String, String)>) -> Result<T, String> {
+        Self::judge(entries).map_err(|findings| {
+            let lines = findings.iter().map(|Finding { key, reason }| ["`", key, "` ", reason].concat());
+            match findings.is_empty() {
+                true => "could not be read".into(),
+                false => lines.collect::<Vec<_>>().join("; "),
+            }
+        })
+    }
+
+    /// Read all of `entries`.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn judge<T: FromConfig>(
+        entries: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<T, Vec<Finding>> {
         let entry = |(key, text)| Entry { key, text, used: false };
         let mut config =
             Self { entries: entries.into_iter().map(entry).collect(), known: Vec::new(), errors: Vec::new() };
@@ -43,8 +74,7 @@ impl Config {
         config.report_unknown();
         match value {
             Some(value) if config.errors.is_empty() => Ok(value),
-            _ if config.errors.is_empty() => Err("could not be read".into()),
-            _ => Err(config.errors.join("; ")),
+            _ => Err(config.errors),
         }
     }
 
@@ -87,6 +117,52 @@ impl Config {
         self.optional(key)
     }
 
+    /// The value of a key, or what `default` means; `None` notes an error.
+    pub fn or_text<T: Value>(&mut self, key: &str, default: &str) -> Option<T> {
+        let errors = self.errors.len();
+        match self.optional(key) {
+            None if self.errors.len() > errors => None,
+            None => T::parse(default).map_err(|reason| self.reject(key, &reason)).ok(),
+            value => value,
+        }
+    }
+
+    /// `value`, if it is from `least` to `most`; else notes an error.
+    pub fn within<T: Value + PartialOrd + std::fmt::Display>(
+        &mut self,
+        key: &str,
+        value: Option<T>,
+        least: T,
+        most: T,
+    ) -> Option<T> {
+        let value = value?;
+        if (&least..=&most).contains(&&value) {
+            return Some(value);
+        }
+        self.reject(key, &["is not from ", &least.to_string(), " to ", &most.to_string()].concat());
+        None
+    }
+
+    /// The elements of a list that must be there, and not empty; `None` notes an error.
+    pub fn required_list<T: Value>(&mut self, key: &str) -> Option<Vec<T>> {
+        let errors = self.errors.len();
+        let list = self.list(key);
+        if list.is_none() && self.errors.len() == errors {
+            self.reject(key, "is missing");
+        }
+        list
+    }
+
+    /// The entries of a table that must have one at least; `None` notes an error.
+    pub fn required_table<T: Value>(&mut self, key: &str) -> Option<Vec<(String, T)>> {
+        let errors = self.errors.len();
+        let table = self.table(key);
+        if table.is_empty() && self.errors.len() == errors {
+            self.reject(key, "is missing");
+        }
+        (!table.is_empty()).then_some(table)
+    }
+
     /// The elements of a list; a single value is a list of one. `None` if there
     /// is neither.
     pub fn list<T: Value>(&mut self, key: &str) -> Option<Vec<T>> {
@@ -127,7 +203,7 @@ impl Config {
     /// Note that the value of a key is wrong: `reason` follows the key in a
     /// sentence.
     pub fn reject(&mut self, key: &str, reason: &str) {
-        self.errors.push(["`", key, "` ", reason].concat());
+        self.errors.push(Finding { key: key.into(), reason: reason.into() });
     }
 
     fn report_unknown(&mut self) {

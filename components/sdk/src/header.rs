@@ -38,6 +38,11 @@ impl HeaderName {
 }
 
 impl Value for HeaderName {
+    const FORM: &'static str = concat!(
+        ",\"title\":\"the name of a header field\"",
+        ",\"pattern\":\"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$\",\"examples\":[\"x-request-id\"]"
+    );
+
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() || !text.bytes().all(is_token) {
             return Err("is not the name of a header field".into());
@@ -59,6 +64,8 @@ impl HeaderValue {
 }
 
 impl Value for HeaderValue {
+    const FORM: &'static str = ",\"title\":\"the value of a header field\"";
+
     fn parse(text: &str) -> Result<Self, String> {
         let trimmed = text.trim_matches([' ', '\t']);
         if trimmed.bytes().any(|b| b.is_ascii_control() && b != b'\t') {

@@ -26,9 +26,12 @@
 //! of an interface that only linkspan has (`linkspan:gateway/headers`): the same
 //! source makes the portable component and the fast one.
 //!
-//! A stage that takes a typed configuration implements [`FromConfig`] for it.
-//! It is read once per instance. If it is bad, every request is answered with
-//! `internal-error` naming the key, and the stage's function never runs.
+//! A stage that takes a typed configuration implements [`FromConfig`] for it, most
+//! simply with [`configuration!`]. It is read once per instance. The component then
+//! carries the configuration's schema, and exports `linkspan:config/check`: linkspan
+//! refuses a configuration that is wrong when it is loaded. On another host, every
+//! request is answered with `internal-error` naming the key, and the stage's function
+//! never runs.
 //!
 //! The component imports only what the stage uses: log with [`info!`] and it
 //! imports `wasi:logging/logging`, don't and it does not.
@@ -55,12 +58,14 @@ mod request;
 mod response;
 #[doc(hidden)]
 pub mod rt;
+#[doc(hidden)]
+pub mod schema;
 pub mod secret;
 mod value;
 
 pub use bindings::wasi::http::types::{ErrorCode as Error, Fields, Method, Scheme};
 pub use body::{Body, BodyWriter, Trailers};
-pub use config::{Config, FromConfig};
+pub use config::{Config, Finding, FromConfig};
 pub use header::{HeaderEdits, HeaderName, HeaderValue};
 pub use next::{AsyncNext, Next, call, call_named, call_named_async, send};
 pub use request::Request;
@@ -142,6 +147,7 @@ macro_rules! __stage {
             let $opt = __OPTIONS.get()?;
             $crate::rt::leave_async($call.await)
         });
+        $crate::__configured!($options);
     };
     (|$request:ident| $call:expr) => {
         $crate::__export_sync!(|raw| {
@@ -156,6 +162,33 @@ macro_rules! __stage {
             let $opt = __OPTIONS.get()?;
             $crate::rt::leave_sync($call)
         });
+        $crate::__configured!($options);
+    };
+}
+
+/// What a component with a typed configuration has beside its handler: the schema, in a
+/// custom section, and a judgement.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __configured {
+    ($options:ty) => {
+        const _: () = {
+            const PARTS: &[$crate::schema::Part] = <$options as $crate::FromConfig>::SCHEMA;
+            #[cfg_attr(target_family = "wasm", unsafe(link_section = "linkspan:config-schema"))]
+            #[allow(dead_code)]
+            static SCHEMA: [u8; $crate::schema::length(PARTS)] = $crate::schema::write(PARTS);
+        };
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use $crate::bindings::judging::exports::linkspan::config::check as __export;
+            struct __Judge;
+            impl __export::Guest for __Judge {
+                fn check() -> Result<(), Vec<__export::Finding>> {
+                    $crate::rt::judge::<$options>()
+                }
+            }
+    $crate::bindings::judging::export_check!(__Judge with_types_in $crate::bindings::judging);
+        };
     };
 }
 

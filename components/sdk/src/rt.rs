@@ -1,5 +1,6 @@
 //! What the macros expand to. No part of the public interface.
 
+use crate::bindings::judging::exports::linkspan::config::check;
 use crate::bindings::wasi::config::store;
 use crate::bindings::wasi::http::types;
 use crate::{Config, Error, FromConfig, Request, Response, internal, outstanding};
@@ -43,12 +44,32 @@ impl<T: FromConfig> Options<T> {
     /// # Errors
     /// `internal-error` that names every bad key, on each request.
     pub fn get(&self) -> Result<&T, Error> {
-        let options = self.0.get_or_init(|| {
-            let entries = store::get_all().map_err(|error| match error {
-                store::Error::Upstream(reason) | store::Error::Io(reason) => reason,
-            })?;
-            Config::read(entries)
-        });
+        let options = self.0.get_or_init(|| Config::read(entries()?));
         options.as_ref().map_err(|reason| internal(format!("configuration: {reason}")))
     }
+}
+
+/// What is wrong with a stage's configuration.
+///
+/// # Errors
+/// All of it.
+pub fn judge<T: FromConfig>() -> Result<(), Vec<check::Finding>> {
+    let whole = |message| vec![check::Finding { key: None, message }];
+    let findings = match Config::judge::<T>(entries().map_err(whole)?) {
+        Ok(_) => return Ok(()),
+        Err(findings) => findings,
+    };
+    if findings.is_empty() {
+        return Err(whole("the configuration could not be read".into()));
+    }
+    let finding =
+        |finding: crate::Finding| check::Finding { key: Some(finding.key), message: finding.reason };
+    Err(findings.into_iter().map(finding).collect())
+}
+
+/// The configuration as the host has it.
+fn entries() -> Result<Vec<(String, String)>, String> {
+    store::get_all().map_err(|error| match error {
+        store::Error::Upstream(reason) | store::Error::Io(reason) => reason,
+    })
 }

@@ -4,6 +4,13 @@ use std::time::Duration;
 
 /// A type that a configuration value can be read as.
 pub trait Value: Sized {
+    /// Its type in a JSON Schema: `string`, `integer` or `boolean`.
+    const TYPE: &'static str = "string";
+
+    /// What else a JSON Schema says of it: members of an object, each with a comma before it. `title` is what it is
+    /// called in a sentence, as `a rate`; `pattern` and `examples` are for editors.
+    const FORM: &'static str = "";
+
     /// Read the text.
     ///
     /// # Errors
@@ -19,6 +26,8 @@ impl Value for String {
 }
 
 impl Value for bool {
+    const TYPE: &'static str = "boolean";
+
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "true" => Ok(true),
@@ -29,8 +38,11 @@ impl Value for bool {
 }
 
 macro_rules! integers {
-    ($($integer:ty),*) => {$(
+    ($($integer:ty: $form:literal),* $(,)?) => {$(
         impl Value for $integer {
+            const TYPE: &'static str = "integer";
+            const FORM: &'static str = $form;
+
             fn parse(text: &str) -> Result<Self, String> {
                 text.parse().map_err(|_| {
                     ["is not an integer of type ", stringify!($integer)].concat()
@@ -39,9 +51,19 @@ macro_rules! integers {
         }
     )*};
 }
-integers!(u16, u32, u64, i64);
+integers! {
+    u16: ",\"minimum\":0,\"maximum\":65535",
+    u32: ",\"minimum\":0,\"maximum\":4294967295",
+    u64: ",\"minimum\":0",
+    i64: "",
+}
 
 impl Value for Duration {
+    const FORM: &'static str = concat!(
+        ",\"title\":\"a time with a unit\",\"pattern\":\"^[0-9]+ *(ns|us|µs|ms|s|m|min|h|d)$\"",
+        ",\"examples\":[\"250ms\",\"10s\"]"
+    );
+
     /// A number with its unit: `ns`, `us`, `ms`, `s`, `m`, `h` or `d`.
     fn parse(text: &str) -> Result<Self, String> {
         const WRONG: &str = "is not a time with a unit, like \"250ms\" or \"10s\"";
@@ -80,6 +102,11 @@ impl Rate {
 }
 
 impl Value for Rate {
+    const FORM: &'static str = concat!(
+        ",\"title\":\"a rate\",\"pattern\":\"^[1-9][0-9]* */ *(s|m|min|h|d)$\"",
+        ",\"examples\":[\"10/s\",\"600/m\"]"
+    );
+
     fn parse(text: &str) -> Result<Self, String> {
         const WRONG: &str = "is not a rate, like \"10/s\" or \"600/m\"";
         let (count, unit) = text.split_once('/').ok_or(WRONG)?;

@@ -1,19 +1,12 @@
 //! Says hello in a field of every response.
-//!
-//! | key | meaning | default |
-//! | --- | --- | --- |
-//! | `name` | who is greeted | |
 
-use linkspan_sdk::{Config, Error, FromConfig, HeaderValue, Next, Request, Response, middleware};
+use linkspan_sdk::{Error, HeaderValue, Next, Request, Response, configuration, middleware};
 
-struct Options {
-    name: HeaderValue,
-}
-
-impl FromConfig for Options {
-    fn from_config(config: &mut Config) -> Option<Self> {
-        let name = config.required("name");
-        Some(Self { name: name? })
+configuration! {
+    /// Says hello in a field of every response.
+    struct Options {
+        /// Who is greeted.
+        required name: HeaderValue,
     }
 }
 

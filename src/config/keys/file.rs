@@ -9,7 +9,7 @@ use super::operations::{AccessLog, Admin, Log};
 use super::pipelines::Pipeline;
 use super::routes::Route;
 use super::upstreams::Upstream;
-use crate::config::declare::{count, keys, named, path, size, table, tables, text, time};
+use crate::config::declare::{boolean, count, keys, named, path, size, table, tables, text, time};
 use crate::config::fields::Named;
 use crate::config::kinds::TextForm;
 use crate::config::typed::{At, Decoded};
@@ -74,6 +74,9 @@ keys! {
     /// For a gateway that is [embedded](embedding.md) in a program: requests on their way to a worker, for each of
     /// them. One more gets 503.
     calls: usize = count(1, 1_000_000).default("1024");
+    /// Whether stages that a start, reload or `check` makes anew are [started once](operations.md#proof), and asked what
+    /// they say of their configuration, before they serve.
+    prove: bool = boolean().default("true");
 }
 
 keys! {

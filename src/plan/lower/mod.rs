@@ -162,6 +162,7 @@ impl Lowering<'_> {
             drain_delay,
             handover,
             calls,
+            prove,
         } = gateway;
         let path = |text: &Option<At<String>>| Some(self.source.folder().join(&text.as_ref()?.value));
         Gateway {
@@ -179,6 +180,7 @@ impl Lowering<'_> {
             drain_delay: *drain_delay,
             handover: path(handover),
             calls: *calls,
+            prove: *prove,
         }
     }
 

@@ -161,6 +161,7 @@ impl Lowering<'_> {
         } = &**table;
         let link = link.unwrap_or(defaults.link);
         self.check_link(table, link);
+        let config_table = config.clone();
         let config = config.as_ref().map(|node| self.settings(node)).unwrap_or_default();
         let grants = grant.as_ref().map(|grant| self.grants(grant, known.pipelines)).unwrap_or_default();
         let (lift, lift_span) = lift.as_ref().map_or(defaults.lift, |lift| (lift.value, Some(lift.span)));
@@ -174,6 +175,7 @@ impl Lowering<'_> {
             id: StageId { pipeline: defaults.pipeline.clone(), index, component: name },
             component: ComponentIndex(component),
             config,
+            config_table,
             grants,
             when,
             limits: limits.clone(),

@@ -1,14 +1,7 @@
 //! Cross-origin requests, as the Fetch standard has them (§3.3, the CORS
 //! protocol).
 //!
-//! | key | meaning | default |
-//! | --- | --- | --- |
-//! | `origins` | who may: `"https://example.com"`, `"https://*.example.com"`, `"*"` | |
-//! | `methods` | with what; `*` for any | `GET`, `HEAD`, `POST` |
-//! | `headers` | with which request fields; `*` for any | none |
-//! | `expose` | which response fields a script may read | none |
-//! | `credentials` | whether cookies and other credentials may be sent | `false` |
-//! | `max-age` | how long a browser may remember a preflight | `10m` |
+//! What it is configured with stands at [`Keys`].
 //!
 //! A preflight is answered here, with 204; no later stage sees it. Where the
 //! origin is not allowed the answer is the same without the fields that allow
@@ -19,7 +12,8 @@
 mod origin;
 
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderEdits, HeaderName, Method, Next, Request, Response, Value, middleware,
+    Config, Error, FromConfig, HeaderEdits, HeaderName, Method, Next, Request, Response, Value,
+    configuration, middleware, schema,
 };
 use origin::Pattern;
 use std::time::Duration;
@@ -32,6 +26,24 @@ const EXPOSE_HEADERS: &str = "access-control-expose-headers";
 const MAX_AGE: &str = "access-control-max-age";
 const REQUEST_METHOD: &str = "access-control-request-method";
 const REQUEST_HEADERS: &str = "access-control-request-headers";
+
+configuration! {
+    /// Answers preflights and lets scripts of other origins read responses, as the Fetch standard has it (§3.3).
+    struct Keys {
+        /// Who may: `"https://example.com"`, `"https://*.example.com"`, `"*"`.
+        required list origins: Pattern,
+        /// With which methods; `*` for any.
+        list(["GET", "HEAD", "POST"]) methods: Token,
+        /// With which request fields; `*` for any.
+        list headers: Token,
+        /// Which response fields a script may read.
+        list expose: HeaderName,
+        /// Whether cookies and other credentials may be sent.
+        default(false) credentials: bool,
+        /// How long a browser may remember a preflight.
+        default("10m") max_age: Duration,
+    }
+}
 
 struct Options {
     origins: Vec<Pattern>,
@@ -61,18 +73,13 @@ impl Allowed {
 }
 
 impl FromConfig for Options {
+    const SCHEMA: &'static [schema::Part] = Keys::SCHEMA;
+
     fn from_config(config: &mut Config) -> Option<Self> {
-        let origins: Vec<Pattern> = config.list("origins").unwrap_or_default();
-        let methods = config
-            .list("methods")
-            .unwrap_or_else(|| vec![Token("GET".into()), Token("HEAD".into()), Token("POST".into())]);
-        let headers: Vec<Token> = config.list("headers").unwrap_or_default();
-        let expose: Option<Vec<HeaderName>> = config.list("expose");
-        let credentials = config.or("credentials", false);
-        let max_age = config.or("max-age", Duration::from_secs(600));
-        if origins.is_empty() {
-            config.reject("origins", "is missing: name who may, or \"*\"");
-        }
+        let Keys { origins, methods, headers, expose, credentials, max_age } = Keys::from_config(config)?;
+        let methods =
+            methods.unwrap_or_else(|| vec![Token("GET".into()), Token("HEAD".into()), Token("POST".into())]);
+        let headers = headers.unwrap_or_default();
         let any = origins.contains(&Pattern::Any);
         if any && origins.len() > 1 {
             config.reject("origins", "has \"*\" beside others, which it includes");
@@ -97,6 +104,8 @@ impl FromConfig for Options {
 struct Token(String);
 
 impl Value for Token {
+    const FORM: &'static str = ",\"title\":\"a token\",\"pattern\":\"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$\"";
+
     fn parse(text: &str) -> Result<Self, String> {
         HeaderName::parse(text).map_err(|_| "is neither a token nor \"*\"")?;
         Ok(Self(text.into()))

@@ -14,6 +14,8 @@ pub enum Pattern {
 }
 
 impl Value for Pattern {
+    const FORM: &'static str = ",\"title\":\"an origin\",\"examples\":[\"https://example.com\"]";
+
     fn parse(text: &str) -> Result<Self, String> {
         const WRONG: &str = "is not an origin, like \"https://example.com\", \
                              \"https://*.example.com\" or \"*\"";

@@ -1,12 +1,4 @@
-//! Lets through who has a key, and says who it is.
-//!
-//! | key | meaning | default |
-//! | --- | --- | --- |
-//! | `keys.<name>` | the secret of the consumer `<name>`; at least one | |
-//! | `header` | the field that carries a key; empty for none | `x-api-key` |
-//! | `bearer` | also take `Authorization: Bearer <key>` (RFC 6750) | `true` |
-//! | `consumer-header` | the field that names the consumer to later stages | `x-consumer` |
-//! | `realm` | what the challenge names | `api` |
+//! Lets requests with a known key pass, and names their consumer. What it is configured with stands at [`Keys`].
 //!
 //! A request with a known key goes on with the consumer's name and without the
 //! key. Any other gets 401 with a challenge: none, an unknown one, more than
@@ -14,8 +6,25 @@
 //! compared in constant time, with every consumer's each time.
 
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Value, middleware, secret,
+    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Value, configuration,
+    middleware, schema, secret,
 };
+
+configuration! {
+    /// Lets requests with a known key pass, and names their consumer to later stages; any other gets 401.
+    struct Keys {
+        /// The secret of each consumer, by the consumer's name; at least one.
+        required table keys: String,
+        /// The field that carries a key; empty for none.
+        default("x-api-key") header: String,
+        /// Whether `Authorization: Bearer <key>` is taken as well (RFC 6750).
+        default(true) bearer: bool,
+        /// The field that names the consumer to later stages.
+        default("x-consumer") consumer_header: HeaderName,
+        /// What the challenge names.
+        default("api") realm: String,
+    }
+}
 
 struct Options {
     /// Names and secrets.
@@ -27,13 +36,10 @@ struct Options {
 }
 
 impl FromConfig for Options {
+    const SCHEMA: &'static [schema::Part] = Keys::SCHEMA;
+
     fn from_config(config: &mut Config) -> Option<Self> {
-        const CONSUMER: HeaderName = HeaderName::from_static("x-consumer");
-        let keys: Vec<(String, String)> = config.table("keys");
-        let header: String = config.or("header", "x-api-key".into());
-        let bearer = config.or("bearer", true);
-        let consumer = config.or("consumer-header", CONSUMER);
-        let realm: String = config.or("realm", "api".into());
+        let Keys { keys, header, bearer, consumer_header, realm } = Keys::from_config(config)?;
         check_keys(&keys, config);
         let header = match header.as_str() {
             "" => None,
@@ -48,14 +54,11 @@ impl FromConfig for Options {
         // No scheme is registered for keys in a field of their own.
         let scheme = if bearer { "Bearer" } else { "ApiKey" };
         let challenge = format!("{scheme} realm=\"{realm}\"");
-        Some(Self { keys, header, bearer, consumer, challenge })
+        Some(Self { keys, header, bearer, consumer: consumer_header, challenge })
     }
 }
 
 fn check_keys(keys: &[(String, String)], config: &mut Config) {
-    if keys.is_empty() {
-        config.reject("keys", "is missing: nobody could come in");
-    }
     for (i, (name, secret)) in keys.iter().enumerate() {
         let key = format!("keys.{name}");
         if secret.is_empty() {

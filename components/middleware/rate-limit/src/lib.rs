@@ -1,11 +1,4 @@
-//! Lets through so many requests in a time, whoever asks for more gets 429.
-//!
-//! | key | meaning | default |
-//! | --- | --- | --- |
-//! | `rate` | requests in a time: `"10/s"`, `"600/m"`, `"5000/h"` | |
-//! | `burst` | requests that may come at once | the number in `rate` |
-//! | `key-header` | the field whose value is counted apart; empty for all together | `x-consumer` |
-//! | `name` | what the policy is called in the response | `default` |
+//! Limits the request rate; requests over the limit get 429. What it is configured with stands at [`Keys`].
 //!
 //! The gateway counts, for all instances of the stage in a process, so that the
 //! limit holds however many there are. A request without the field counts with
@@ -20,10 +13,25 @@
 
 use linkspan_sdk::limiter::{self, Decision, Quota};
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, Next, Rate, Request, Response, Value, internal, middleware, warn,
+    Config, Error, FromConfig, HeaderName, Next, Rate, Request, Response, Value, configuration, internal,
+    middleware, schema, warn,
 };
 
 const SECOND: u64 = 1_000_000_000;
+
+configuration! {
+    /// Limits the request rate; requests over the limit get 429.
+    struct Keys {
+        /// Requests in a time: `"10/s"`, `"600/m"`, `"5000/h"`.
+        required rate: Rate,
+        /// Requests that may come at once. Default: the number in `rate`.
+        optional burst: u32 where 1..=1_000_000_000,
+        /// The field whose value is counted apart; empty for all requests together.
+        default("x-consumer") key_header: String,
+        /// What the policy is called in the response.
+        default("default") name: String,
+    }
+}
 
 struct Options {
     quota: Quota,
@@ -33,22 +41,23 @@ struct Options {
 }
 
 impl FromConfig for Options {
+    const SCHEMA: &'static [schema::Part] = Keys::SCHEMA;
+
     fn from_config(config: &mut Config) -> Option<Self> {
-        let rate: Option<Rate> = config.required("rate");
-        let burst: Option<u32> = config.optional("burst");
-        let key: String = config.or("key-header", "x-consumer".into());
-        let name: String = config.or("name", "default".into());
-        let key = match key.as_str() {
+        let Keys { rate, burst, key_header, name } = Keys::from_config(config)?;
+        let key = match key_header.as_str() {
             "" => None,
             key => HeaderName::parse(key).map_err(|reason| config.reject("key-header", &reason)).ok(),
         };
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
             config.reject("name", "is not made of letters, digits and -_.");
         }
-        let rate = rate?;
         let burst = burst.unwrap_or(rate.count());
-        if !(1..=1_000_000_000).contains(&burst) {
-            config.reject("burst", "is not from 1 to 1000000000");
+        if burst > 1_000_000_000 {
+            config.reject(
+                "rate",
+                "has more than 1000000000 requests: say with `burst` how many may come at once",
+            );
         }
         let quota = rate.quota(burst);
         let window = seconds(u64::from(burst).saturating_mul(quota.interval));

@@ -3,31 +3,24 @@
 //! A well-formed id that came with the request is kept, another is made. It is
 //! sent on with the request and back with the response.
 //!
-//! | key | meaning | default |
-//! | --- | --- | --- |
-//! | `header` | the field that carries it | `x-request-id` |
-//! | `trust` | keep the id that a client sent | `true` |
+//! What it is configured with stands at [`Options`].
 //!
 //! Well-formed is one value of 1 to 128 letters, digits, and `-_.~+/=:`: it can
 //! stand in any log line. Of anything else nothing is kept. A made id has 128
 //! bits in hexadecimal, half of them chosen once per instance.
 
-use linkspan_sdk::{Config, Error, FromConfig, HeaderName, Next, Request, Response, middleware, random};
+use linkspan_sdk::{Error, HeaderName, Next, Request, Response, configuration, middleware, random};
 use std::sync::OnceLock;
 
 const LONGEST: usize = 128;
 
-struct Options {
-    header: HeaderName,
-    trust: bool,
-}
-
-impl FromConfig for Options {
-    fn from_config(config: &mut Config) -> Option<Self> {
-        const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-        let header = config.or("header", HEADER);
-        let trust = config.or("trust", true);
-        Some(Self { header, trust })
+configuration! {
+    /// Gives every request an id: one name for it in the logs of all who handle it.
+    struct Options {
+        /// The field that carries the id.
+        default("x-request-id") header: HeaderName,
+        /// Whether the id that a client sent is kept.
+        default(true) trust: bool,
     }
 }
 

@@ -1,40 +1,43 @@
 //! Adds the response headers that tell browsers to be careful.
 //!
-//! | key | field | default |
-//! | --- | --- | --- |
-//! | `strict-transport-security` | RFC 6797; sent over HTTPS alone, as it must | `max-age=31536000` |
-//! | `content-type-options` | `x-content-type-options` | `nosniff` |
-//! | `frame-options` | `x-frame-options` | `DENY` |
-//! | `referrer-policy` | `referrer-policy` | `strict-origin-when-cross-origin` |
-//! | `content-security-policy` | `content-security-policy` | `default-src 'self'; object-src 'none'; base-uri 'self'; frame-ancestors 'none'` |
-//! | `permissions-policy` | `permissions-policy` | not sent |
-//! | `cross-origin-opener-policy` | the same | not sent |
-//! | `cross-origin-resource-policy` | the same | not sent |
-//! | `remove` | fields of the response to take away, a list | none |
-//! | `keep` | fields, a list: the service's own value wins | `content-security-policy` |
+//! What it is configured with stands at [`Keys`].
 //!
 //! An empty string means that a field is not sent. Any other field of that name
 //! which the service sent is replaced.
 
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Scheme, middleware,
+    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Scheme, configuration,
+    middleware, schema,
 };
 
 const HSTS: &str = "strict-transport-security";
 const CSP: &str = "content-security-policy";
-const DEFAULT_CSP: &str = "default-src 'self'; object-src 'none'; base-uri 'self'; frame-ancestors 'none'";
 
-/// Key, field, default.
-const FIELDS: [(&str, &str, &str); 8] = [
-    (HSTS, HSTS, "max-age=31536000"),
-    ("content-type-options", "x-content-type-options", "nosniff"),
-    ("frame-options", "x-frame-options", "DENY"),
-    ("referrer-policy", "referrer-policy", "strict-origin-when-cross-origin"),
-    (CSP, CSP, DEFAULT_CSP),
-    ("permissions-policy", "permissions-policy", ""),
-    ("cross-origin-opener-policy", "cross-origin-opener-policy", ""),
-    ("cross-origin-resource-policy", "cross-origin-resource-policy", ""),
-];
+configuration! {
+    /// Adds the response headers that tell browsers to be careful. An empty value leaves a header out.
+    struct Keys {
+        /// `Strict-Transport-Security` (RFC 6797); sent over HTTPS alone, as it must be.
+        default("max-age=31536000") strict_transport_security: HeaderValue,
+        /// `X-Content-Type-Options`.
+        default("nosniff") content_type_options: HeaderValue,
+        /// `X-Frame-Options`.
+        default("DENY") frame_options: HeaderValue,
+        /// `Referrer-Policy`.
+        default("strict-origin-when-cross-origin") referrer_policy: HeaderValue,
+        /// `Content-Security-Policy`.
+        default("default-src 'self'; object-src 'none'; base-uri 'self'; frame-ancestors 'none'") content_security_policy: HeaderValue,
+        /// `Permissions-Policy`.
+        default("") permissions_policy: HeaderValue,
+        /// `Cross-Origin-Opener-Policy`.
+        default("") cross_origin_opener_policy: HeaderValue,
+        /// `Cross-Origin-Resource-Policy`.
+        default("") cross_origin_resource_policy: HeaderValue,
+        /// Fields of the response that are removed.
+        list remove: HeaderName,
+        /// Fields of which the service's own value wins.
+        list(["content-security-policy"]) keep: HeaderName,
+    }
+}
 
 struct Options {
     set: Vec<Field>,
@@ -49,24 +52,31 @@ struct Field {
 }
 
 impl FromConfig for Options {
+    const SCHEMA: &'static [schema::Part] = Keys::SCHEMA;
+
     fn from_config(config: &mut Config) -> Option<Self> {
-        let keep: Vec<HeaderName> = config.list("keep").unwrap_or_else(|| vec![HeaderName::from_static(CSP)]);
-        let remove = config.list("remove").unwrap_or_default();
-        let mut set = Vec::new();
-        for (key, name, default) in FIELDS {
-            let value: Option<HeaderValue> = config.optional(key);
-            let value = value.as_ref().map_or(default, HeaderValue::as_str);
-            if !value.is_empty() {
-                let keep = keep.iter().any(|kept| kept.as_str() == name);
-                set.push(Field { name, value: value.into(), keep });
-            }
-        }
+        let keys = Keys::from_config(config)?;
+        let fields = [
+            (HSTS, keys.strict_transport_security),
+            ("x-content-type-options", keys.content_type_options),
+            ("x-frame-options", keys.frame_options),
+            ("referrer-policy", keys.referrer_policy),
+            (CSP, keys.content_security_policy),
+            ("permissions-policy", keys.permissions_policy),
+            ("cross-origin-opener-policy", keys.cross_origin_opener_policy),
+            ("cross-origin-resource-policy", keys.cross_origin_resource_policy),
+        ];
+        let keep = keys.keep.unwrap_or_else(|| vec![HeaderName::from_static(CSP)]);
         for kept in &keep {
-            if !FIELDS.iter().any(|(_, name, _)| *name == kept.as_str()) {
+            if !fields.iter().any(|(name, _)| *name == kept.as_str()) {
                 config.reject("keep", "names a field that is never set");
             }
         }
-        Some(Self { set, remove })
+        let set = fields.into_iter().filter(|(_, value)| !value.as_str().is_empty()).map(|(name, value)| {
+            let keep = keep.iter().any(|kept| kept.as_str() == name);
+            Field { name, value: value.as_str().to_owned(), keep }
+        });
+        Some(Self { set: set.collect(), remove: keys.remove.unwrap_or_default() })
     }
 }
 

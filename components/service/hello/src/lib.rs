@@ -1,21 +1,27 @@
-//! A service that greets.
-//!
-//! | key | meaning | default |
-//! | --- | --- | --- |
-//! | `greeting` | what it says | `Hello!` |
+//! A service that greets. What it is configured with stands at [`Keys`].
 //!
 //! Async, so that the host sees it alive until the greeting has been read: see
 //! the SDK's notes on bodies from sync functions.
 
-use linkspan_sdk::{Body, Config, Error, FromConfig, Request, Response, service};
+use linkspan_sdk::{Body, Config, Error, FromConfig, Request, Response, configuration, schema, service};
+
+configuration! {
+    /// Answers every request with a greeting.
+    struct Keys {
+        /// What it says.
+        default("Hello!") greeting: String,
+    }
+}
 
 struct Options {
     greeting: String,
 }
 
 impl FromConfig for Options {
+    const SCHEMA: &'static [schema::Part] = Keys::SCHEMA;
+
     fn from_config(config: &mut Config) -> Option<Self> {
-        let mut greeting = config.or("greeting", String::from("Hello!"));
+        let Keys { mut greeting } = Keys::from_config(config)?;
         greeting.push('\n');
         Some(Self { greeting })
     }

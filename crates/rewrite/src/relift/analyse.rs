@@ -100,6 +100,8 @@ pub struct Wiring {
     pub slots: Vec<u32>,
     /// Watched core functions, in the order of their indices.
     pub watched: Vec<(u32, Watched)>,
+    /// Core functions that are lifted as they are.
+    pub plain: Vec<u32>,
 }
 
 /// Looks for the parts of the component in `bytes`.
@@ -269,13 +271,18 @@ impl Outline {
         }
         slots.sort_unstable();
         slots.dedup();
-        Ok(Wiring { entry, callback, task_return, lower, memory, realloc, result, slots, watched })
+        let plain = self.canonicals.iter().filter_map(|(_, function)| match function {
+            Canonical::Lift { core_func_index, .. } => is_plain(types, function).then_some(*core_func_index),
+            _ => None,
+        });
+        let plain = plain.collect();
+        Ok(Wiring { entry, callback, task_return, lower, memory, realloc, result, slots, watched, plain })
     }
 
     /// The one lift: its entry, its callback and what it returns.
     fn lift(&self, types: TypesRef<'_>) -> Result<(CoreExport, CoreExport, Shape), Refusal> {
         let mut lifts = self.canonicals.iter().filter_map(|(_, function)| match function {
-            Canonical::Lift { core_func_index, type_index, options } => {
+            Canonical::Lift { core_func_index, type_index, options } if !is_plain(types, function) => {
                 Some((*core_func_index, *type_index, options))
             }
             _ => None,
@@ -375,6 +382,18 @@ impl Outline {
         }
         let realloc = realloc.ok_or_else(|| Refusal::new(format!("it calls no {}", seam.noun)))?;
         Ok((lower, realloc))
+    }
+}
+
+/// Whether `function` lifts one that is not `async`, and does so synchronously: nobody calls it while the other one
+/// works, and it stays as it is.
+fn is_plain(types: TypesRef<'_>, function: &Canonical) -> bool {
+    let Canonical::Lift { type_index, options, .. } = function else { return false };
+    match types.component_any_type_at(*type_index) {
+        wasmparser::component_types::ComponentAnyTypeId::Func(id) => {
+            !types[id].async_ && !options.contains(&CanonicalOption::Async)
+        }
+        _ => false,
     }
 }
 

@@ -40,7 +40,7 @@
 //! a reason; whether a guest could is known in advance ([`Relifted::proven`]), and such
 //! are not rewritten unless it is asked for.
 //!
-//! *What is not known is left alone*: several lifts, several memories, compositions,
+//! *What is not known is left alone*: several lifts, but for functions that are not `async`, several memories, compositions,
 //! strings that are not UTF-8, functions of the component model that this page does not
 //! list. The result is validated.
 //!

@@ -104,6 +104,12 @@ impl<'a> Rewriter<'a> {
         let mut kept = CanonicalFunctionSection::new();
         for function in section {
             let function = function?;
+            if let Canonical::Lift { core_func_index, .. } = &function
+                && self.wiring.plain.contains(core_func_index)
+            {
+                self.parse_component_canonical(&mut kept, function)?;
+                continue;
+            }
             if let Canonical::Lift { type_index, options, .. } = &function {
                 let handle = self.handle.ok_or_else(|| Refusal::new("it exports what is not made yet"));
                 let handle = handle.map_err(Error::UserError)?;

@@ -98,7 +98,7 @@ const UNKNOWN: &[(&[(&str, &str)], &str)] = &[
     ),
     (
         &[
-            ("(export \"handle\" (func $lifted))", "(func (canon lift (core func $main \"run\")))"),
+            ("(export \"handle\" (func $lifted))", "(func async (canon lift (core func $main \"run\")))"),
             ("(func (export \"entry\")", "(func (export \"run\")) (func (export \"entry\")"),
         ],
         "it exports not one function, but none or several",

@@ -1,0 +1,69 @@
+//! `docs/middleware.md` is what the schemas of the middleware say. `BLESS=1` writes it.
+
+use crate::harness::{dist, repository};
+use linkspan::component::{Component, Schema};
+use std::fmt::Write as _;
+use std::fs;
+
+const MIDDLEWARE: [&str; 5] = ["cors", "key-auth", "rate-limit", "request-id", "security-headers"];
+
+const HEAD: &str = "# Middleware
+
+The middleware that linkspan brings along, and what each can be configured with. `linkspan check` says what is wrong with
+a configuration, and `linkspan inspect` shows the same keys of any component that carries a
+[schema](writing-a-stage.md#the-schema). How they behave stands in their sources,
+[components/middleware](../components/middleware); each is there a second time as `NAME-in-place`, with the same keys, which
+runs on linkspan alone and [costs less](writing-a-stage.md#edits-in-place).
+
+A key is one of the stage's `config`:
+
+```toml
+[pipelines.edge]
+stages = [{ component = \"rate-limit\", config = { rate = \"10/s\" } }]
+```
+
+This page is made from the components (`BLESS=1 cargo xtask test`).
+";
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    for name in MIDDLEWARE {
+        let schema = |name: &str| {
+            let component = Component::load(&dist(name)).unwrap();
+            component.shape.schema.expect("a schema").expect("a good one")
+        };
+        let keys = schema(name);
+        assert_eq!(keys, schema(&format!("{name}-in-place")));
+        writeln!(page, "\n## {name}\n\n{}\n", keys.doc).unwrap();
+        page += "| key | type | default | meaning |\n| --- | --- | --- | --- |\n";
+        for (key, value) in &keys.keys {
+            writeln!(page, "{}", row(key, value, keys.required.contains(key))).unwrap();
+        }
+    }
+    page
+}
+
+fn row(key: &str, value: &Schema, required: bool) -> String {
+    let default = match (&value.default, required) {
+        (_, true) => "required".to_owned(),
+        (Some(default), _) => format!("`{default}`"),
+        (None, _) => String::new(),
+    };
+    let bounds = match (value.least, value.most) {
+        (Some(least), Some(most)) => format!(", {least} to {most}"),
+        _ => String::new(),
+    };
+    let meaning = value.doc.replace('|', "\\|");
+    format!("| `{key}` | {}{bounds} | {default} | {meaning} |", value.type_name())
+}
+
+#[test]
+fn the_page_is_what_the_components_say() {
+    let file = repository().join("docs/middleware.md");
+    let page = page();
+    if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
+        fs::write(&file, &page).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == page, "{} is not what the components say: run with BLESS=1", file.display());
+}
