@@ -45,8 +45,11 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
             Some(_) => {}
         }
     }
-    missing_grants(stage, &missing, diagnostics);
-    check_settings(stage, component.shape.schema.as_ref(), diagnostics);
+    if !stage.refused {
+        missing_grants(stage, &missing, diagnostics);
+        unused_grants(stage, component, diagnostics);
+        check_settings(stage, component.shape.schema.as_ref(), diagnostics);
+    }
     unknown_nexts(stage, component, diagnostics);
     unused_calls(stage, component, diagnostics);
 }
@@ -63,6 +66,28 @@ fn unused_calls(stage: &Stage, component: &Component, diagnostics: &mut Diagnost
             .error(call.span, format!("component `{}` sends no requests of its own", stage.id.component))
             .label("never called")
             .help("remove `calls`: it imports neither `wasi:http/client` nor `outgoing-handler` of 0.2");
+    }
+}
+
+/// Says which grants the component can't make use of, since it imports nothing that needs them.
+fn unused_grants(stage: &Stage, component: &Component, diagnostics: &mut Diagnostics) {
+    let needed = |grant: Grant| {
+        let mut imports = component.shape.imports.iter().filter(|import| import.calls);
+        imports.any(|import| {
+            let offer = import.interface.as_ref().and_then(Offer::find);
+            offer.is_some_and(|offer| offer.grant == grant)
+        })
+    };
+    let grants = &stage.grants;
+    for grant in Grant::ALL {
+        // Pipelines that can't be called are an error of their own.
+        let given = grant.is_in(grants) && (grant != Grant::Egress || grants.egress.is_some());
+        if let (true, false, Some(span)) = (given, needed(grant), grants.span) {
+            diagnostics
+                .warning(span, format!("the grant `{}` of `{}` is not used", grant.key(), stage.id.component))
+                .label("the component imports nothing that needs it")
+                .help("remove it: what is not granted can't be misused");
+        }
     }
 }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::diagnostic::Diagnostics;
 use super::fields::{self, Checked, Fields, Item, Named};
+use super::keys::File;
 use super::kinds::{Key, Kind, Presence, Table, TextForm};
-use super::nearest::suggest;
+use super::nearest::{nearest, suggest};
 use super::source::Span;
 use super::syntax::{Entry, Node, Value};
+use super::typed::Keys as _;
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 
 /// The value being checked: how it is called, and an example of a good one.
@@ -31,7 +33,7 @@ pub(super) fn table(node: &Node, table: &'static Table, diagnostics: &mut Diagno
     let mut fields = Fields { table, span: node.span, ..Fields::defaults(table) };
     for entry in entries {
         match table.key(&entry.key) {
-            None => unknown_key(entry, table, diagnostics),
+            None => fields.refused.extend(unknown_key(entry, table, diagnostics)),
             Some(key) => match field(entry, key, diagnostics) {
                 Some(field) => fields.fields.push(field),
                 None => fields.refused.push(key.name),
@@ -39,7 +41,7 @@ pub(super) fn table(node: &Node, table: &'static Table, diagnostics: &mut Diagno
         }
     }
     for key in table.keys.iter().filter(|key| key.presence == Presence::Required) {
-        if !entries.iter().any(|entry| entry.key == key.name) {
+        if !entries.iter().any(|entry| entry.key == key.name) && !fields.refused.contains(&key.name) {
             diagnostics
                 .error(node.span, format!("`{}` is missing from {}", key.name, table.title))
                 .label(format!("`{}` is required", key.name))
@@ -54,12 +56,46 @@ fn key_list(table: &Table) -> String {
     names.join(", ")
 }
 
-fn unknown_key(entry: &Entry, table: &Table, diagnostics: &mut Diagnostics) {
-    let names: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
+/// Complains of a key that there is not, and returns the one that it was most likely meant to be: it is not missing.
+fn unknown_key(entry: &Entry, table: &Table, diagnostics: &mut Diagnostics) -> Option<&'static str> {
+    let names: Vec<&'static str> = table.keys.iter().map(|key| key.name).collect();
+    let meant = nearest(&entry.key, names.iter().copied());
+    let meant = names.iter().copied().find(|name| Some(*name) == meant);
+    let help = match (meant, elsewhere(&entry.key)) {
+        (None, Some((name, table))) => format!("`{name}` is a key of {}", table.title),
+        _ => suggest(&entry.key, &names, "keys are", "remove it"),
+    };
     diagnostics
         .error(entry.key_span, format!("unknown key `{}` in {}", entry.key, table.title))
         .label("unknown key")
-        .help(suggest(&entry.key, &names, "keys are", "remove it"));
+        .help(help);
+    meant
+}
+
+/// The key of the file's other tables that is spelled like `name`, but for `_` and capitals, and the first table that
+/// has it.
+fn elsewhere(name: &str) -> Option<(&'static str, &'static Table)> {
+    let folded = name.to_ascii_lowercase().replace('_', "-");
+    let mut tables: Vec<&'static Table> = vec![File::TABLE];
+    let mut at = 0;
+    while let Some(table) = tables.get(at).copied() {
+        if let Some(key) = table.keys.iter().find(|key| key.name == folded) {
+            return Some((key.name, table));
+        }
+        for key in table.keys {
+            let (Kind::Table(inner)
+            | Kind::Named { table: inner, .. }
+            | Kind::List { item: Kind::Table(inner), .. }) = &key.kind
+            else {
+                continue;
+            };
+            if !tables.iter().any(|known| known.id == inner.id) {
+                tables.push(inner);
+            }
+        }
+        at += 1;
+    }
+    None
 }
 
 fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Option<fields::Entry> {

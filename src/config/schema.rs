@@ -168,7 +168,7 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::FieldName => "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$",
         TextForm::Network => "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
         TextForm::FieldValue => "^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$",
-        TextForm::Method => "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+        TextForm::Method => return method_schema(),
         TextForm::Socket => {
             "^([Tt][Cc][Pp]|[Uu][Dd][Pp])://([0-9.]+|\\[[0-9A-Fa-f:.]+\\])(/[0-9]{1,3})?:[0-9]{1,5}(-[0-9]{1,5})?$"
         }
@@ -178,6 +178,21 @@ fn text_schema(form: TextForm) -> Value {
         }
     };
     json!({ "type": "string", "pattern": pattern })
+}
+
+/// A standard method in capitals, or one of somebody's own.
+fn method_schema() -> Value {
+    const STANDARD: [&str; 9] =
+        ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+    let any_case = |letter: char| format!("[{letter}{}]", letter.to_ascii_lowercase());
+    let spelled: Vec<String> = STANDARD.iter().map(|method| method.chars().map(any_case).collect()).collect();
+    json!({ "type": "string", "maxLength": 32, "anyOf": [
+        { "enum": STANDARD },
+        {
+            "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+            "not": { "pattern": format!("^({})$", spelled.join("|")) },
+        },
+    ] })
 }
 
 fn setting_schema() -> Value {

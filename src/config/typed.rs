@@ -192,6 +192,11 @@ impl<T: Keys> Decoded<T> {
         self.fields.is_refused(key.name)
     }
 
+    /// Whether any of its keys is bad, which has been reported.
+    pub fn has_refused(&self) -> bool {
+        !self.fields.refused.is_empty()
+    }
+
     /// What of it only a restart changes.
     pub fn fixed(&self) -> Fixed {
         Fixed::of(&self.fields)

@@ -242,6 +242,8 @@ fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
         config,
         // The same with its places.
         config_table: _,
+        // Then there is no segment.
+        refused: _,
         grants,
         // What comes to a stage, not what it is: see `of_part`.
         when: _,

@@ -13,7 +13,7 @@
 //! grant in both. Components of 0.3 import what they call, and need it for all.
 
 use crate::component::Interface;
-use crate::plan::{Clocks, GrantTable, Grants};
+use crate::plan::{Clocks, GrantTable, Grants, KeyOf};
 use std::fmt;
 
 /// Whose an imported interface is when several stages share one store.
@@ -48,6 +48,28 @@ pub enum Grant {
 }
 
 impl Grant {
+    /// All that there are.
+    pub const ALL: [Self; 7] =
+        [Self::Random, Self::Clocks, Self::Stdio, Self::Env, Self::Egress, Self::Filesystem, Self::Sockets];
+
+    fn declared(self) -> Option<KeyOf<GrantTable>> {
+        Some(match self {
+            Self::None => return None,
+            Self::Random => GrantTable::random,
+            Self::Clocks => GrantTable::clocks,
+            Self::Stdio => GrantTable::stdio,
+            Self::Env => GrantTable::env,
+            Self::Egress => GrantTable::egress,
+            Self::Filesystem => GrantTable::filesystem,
+            Self::Sockets => GrantTable::sockets,
+        })
+    }
+
+    /// Its key.
+    pub fn key(self) -> &'static str {
+        self.declared().map_or("", |key| key.name)
+    }
+
     /// Whether `grants` include this one.
     pub fn is_in(self, grants: &Grants) -> bool {
         match self {
@@ -66,17 +88,7 @@ impl Grant {
 impl fmt::Display for Grant {
     /// The TOML that grants it, with an example's value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = match self {
-            Self::None => return Ok(()),
-            Self::Random => GrantTable::random,
-            Self::Clocks => GrantTable::clocks,
-            Self::Stdio => GrantTable::stdio,
-            Self::Env => GrantTable::env,
-            Self::Egress => GrantTable::egress,
-            Self::Filesystem => GrantTable::filesystem,
-            Self::Sockets => GrantTable::sockets,
-        };
-        f.write_str(&Grants::example(key))
+        self.declared().map_or(Ok(()), |key| f.write_str(&Grants::example(key)))
     }
 }
 

@@ -113,6 +113,7 @@ fn stage(index: usize, config: &[(String, String)]) -> Result<Stage, Failure> {
         component: ComponentIndex(0),
         config: config.iter().map(value).collect(),
         config_table: None,
+        refused: false,
         grants: Grants { random: true, clocks: Clocks::Real, ..Grants::default() },
         when: None,
         limits: StageLimits::default(),

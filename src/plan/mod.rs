@@ -54,6 +54,7 @@ pub use self::upstream::{
 };
 pub use self::value::{ConfigValue, ValueOrigin};
 pub use self::when::{Applied, When};
+pub use crate::config::KeyOf;
 pub use crate::config::keys::{
     Breaker, BreakerThen, GatewayLimits, Isolation, Link, OnFailure, PipelineLimits, Relift, StageLimits,
 };
@@ -249,6 +250,8 @@ pub struct Stage {
     pub config: Vec<(String, ConfigValue)>,
     /// The table that says so, as it is written.
     pub config_table: Option<Node>,
+    /// Its configuration or what it is granted is not known, because that was wrong: nothing is said of what is missing.
+    pub refused: bool,
     /// What it may use.
     pub grants: Grants,
     /// Which requests it applies to, if not to all; of a middleware.

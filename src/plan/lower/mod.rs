@@ -268,17 +268,42 @@ impl Lowering<'_> {
     }
 
     fn missing_file(&mut self, text: Text<'_>, noun: &str, path: &Path, label: String) {
+        let help = match neighbour(path) {
+            Some(name) if label == NO_SUCH_FILE => {
+                let meant = Path::new(text.text).with_file_name(name);
+                format!("did you mean `{}`? There is no {}", meant.display(), path.display())
+            }
+            _ => format!("looked for {}; paths start from the configuration file's folder", path.display()),
+        };
         self.diagnostics
             .error(text.span, format!("cannot read the {noun} `{}`", text.text))
             .label(label)
-            .help(format!("looked for {}; paths start from the configuration file's folder", path.display()));
+            .help(help);
     }
+}
+
+const NO_SUCH_FILE: &str = "no such file";
+
+/// Entries of a folder that are looked at for a name that is near.
+const MAX_NEIGHBOURS: usize = 1_000;
+
+/// The file beside `path` whose name is the nearest.
+fn neighbour(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(folder).ok()?.take(MAX_NEIGHBOURS).flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.file_type().is_ok_and(|ty| !ty.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    let wanted = path.file_name()?.to_str()?;
+    config::nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// An I/O error in words that are the same on every system where it matters.
 fn describe(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::NotFound => NO_SUCH_FILE.to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     }

@@ -164,6 +164,8 @@ impl Lowering<'_> {
         let config_table = config.clone();
         let config = config.as_ref().map(|node| self.settings(node)).unwrap_or_default();
         let grants = grant.as_ref().map(|grant| self.grants(grant, known.pipelines)).unwrap_or_default();
+        let unknown = [table.is_refused(keys::Stage::grant), table.is_refused(keys::Stage::config)];
+        let refused = unknown.contains(&true) || grant.as_ref().is_some_and(Decoded::has_refused);
         let (lift, lift_span) = lift.as_ref().map_or(defaults.lift, |lift| (lift.value, Some(lift.span)));
         let next = next.as_ref().map(|node| self.next(node, known.pipelines)).unwrap_or_default();
         let when = when.as_ref().map(|when| self.when(when));
@@ -176,6 +178,7 @@ impl Lowering<'_> {
             component: ComponentIndex(component),
             config,
             config_table,
+            refused,
             grants,
             when,
             limits: limits.clone(),
