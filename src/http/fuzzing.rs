@@ -87,7 +87,9 @@ fn normal_target(raw: &[u8], rules: PathRules) -> Option<String> {
     let uri = Uri::try_from(raw).ok()?;
     let normal = path_and_query(&uri, rules).ok()?;
     let again = Uri::try_from(normal.as_str()).expect("a target");
-    assert_eq!(path_and_query(&again, rules).ok().as_ref(), Some(&normal), "not its own normal form");
+    // By their texts: an empty one is written `/`, and is not equal to it.
+    let again = path_and_query(&again, rules).ok();
+    assert_eq!(again.as_ref().map(|it| it.as_str()), Some(normal.as_str()), "not its own normal form");
     let path = normal.path();
     assert!(path.starts_with('/') && path.is_ascii(), "{path}");
     assert!(!path.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\'), "{path}");
