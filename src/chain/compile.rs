@@ -10,7 +10,7 @@ use super::cache::Code;
 use super::compose::{EXPORT_0_2, stage_of};
 use crate::component::{Lift, Shape, TRAP_PREFIX};
 use crate::host::state::EPOCH_TICK;
-use crate::host::{self, Budget, InstanceState, Next, Pulse, Rehearsal, Scope};
+use crate::host::{self, Budget, InstanceState, Next, Pulse, Rehearsal, Scope, kept};
 use crate::plan::PipelineLimits;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -445,6 +445,12 @@ impl Segment {
         let mut store =
             wasmtime::Store::new(engine, InstanceState::new(self.budget, pulse, self.sockets.clone()));
         store.limiter(|state| state);
+        let bound = self.budget.host_memory;
+        store.set_hostcall_fuel(kept::call_bytes(self.budget.field_bytes));
+        store.set_max_component_handles(kept::handles(bound));
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(kept::concurrent_entries(bound));
+        }
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| store.data().on_epoch());
         store

@@ -6,6 +6,7 @@
 
 use super::body::RequestBody;
 use super::guests::call_guests;
+use crate::host::kept::HEAD;
 use crate::host::{CallContext, InstanceState, RequestHead};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use send_wrapper::SendWrapper;
@@ -34,6 +35,7 @@ pub async fn call(
     let handle = service.wasi_http_incoming_handler().func_handle();
     let (scheme, request) = request(head, body)?;
     call_guests(store, handle, context, |store| {
+        store.get().keep(HEAD)?;
         let mut http = store.get().http();
         let request = http.new_incoming_request(scheme, request)?;
         // A store and its answers stay on one thread.

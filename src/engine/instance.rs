@@ -16,6 +16,7 @@ use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase};
 use super::outcome::{Failure, reason};
 use crate::chain::{Guests, Segment};
 use crate::component::Lift;
+use crate::host::kept;
 use crate::host::state::CpuBudgetExceeded;
 use crate::host::{InstanceState, Pulse};
 use crate::telemetry::TrapKind;
@@ -54,8 +55,8 @@ pub trait Home {
     /// elsewhere.
     fn take_back(self: Rc<Self>, jobs: VecDeque<Job>);
 
-    /// It died of this.
-    fn on_trap(&self, kind: TrapKind);
+    /// It died of this, and the host kept up to so many bytes for its guests.
+    fn on_trap(&self, kind: TrapKind, kept: usize);
 }
 
 /// The handle of an instance, shared by its task and its pool.
@@ -125,6 +126,11 @@ enum End {
 }
 
 impl Instance {
+    /// The most that the host was found to keep for its guests, in bytes.
+    pub fn most_kept(&self) -> usize {
+        self.pulse.most_kept()
+    }
+
     /// Starts the task of a new instance on this thread's `LocalSet`.
     pub fn spawn(segment: &Arc<Segment>, home: Weak<dyn Home>, clock: Clock) -> Rc<Self> {
         let instance = Rc::new(Self {
@@ -423,8 +429,41 @@ impl Instance {
 
     fn count_trap(&self, kind: TrapKind) {
         if let Some(home) = self.home.upgrade() {
-            home.on_trap(kind);
+            home.on_trap(kind, self.most_kept());
         }
+    }
+
+    /// Counts and tells why its guests trapped.
+    fn on_trap(&self, error: &wasmtime::Error) -> Failure {
+        let cpu = error.downcast_ref::<CpuBudgetExceeded>().is_some();
+        let kept = kept::exceeded(error);
+        let memory = !cpu && !kept && self.pulse.was_refused_memory();
+        let disproved = self.segment.disprove(error);
+        let mut reason = match &disproved {
+            Some(why) => format!("its lift was rewritten, and {why}"),
+            None => reason(error),
+        };
+        if memory {
+            reason += " (after it was refused more memory: the stages' `limits.memory` and `table-elements`)";
+        }
+        if kept && !reason.contains("`limits.host-memory`") {
+            reason += " (beyond the stages' `limits.host-memory`)";
+        }
+        self.count_trap(match disproved {
+            Some(_) => TrapKind::Lift,
+            None if cpu => TrapKind::Cpu,
+            None if kept => TrapKind::HostMemory,
+            None if memory => TrapKind::Memory,
+            None => TrapKind::Trap,
+        });
+        let failure = Failure::Trap { reason, stage: self.segment.blame(error) };
+        tracing::warn!(
+            pipeline = %self.segment.pipeline,
+            stage = match &failure { Failure::Trap { stage, .. } => stage.as_deref(), _ => None },
+            in_flight = self.turns.len(),
+            "{failure}",
+        );
+        failure
     }
 
     /// Answers all that is still in the instance.
@@ -436,33 +475,7 @@ impl Instance {
                 tracing::debug!(pipeline = %self.segment.pipeline, reason = why, "instance ended");
                 Failure::Trap { reason: why.to_owned(), stage: None }
             }
-            End::Trapped(error) => {
-                let cpu = error.downcast_ref::<CpuBudgetExceeded>().is_some();
-                let memory = !cpu && self.pulse.was_refused_memory();
-                let disproved = self.segment.disprove(&error);
-                let mut reason = match &disproved {
-                    Some(why) => format!("its lift was rewritten, and {why}"),
-                    None => reason(&error),
-                };
-                if memory {
-                    reason += " (after it was refused more memory: the stages' `limits.memory` and `table-elements`)";
-                }
-                let kind = match (cpu, memory, &disproved) {
-                    (_, _, Some(_)) => TrapKind::Lift,
-                    (true, ..) => TrapKind::Cpu,
-                    (_, true, _) => TrapKind::Memory,
-                    _ => TrapKind::Trap,
-                };
-                self.count_trap(kind);
-                let failure = Failure::Trap { reason, stage: self.segment.blame(&error) };
-                tracing::warn!(
-                    pipeline = %self.segment.pipeline,
-                    stage = match &failure { Failure::Trap { stage, .. } => stage.as_deref(), _ => None },
-                    in_flight = self.turns.len(),
-                    "{failure}",
-                );
-                failure
-            }
+            End::Trapped(error) => self.on_trap(&error),
             End::NotMade(error) => {
                 // The pool has no free slot now: the requests wait for one.
                 if error.downcast_ref::<PoolConcurrencyLimitError>().is_some()

@@ -274,6 +274,7 @@ impl Pool {
         let live: Vec<_> = self.live.borrow().clone();
         for instance in live {
             instance.on_tick(tick);
+            self.metrics.kept(instance.most_kept());
         }
         let late = |job: &Job| tick >= job.patience || tick >= job.exchange.deadline();
         loop {
@@ -358,7 +359,8 @@ impl Home for Pool {
         }
     }
 
-    fn on_trap(&self, kind: TrapKind) {
+    fn on_trap(&self, kind: TrapKind, kept: usize) {
         self.metrics.trap(kind);
+        self.metrics.kept(kept);
     }
 }

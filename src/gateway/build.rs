@@ -225,6 +225,7 @@ fn budget(pipeline: &Pipeline, stages: &[Placed<'_>], gateway: &GatewayLimits) -
         memory: 0,
         one_memory: 0,
         table_elements: 0,
+        host_memory: 0,
         // In memory, a field takes up to four times its bytes on the wire.
         field_bytes: gateway.header_size.saturating_mul(4),
         cpu: pipeline.limits.cpu,
@@ -232,6 +233,7 @@ fn budget(pipeline: &Pipeline, stages: &[Placed<'_>], gateway: &GatewayLimits) -
     for (stage, component) in stages {
         let memory = stage.limits.memory.saturating_mul(component.shape.memories.max(1) as usize);
         budget.memory = budget.memory.saturating_add(memory);
+        budget.host_memory = budget.host_memory.saturating_add(stage.limits.host_memory);
         budget.one_memory = budget.one_memory.max(stage.limits.memory);
         budget.table_elements = budget.table_elements.max(stage.limits.table_elements);
     }

@@ -3,6 +3,8 @@
 //! Bound by hand rather than by `bindgen!`: names and values are made from the
 //! guest's memory, without a copy between, since this is what most middleware do.
 
+use super::kept::HEAD;
+use super::kept::types::size_of_field;
 use super::state::InstanceState;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue};
@@ -92,9 +94,12 @@ fn edit<H: Head>(
         return Ok(Err(Refusal { index: MAX_EDITS as u32, reason: HeaderError::SizeExceeded }));
     }
     let edits = edits.iter(&mut store)?.collect::<wasmtime::Result<Vec<_>>>()?;
+    // The first edit makes a copy where a guest has a handle of these fields.
+    store.data_mut().keep(HEAD)?;
     let limit = store.data().field_bytes();
     for (index, edit) in edits.iter().enumerate() {
         let change = Change::read(&store, edit)?;
+        store.data_mut().keep(change.as_ref().map_or(0, Change::size))?;
         let http = store.data_mut().http();
         let fields = http.table.get_mut(head)?.fields_mut();
         fields.set_mutable(limit);
@@ -142,6 +147,16 @@ impl Change {
             Edit::Append(edit) => field(edit, Self::Append),
             Edit::Default(edit) => field(edit, Self::Default),
             Edit::Remove(of) => Ok(name(of)?.map(Self::Remove)),
+        }
+    }
+
+    /// What it adds at most, in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Set(name, value) | Self::Append(name, value) | Self::Default(name, value) => {
+                size_of_field(name.as_str().len(), value.len())
+            }
+            Self::Remove(_) => 0,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::bindings::named_imports as own;
 use super::calls;
 use super::egress;
+use super::kept::{HEAD, size_of_fields};
 use super::limiter::{Quota, TakeError};
 use super::scope::Scope;
 use super::state::InstanceState;
@@ -162,24 +163,26 @@ impl<T: 'static> own::wasi::cli::stdin::HostWithStore<T> for Own {
     }
 }
 
-impl<T: 'static> own::wasi::cli::stdout::HostWithStore<T> for Own {
+impl own::wasi::cli::stdout::HostWithStore<InstanceState> for Own {
     fn write_via_stream(
-        mut store: Access<'_, T, Self>,
+        mut store: Access<'_, InstanceState, Self>,
         scope: Scope,
         data: StreamReader<u8>,
     ) -> wasmtime::Result<FutureReader<Result<(), CliError>>> {
-        data.pipe(&mut store, LineLog::new(scope, "stdout"))?;
+        let log = LineLog::outside(scope, "stdout", store.get())?;
+        data.pipe(&mut store, log)?;
         done(&mut store)
     }
 }
 
-impl<T: 'static> own::wasi::cli::stderr::HostWithStore<T> for Own {
+impl own::wasi::cli::stderr::HostWithStore<InstanceState> for Own {
     fn write_via_stream(
-        mut store: Access<'_, T, Self>,
+        mut store: Access<'_, InstanceState, Self>,
         scope: Scope,
         data: StreamReader<u8>,
     ) -> wasmtime::Result<FutureReader<Result<(), CliError>>> {
-        data.pipe(&mut store, LineLog::new(scope, "stderr"))?;
+        let log = LineLog::outside(scope, "stderr", store.get())?;
+        data.pipe(&mut store, log)?;
         done(&mut store)
     }
 }
@@ -209,16 +212,19 @@ impl own::wasi::http::client::HostWithStore<InstanceState> for Own {
         let result = async { was_sent.await.unwrap_or(Err(Error::ConnectionTerminated)) };
         let request = store.with(|mut store| {
             let request = store.get().table.delete(request)?;
-            wasmtime::error::Ok(request.into_http(&mut store, result))
+            // Until it is answered.
+            let kept = store.get().keep_outside(size_of_fields(&request.headers))?;
+            wasmtime::error::Ok((request.into_http(&mut store, result), kept))
         })?;
-        let (request, options) = match request {
-            Ok(request) => request,
-            Err(error) => return error.downcast().map(Err),
+        let (request, options, _kept) = match request {
+            (Ok((request, options)), kept) => (request, options, kept),
+            (Err(error), _) => return error.downcast().map(Err),
         };
         let outcome = egress::send(&scope, request, options.as_deref().copied()).await;
         store.with(|mut store| match outcome {
             Ok(response) => {
                 let _ = sent.send(Ok(()));
+                store.get().keep(HEAD)?;
                 let http = store.get().http();
                 let (response, _) = Response::from_http(http.hooks, response);
                 Ok(Ok(http.table.push(response)?))

@@ -26,6 +26,7 @@ mod clocks;
 mod egress;
 mod headers;
 mod imports;
+pub mod kept;
 pub mod limiter;
 pub mod next;
 pub mod rehearsal;
@@ -75,6 +76,7 @@ pub fn add_to_linker(
     use wasmtime_wasi_http::p3::bindings::http;
 
     http::types::add_to_linker::<_, wasmtime_wasi_http::WasiHttp>(linker, InstanceState::http)?;
+    kept::types::add_to_linker(linker)?;
     let clocks = InstanceState::clocks;
     wasi::clocks::types::add_to_linker::<_, wasmtime_wasi::clocks::WasiClocks>(linker, clocks)?;
     let random = InstanceState::random;

@@ -5,6 +5,7 @@
 //! the response comes back the same way. A body that the guest passed on untouched
 //! never enters it.
 
+use super::kept::{HEAD, size_of_fields};
 use super::rehearsal::Rehearsal;
 use super::state::{InstanceState, Pulse};
 use crate::plan::Applied;
@@ -261,10 +262,12 @@ pub(super) async fn carry(
         let context = context(&mut store)?;
         let request = store.get().table.delete(request)?;
         let pulse = store.get().pulse();
-        wasmtime::error::Ok((leave(request, &mut store, was_sent), context, pulse))
+        // Until it is answered.
+        let kept = store.get().keep_outside(size_of_fields(&request.headers))?;
+        wasmtime::error::Ok((leave(request, &mut store, was_sent), context, pulse, kept))
     })?;
-    let ((head, body), context, pulse) = match left {
-        (Ok(request), context, pulse) => (request, context, pulse),
+    let ((head, body), context, pulse, _kept) = match left {
+        (Ok(request), context, pulse, kept) => (request, context, pulse, kept),
         (Err(error), ..) => return error.downcast().map(Err),
     };
     // Not before the request is out: what it has in the store is gone only then.
@@ -298,6 +301,7 @@ pub(super) async fn carry(
     match answer {
         Ok(response) => store.with(|mut store| {
             let _ = sent.send(Ok(()));
+            store.get().keep(HEAD)?;
             let http = store.get().http();
             let (response, _) = Response::from_http(http.hooks, response);
             Ok(Ok(http.table.push(response)?))

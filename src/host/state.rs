@@ -1,11 +1,13 @@
 //! What a store holds beside the guests: resources, budgets, and the shared
 //! halves of WASI.
 
+use super::kept::Account;
+use super::kept::types::GuestMade;
 use super::next::CallContext;
 use http::HeaderName;
 use std::sync::Arc;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
@@ -23,12 +25,8 @@ use wasmtime_wasi_http::{
 /// The gateway's clock for guests' running time: the epoch advances once a tick.
 pub const EPOCH_TICK: Duration = Duration::from_millis(2);
 
-/// Handles (requests, responses, fields, streams) that a store may hold at once.
-/// A guest that leaks them traps here instead of growing the gateway.
-const MAX_HANDLES: usize = 100_000;
-
-/// The most that a service of WASI 0.2 can write of a body at once, in bytes.
-const OUTGOING_CHUNK: usize = 64 << 10;
+/// The most that a guest can write of a body, or a service of WASI 0.2 of anything, at once, in bytes.
+pub(super) const OUTGOING_CHUNK: usize = 64 << 10;
 
 /// The limits of one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +38,8 @@ pub struct Budget {
     pub one_memory: usize,
     /// Elements that one table may have: the largest of the stages'.
     pub table_elements: usize,
+    /// Bytes that the host may keep for all guests of the store together.
+    pub host_memory: usize,
     /// Bytes that the fields of one request or response may have.
     pub field_bytes: usize,
     /// The longest computation without waiting, rounded up to [`EPOCH_TICK`].
@@ -63,6 +63,10 @@ pub struct Pulse {
     refused: AtomicBool,
     /// The guests will never run again, and did not come to their end.
     broke_off: AtomicBool,
+    /// Bytes that the host keeps for them, and that are in no table of the store.
+    pub(super) outside: AtomicUsize,
+    /// The most that the host was found to keep for them, in bytes.
+    pub(super) most_kept: AtomicUsize,
 }
 
 /// A guest waits and holds its store, until this is dropped.
@@ -79,6 +83,11 @@ impl Pulse {
     /// most often to trap.
     pub fn was_refused_memory(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The most that the host was found to keep for the guests, in bytes, whenever it counted.
+    pub fn most_kept(&self) -> usize {
+        self.most_kept.load(Ordering::Relaxed)
     }
 
     /// Says that the guests will never run again, although they were not done.
@@ -160,6 +169,8 @@ pub struct InstanceState {
     sockets: WasiSocketsCtx,
     budget: Budget,
     memory_used: usize,
+    pub(super) account: Account,
+    pub(super) guest_made: GuestMade,
     pub(super) pulse: Arc<Pulse>,
     /// The calls that the host started and that have not returned.
     calls: Vec<(GuestTaskId, Arc<CallContext>)>,
@@ -170,7 +181,9 @@ impl InstanceState {
     /// import of a stage's own may reach.
     pub fn new(budget: Budget, pulse: Arc<Pulse>, sockets: WasiSocketsCtx) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
+        // A head comes in with at most a fourth of what one may have in memory.
+        let account = Account::new(budget.host_memory, budget.field_bytes / 4);
+        table.set_max_capacity(account.entries());
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(budget.field_bytes);
         Self {
@@ -183,6 +196,8 @@ impl InstanceState {
             sockets,
             budget,
             memory_used: 0,
+            account,
+            guest_made: GuestMade::default(),
             pulse,
             calls: Vec::new(),
         }
@@ -321,6 +336,10 @@ impl WasiHttpHooks for Hooks {
     }
 
     // Twice as much waits in the gateway for a client that is slow to take it.
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        OUTGOING_CHUNK
+    }
+
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         OUTGOING_CHUNK
     }

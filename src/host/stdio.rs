@@ -4,7 +4,9 @@
 //! lines count against the stage's log quota. Bytes that are no UTF-8 are shown
 //! as U+FFFD.
 
+use super::kept::Outside;
 use super::scope::{MAX_LOG_MESSAGE, Scope};
+use super::state::InstanceState;
 use bytes::Bytes;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,12 +23,28 @@ pub struct LineLog {
     scope: Scope,
     name: &'static str,
     line: Vec<u8>,
+    /// Of a line that is not complete, where no resource of the store stands for it.
+    kept: Option<Outside>,
 }
 
 impl LineLog {
     /// A log for the stream called `name` (`stdout` or `stderr`).
     pub fn new(scope: Scope, name: &'static str) -> Self {
-        Self { scope, name, line: Vec::new() }
+        Self { scope, name, line: Vec::new(), kept: None }
+    }
+
+    /// The same for a stream that is no resource of the store of `state`.
+    ///
+    /// # Errors
+    /// If the host keeps too much for its guests.
+    pub(super) fn outside(
+        scope: Scope,
+        name: &'static str,
+        state: &mut InstanceState,
+    ) -> wasmtime::Result<Self> {
+        let mut log = Self::new(scope, name);
+        log.kept = Some(state.keep_outside(MAX_LOG_MESSAGE)?);
+        Ok(log)
     }
 
     fn accept(&mut self, bytes: &[u8]) {

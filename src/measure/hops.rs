@@ -192,6 +192,7 @@ const BUDGET: Budget = Budget {
     memory: 1 << 30,
     one_memory: 64 << 20,
     table_elements: 20_000,
+    host_memory: 32 << 20,
     field_bytes: 256 << 10,
     cpu: Duration::from_secs(1),
 };

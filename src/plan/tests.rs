@@ -136,6 +136,7 @@ fn every_key() {
     let stage = &pipeline.stages[0];
     assert_eq!(stage.component, ComponentIndex(1));
     assert_eq!((stage.limits.memory, stage.limits.table_elements), (1 << 20, 5));
+    assert_eq!(stage.limits.host_memory, 4 << 20);
     assert_eq!(stage.config[1].1.expose(), "hunter2");
     assert!(stage.grants.random && stage.grants.clocks == Clocks::Real && stage.grants.stdio);
     assert_eq!(stage.grants.env.as_ref().unwrap()[1].1.expose(), "hunter3");
@@ -309,7 +310,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!((pipeline.instances, pipeline.request_body), (64, 64 << 20));
     assert_eq!(pipeline.deadline, Duration::from_secs(30));
     let stage = StageLimits::default();
-    assert_eq!((stage.memory, stage.table_elements), (64 << 20, 20_000));
+    assert_eq!((stage.memory, stage.table_elements, stage.host_memory), (64 << 20, 20_000, 32 << 20));
     assert_eq!((stage.egress_requests, stage.egress_connections), (256, 64));
     let upstream = UpstreamLimits::default();
     assert_eq!((upstream.connections, upstream.pending, upstream.keep_alive), (256, 1024, 32));

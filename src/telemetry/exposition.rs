@@ -215,6 +215,12 @@ fn events(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
         let sum = sum(workers, |worker| worker.warm.load(Relaxed) as u64);
         text.sample("linkspan_instances_warm", &[("linkspan_pipeline", pipeline)], sum);
     }
+    const KEPT: &str = "linkspan_instance_host_memory_peak_bytes";
+    text.family(KEPT, Kind::Gauge, "The most that the host was found to keep for one instance.");
+    for ([pipeline], workers) in pipelines {
+        let most = workers.values().map(|worker| worker.most_kept.load(Relaxed)).max().unwrap_or(0);
+        text.sample(KEPT, &[("linkspan_pipeline", pipeline)], most);
+    }
 }
 
 fn skips(text: &mut Text, stages: &Counts<2, AtomicU64>) {

@@ -55,13 +55,15 @@ pub enum TrapKind {
     Cpu,
     /// It wanted more memory than it may have.
     Memory,
+    /// It had the host keep more than it may.
+    HostMemory,
     /// Its lift was rewritten, and it did what can't be done then.
     Lift,
     /// Anything else, such as an instance that could not be made.
     Other,
 }
 
-pub(super) const TRAP_KINDS: [&str; 5] = ["trap", "cpu", "memory", "lift", "other"];
+pub(super) const TRAP_KINDS: [&str; 6] = ["trap", "cpu", "memory", "host-memory", "lift", "other"];
 
 /// The counts of one pipeline on one worker.
 pub struct PipelineMetrics {
@@ -72,6 +74,7 @@ pub struct PipelineMetrics {
     pub(super) events: Events,
     pub(super) traps: [AtomicU64; TRAP_KINDS.len()],
     pub(super) warm: AtomicUsize,
+    pub(super) most_kept: AtomicUsize,
 }
 
 type Page = Box<[OnceLock<Box<Histogram>>; PAGE]>;
@@ -98,6 +101,7 @@ impl Default for PipelineMetrics {
             events: Events::default(),
             traps: Default::default(),
             warm: AtomicUsize::new(0),
+            most_kept: AtomicUsize::new(0),
         }
     }
 }
@@ -154,6 +158,11 @@ impl PipelineMetrics {
     pub fn set_warm(&self, before: usize, now: usize) {
         // Only this worker writes.
         self.warm.store((self.warm.load(Relaxed) + now).saturating_sub(before), Relaxed);
+    }
+
+    /// The host was found to keep so many bytes for an instance.
+    pub fn kept(&self, bytes: usize) {
+        self.most_kept.fetch_max(bytes, Relaxed);
     }
 
     fn histogram(&self, method: usize, status: u16) -> &Histogram {

@@ -25,6 +25,7 @@ mod embed;
 mod faults;
 mod framing;
 mod isolation;
+mod kept;
 mod large;
 mod limits;
 mod log;

@@ -115,6 +115,9 @@ keys! {
     memory: usize = size(64 * KIB, 4 * GIB).default("64MiB");
     /// Elements of each table of one instance.
     table_elements: usize = count(1, 10_000_000).default("20000");
+    /// What the host keeps for one instance beside its linear memories, [below](#host-memory). Beyond it, the instance
+    /// ends.
+    host_memory: usize = size(MIB, 4 * GIB).default("32MiB");
     /// Requests of its own under way at once, up to their response's head, over all instances. One more gets
     /// `connection-limit-reached`.
     egress_requests: usize = count(1, 100_000).default("256");

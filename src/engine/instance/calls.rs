@@ -7,6 +7,7 @@ use crate::engine::guests::call_guests;
 use crate::engine::incoming;
 use crate::engine::outcome::{Failure, reason};
 use crate::engine::request::ChainRequest;
+use crate::host::kept::HEAD;
 use crate::host::wasi2::codes::of_0_3;
 use crate::host::{InstanceState, RequestHead};
 use std::rc::Rc;
@@ -78,6 +79,7 @@ impl Instance {
         let handle = service.wasi_http_handler().func_handle();
         let (result,) = call_guests(store, handle, context, |store| {
             let ChainRequest { head, body, .. } = *request;
+            store.get().keep(HEAD)?;
             let http = store.get().http();
             let fields = FieldMap::new_immutable(http.hooks, head.headers);
             let RequestHead { method, scheme, authority, path_with_query, options, .. } = head;

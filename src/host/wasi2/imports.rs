@@ -2,6 +2,7 @@
 //! say the same to every stage.
 
 use super::bindings::named_imports as own;
+use crate::host::kept::HEAD;
 use crate::host::next::{self, CallContext, NextFuture};
 use crate::host::scope::Scope;
 use crate::host::state::{InstanceState, Pulse};
@@ -146,6 +147,8 @@ impl own::wasi::http::outgoing_handler::HostWithStore<InstanceState> for HasSelf
         use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host;
         let context = next::context(&mut store)?;
         let pulse = store.get().pulse();
+        // The head of what comes back.
+        store.get().keep(HEAD)?;
         let mut hooks = Outgoing { scope, context, pulse };
         let WasiHttpCtxView { table, ctx, .. } = store.get().http();
         let result = WasiHttpCtxView { hooks: &mut hooks, table, ctx }.handle(request, options);

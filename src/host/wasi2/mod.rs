@@ -10,6 +10,7 @@ pub mod bindings;
 pub mod codes;
 mod imports;
 mod io;
+mod kept;
 
 use super::Scope;
 use super::state::InstanceState;
@@ -55,6 +56,7 @@ pub(super) fn add_to_linker(
     wasi::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, sockets)?;
     let options = http::types::LinkOptions::default();
     http::types::add_to_linker::<_, WasiHttp>(linker, &options, InstanceState::http)?;
+    kept::add_to_linker(linker)?;
 
     each_stage!(
         (linker, component, lookup);

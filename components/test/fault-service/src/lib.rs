@@ -18,6 +18,9 @@
 //! | `zero-writes` | sends `hello` with `x-count` (1,000) empty writes before |
 //! | `trailers` | sends `hello`, then the trailer `x-trailer: yes` |
 //! | `read-body` | reads the request's body, answers with its length |
+//! | `hoard` | has the host keep `x-count` of what `x-kind` says, see [`hoard`] |
+
+mod hoard;
 
 use linkspan_fault::{Fault, number, ok, spin, trap, unknown};
 use linkspan_sdk::bindings::wit_future;
@@ -47,6 +50,11 @@ async fn handle(request: Request) -> Result<Response, Error> {
         "spin-after" => Ok(after(async { spin() })),
         "trap-after" => Ok(after(async { trap() })),
         "read-body" => read_body(request).await,
+        "hoard" => {
+            let kind = request.header("x-kind").unwrap_or_default();
+            hoard::hoard(&kind, number(&request, "x-count", 8_000)).await?;
+            Ok(ok())
+        }
         other => body_fault(other, &request),
     }
 }

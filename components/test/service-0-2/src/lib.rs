@@ -18,6 +18,7 @@
 //! | `loop` | it computes for ever |
 //! | `allocate` | it allocates without end |
 //! | `linger` | answers, and then waits for `x-delay-ms` |
+//! | `hoard` | has the host keep `x-count` (8,000) of what `x-kind` says, see [`hoard`] |
 //! | `fetch` | a request to `http://` and what `x-authority` says: its status or error |
 //! | anything else | what [`look`] makes of it |
 
@@ -28,6 +29,8 @@ use linkspan_wasi2::bindings::wasi::http::types::{
 };
 use linkspan_wasi2::bindings::wasi::io::streams::{OutputStream, StreamError};
 use linkspan_wasi2::look;
+
+mod hoard;
 
 mod export {
     #![allow(missing_docs, unused_qualifications, clippy::all, reason = "generated code")]
@@ -89,6 +92,10 @@ impl export::exports::wasi::http::incoming_handler::Guest for Service {
                     held.push(vec![1u8; 1 << 20]);
                     core::hint::black_box(&held);
                 }
+            }
+            "hoard" => {
+                hoard::hoard(&field("x-kind").unwrap_or_default(), number("x-count", 8_000));
+                answer(out, "ok");
             }
             "linger" => {
                 answer(out, "ok");

@@ -1,0 +1,283 @@
+//! Those functions of `wasi:http/types` that make the host keep more: as wasmtime-wasi-http has them, and counted.
+//!
+//! They take the place of wasmtime-wasi-http's in the linker. The others can't make more than an entry of the store's
+//! table, whose number is bounded, or move what was counted when it came.
+
+use super::size_of_fields;
+use crate::host::state::InstanceState;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::oneshot;
+use wasmtime::component::{Access, FutureConsumer, FutureReader, Linker, Resource, Source, StreamReader};
+use wasmtime::{AsContextMut as _, StoreContextMut};
+use wasmtime_wasi::TrappableError;
+use wasmtime_wasi_http::p3::bindings::http::types::{
+    ErrorCode, FieldSizePayload, HeaderError, HostFields, HostRequest as _, HostRequestWithStore,
+    HostResponseWithStore, Method, RequestOptions,
+};
+use wasmtime_wasi_http::p3::{Request, Response};
+use wasmtime_wasi_http::{FieldMap, WasiHttp};
+
+type Store<'a> = StoreContextMut<'a, InstanceState>;
+type Fields = Resource<FieldMap>;
+type Trailers = FutureReader<Result<Option<Fields>, ErrorCode>>;
+type Received = FutureReader<Result<(), ErrorCode>>;
+
+/// The most of an error's text that is kept for a reader: no more than what its future counts.
+const MAX_ERROR_TEXT: usize = 2 << 10;
+
+/// Puts these functions in front of those that `linker` has.
+pub(in crate::host) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    add_fields(linker)?;
+    add_heads(linker)?;
+    add_bodies(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// What a list of fields takes at most, on its way into a map.
+pub(in crate::host) fn size_of_list(list: &[(String, Vec<u8>)]) -> usize {
+    list.iter().map(|(name, value)| size_of_field(name.len(), value.len())).sum()
+}
+
+/// What a field whose name and value have so many bytes takes at most: the map may double.
+pub(in crate::host) fn size_of_field(name: usize, value: usize) -> usize {
+    name + value + 256
+}
+
+/// What a copy of `fields` takes once it is edited.
+pub(in crate::host) fn size_of_copy(
+    state: &InstanceState,
+    fields: &Resource<FieldMap>,
+) -> wasmtime::Result<usize> {
+    Ok(size_of_fields(state.table.get(fields)?))
+}
+
+fn add_fields(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    let mut types = linker.instance("wasi:http/types@0.3.0")?;
+    types.func_wrap(
+        "[static]fields.from-list",
+        |mut store: Store<'_>, (list,): (Vec<(String, Vec<u8>)>,)| {
+            store.data_mut().keep(size_of_list(&list))?;
+            Ok((refused(store.data_mut().http().from_list(list))?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]fields.append",
+        |mut store: Store<'_>, (fields, name, value): (Fields, String, Vec<u8>)| {
+            store.data_mut().keep(size_of_field(name.len(), value.len()))?;
+            Ok((refused(store.data_mut().http().append(fields, name, value))?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]fields.set",
+        |mut store: Store<'_>, (fields, name, values): (Fields, String, Vec<Vec<u8>>)| {
+            let bytes: usize = values.iter().map(|value| size_of_field(name.len(), value.len())).sum();
+            store.data_mut().keep(bytes)?;
+            Ok((refused(store.data_mut().http().set(fields, name, values))?,))
+        },
+    )?;
+    types.func_wrap("[method]fields.clone", |mut store: Store<'_>, (fields,): (Fields,)| {
+        let state = store.data_mut();
+        state.keep(size_of_copy(state, &fields)?)?;
+        Ok((HostFields::clone(&mut state.http(), fields)?,))
+    })
+}
+
+fn add_heads(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    let mut types = linker.instance("wasi:http/types@0.3.0")?;
+    types.func_wrap(
+        "[method]request.set-method",
+        |mut store: Store<'_>, (request, method): (Resource<Request>, Method)| {
+            if let Method::Other(name) = &method {
+                store.data_mut().keep(name.len())?;
+            }
+            Ok((store.data_mut().http().set_method(request, method)?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]request.set-path-with-query",
+        |mut store: Store<'_>, (request, path): (Resource<Request>, Option<String>)| {
+            store.data_mut().keep(path.as_ref().map_or(0, String::len))?;
+            Ok((store.data_mut().http().set_path_with_query(request, path)?,))
+        },
+    )?;
+    types.func_wrap(
+        "[method]request.set-authority",
+        |mut store: Store<'_>, (request, authority): (Resource<Request>, Option<String>)| {
+            store.data_mut().keep(authority.as_ref().map_or(0, String::len))?;
+            Ok((store.data_mut().http().set_authority(request, authority)?,))
+        },
+    )
+}
+
+fn add_bodies(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    let mut types = linker.instance("wasi:http/types@0.3.0")?;
+    types.func_wrap(
+        "[static]request.new",
+        |mut store: Store<'_>,
+         (headers, contents, trailers, options): (
+            Fields,
+            Option<StreamReader<u8>>,
+            Trailers,
+            Option<Resource<RequestOptions>>,
+        )| {
+            let (request, sent): (Resource<Request>, Received) =
+                <WasiHttp as HostRequestWithStore<InstanceState>>::new(
+                    http(&mut store),
+                    headers,
+                    contents,
+                    trailers,
+                    options,
+                )?;
+            store.data_mut().guest_made.insert(request.rep());
+            Ok(((request, sent),))
+        },
+    )?;
+    types.func_wrap(
+        "[static]response.new",
+        |mut store: Store<'_>,
+         (headers, contents, trailers): (Fields, Option<StreamReader<u8>>, Trailers)| {
+            let (response, sent): (Resource<Response>, Received) =
+                <WasiHttp as HostResponseWithStore<InstanceState>>::new(
+                    http(&mut store),
+                    headers,
+                    contents,
+                    trailers,
+                )?;
+            store.data_mut().guest_made.insert(response.rep());
+            Ok(((response, sent),))
+        },
+    )?;
+    types.func_wrap(
+        "[static]request.consume-body",
+        |mut store: Store<'_>, (request, received): (Resource<Request>, Received)| {
+            let received = within_bounds(&mut store, request.rep(), received)?;
+            Ok((<WasiHttp as HostRequestWithStore<InstanceState>>::consume_body(
+                http(&mut store),
+                request,
+                received,
+            )?,))
+        },
+    )?;
+    types.func_wrap(
+        "[static]response.consume-body",
+        |mut store: Store<'_>, (response, received): (Resource<Response>, Received)| {
+            let received = within_bounds(&mut store, response.rep(), received)?;
+            Ok((<WasiHttp as HostResponseWithStore<InstanceState>>::consume_body(
+                http(&mut store),
+                response,
+                received,
+            )?,))
+        },
+    )
+}
+
+fn http<'a>(store: &'a mut Store<'_>) -> Access<'a, InstanceState, WasiHttp> {
+    Access::<InstanceState, WasiHttp>::new(store.as_context_mut(), InstanceState::http)
+}
+
+fn refused<T>(result: Result<T, TrappableError<HeaderError>>) -> wasmtime::Result<Result<T, HeaderError>> {
+    result.map(Ok).or_else(|error| error.downcast().map(Err))
+}
+
+/// The requests and responses that guests made, by their places in the table. A place that was given away since is
+/// harmless: its next owner costs a little more.
+#[derive(Default)]
+pub(in crate::host) struct GuestMade(Vec<u64>);
+
+impl GuestMade {
+    fn insert(&mut self, rep: u32) {
+        let (word, bit) = (rep as usize / 64, rep % 64);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << bit;
+    }
+
+    fn remove(&mut self, rep: u32) -> bool {
+        let Some(word) = self.0.get_mut(rep as usize / 64) else { return false };
+        let bit = 1 << (rep % 64);
+        let had = *word & bit != 0;
+        *word &= !bit;
+        had
+    }
+}
+
+/// What a guest says of how it received the body of the message at `rep`, as it may be kept: the host has it until the
+/// guest that made the message asks, which may be never. Who made a message outside of the store does not ask.
+///
+/// A text may be as long as what a guest passes in one call. As many futures as can be there may hold one, as far as
+/// these have a quarter of the bound; the others are cut to [`MAX_ERROR_TEXT`] on their way, which takes a future more.
+fn within_bounds(store: &mut Store<'_>, rep: u32, received: Received) -> wasmtime::Result<Received> {
+    if !store.data_mut().guest_made.remove(rep) || has_room_for_text(store) {
+        return Ok(received);
+    }
+    let (tell, told) = oneshot::channel();
+    received.pipe(store.as_context_mut(), ShortText(Some(tell)))?;
+    // A guest that says nothing has received it.
+    FutureReader::new(store.as_context_mut(), async { wasmtime::error::Ok(told.await.unwrap_or(Ok(()))) })
+}
+
+/// Whether one more text may be kept as it is; counts it then.
+fn has_room_for_text(store: &mut Store<'_>) -> bool {
+    let most = store.data().account.texts(store.hostcall_fuel());
+    if store.data().account.texts >= most {
+        // Each future that may hold one has three entries: itself, and its ends.
+        let entries = store.concurrent_resource_table().map_or(0, |table| table.iter_mut().count());
+        store.data_mut().account.texts = entries / 3;
+    }
+    let texts = &mut store.data_mut().account.texts;
+    *texts += 1;
+    *texts <= most
+}
+
+/// Takes what a guest says, and passes it on with short texts.
+struct ShortText(Option<oneshot::Sender<Result<(), ErrorCode>>>);
+
+impl<D: 'static> FutureConsumer<D> for ShortText {
+    type Item = Result<(), ErrorCode>;
+
+    fn poll_consume(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        mut store: StoreContextMut<'_, D>,
+        mut source: Source<'_, Self::Item>,
+        _finish: bool,
+    ) -> Poll<wasmtime::Result<()>> {
+        let mut said = None;
+        source.read(&mut store, &mut said)?;
+        if let (Some(tell), Some(mut said)) = (self.0.take(), said) {
+            if let Err(code) = &mut said {
+                shorten(code);
+            }
+            // Nobody asks any more.
+            let _ = tell.send(said);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Cuts the text in `code`, if it has one.
+fn shorten(code: &mut ErrorCode) {
+    let text = match code {
+        ErrorCode::DnsError(payload) => &mut payload.rcode,
+        ErrorCode::TlsAlertReceived(payload) => &mut payload.alert_message,
+        ErrorCode::HttpRequestHeaderSize(Some(FieldSizePayload { field_name, .. }))
+        | ErrorCode::HttpRequestTrailerSize(FieldSizePayload { field_name, .. })
+        | ErrorCode::HttpResponseHeaderSize(FieldSizePayload { field_name, .. })
+        | ErrorCode::HttpResponseTrailerSize(FieldSizePayload { field_name, .. }) => field_name,
+        ErrorCode::HttpResponseTransferCoding(coding) | ErrorCode::HttpResponseContentCoding(coding) => {
+            coding
+        }
+        ErrorCode::InternalError(message) => message,
+        _ => return,
+    };
+    if let Some(text) = text
+        && text.len() > MAX_ERROR_TEXT
+    {
+        text.truncate(text.floor_char_boundary(MAX_ERROR_TEXT));
+        text.shrink_to_fit();
+    }
+}
