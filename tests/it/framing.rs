@@ -153,3 +153,19 @@ fn user_info_of_guests() {
     });
     gateway.stop();
 }
+
+/// The log says what was wrong with a length, and speaks of no limit.
+#[test]
+fn a_stale_length_is_told() {
+    let gateway = Gateway::start(&Setup::of([Pipeline::new("main", "fault-service")]));
+    run(async {
+        let mut client = Client::connect(&gateway, Protocol::Http1).await;
+        let fields = [("x-fault", "stale-length"), ("x-length", "100")];
+        if let Ok(response) = in_time(client.send(get("/", &fields))).await {
+            assert!(Answer::read(response).await.cut.is_some());
+        }
+    });
+    let line = gateway.line(|line| line["message"] == "a response was cut short");
+    assert_eq!(line["reason"], "the body has 5 bytes, and its `content-length` says another number");
+    gateway.stop();
+}

@@ -13,7 +13,7 @@
 //! | `loop-after` | computes for ever when the next stage has answered |
 //! | `drop-response` | forgets that answer, and gives its own: `ok` |
 //! | `next-twice` | calls the next stage again, with a GET of its own |
-//! | `user-info` | sends the request on to `me:secret@localhost` |
+//! | `user-info` | sends the request on to `me@localhost` |
 //! | `leftover` | passes the answer on, and leaves a task that waits for ever |
 //! | `transform-request` | sends the body on in upper case, its length unsaid |
 //! | `transform-response` | the same with the body of the answer |
@@ -58,7 +58,7 @@ async fn handle(options: &'static Options, mut request: Request, next: AsyncNext
         }
         "user-info" => {
             let scheme = request.scheme().unwrap_or(Scheme::Http);
-            request.set_origin(scheme, "me:secret@localhost")?;
+            request.set_origin(scheme, "me@localhost")?;
         }
         "leftover" => spawn_local(never()),
         "transform-request" => {
