@@ -155,16 +155,24 @@ fn value(
     }
 }
 
+/// Words that were called otherwise once.
+const RENAMED: &[(&str, &str)] = &[("skip", "bypass")];
+
 /// Text, which is one of the form's words where it has some.
 fn word(text: &str, form: TextForm, span: Span, key: &str, diagnostics: &mut Diagnostics) -> Option<Checked> {
     if let TextForm::OneOf { noun, words } = form
         && !words.contains(&text)
     {
         let noun = if noun.is_empty() { key } else { noun };
+        let now = RENAMED.iter().find(|(old, now)| *old == text && words.contains(now));
+        let help = match now {
+            Some((_, now)) => format!("it is called `{now}` now"),
+            None => suggest(text, words, "there are", ""),
+        };
         diagnostics
             .error(span, format!("unknown {noun} `{text}`"))
             .label(format!("unknown {noun}"))
-            .help(suggest(text, words, "there are", ""));
+            .help(help);
         return None;
     }
     Some(Checked::Text(text.to_owned()))

@@ -7,6 +7,7 @@
 
 use crate::plan::Breaker as Spec;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -30,6 +31,8 @@ pub struct Breaker {
     pub spec: Spec,
     stage: String,
     state: Mutex<State>,
+    /// How often it opened.
+    opened: AtomicU64,
 }
 
 /// Leave to try the stage. Dropped without a word, as when the client goes away, a
@@ -48,7 +51,18 @@ pub struct Attempt {
 impl Breaker {
     /// A closed breaker for `stage`.
     pub fn new(spec: Spec, stage: String) -> Self {
-        Self { spec, stage, state: Mutex::new(State::Closed(VecDeque::new())) }
+        Self { spec, stage, state: Mutex::new(State::Closed(VecDeque::new())), opened: AtomicU64::new(0) }
+    }
+
+    /// Whether it keeps requests from the stage, but for one that tries it.
+    pub fn is_open(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        !matches!(*state, State::Closed(_))
+    }
+
+    /// How often it opened; a probe that failed is none of that.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Whether a request may try the stage.
@@ -86,6 +100,7 @@ impl Breaker {
             // It had answered, which closed the breaker.
             State::Closed(_) if probe => {
                 *state = State::Open { since: now };
+                self.opened.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(stage = self.stage, "breaker opened again: the probe's body broke off");
             }
             State::Closed(failures) => {
@@ -96,6 +111,7 @@ impl Breaker {
                 if failures.len() >= self.spec.failures {
                     let count = failures.len();
                     *state = State::Open { since: now };
+                    self.opened.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(stage = self.stage, failures = count, "breaker opened");
                 }
             }
@@ -145,7 +161,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn breaker() -> Arc<Breaker> {
-        let spec = Spec { failures: 3, window: 10 * SECOND, open: 5 * SECOND, then: BreakerThen::Skip };
+        let spec = Spec { failures: 3, window: 10 * SECOND, open: 5 * SECOND, then: BreakerThen::Bypass };
         Arc::new(Breaker::new(spec, "edge/1:x".to_owned()))
     }
 

@@ -55,14 +55,6 @@ impl End {
         self.limits.request_body
     }
 
-    /// What the log calls it.
-    pub(super) fn name(&self) -> String {
-        match &self.kind {
-            Kind::Native(_) => "the native service".to_owned(),
-            Kind::Upstream(upstream) => format!("upstream `{}`", upstream.name()),
-        }
-    }
-
     /// Sends a request there.
     ///
     /// # Errors

@@ -112,15 +112,12 @@ impl Entrance {
         }
     }
 
-    /// Logs that there is no response, and says what the guest learns of it.
+    /// What the guest learns of a failure.
     fn failed(&self, id: u64, failure: Failure, limit: &RequestLimit) -> NoResponse {
         let request_id = format_args!("{id:016x}");
         let cause = match &self.whose {
-            Whose::Same | Whose::Other { .. } => {
-                let stage = self.onward.name();
-                tracing::warn!(%request_id, stage, reason = %failure, "a stage gave no response");
-                Some(Arc::new(failure.clone()) as _)
-            }
+            // The stage at fault has its line already.
+            Whose::Same | Whose::Other { .. } => Some(Arc::new(failure.clone()) as _),
             Whose::Called(Callee { caller, callee, .. }) => {
                 tracing::warn!(
                     %request_id, %caller, pipeline = %callee, reason = %failure, "a called pipeline gave no response",

@@ -161,6 +161,11 @@ impl Exchange {
         self.aborted.get()
     }
 
+    /// Whether its stage waits for the next one.
+    pub fn awaits_next(&self) -> bool {
+        self.context.as_ref().is_some_and(|context| context.awaits_next())
+    }
+
     /// Whether nobody waits for the response's head any more.
     pub fn is_abandoned(&self) -> bool {
         self.reply.borrow().as_ref().is_some_and(oneshot::Sender::is_closed)
@@ -207,11 +212,7 @@ impl Exchange {
             _ if self.is_abandoned() => Fault::Unknown,
             Failure::Guest(_) if self.upload.has_failed() => Fault::Unknown,
             Failure::Guest(_) if context.is_some_and(|context| context.next_failed()) => Fault::HandedOn,
-            Failure::Deadline
-                if self.is_cut_off()
-                    || self.upload.is_awaited()
-                    || context.is_some_and(|context| context.awaits_next()) =>
-            {
+            Failure::Deadline if self.is_cut_off() || self.upload.is_awaited() || self.awaits_next() => {
                 Fault::Unknown
             }
             _ => Fault::Own,

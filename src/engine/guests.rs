@@ -9,13 +9,15 @@ use wasmtime::component::{Access, Accessor, ComponentNamedList, Lift, Lower, Typ
 /// whole, since a tick that is due any time meets most of those that compute for microseconds.
 const FIRST_TURN: u64 = 2;
 
-/// Calls a function of guests with `parameters`, from which what it calls comes, with `context`.
+/// Calls a function of guests with `parameters`, for the request with the number `request`; what comes out of it has
+/// `context`.
 ///
 /// # Errors
 /// A trap, which is the end of the instance.
 pub(super) async fn call_guests<P, R>(
     store: &Accessor<InstanceState>,
     function: TypedFunc<P, R>,
+    request: u64,
     context: Option<Arc<CallContext>>,
     parameters: impl FnOnce(&mut Access<'_, InstanceState>) -> wasmtime::Result<P>,
 ) -> wasmtime::Result<R>
@@ -27,16 +29,11 @@ where
         let parameters = parameters(&mut store)?;
         store.as_context_mut().set_epoch_deadline(FIRST_TURN);
         let call = function.start_call_concurrent(&mut store, parameters)?;
-        let task = context.map(|context| {
-            let task = call.task();
-            store.get().begin_call(task, context);
-            task
-        });
+        let task = call.task();
+        store.get().begin_call(task, request, context);
         wasmtime::error::Ok((call, task))
     })?;
     let results = function.finish_call_concurrent(store, call).await?;
-    if let Some(task) = task {
-        store.with(|mut store| store.get().end_call(task));
-    }
+    store.with(|mut store| store.get().end_call(task));
     Ok(results)
 }

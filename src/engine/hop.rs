@@ -9,7 +9,7 @@
 
 use super::body::RequestBody;
 use super::breaker::{Attempt, Breaker};
-use super::exchange::Reply;
+use super::exchange::ResponseBody;
 use super::outcome::Failure;
 use super::request::ChainRequest;
 use super::worker::Worker;
@@ -17,8 +17,11 @@ use crate::chain::Segment;
 use crate::component::Digest;
 use crate::host::CallContext;
 use crate::plan::{BreakerThen, OnFailure};
+use crate::telemetry::{BreakerState, StageMetrics};
+use http::Response;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What a pipeline does with a segment.
 pub struct Hop {
@@ -27,24 +30,63 @@ pub struct Hop {
     /// The segment.
     pub segment: Arc<Segment>,
     /// The same without rewritten lifts that are a trial: serves from when one failed.
-    pub fallback: Option<Arc<Segment>>,
+    fallback: Option<Arc<Segment>>,
     /// What happens to a request when it fails.
-    pub on_failure: OnFailure,
+    on_failure: OnFailure,
     /// What takes it out of the way.
     pub breaker: Option<Arc<Breaker>>,
+    /// Its first stage, the only one where it has a policy of its own, as it is counted: `0:key-auth`.
+    stage: Arc<str>,
+    pipeline: Arc<str>,
     /// Tells pools that nobody will call any more: gone with the hop.
-    pub in_use: Arc<()>,
+    in_use: Arc<()>,
 }
 
 /// What becomes of a request at a hop.
 pub(super) enum Outcome {
-    /// The segment has answered, or failed.
-    Over(Reply),
+    /// The segment has answered.
+    Answered(Response<ResponseBody>),
+    /// The segment failed.
+    Failed(Failure),
+    /// What comes after it failed.
+    HandedOn(Failure),
     /// The segment is out of the way: the request is as it came.
-    PassedOver(Box<ChainRequest>),
+    Bypassed(Box<ChainRequest>),
 }
 
 impl Hop {
+    /// What a pipeline does with `segment`; with `fallback` once a trial of a rewritten lift failed.
+    pub fn new(identity: Digest, segment: Arc<Segment>, fallback: Option<Arc<Segment>>) -> Self {
+        let first = segment.scopes.first().map(|scope| &scope.id);
+        let stage = first.map_or_else(String::new, |id| format!("{}:{}", id.index, id.component));
+        Self {
+            identity,
+            fallback,
+            on_failure: OnFailure::Fail,
+            breaker: None,
+            stage: stage.into(),
+            pipeline: segment.pipeline.as_str().into(),
+            in_use: Arc::default(),
+            segment,
+        }
+    }
+
+    /// With what its stage has of a policy.
+    #[must_use]
+    pub fn with_policy(self, on_failure: OnFailure, breaker: Option<Arc<Breaker>>) -> Self {
+        Self { on_failure, breaker, ..self }
+    }
+
+    /// Its breaker for a scrape, if it has one.
+    pub fn breaker_state(&self) -> Option<BreakerState> {
+        self.breaker.as_ref().map(|breaker| BreakerState {
+            pipeline: self.pipeline.to_string(),
+            stage: self.stage.to_string(),
+            open: breaker.is_open(),
+            opened: breaker.opened(),
+        })
+    }
+
     /// The segment that takes requests.
     fn current(&self) -> &Arc<Segment> {
         self.fallback.as_ref().filter(|_| self.segment.is_disproved()).unwrap_or(&self.segment)
@@ -56,8 +98,14 @@ impl Hop {
             None => None,
             Some(breaker) => match breaker.admit() {
                 Some(attempt) => Some(attempt),
-                None if breaker.spec.then == BreakerThen::Skip => return Outcome::PassedOver(request),
-                None => return Outcome::Over(Err(Failure::BreakerOpen)),
+                None if breaker.spec.then == BreakerThen::Bypass => {
+                    self.metrics(worker).bypassed_open.fetch_add(1, Relaxed);
+                    return self.bypass(request);
+                }
+                None => {
+                    self.metrics(worker).refused.fetch_add(1, Relaxed);
+                    return Outcome::Failed(Failure::BreakerOpen);
+                }
             },
         };
         self.attempt(worker, request, attempt).await
@@ -73,24 +121,35 @@ impl Hop {
         let due = request.due(pool.tick(), self.segment.limits.deadline);
         let context = self.segment.links_on.then(|| request.context(due));
         // Kept only where it may be needed a second time.
-        let spare = (self.on_failure == OnFailure::Skip).then(|| {
+        let spare = (self.on_failure == OnFailure::Bypass).then(|| {
             let lent = request.body.lend();
             (request.with_body(RequestBody::empty()), lent)
         });
         let failure = match pool.handle(request, due, context.clone(), attempt).await {
-            Ok(response) => return Outcome::Over(Ok(response)),
+            Ok(response) => return Outcome::Answered(response),
             Err(failure) => failure,
         };
         // Once the next stage was called, an error may be that one's, and calling
         // it again could do its work twice.
         if let Some(context) = context.filter(|context| context.was_passed_on()) {
-            return Outcome::Over(Err(whose(failure, &context)));
+            return whose(failure, &context);
         }
-        let Some((mut request, lent)) = spare else { return Outcome::Over(Err(failure)) };
-        let Some(body) = lent.reclaim() else { return Outcome::Over(Err(failure)) };
+        let Some((mut request, lent)) = spare else { return Outcome::Failed(failure) };
+        let Some(body) = lent.reclaim() else { return Outcome::Failed(failure) };
         request.body = body;
-        tracing::warn!(stage = self.name(), reason = %failure, "a stage failed and was passed over");
-        Outcome::PassedOver(request)
+        let request_id = format_args!("{:016x}", request.origin.id);
+        tracing::warn!(%request_id, stage = self.name(), reason = %failure, "a stage failed and was bypassed");
+        self.metrics(worker).bypassed_failed.fetch_add(1, Relaxed);
+        self.bypass(request)
+    }
+
+    fn bypass(&self, request: Box<ChainRequest>) -> Outcome {
+        request.origin.bypass(Arc::clone(&self.stage));
+        Outcome::Bypassed(request)
+    }
+
+    fn metrics(&self, worker: &Worker) -> Arc<StageMetrics> {
+        worker.stage(&self.pipeline, &self.stage)
     }
 
     /// The stage of a segment that has one, which all with a policy of their own do.
@@ -99,10 +158,15 @@ impl Hop {
     }
 }
 
-/// The failure that it was: a stage that hands on the next one's error did not fail itself.
-fn whose(failure: Failure, context: &CallContext) -> Failure {
+/// Whose failure it was, of those who were called: a stage that hands on the next one's error did not fail itself, nor did
+/// one that waited for it to the end.
+fn whose(failure: Failure, context: &CallContext) -> Outcome {
     match failure {
-        Failure::Guest(_) => context.take_failure().unwrap_or(failure),
-        own => own,
+        Failure::Guest(_) => match context.take_failure() {
+            Some(failure) => Outcome::HandedOn(failure),
+            None => Outcome::Failed(failure),
+        },
+        Failure::Deadline if context.has_waited() => Outcome::HandedOn(failure),
+        own => Outcome::Failed(own),
     }
 }

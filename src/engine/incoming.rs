@@ -19,22 +19,21 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestSc
 /// What a service answers.
 pub type Answer = Result<http::Response<WasiBody>, ErrorCode>;
 
-/// Calls the service with a request, from which what it calls comes, with `context`; `answer` gets what it says, at most once. Ends
-/// when the service has returned, which may be long after.
+/// Calls the service with a request, which has a number and a context for what the service calls; `answer` gets what it
+/// says, at most once. Ends when the service has returned, which may be long after.
 ///
 /// # Errors
 /// A trap, which is the end of the instance.
 pub async fn call(
     store: &Accessor<InstanceState>,
     service: &Proxy,
-    head: RequestHead,
-    body: RequestBody,
-    context: Option<Arc<CallContext>>,
+    (head, body): (RequestHead, RequestBody),
+    (number, context): (u64, Option<Arc<CallContext>>),
     answer: impl FnOnce(Answer) + 'static,
 ) -> wasmtime::Result<()> {
     let handle = service.wasi_http_incoming_handler().func_handle();
     let (scheme, request) = request(head, body)?;
-    call_guests(store, handle, context, |store| {
+    call_guests(store, handle, number, context, |store| {
         store.get().keep(HEAD)?;
         let mut http = store.get().http();
         let request = http.new_incoming_request(scheme, request)?;

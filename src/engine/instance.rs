@@ -275,7 +275,9 @@ impl Instance {
                     if exchange.is_cut_off() {
                         exchange.hasten(tick);
                     }
-                    if tick >= exchange.deadline() {
+                    // The one that a stage waits for is to say so first.
+                    let grace = u64::from(exchange.awaits_next() && !exchange.is_cut_off());
+                    if tick >= exchange.deadline() + grace {
                         exchange.fail(Failure::Deadline);
                         self.retire();
                     }

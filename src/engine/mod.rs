@@ -40,7 +40,7 @@ pub use clock::TICK;
 pub use end::End;
 pub use exchange::ResponseBody;
 pub use hop::Hop;
-pub use onward::{Condition, Conditions, Fork, Onward, SKIPPED};
+pub use onward::{BYPASSED, Condition, Conditions, Fork, Onward};
 pub use outcome::{BodyError, Failure, UpstreamFailure};
 pub use pool::{Pool, PoolCounts};
 pub use request::{ChainRequest, CutOff};

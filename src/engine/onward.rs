@@ -16,9 +16,11 @@ use crate::upstream::Upstream;
 use http::{HeaderName, HeaderValue};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-/// Says in a response which stage was passed over; several have one field each.
-pub const SKIPPED: HeaderName = HeaderName::from_static("linkspan-skipped");
+/// Says in a response which stage it went on without, since that failed or its breaker was open; several have one field
+/// each.
+pub const BYPASSED: HeaderName = HeaderName::from_static("linkspan-bypassed");
 
 /// What comes after a segment, or where a pipeline begins.
 #[derive(Clone)]
@@ -33,34 +35,62 @@ impl Onward {
     /// Sends `request` through those stages from here on that apply to it.
     ///
     /// # Errors
-    /// [`Failure`](super::Failure), if one of them failed and can't be passed over.
+    /// [`Failure`](super::Failure), if one of them failed and can't be bypassed.
     pub async fn handle(&self, worker: &Rc<Worker>, mut request: Box<ChainRequest>) -> Reply {
         let known = request.applied;
         let applied = known.unwrap_or_else(|| self.applied(worker, &request.head, request.origin.id));
         request.applied = Some(applied);
-        let mut passed_over: Vec<String> = Vec::new();
+        // What comes from outside has a line of its own when it fails.
+        let told = request.nested.then_some(request.origin.id);
+        let mut bypassed: Vec<String> = Vec::new();
         let mut here = self;
         let mut response = loop {
             here = match here {
                 // Boxed: it would make the others' future thrice as large.
-                Self::End(end) => break Box::pin(end.handle(worker, request)).await?,
+                Self::End(end) => {
+                    break Box::pin(end.handle(worker, request))
+                        .await
+                        .map_err(|why| here.failed(told, why))?;
+                }
                 Self::Fork(fork) => {
                     if let Some(hop) = fork.hop(applied) {
                         match hop.handle(worker, request).await {
-                            Outcome::Over(answer) => break answer?,
-                            Outcome::PassedOver(same) => request = same,
+                            Outcome::Answered(response) => break response,
+                            Outcome::Failed(failure) => return Err(here.failed(told, failure)),
+                            Outcome::HandedOn(failure) => return Err(failure),
+                            Outcome::Bypassed(same) => request = same,
                         }
-                        passed_over.push(hop.name());
+                        bypassed.push(hop.name());
                     }
                     fork.next.as_ref().ok_or(Failure::BreakerOpen)?
                 }
             };
         };
         // The last one first, as they would add them to the response on its way back.
-        for name in passed_over.iter().rev().filter_map(|name| HeaderValue::try_from(name).ok()) {
-            response.headers_mut().append(SKIPPED, name);
+        for name in bypassed.iter().rev().filter_map(|name| HeaderValue::try_from(name).ok()) {
+            response.headers_mut().append(BYPASSED, name);
         }
         Ok(response)
+    }
+
+    /// Says to the log that the first of this gave no response to the request with this number, if there is one.
+    fn failed(&self, request: Option<u64>, failure: Failure) -> Failure {
+        if let Some(id) = request {
+            let request_id = format_args!("{id:016x}");
+            match self {
+                Self::End(end) if end.servers().is_some() => {
+                    tracing::warn!(%request_id, reason = %failure, "an upstream gave no response");
+                }
+                Self::End(_) => {
+                    tracing::warn!(%request_id, reason = %failure, "a native service gave no response")
+                }
+                Self::Fork(fork) => {
+                    let stage = fork.whole.name();
+                    tracing::warn!(%request_id, stage, reason = %failure, "a stage gave no response");
+                }
+            }
+        }
+        failure
     }
 
     /// The stages that apply to a request which enters a pipeline here, of which `chance` is a number that differs from
@@ -71,7 +101,7 @@ impl Onward {
         fork.conditions.iter().fold(Applied::ALL, |applied, condition| {
             let holds = condition.when.holds(&head.method, path, &head.headers, chance);
             if !holds {
-                worker.skipped(&condition.pipeline, &condition.stage);
+                worker.stage(&condition.pipeline, &condition.stage).not_applied.fetch_add(1, Relaxed);
             }
             applied.with(condition.index, holds)
         })
@@ -107,14 +137,6 @@ impl Onward {
         match self {
             Self::Fork(fork) => fork.whole.segment.limits.request_body,
             Self::End(end) => end.request_body(),
-        }
-    }
-
-    /// What the log calls the first of it.
-    pub(super) fn name(&self) -> String {
-        match self {
-            Self::Fork(fork) => fork.whole.name(),
-            Self::End(end) => end.name(),
         }
     }
 }
@@ -183,7 +205,7 @@ impl Fork {
             Some((_, Some(hop))) => Some(hop),
             Some((_, None)) if self.next.is_some() => None,
             // What no request was thought to need is served by all stages; and there is no pipeline whose last
-            // segment may be passed over, since a service always applies.
+            // segment may be left out, since a service always applies.
             _ => Some(&self.whole),
         }
     }

@@ -5,13 +5,12 @@ use super::clock::{Clock, TICK};
 use super::pool::Pool;
 use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
-use crate::telemetry::{CallMetrics, Metrics};
+use crate::telemetry::{CallMetrics, Metrics, StageMetrics};
 use crate::upstream::{self, Upstream, UpstreamId};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -51,8 +50,8 @@ pub struct Worker {
     upstreams: RefCell<HashMap<UpstreamId, Rc<upstream::Pool<RequestBody>>>>,
     /// By caller and callee.
     calls: Counters<CallMetrics>,
-    /// Of requests to which a stage did not apply, by pipeline and stage.
-    skips: Counters<AtomicU64>,
+    /// By pipeline and stage.
+    stages: Counters<StageMetrics>,
 }
 
 impl Worker {
@@ -68,7 +67,7 @@ impl Worker {
             pools: RefCell::default(),
             upstreams: RefCell::default(),
             calls: Counters::default(),
-            skips: Counters::default(),
+            stages: Counters::default(),
         });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
@@ -126,10 +125,9 @@ impl Worker {
         self.calls.of(caller, callee, || self.metrics.call(caller, callee, self.number))
     }
 
-    /// Counts that `stage` of `pipeline` did not apply to a request.
-    pub(super) fn skipped(&self, pipeline: &Arc<str>, stage: &Arc<str>) {
-        let counter = self.skips.of(pipeline, stage, || self.metrics.skips(pipeline, stage, self.number));
-        counter.fetch_add(1, Relaxed);
+    /// Where is counted what becomes of requests at `stage` of `pipeline`.
+    pub(super) fn stage(&self, pipeline: &Arc<str>, stage: &Arc<str>) -> Arc<StageMetrics> {
+        self.stages.of(pipeline, stage, || self.metrics.stage(pipeline, stage, self.number))
     }
 
     /// The pool of `segment` on this worker.

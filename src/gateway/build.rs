@@ -392,14 +392,8 @@ impl<'a> Maker<'a> {
         // Only a stage that stands alone has a policy of its own.
         let first = stages.first()?;
         let breaker = first.breaker.clone().map(|spec| Arc::new(Breaker::new(spec, first.id.to_string())));
-        let hop = Arc::new(Hop {
-            identity: *identity,
-            segment,
-            fallback,
-            on_failure: first.on_failure,
-            breaker,
-            in_use: Arc::default(),
-        });
+        let hop = Hop::new(*identity, segment, fallback).with_policy(first.on_failure, breaker);
+        let hop = Arc::new(hop);
         self.workshop.keep(&hop);
         Some(hop)
     }

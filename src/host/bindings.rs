@@ -14,6 +14,7 @@ wasmtime::component::bindgen!({
         "wasi:cli/stderr": store | trappable,
         "wasi:clocks/monotonic-clock.wait-until": store | trappable,
         "wasi:clocks/monotonic-clock.wait-for": store | trappable,
+        "wasi:logging/logging.log": store | trappable,
         default: trappable,
     },
     exports: { default: async | store },

@@ -5,6 +5,7 @@ use super::calls;
 use super::egress;
 use super::kept::{HEAD, size_of_fields};
 use super::limiter::{Quota, TakeError};
+use super::next;
 use super::scope::Scope;
 use super::state::InstanceState;
 use super::stdio::LineLog;
@@ -107,9 +108,11 @@ impl own::wasi::filesystem::preopens::Host for InstanceState {
     }
 }
 
-impl own::wasi::logging::logging::Host for InstanceState {
+impl own::wasi::logging::logging::Host for InstanceState {}
+
+impl own::wasi::logging::logging::HostWithStore<InstanceState> for Own {
     fn log(
-        &mut self,
+        mut store: Access<'_, InstanceState, Self>,
         scope: Scope,
         level: logging::Level,
         context: String,
@@ -122,7 +125,7 @@ impl own::wasi::logging::logging::Host for InstanceState {
             logging::Level::Warn => tracing::Level::WARN,
             logging::Level::Error | logging::Level::Critical => tracing::Level::ERROR,
         };
-        scope.log(level, &context, &message);
+        scope.log_for(next::request(&mut store)?, level, &context, &message);
         Ok(())
     }
 }

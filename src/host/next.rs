@@ -50,6 +50,26 @@ pub struct Origin {
     pub id: u64,
     /// What the program that embeds the gateway gave it.
     pub extensions: http::Extensions,
+    /// The stages that it went on without, since they failed or their breakers were open.
+    bypassed: Mutex<Vec<Arc<str>>>,
+}
+
+impl Origin {
+    /// A request with the number `id`.
+    pub fn new(id: u64, extensions: http::Extensions) -> Arc<Self> {
+        Arc::new(Self { id, extensions, bypassed: Mutex::default() })
+    }
+
+    /// Notes that it goes on without `stage`.
+    pub fn bypass(&self, stage: Arc<str>) {
+        self.bypassed.lock().unwrap_or_else(PoisonError::into_inner).push(stage);
+    }
+
+    /// The stages that it went on without, in order, separated by blanks.
+    pub fn bypassed(&self) -> Option<String> {
+        let stages = self.bypassed.lock().unwrap_or_else(PoisonError::into_inner);
+        (!stages.is_empty()).then(|| stages.join(" "))
+    }
 }
 
 /// What the host knows of a call while it is in a store: shared by those who made
@@ -66,6 +86,8 @@ pub struct CallContext {
     pub depth: usize,
     /// Nobody waits for what comes of it any more.
     over: AtomicBool,
+    /// The stage waited for the next one when that was so.
+    waited: AtomicBool,
     on_over: Notify,
     /// Whether the stage called the next one.
     passed_on: AtomicBool,
@@ -91,6 +113,7 @@ impl CallContext {
             depth,
             applied,
             over: AtomicBool::new(false),
+            waited: AtomicBool::new(false),
             on_over: Notify::new(),
             passed_on: AtomicBool::new(false),
             asking: AtomicU32::new(0),
@@ -104,6 +127,7 @@ impl CallContext {
     /// Ends the calls that came out of this one, and those that will: it was answered
     /// otherwise.
     pub fn end(&self) {
+        self.waited.store(self.awaits_next(), Ordering::Relaxed);
         self.over.store(true, Ordering::Relaxed);
         self.on_over.notify_waiters();
     }
@@ -135,6 +159,11 @@ impl CallContext {
     /// Whether the stage waits for the next one: for its response, or for a piece of its body.
     pub fn awaits_next(&self) -> bool {
         self.asking.load(Ordering::Relaxed) > 0 || self.reading.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was answered otherwise while the stage waited for the next one.
+    pub fn has_waited(&self) -> bool {
+        self.waited.load(Ordering::Relaxed)
     }
 
     /// Whether the next stage gave no response, or its body broke off.
@@ -361,6 +390,15 @@ pub(super) fn context(
     // The oldest task of the stack is the one that the host started.
     let root = store.as_context_mut().async_call_stack()?.last();
     Ok(root.and_then(|task| store.get().call_of(task)))
+}
+
+/// The number of the request that the running guest works on.
+pub(super) fn request(
+    store: &mut wasmtime::component::Access<'_, InstanceState>,
+) -> wasmtime::Result<Option<u64>> {
+    use wasmtime::AsContextMut as _;
+    let root = store.as_context_mut().async_call_stack()?.last();
+    Ok(root.and_then(|task| store.get().request_of(task)))
 }
 
 type Left = Result<(RequestHead, WasiBody), wasmtime_wasi::TrappableError<ErrorCode>>;

@@ -100,6 +100,11 @@ impl StageScope {
 
     /// Writes a line of the stage's to the log, if it still may.
     pub fn log(&self, level: tracing::Level, context: &str, message: &str) {
+        self.log_for(None, level, context, message);
+    }
+
+    /// The same for the request with this number, where it is known for which the stage works.
+    pub fn log_for(&self, request: Option<u64>, level: tracing::Level, context: &str, message: &str) {
         if !self.log.take(LOG_QUOTA).allowed {
             self.dropped_lines.fetch_add(1, Ordering::Relaxed);
             return;
@@ -115,12 +120,13 @@ impl StageScope {
         self.rehearsal.note(self.id.index, message);
         let message = truncate(message, MAX_LOG_MESSAGE);
         let context = truncate(context, 256);
+        let request_id = request.map(|id| tracing::field::display(format!("{id:016x}")));
         // `tracing` wants the level of an event to be a constant.
         macro_rules! event {
             ($level:ident) => {
                 tracing::event!(
                     target: "linkspan::stage", tracing::Level::$level,
-                    pipeline = %self.id.pipeline, stage = %self.id, context, "{message}",
+                    request_id, pipeline = %self.id.pipeline, stage = %self.id, context, "{message}",
                 )
             };
         }

@@ -156,6 +156,15 @@ fn thread_time() -> u64 {
 #[error("computed for more than {0:?} without waiting (`limits.cpu`)")]
 pub struct CpuBudgetExceeded(pub Duration);
 
+/// A call that the host started.
+struct Call {
+    task: GuestTaskId,
+    /// The number of the request that it is for.
+    request: u64,
+    /// What the host knows of it, where calls can come out of it.
+    context: Option<Arc<CallContext>>,
+}
+
 /// The data of a store.
 pub struct InstanceState {
     /// The resources that its guests hold.
@@ -173,7 +182,7 @@ pub struct InstanceState {
     pub(super) guest_made: GuestMade,
     pub(super) pulse: Arc<Pulse>,
     /// The calls that the host started and that have not returned.
-    calls: Vec<(GuestTaskId, Arc<CallContext>)>,
+    calls: Vec<Call>,
 }
 
 impl InstanceState {
@@ -214,20 +223,24 @@ impl InstanceState {
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(Arc::clone(&self.pulse).give_way())))
     }
 
-    /// Notes that the host started `task`.
-    pub fn begin_call(&mut self, task: GuestTaskId, context: Arc<CallContext>) {
-        self.calls.push((task, context));
+    /// Notes that the host started `task` for the request with this number.
+    pub fn begin_call(&mut self, task: GuestTaskId, request: u64, context: Option<Arc<CallContext>>) {
+        self.calls.push(Call { task, request, context });
     }
 
     /// Notes that `task` returned.
     pub fn end_call(&mut self, task: GuestTaskId) {
-        self.calls.retain(|(known, _)| *known != task);
+        self.calls.retain(|call| call.task != task);
     }
 
     /// The context of the call that the host started as `task`.
     pub(super) fn call_of(&self, task: GuestTaskId) -> Option<Arc<CallContext>> {
-        let (_, context) = self.calls.iter().find(|(known, _)| *known == task)?;
-        Some(Arc::clone(context))
+        self.calls.iter().find(|call| call.task == task)?.context.clone()
+    }
+
+    /// The number of the request for which the host started `task`.
+    pub(super) fn request_of(&self, task: GuestTaskId) -> Option<u64> {
+        self.calls.iter().find(|call| call.task == task).map(|call| call.request)
     }
 
     /// How the store's guests are.

@@ -32,7 +32,8 @@ pub(super) fn explain(
         Failure::Guest(_) => Refusal::GuestError,
         Failure::InvalidResponse(_) => Refusal::BadGateway,
         Failure::Deadline => Refusal::Deadline,
-        Failure::Capacity | Failure::BreakerOpen => Refusal::NoCapacity { retry_after: RETRY_AFTER },
+        Failure::Capacity => Refusal::NoCapacity { retry_after: RETRY_AFTER },
+        Failure::BreakerOpen => Refusal::BreakerOpen { retry_after: RETRY_AFTER },
         Failure::Upstream(error) => of_upstream(&error.kind),
     };
     let stage = match failure {

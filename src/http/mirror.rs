@@ -6,6 +6,7 @@
 //! most [`MIRRORS`] copies run at once on a worker; more are not made.
 
 use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
+use crate::host::Origin;
 use crate::plan::Name;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -29,7 +30,9 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: &mut Ch
     let Some(slot) = Slot::take() else { return };
     let (body, copied) = tee(std::mem::replace(&mut request.body, RequestBody::empty()));
     request.body = body;
-    let copy = request.with_body(copied);
+    let mut copy = request.with_body(copied);
+    // What becomes of the copy is not the original's business.
+    copy.origin = Origin::new(request.origin.id, request.origin.extensions.clone());
     let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
         let _slot = slot;

@@ -7,6 +7,7 @@ use super::normalize::Head;
 use super::request_id::RequestId;
 use super::respond::Refusal;
 use crate::engine::{Failure, RequestLimit};
+use crate::host::Origin;
 use crate::net::{ConnInfo, Protocol, Rejection};
 use crate::telemetry::{AccessLog, Entry, InFlight, Metrics, PipelineMetrics};
 use http::header::{HOST, REFERER, USER_AGENT};
@@ -68,7 +69,8 @@ impl Recorder {
             asked,
             pipeline: None,
             route: None,
-            skipped: None,
+            not_applied: None,
+            origin: None,
             generation: from.generation,
             limit: None,
             user_agent: own(USER_AGENT),
@@ -101,7 +103,8 @@ impl Recorder {
             pipeline: None,
             generation: from.generation,
             route: None,
-            skipped: None,
+            not_applied: None,
+            bypassed: None,
             status,
             reason: Some(reason),
             detail: Some(rejection.reason),
@@ -205,7 +208,9 @@ pub struct Details {
     /// The route that it took.
     pub route: Option<String>,
     /// The stages that do not apply to it.
-    pub skipped: Option<String>,
+    pub not_applied: Option<String>,
+    /// Knows the stages that it went on without.
+    pub origin: Option<Arc<Origin>>,
     generation: u64,
     /// Counts the request's body.
     pub limit: Option<RequestLimit>,
@@ -252,13 +257,13 @@ impl Record {
         let metrics = in_flight.metrics();
         match failure {
             Failure::Deadline => metrics.deadline(),
-            Failure::Capacity | Failure::BreakerOpen => metrics.no_capacity(),
+            Failure::Capacity => metrics.no_capacity(),
             Failure::Guest(_) => metrics.guest_error(),
             Failure::InvalidResponse(_) => metrics.invalid_response(),
             // Counted once for the instance, not for each request in it.
             Failure::Trap { .. } | Failure::Instantiate(_) => {}
-            // Counted for its servers.
-            Failure::Upstream(_) => {}
+            // Counted for its servers, and for its stage.
+            Failure::Upstream(_) | Failure::BreakerOpen => {}
         }
     }
 
@@ -306,7 +311,8 @@ impl Drop for Record {
             pipeline: details.pipeline.as_deref(),
             generation: details.generation,
             route: details.route.as_deref(),
-            skipped: details.skipped.as_deref(),
+            not_applied: details.not_applied.as_deref(),
+            bypassed: details.origin.as_ref().and_then(|origin| origin.bypassed()).as_deref(),
             status: self.status,
             reason: self.reason.or((!self.answered).then_some("client-gone")),
             detail: self.detail,

@@ -15,7 +15,7 @@
 //! | [`Refusal::GuestTrap`], [`Refusal::GuestError`] | 500 | |
 //! | [`Refusal::NotImplemented`], [`Upstream::NoUpgrade`] | 501 | |
 //! | [`Refusal::BadGateway`], [`Upstream::Unreachable`], [`Upstream::Broken`] | 502 | |
-//! | [`Refusal::NoCapacity`], [`Upstream::Busy`], [`Upstream::Down`] | 503 | `Retry-After` |
+//! | [`Refusal::NoCapacity`], [`Refusal::BreakerOpen`], [`Upstream::Busy`], [`Upstream::Down`] | 503 | `Retry-After` |
 //! | [`Refusal::Deadline`], [`Upstream::Timeout`] | 504 | |
 
 use std::time::Duration;
@@ -62,6 +62,11 @@ pub enum Refusal {
     BadGateway,
     /// No instance became free within the bound on waiting.
     NoCapacity {
+        /// How long the client is told to wait.
+        retry_after: Duration,
+    },
+    /// The breaker of a stage is open, and closes the pipeline.
+    BreakerOpen {
         /// How long the client is told to wait.
         retry_after: Duration,
     },
@@ -151,6 +156,12 @@ type Texts = (StatusCode, &'static str, &'static str, &'static str);
 
 const ONLY_HTTPS: Texts =
     (StatusCode::PERMANENT_REDIRECT, "https-only", "Permanent redirect", "This host is served over https.");
+const BREAKER_OPEN: Texts = (
+    StatusCode::SERVICE_UNAVAILABLE,
+    "breaker-open",
+    "Service unavailable",
+    "A part of the service is out of order; try again later.",
+);
 const REQUEST_TIMEOUT: Texts = (
     StatusCode::REQUEST_TIMEOUT,
     "request-timeout",
@@ -217,6 +228,7 @@ impl Refusal {
                 "Service unavailable",
                 "The service is at capacity; try again later.",
             ),
+            Self::BreakerOpen { .. } => BREAKER_OPEN,
             Self::Deadline => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "deadline",
@@ -289,6 +301,7 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     match refusal {
         Refusal::NoCapacity { retry_after }
+        | Refusal::BreakerOpen { retry_after }
         | Refusal::Upstream(Upstream::Busy { retry_after } | Upstream::Down { retry_after }) => {
             headers.insert(RETRY_AFTER, whole_seconds(*retry_after).into());
         }
@@ -343,6 +356,7 @@ mod tests {
             (Refusal::Upstream(Upstream::NoUpgrade), 501, "upgrade-not-supported"),
             (Refusal::BadGateway, 502, "bad-gateway"),
             (Refusal::NoCapacity { retry_after: Duration::ZERO }, 503, "no-capacity"),
+            (Refusal::BreakerOpen { retry_after: Duration::ZERO }, 503, "breaker-open"),
             (Refusal::Deadline, 504, "deadline"),
             (Refusal::Upstream(Upstream::Unreachable), 502, "upstream-unreachable"),
             (Refusal::Upstream(Upstream::Broken), 502, "upstream-broken"),

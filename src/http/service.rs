@@ -128,7 +128,7 @@ impl Service {
         };
         let record = self.record(&generation, pipeline, route, &head, details);
         let second = route.and_then(|route| route.mirror);
-        let origin = Arc::new(Origin { id: id.number(), extensions: entry.extensions });
+        let origin = Origin::new(id.number(), entry.extensions);
         // 3. Take off what belongs to the connection, say where the request comes from, and bound the body.
         let mut headers = parts.headers;
         if kinds.has(Kinds::CONNECTION)
@@ -193,7 +193,8 @@ impl Service {
             here.generation.pipeline(here.pipeline).applied(&self.worker, &request.head, request.origin.id);
         request.applied = Some(applied);
         if let Some(details) = &mut record.details {
-            details.skipped = here.plan().skipped(applied);
+            details.not_applied = here.plan().not_applied(applied);
+            details.origin = Some(Arc::clone(&request.origin));
         }
         Begun { here, head, limit, record, request }
     }

@@ -14,7 +14,7 @@ use crate::chain::{Cache, Member, Naming, PoolSize, Runtime, Segment, compose};
 use crate::component::{Component, Digest, Lift};
 use crate::engine::{ChainRequest, Fork, Hop, Onward, RequestBody, Worker, entrance};
 use crate::host::{Budget, RequestHead};
-use crate::plan::{OnFailure, PipelineLimits};
+use crate::plan::PipelineLimits;
 use crate::telemetry::Metrics;
 use clap::Args;
 use http::HeaderMap;
@@ -220,14 +220,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -
             .compile(runtime.engine(), members, composed)
             .map_err(|error| Failure::wrong(format!("{error:#}")))?;
         let segment = Arc::new(Segment::link(runtime, code, blueprint).map_err(Failure::wrong)?);
-        let hop = Arc::new(Hop {
-            identity: Digest([0; 32]),
-            segment,
-            fallback: None,
-            on_failure: OnFailure::Fail,
-            breaker: None,
-            in_use: Arc::default(),
-        });
+        let hop = Arc::new(Hop::new(Digest([0; 32]), segment, None));
         next = Some(Onward::Fork(Fork::only(hop, next)));
     }
     next.ok_or_else(|| Failure::wrong("a chain ends in a service"))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::calls::CallMetrics;
-use super::metrics::{Metrics, RELOAD_RESULTS, ReloadResult, since_epoch};
+use super::metrics::{BreakerState, Metrics, RELOAD_RESULTS, ReloadResult, StageMetrics, since_epoch};
 use super::pipeline::{BUCKETS, Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
 use super::series::Counts;
 use super::upstream;
@@ -99,7 +99,8 @@ pub(super) fn render(metrics: &Metrics) -> String {
     durations(&mut text, &pipelines);
     active(&mut text, &pipelines);
     events(&mut text, &pipelines);
-    skips(&mut text, &metrics.skips.all());
+    of_stages(&mut text, &metrics.stages.all());
+    breakers(&mut text, metrics);
     upstream::render(&mut text, &metrics.servers.all());
     calls(&mut text, &metrics.calls.all());
     gateway(&mut text, metrics);
@@ -223,13 +224,54 @@ fn events(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
     }
 }
 
-fn skips(text: &mut Text, stages: &Counts<2, AtomicU64>) {
-    const NAME: &str = "linkspan_stage_skips_total";
-    text.family(NAME, Kind::Counter, "Requests that a stage with a condition did not apply to.");
-    for ([pipeline, stage], workers) in stages {
-        let sum = sum(workers, |count| count.load(Relaxed));
-        text.sample(NAME, &[("linkspan_pipeline", pipeline), ("linkspan_stage", stage)], sum);
-    }
+/// A counter of [`StageMetrics`]: the reason that tells it from others of its name, and where it is.
+type StageCount = (Option<&'static str>, fn(&StageMetrics) -> &AtomicU64);
+
+fn of_stages(text: &mut Text, stages: &Counts<2, StageMetrics>) {
+    let mut counter = |name: &str, help: &str, counts: &[StageCount]| {
+        text.family(name, Kind::Counter, help);
+        for ([pipeline, stage], workers) in stages {
+            for (reason, count) in counts {
+                let sum = sum(workers, |of| count(of).load(Relaxed));
+                let mut labels = vec![("linkspan_pipeline", &**pipeline), ("linkspan_stage", &**stage)];
+                labels.extend(reason.map(|reason| ("reason", reason)));
+                text.sample(name, &labels, sum);
+            }
+        }
+    };
+    counter(
+        "linkspan_stage_not_applied_total",
+        "Requests that a stage with a condition did not apply to.",
+        &[(None, |of| &of.not_applied)],
+    );
+    counter(
+        "linkspan_stage_bypassed_total",
+        "Requests that went on without a stage, since it failed or its breaker was open.",
+        &[
+            (Some("failed"), |of: &StageMetrics| &of.bypassed_failed),
+            (Some("breaker-open"), |of: &StageMetrics| &of.bypassed_open),
+        ],
+    );
+    counter(
+        "linkspan_breaker_refusals_total",
+        "Requests that were refused since the breaker of a stage was open.",
+        &[(None, |of| &of.refused)],
+    );
+}
+
+fn breakers(text: &mut Text, metrics: &Metrics) {
+    let breakers = metrics.breakers();
+    let mut family = |name: &str, kind: Kind, help: &str, value: fn(&BreakerState) -> u64| {
+        text.family(name, kind, help);
+        for breaker in &breakers {
+            let labels = [("linkspan_pipeline", &*breaker.pipeline), ("linkspan_stage", &*breaker.stage)];
+            text.sample(name, &labels, value(breaker));
+        }
+    };
+    let help = "Whether the breaker of a stage keeps requests from it.";
+    family("linkspan_breaker_open", Kind::Gauge, help, |breaker| u64::from(breaker.open));
+    let help = "How often the breaker of a stage opened.";
+    family("linkspan_breaker_opened_total", Kind::Counter, help, |breaker| breaker.opened);
 }
 
 fn gateway(text: &mut Text, metrics: &Metrics) {

@@ -53,7 +53,9 @@ pub struct Entry<'a> {
     /// The route, in whatever way the caller names it.
     pub route: Option<&'a str>,
     /// The stages that do not apply to it.
-    pub skipped: Option<&'a str>,
+    pub not_applied: Option<&'a str>,
+    /// The stages that it went on without, since they failed or their breakers were open.
+    pub bypassed: Option<&'a str>,
     /// The response's status.
     pub status: u16,
     /// Why the gateway answered by itself, or why the response broke off.
@@ -102,7 +104,8 @@ impl Entry<'_> {
         optional(out, "pipeline", self.pipeline, MAX_FIELD);
         let _ = write!(out, ",\"generation\":{}", self.generation);
         optional(out, "route", self.route, MAX_FIELD);
-        optional(out, "skipped", self.skipped, MAX_FIELD);
+        optional(out, "not-applied", self.not_applied, MAX_FIELD);
+        optional(out, "bypassed", self.bypassed, MAX_FIELD);
         let _ = write!(out, ",\"status\":{}", self.status);
         optional(out, "reason", self.reason, MAX_FIELD);
         optional(out, "detail", self.detail, MAX_FIELD);
@@ -235,7 +238,8 @@ pub(super) mod tests {
             pipeline: Some("edge"),
             generation: 3,
             route: Some("0"),
-            skipped: None,
+            not_applied: None,
+            bypassed: None,
             status: 200,
             reason: None,
             detail: None,
@@ -295,14 +299,16 @@ pub(super) mod tests {
             query: Some(hostile),
             reason: Some(hostile),
             route: Some(hostile),
-            skipped: Some(hostile),
+            not_applied: Some(hostile),
+            bypassed: Some(hostile),
             user_agent: Some(bytes),
             referer: Some(bytes),
             ..entry()
         };
         let json = entry.line(AccessFormat::Json, true);
         let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
-        for key in ["method", "scheme", "host", "path", "query", "reason", "route", "skipped"] {
+        for key in ["method", "scheme", "host", "path", "query", "reason", "route", "not-applied", "bypassed"]
+        {
             assert_eq!(parsed[key], hostile, "{key}");
         }
         assert_eq!(parsed["user-agent"], String::from_utf8_lossy(bytes).as_ref());

@@ -3,7 +3,7 @@
 //! Every worker has its own [`PipelineMetrics`] for each pipeline and keeps it; they are added up when a scrape asks.
 //! A pipeline that vanished from the configuration keeps its series to the end of the process, because a counter that
 //! goes backwards looks like a restart; so the names are bounded: after 10,000, new ones share `_other`. So are the pairs
-//! of pipelines of which one calls the other, and the stages that did not apply to a request.
+//! of pipelines of which one calls the other, and the stages of which something is counted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -41,7 +41,8 @@ pub struct Metrics {
     /// By caller and callee.
     pub(super) calls: Series<2, CallMetrics>,
     /// By pipeline and stage.
-    pub(super) skips: Series<2, AtomicU64>,
+    pub(super) stages: Series<2, StageMetrics>,
+    breakers: OnceLock<Breakers>,
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     lost_handshakes: OnceLock<LostHandshakes>,
     access: Arc<AccessCounters>,
@@ -51,6 +52,34 @@ pub struct Metrics {
     pub(super) reloads: [AtomicU64; RELOAD_RESULTS.len()],
     last_reload: Mutex<Option<LastReload>>,
 }
+
+/// What is counted of a stage, beside what its instances do.
+#[derive(Debug, Default)]
+pub struct StageMetrics {
+    /// Requests that it does not apply to.
+    pub not_applied: AtomicU64,
+    /// Requests that went on without it since it failed.
+    pub bypassed_failed: AtomicU64,
+    /// Requests that went on without it since its breaker was open.
+    pub bypassed_open: AtomicU64,
+    /// Requests that were refused since its breaker was open.
+    pub refused: AtomicU64,
+}
+
+/// The breaker of a stage, at a scrape.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BreakerState {
+    /// The stage's pipeline.
+    pub pipeline: String,
+    /// `0:key-auth`.
+    pub stage: String,
+    /// Whether it keeps requests from the stage.
+    pub open: bool,
+    /// How often it opened.
+    pub opened: u64,
+}
+
+type Breakers = Box<dyn Fn() -> Vec<BreakerState> + Send + Sync>;
 
 #[derive(Clone, Copy)]
 pub(super) struct LastReload {
@@ -68,7 +97,8 @@ impl Metrics {
             pipelines: Series::default(),
             servers: Series::default(),
             calls: Series::default(),
-            skips: Series::default(),
+            stages: Series::default(),
+            breakers: OnceLock::new(),
             connections: OnceLock::new(),
             lost_handshakes: OnceLock::new(),
             access: Arc::default(),
@@ -107,16 +137,29 @@ impl Metrics {
         self.calls.of([caller, callee], worker)
     }
 
-    /// Where `worker` counts the requests that `stage` of the pipeline called `name` does not apply to, likewise.
+    /// What `worker` counts of `stage` of the pipeline called `name`, likewise.
     #[must_use]
-    pub fn skips(&self, name: &str, stage: &str, worker: usize) -> Arc<AtomicU64> {
-        self.skips.of([name, stage], worker)
+    pub fn stage(&self, name: &str, stage: &str, worker: usize) -> Arc<StageMetrics> {
+        self.stages.of([name, stage], worker)
     }
 
     /// What `worker` counts of requests that reach no pipeline: no route, or a head that breaks the rules.
     #[must_use]
     pub fn unrouted(&self, worker: usize) -> Arc<PipelineMetrics> {
         self.pipeline(NONE, worker)
+    }
+
+    /// Where the breakers of the live generation are asked for; the first one stays.
+    pub fn set_breakers(&self, breakers: impl Fn() -> Vec<BreakerState> + Send + Sync + 'static) {
+        let _ = self.breakers.set(Box::new(breakers));
+    }
+
+    /// The breakers of the live generation, in order.
+    pub(super) fn breakers(&self) -> Vec<BreakerState> {
+        let mut breakers = self.breakers.get().map_or_else(Vec::new, |breakers| breakers());
+        breakers.sort_unstable();
+        breakers.dedup_by(|one, other| (&one.pipeline, &one.stage) == (&other.pipeline, &other.stage));
+        breakers
     }
 
     /// Where the number of open connections is asked for; the first one stays.

@@ -22,6 +22,6 @@ mod upstream;
 pub use access::{AccessCounters, AccessLog};
 pub use calls::CallMetrics;
 pub use line::Entry;
-pub use metrics::{Metrics, ReloadResult};
+pub use metrics::{BreakerState, Metrics, ReloadResult, StageMetrics};
 pub use pipeline::{InFlight, PipelineMetrics, TrapKind};
 pub use upstream::UpstreamMetrics;

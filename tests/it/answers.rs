@@ -38,7 +38,7 @@ fn setup() -> Setup {
     let breaker = at("zq-breaker", "fault-service")
         .service_with("link = \"dynamic\"\nbreaker = { failures = 1, open = \"1h\", then = \"close\" }");
     let skip =
-        at("zq-skip", "hello").stage_with("fault-middleware", "link = \"dynamic\"\non-failure = \"skip\"");
+        at("zq-skip", "hello").stage_with("fault-middleware", "link = \"dynamic\"\non-failure = \"bypass\"");
     Setup::of([get, fault, one, far, breaker, skip]).limit("uri-size = \"1KiB\"").limit("header-count = 20")
 }
 
@@ -299,9 +299,9 @@ fn a_trap_in_a_later_store() {
     gateway.stop();
 }
 
-/// A breaker that closes the pipeline, and a stage that is passed over.
+/// A breaker that closes the pipeline, and a stage that is bypassed.
 #[test]
-fn breakers_and_skipped_stages() {
+fn breakers_and_bypassed_stages() {
     let gateway = Gateway::start(&setup());
     run(async {
         let mut client = Client::connect(&gateway, Protocol::Http1).await;
@@ -310,39 +310,39 @@ fn breakers_and_skipped_stages() {
         for protocol in PROTOCOLS {
             let mut client = Client::connect(&gateway, protocol).await;
             let answer = client.get("/breaker", &[]).await;
-            let id = answer.problem(503, "no-capacity");
+            let id = answer.problem(503, "breaker-open");
             assert_eq!(answer.header("retry-after"), Some("1"));
             tells_nothing(&answer);
             let line = told(&gateway, &id);
             assert!(line["reason"].as_str().unwrap().contains("breaker is open"), "{line}");
 
             let answer = client.get("/skip", &[("x-middleware-fault", "trap")]).await.ok();
-            assert_eq!(answer.header("linkspan-skipped"), Some("zq-skip/0:fault-middleware"));
+            assert_eq!(answer.header("linkspan-bypassed"), Some("zq-skip/0:fault-middleware"));
             assert_eq!(answer.text(), "Hello!\n");
             let answer = client.get("/skip", &[]).await.ok();
-            assert_eq!(answer.header("linkspan-skipped"), None);
+            assert_eq!(answer.header("linkspan-bypassed"), None);
         }
     });
     eventually("the breaker's line is there", || {
         gateway.count(|line| line["message"] == "breaker opened") == 1
     });
-    eventually("the skipped stage's lines are there", || {
-        gateway.count(|line| line["message"] == "a stage failed and was passed over") == 2
+    eventually("the bypassed stage's lines are there", || {
+        gateway.count(|line| line["message"] == "a stage failed and was bypassed") == 2
     });
     gateway.stop();
 }
 
-/// Of 10,000 requests, every third meets a stage that fails, and no client sees it: it is passed over, and after enough
+/// Of 10,000 requests, every third meets a stage that fails, and no client sees it: it is bypassed, and after enough
 /// failures nobody tries it for a while.
 #[test]
 fn a_stage_that_fails_now_and_then_is_nobodys_loss() {
-    let policy = "link = \"dynamic\"\non-failure = \"skip\"\n\
+    let policy = "link = \"dynamic\"\non-failure = \"bypass\"\n\
                   breaker = { failures = 20, window = \"10s\", open = \"100ms\" }";
     let pipeline =
         Pipeline::new("main", "echo").stage_with("fault-middleware-sync", policy).stage("security-headers");
     let gateway = Gateway::start(&Setup::of([pipeline]).workers(2));
-    let skipped = Rc::new(Cell::new(0));
-    let count = Rc::clone(&skipped);
+    let bypassed = Rc::new(Cell::new(0));
+    let count = Rc::clone(&bypassed);
     let make = |number: u64| {
         let fault = if number % 10 < 3 { "trap" } else { "none" };
         let fields = [("x-middleware-fault", fault)];
@@ -353,7 +353,7 @@ fn a_stage_that_fails_now_and_then_is_nobodys_loss() {
     let check = move |number: u64, answer: hyper::Result<Answer>| {
         let answer = answer.unwrap().ok();
         assert_eq!(answer.text(), number.to_string());
-        match answer.header("linkspan-skipped") {
+        match answer.header("linkspan-bypassed") {
             Some(stage) => {
                 assert_eq!(stage, "main/0:fault-middleware-sync");
                 count.set(count.get() + 1);
@@ -365,7 +365,7 @@ fn a_stage_that_fails_now_and_then_is_nobodys_loss() {
         run(drive(&gateway, protocol, Load::requests(16, requests), make, check.clone()));
     }
     // More than those that met the fault: while the breaker is open, nobody gets to the stage.
-    assert!(skipped.get() > 3_000, "{}", skipped.get());
+    assert!(bypassed.get() > 3_000, "{}", bypassed.get());
     eventually("the breaker opens", || gateway.count(|line| line["message"] == "breaker opened") > 0);
     // Which requests try the stage is up to time; one that finds it sound closes the breaker.
     let closed = |line: &Line| line["message"] == "breaker closed: the stage works again";

@@ -2,8 +2,10 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Chain, Client, Gateway, Line, MS, Pipeline, Protocol, SOON, Setup, eventually, get, run, soon,
+    Answer, Chain, Client, Folder, Gateway, Line, MS, Pipeline, Protocol, SOON, Setup, dist, eventually, get,
+    in_time, run, soon,
 };
+use crate::swap::support::{Served, pipeline};
 use std::time::Instant;
 
 /// A middleware with a breaker, in a store of its own, and a service.
@@ -102,11 +104,116 @@ fn bodies_that_break_off() {
         }
         soon("the breaker opens", || gateway.count(opened) == 1).await;
         let mut client = Client::connect(&gateway, Protocol::Http1).await;
-        client.get("/", &[]).await.problem(503, "no-capacity");
+        client.get("/", &[]).await.problem(503, "breaker-open");
         tokio::time::sleep(250 * MS).await;
         drop(client.try_ask(half()).await);
     });
     let again = |line: &Line| line["message"] == "breaker opened again: the probe's body broke off";
     eventually("the probe opens it again", || gateway.count(again) == 1);
     gateway.stop();
+}
+
+/// What fail-open did, and what a breaker does, is in the access log, in the metrics, and in the answers.
+#[test]
+fn what_was_bypassed_is_told() {
+    let folder = Folder::new();
+    let log = folder.path().join("access.log");
+    let fault = |policy: &str| {
+        let fault = "component = \"fault-middleware\", link = \"dynamic\", grant = { clocks = true }";
+        format!("{{ {fault}, {policy} }}")
+    };
+    let breaker = |then: &str| format!("breaker = {{ failures = 1, open = \"1h\", then = \"{then}\" }}");
+    let hello = "component = \"hello\"";
+    let mut text = format!(
+        "[access-log]\npath = {log:?}\n[components.fault-middleware]\npath = {:?}\n",
+        dist("fault-middleware")
+    );
+    for (name, policy) in [
+        ("failing", "on-failure = \"bypass\"".to_owned()),
+        ("open", format!("on-failure = \"bypass\", {}", breaker("bypass"))),
+        ("closed", breaker("close")),
+    ] {
+        text += &pipeline(name, &fault(&policy), hello);
+        text += &format!("[[routes]]\npipeline = \"{name}\"\npath = \"/{name}\"\n");
+    }
+    let served = Served::start("", &text);
+    let trap = [("x-middleware-fault", "trap")];
+    run(async {
+        let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+        client.get("/failing", &trap).await.ok();
+        client.get("/open", &trap).await.ok();
+        client.get("/open", &[]).await.ok();
+        client.get("/closed", &trap).await.problem(500, "guest-trap");
+        client.get("/closed", &[]).await.problem(503, "breaker-open");
+        let stage = |pipeline: &str| {
+            format!("linkspan_pipeline=\"{pipeline}\",linkspan_stage=\"0:fault-middleware\"")
+        };
+        let bypassed = |pipeline: &str, reason: &str| {
+            format!("linkspan_stage_bypassed_total{{{},reason=\"{reason}\"}}", stage(pipeline))
+        };
+        for (metric, expected) in [
+            (bypassed("failing", "failed"), 1.0),
+            (bypassed("failing", "breaker-open"), 0.0),
+            (bypassed("open", "failed"), 1.0),
+            (bypassed("open", "breaker-open"), 1.0),
+            (format!("linkspan_breaker_refusals_total{{{}}}", stage("closed")), 1.0),
+            (format!("linkspan_breaker_open{{{}}}", stage("closed")), 1.0),
+            (format!("linkspan_breaker_opened_total{{{}}}", stage("open")), 1.0),
+            ("linkspan_capacity_refusals_total{linkspan_pipeline=\"closed\"}".to_owned(), 0.0),
+        ] {
+            assert!((served.metric(&metric).await - expected).abs() < 0.5, "{metric}");
+        }
+    });
+    let lines = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("five lines", || lines().lines().count() == 5);
+    let told: Vec<_> = lines()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| (line["bypassed"].clone(), line["reason"].clone()))
+        .collect();
+    let (stage, none) = (serde_json::Value::from("0:fault-middleware"), serde_json::Value::Null);
+    let bypassed = (stage, none.clone());
+    let closed = [(none.clone(), "guest-trap".into()), (none, "breaker-open".into())];
+    assert_eq!(told, [[bypassed.clone(), bypassed.clone(), bypassed].as_slice(), &closed].concat());
+    served.gateway.stop();
+}
+
+/// A fault in a later store has one line for its stage, whatever stages hand its error on.
+#[test]
+fn one_line_for_the_stage_at_fault() {
+    let pipeline = Pipeline::new("main", "fault-service").link("dynamic").limit("deadline = \"1s\"");
+    let pipeline = pipeline.stage("pass-through-sync").stage("pass-through-async").stage("pass-through-sync");
+    let gateway = Gateway::start(&Setup::of([pipeline]));
+    run(async {
+        let mut client = Client::connect(&gateway, Protocol::Http1).await;
+        for fault in ["error", "trap", "hang"] {
+            let answer = client.get("/", &[("x-fault", fault)]).await;
+            let id = answer.json()["request-id"].as_str().unwrap().to_owned();
+            gateway.reason(&id);
+            let stages =
+                |line: &Line| line["request_id"] == *id && line["message"] == "a stage gave no response";
+            assert_eq!(gateway.count(stages), 1, "{fault}: {:#?}", gateway.log());
+            assert_eq!(gateway.line(stages)["stage"], "main/3:fault-service", "{fault}");
+        }
+    });
+    gateway.stop();
+}
+
+chain_test! {
+    /// A stage's own lines say for which request it works.
+    fn lines_have_the_request(chain) {
+        let gateway = Gateway::start(&Setup::of([chain.pipeline("fault-service").stage("fault-middleware")]));
+        run(async {
+            let mut client = Client::connect(&gateway, Protocol::Http2).await;
+            let asked = || get("/", &[("x-middleware-fault", "log"), ("x-fault", "error")]);
+            let asked: Vec<_> = (0..8).map(|_| client.start(asked())).collect();
+            for answer in asked {
+                let answer = Answer::read(in_time(answer).await.unwrap()).await;
+                let id = answer.problem(500, "guest-error");
+                let own = |line: &Line| line["target"] == "linkspan::stage" && line["request_id"] == *id;
+                assert_eq!(gateway.line(own)["message"], "as asked");
+            }
+        });
+        gateway.stop();
+    }
 }

@@ -233,7 +233,7 @@ impl Drop for Counted {
 }
 
 #[test]
-fn a_stage_that_fails_is_passed_over_in_front_of_a_service() {
+fn a_stage_that_fails_is_bypassed_in_front_of_a_service() {
     let fault = |link: &str| {
         let fault = stage("fault-middleware").grant("clocks", true);
         fault.set("link", "dynamic").set("on-failure", link)
@@ -242,12 +242,12 @@ fn a_stage_that_fails_is_passed_over_in_front_of_a_service() {
         let value = request.headers()["x-kept"].clone();
         Ok::<_, Infallible>(Response::builder().header("x-kept", value).body(request.into_body()).unwrap())
     });
-    let service = Pipeline::new("main").stage(fault("skip")).around(echo).unwrap();
+    let service = Pipeline::new("main").stage(fault("bypass")).around(echo).unwrap();
     run(async {
         let request = Request::post("/").header("x-kept", "1").header("x-middleware-fault", "trap");
         let response = ask(&service, request.body(body::whole("hello")).unwrap()).await;
-        let skipped = response.headers()["linkspan-skipped"].to_str().unwrap();
-        assert_eq!((skipped, field(response.headers(), "x-kept")), ("main/0:fault-middleware", "1"));
+        let bypassed = response.headers()["linkspan-bypassed"].to_str().unwrap();
+        assert_eq!((bypassed, field(response.headers(), "x-kept")), ("main/0:fault-middleware", "1"));
         assert_eq!(text(response).await, "hello");
     });
 }

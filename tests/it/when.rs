@@ -214,7 +214,7 @@ fn combinations_outlive_a_reload() {
     served.gateway.stop();
 }
 
-/// The access log has what was passed over, and the metrics have how often.
+/// The access log has what did not apply, and the metrics have how often.
 #[test]
 fn what_did_not_apply_is_told() {
     let folder = Folder::new();
@@ -233,14 +233,16 @@ fn what_did_not_apply_is_told() {
         for (stage, skips) in [(0, 1.0), (1, 2.0)] {
             let labels =
                 format!("{{linkspan_pipeline=\"main\",linkspan_stage=\"{stage}:probe-middleware\"}}");
-            assert_eq!(served.metric(&format!("linkspan_stage_skips_total{labels}")).await, skips);
+            assert_eq!(served.metric(&format!("linkspan_stage_not_applied_total{labels}")).await, skips);
         }
     });
     let lines = || std::fs::read_to_string(&log).unwrap_or_default();
     eventually("three lines", || lines().lines().count() == 3);
-    let skipped: Vec<Value> =
-        lines().lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["skipped"].clone()).collect();
+    let not_applied: Vec<Value> = lines()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["not-applied"].clone())
+        .collect();
     let both = Value::from("0:probe-middleware 1:probe-middleware");
-    assert_eq!(skipped, [both, Value::from("1:probe-middleware"), Value::Null]);
+    assert_eq!(not_applied, [both, Value::from("1:probe-middleware"), Value::Null]);
     served.gateway.stop();
 }

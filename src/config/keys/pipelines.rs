@@ -68,8 +68,8 @@ keys! {
     /// `"as-is"`: as its author lifted it. `"auto"`: rewritten to a sync lift where that is known to change nothing
     /// else. `"sync"`: rewritten, or an error. See [Lift rewriting](lift.md).
     lift: Option<At<Relift>> = one_of().optional("\"auto\"", "the pipeline's");
-    /// What happens to a request whose stage fails: `"fail"`, or `"skip"` to pass the stage over. Only for a dynamic
-    /// middleware.
+    /// What happens to a request whose stage fails: `"fail"`, or `"bypass"` to go on without the stage. Only for a
+    /// dynamic middleware.
     on_failure: OnFailure = one_of().default("fail");
     /// Takes a stage that keeps failing out of the way. Only for a dynamic stage.
     breaker: Option<Breaker> = table().optional("{ failures = 5, open = \"5s\" }", "none");
@@ -87,10 +87,11 @@ keys! {
     failures: usize = count(1, 1_000_000).default("5");
     /// How long a failure counts.
     window: Duration = time(MS, HOUR).default("10s");
-    /// How long it stays open. Then one request tries the stage, and decides.
+    /// How long it stays open. Then one request tries the stage, and its response's head decides; if its body breaks off
+    /// within `window`, the breaker opens again.
     open: Duration = time(MS, HOUR).default("5s");
-    /// While it is open: `"skip"` passes the stage over, `"close"` answers 503.
-    then: BreakerThen = one_of().default("skip");
+    /// While it is open: requests go on without the stage with `"bypass"`, and are answered 503 with `"close"`.
+    then: BreakerThen = one_of().default("bypass");
 }
 
 choices! {
@@ -138,8 +139,8 @@ choices! {
         /// It fails, too.
         #[default]
         Fail = "fail",
-        /// The stage is passed over, if it has not touched the request's body nor called the next stage.
-        Skip = "skip",
+        /// The request goes on without the stage, if that has not touched the request's body nor called the next stage.
+        Bypass = "bypass",
     }
 }
 
@@ -147,9 +148,9 @@ choices! {
     /// What happens to requests while a breaker is open.
     #[derive(Default)]
     BreakerThen {
-        /// The stage is passed over.
+        /// They go on without the stage.
         #[default]
-        Skip = "skip",
+        Bypass = "bypass",
         /// They are answered 503.
         Close = "close",
     }

@@ -40,7 +40,7 @@ impl Instance {
         job: Job,
     ) -> wasmtime::Result<()> {
         let Job { request, exchange, context, .. } = job;
-        let ChainRequest { head, body, .. } = *request;
+        let ChainRequest { head, body, origin, .. } = *request;
         let (instance, asked) = (Rc::clone(self), Rc::clone(&exchange));
         let answer = move |said: incoming::Answer| match said {
             _ if asked.phase() == Phase::Expired => Rc::clone(&instance).on_end(&asked),
@@ -55,7 +55,7 @@ impl Instance {
                 Rc::clone(&instance).on_end(&asked);
             }
         };
-        incoming::call(store, service, head, body, context, answer).await?;
+        incoming::call(store, service, (head, body), (origin.id, context), answer).await?;
         self.turns.returned();
         if exchange.phase() == Phase::Calling {
             let reason = "the service returned without setting its `response-outparam`";
@@ -77,7 +77,8 @@ impl Instance {
     ) -> wasmtime::Result<()> {
         let Job { request, exchange, context, .. } = job;
         let handle = service.wasi_http_handler().func_handle();
-        let (result,) = call_guests(store, handle, context, |store| {
+        let number = request.origin.id;
+        let (result,) = call_guests(store, handle, number, context, |store| {
             let ChainRequest { head, body, .. } = *request;
             store.get().keep(HEAD)?;
             let http = store.get().http();

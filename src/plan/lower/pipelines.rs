@@ -211,11 +211,11 @@ impl Lowering<'_> {
 
     /// What makes no sense at the end of a pipeline.
     fn check_service(&mut self, table: &Decoded<keys::Stage>, service: &Stage) {
-        let skips = [
-            (keys::Stage::on_failure, service.on_failure == OnFailure::Skip),
+        let bypasses = [
+            (keys::Stage::on_failure, service.on_failure == OnFailure::Bypass),
             (
                 keys::Stage::breaker,
-                service.breaker.as_ref().is_some_and(|breaker| breaker.then == BreakerThen::Skip),
+                service.breaker.as_ref().is_some_and(|breaker| breaker.then == BreakerThen::Bypass),
             ),
         ];
         if service.when.is_some() {
@@ -224,10 +224,10 @@ impl Lowering<'_> {
                 .label("nothing comes after it")
                 .help("let routes lead to several pipelines");
         }
-        for (key, wrong) in skips {
+        for (key, wrong) in bypasses {
             if wrong {
                 self.diagnostics
-                    .error(table.span_of(key), "a service can't be passed over")
+                    .error(table.span_of(key), "a service can't be bypassed")
                     .label("nothing comes after it")
                     .help("use `on-failure = \"fail\"`, and `then = \"close\"` in a breaker");
             }

@@ -18,11 +18,17 @@
 //! | `transform-request` | sends the body on in upper case, its length unsaid |
 //! | `transform-response` | the same with the body of the answer |
 //! | `transform-stale` | the same, doubled, with the old `content-length` |
+//! | `swallow-request` | as `transform-request`, and says that the body is complete, even if it broke off |
+//! | `swallow-response` | the same with the body of the answer |
+//! | `hold-request` | the same, and goes on for ever when the body ends |
+//! | `log` | writes a line to the log, and calls the next stage |
+//! | `splice-request` | as `transform-request`, and hands on the trailers as they are |
 
 use linkspan_fault::{Fault, Options, number, ok, spin, trap, unknown};
-use linkspan_sdk::bindings::wit_future;
+use linkspan_sdk::bindings::{wit_future, wit_stream};
 use linkspan_sdk::{
-    AsyncNext, Body, Error, Method, Request, Response, Scheme, StreamResult, clock, middleware, spawn_local,
+    AsyncNext, Body, Error, Method, Request, Response, Scheme, StreamReader, StreamResult, StreamWriter,
+    clock, middleware, spawn_local,
 };
 use std::time::Duration;
 
@@ -60,17 +66,29 @@ async fn handle(options: &'static Options, mut request: Request, next: AsyncNext
             let scheme = request.scheme().unwrap_or(Scheme::Http);
             request.set_origin(scheme, "me@localhost")?;
         }
-        "leftover" => spawn_local(never()),
-        "transform-request" => {
+        "leftover" => spawn_local(async { never().await }),
+        "transform-request" | "swallow-request" | "hold-request" => {
+            let after = match fault.as_str() {
+                "swallow-request" => Trailers::None,
+                "hold-request" => Trailers::Never,
+                _ => Trailers::Copied,
+            };
             let body = request.take_body()?;
-            request.set_body(upper_case(body, 1));
+            request.set_body(upper_case(body, 1, after));
             request.headers_mut().remove("content-length");
         }
-        "transform-response" | "transform-stale" => {
+        "log" => linkspan_sdk::warn!("as asked"),
+        "splice-request" => {
+            let body = request.take_body()?;
+            request.set_body(spliced(body));
+            request.headers_mut().remove("content-length");
+        }
+        "transform-response" | "transform-stale" | "swallow-response" => {
             let mut response = next.call(request).await?;
             let body = response.take_body()?;
             let stale = fault == "transform-stale";
-            response.set_body(upper_case(body, if stale { 2 } else { 1 }));
+            let trailers = if fault == "swallow-response" { Trailers::None } else { Trailers::Copied };
+            response.set_body(upper_case(body, if stale { 2 } else { 1 }, trailers));
             if !stale {
                 response.headers_mut().remove("content-length");
             }
@@ -92,32 +110,71 @@ fn copy(request: &Request) -> Result<Request, Error> {
 }
 
 /// Wait for a future that nobody will ever write.
-async fn never() {
+async fn never() -> ! {
     let (writer, reader) = wit_future::new::<Result<(), Error>>(|| Ok(()));
     std::mem::forget(writer);
     let _ = reader.await;
+    trap()
+}
+
+/// What comes after a transformed body.
+enum Trailers {
+    /// What came after the original.
+    Copied,
+    /// Nothing, whatever became of the original.
+    None,
+    /// They never come, and neither does the end of the bytes.
+    Never,
 }
 
 /// The same body in upper case, every chunk of it `times`, and its trailers.
-fn upper_case(body: Body, times: usize) -> Body {
-    let Some((Some(mut contents), trailers)) = body.into_streams() else {
+fn upper_case(body: Body, times: usize, after: Trailers) -> Body {
+    let Some((Some(contents), trailers)) = body.into_streams() else {
         return Body::empty();
     };
-    let (mut writer, upper) = Body::channel();
+    let (writer, upper) = Body::channel();
     spawn_local(async move {
-        let mut chunk = Vec::with_capacity(16 * 1024);
-        loop {
-            let result;
-            (result, chunk) = contents.read(chunk).await;
-            let sent = writer.contents.write_all(chunk.to_ascii_uppercase().repeat(times)).await;
-            chunk.clear();
-            if result == StreamResult::Dropped || !sent.is_empty() {
-                break;
+        let bytes = copy_upper(contents, writer.contents, times).await;
+        let trailers = match after {
+            Trailers::Copied => {
+                drop(bytes);
+                trailers.await
             }
-        }
-        drop((contents, writer.contents));
-        let trailers = trailers.await;
+            Trailers::None => {
+                drop(bytes);
+                Ok(None)
+            }
+            Trailers::Never => never().await,
+        };
         let _ = writer.trailers.write(trailers).await;
     });
     upper
+}
+
+/// The same, with the original's trailers.
+fn spliced(body: Body) -> Body {
+    let Some((Some(contents), trailers)) = body.into_streams() else {
+        return Body::empty();
+    };
+    let (writer, upper) = wit_stream::new();
+    spawn_local(async move { drop(copy_upper(contents, writer, 1).await) });
+    Body::from_streams(Some(upper), trailers)
+}
+
+/// Copies all bytes, and gives back what ends them.
+async fn copy_upper(
+    mut contents: StreamReader<u8>,
+    mut upper: StreamWriter<u8>,
+    times: usize,
+) -> StreamWriter<u8> {
+    let mut chunk = Vec::with_capacity(16 * 1024);
+    loop {
+        let result;
+        (result, chunk) = contents.read(chunk).await;
+        let sent = upper.write_all(chunk.to_ascii_uppercase().repeat(times)).await;
+        chunk.clear();
+        if result == StreamResult::Dropped || !sent.is_empty() {
+            return upper;
+        }
+    }
 }
