@@ -27,6 +27,10 @@ use wasmtime_wasi_http::{Error, WasiBody};
 /// Why a body is cut that rests for too long.
 pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
 
+/// Why a body is cut after the request's own broke off.
+pub(super) const UPLOAD_BROKE: &str =
+    "the request's body broke off, and nothing moved within `limits.linger`";
+
 /// Why a body is cut whose generation had to end.
 pub(super) const CUT_OFF: &str = "its generation was replaced too long ago";
 
@@ -164,6 +168,11 @@ impl Exchange {
     /// Whether its stage waits for the next one.
     pub fn awaits_next(&self) -> bool {
         self.context.as_ref().is_some_and(|context| context.awaits_next())
+    }
+
+    /// Whether the request's body broke off: its sender is gone, or broke the rules.
+    pub fn upload_broke(&self) -> bool {
+        self.upload.has_failed()
     }
 
     /// Whether nobody waits for the response's head any more.

@@ -12,7 +12,7 @@ mod state;
 mod turns;
 
 use super::clock::{Clock, ticks};
-use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase};
+use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase, UPLOAD_BROKE};
 use super::outcome::{Failure, reason};
 use crate::chain::{Guests, Segment};
 use crate::component::Lift;
@@ -269,7 +269,7 @@ impl Instance {
         for exchange in &exchanges {
             match exchange.phase() {
                 Phase::Calling => {
-                    if exchange.is_abandoned() {
+                    if exchange.is_abandoned() || exchange.upload_broke() {
                         exchange.hasten(tick + ticks(limits.linger));
                     }
                     if exchange.is_cut_off() {
@@ -283,10 +283,14 @@ impl Instance {
                     }
                 }
                 Phase::Streaming => {
-                    let patience = ticks(limits.body_idle_timeout);
+                    let (patience, paused) = match exchange.upload_broke() {
+                        true => (limits.body_idle_timeout.min(limits.linger), UPLOAD_BROKE),
+                        false => (limits.body_idle_timeout, PAUSED),
+                    };
+                    let patience = ticks(patience);
                     let total = ticks(limits.total);
                     let why = match tick >= exchange.progress(tick) + patience {
-                        true => Some(PAUSED),
+                        true => Some(paused),
                         false if tick >= exchange.answered() + total => Some(TOO_LONG),
                         false if exchange.is_cut_off() => Some(CUT_OFF),
                         false => None,

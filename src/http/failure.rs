@@ -24,7 +24,9 @@ pub(super) fn explain(
         _ if too_large => Refusal::PayloadTooLarge,
         _ if limit.is_too_slow() => Refusal::RequestTimeout,
         // The client's doing, whatever the stage made of it.
-        Failure::Guest(_) if limit.is_malformed() => Refusal::BadRequest("The request's body is malformed."),
+        Failure::Guest(_) | Failure::Deadline if limit.is_malformed() => {
+            Refusal::BadRequest("The request's body is malformed.")
+        }
         Failure::Guest(ErrorCode::HttpRequestBodySize(_)) => Refusal::PayloadTooLarge,
         Failure::Trap { .. } | Failure::Instantiate(_) => Refusal::GuestTrap,
         Failure::Guest(ErrorCode::HttpResponseTimeout) => Refusal::Deadline,

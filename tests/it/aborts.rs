@@ -2,13 +2,14 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Chain, Client, Gateway, MS, PROTOCOLS, Protocol, Setup, body, eventually, get, in_time, request, run,
-    scaled,
+    Chain, Client, Gateway, MS, PROTOCOLS, Protocol, SOON, Setup, body, eventually, get, in_time, request,
+    run, scaled,
 };
 use http::Method;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use std::cell::Cell;
+use std::io::{Read as _, Write as _};
 use std::rc::Rc;
 
 /// Where in its request's life a client goes away.
@@ -79,6 +80,48 @@ chain_test! {
             }
         });
         gateway.stop();
+    }
+}
+
+chain_test! {
+    /// A request whose body breaks off ends soon, also where a stage waits for more of it for ever: before the response, and in
+    /// the midst of it.
+    fn uploads_that_a_stage_keeps_open(chain) {
+        let limits = "instances = 1\nconcurrency = 1\nqueue = 1\nlinger = \"50ms\"\nqueue-timeout = \"20s\"\n\
+                      deadline = \"10m\"\nbody-idle-timeout = \"10m\"";
+        for (service, fault) in [("fault-service", "read-body"), ("echo", "none")] {
+            let gateway = Gateway::start(&Setup::of([chain.pipeline(service).stage("fault-middleware").limit(limits)]));
+            let fields = [("x-middleware-fault", "hold-request"), ("x-fault", fault)];
+            run(async {
+                for protocol in PROTOCOLS {
+                    let mut client = Client::connect(&gateway, protocol).await;
+                    let (feeder, body) = body::channel();
+                    in_time(feeder.send(Frame::data("some bytes of it".into()))).await.unwrap();
+                    let sent = client.send(request(Method::POST, "/", &fields, body));
+                    let sent = match service {
+                        "echo" => Some(in_time(sent).await.unwrap()),
+                        _ => tokio::time::timeout(50 * MS, sent).await.ok().map(Result::unwrap),
+                    };
+                    drop((feeder, sent, client));
+                    let mut next = Client::connect(&gateway, protocol).await;
+                    assert_eq!(next.get("/", &[]).await.status, 200, "{service} {protocol:?}");
+                }
+            });
+            let head = "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n";
+            let mut tcp = std::net::TcpStream::connect(gateway.plain).unwrap();
+            tcp.set_read_timeout(Some(SOON)).unwrap();
+            let fields = format!("x-middleware-fault: hold-request\r\nx-fault: {fault}\r\n");
+            tcp.write_all(format!("{head}{fields}\r\n5\r\nhello\r\nzz\r\n").as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            // A reset, where the gateway has not read all.
+            let _ = tcp.read_to_end(&mut answer);
+            let answer = String::from_utf8_lossy(&answer);
+            match service {
+                "echo" => assert!(!answer.ends_with("0\r\n\r\n"), "looks complete: {answer}"),
+                _ => assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}"),
+            }
+            gateway.stop();
+        }
     }
 }
 

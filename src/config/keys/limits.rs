@@ -86,8 +86,8 @@ keys! {
     /// Longest computation without waiting, counted in steps of 2 ms. Then the instance ends, and the request gets
     /// 500.
     cpu: Duration = time(MS, MINUTE).default("1s");
-    /// How long work may go on after the last response of an instance, and after a client that went away. Then the
-    /// instance ends.
+    /// How long work may go on after the last response of an instance, and after a client that went away or whose
+    /// request's body broke off. Then the instance ends.
     linger: Duration = time(Duration::ZERO, HOUR).default("2s");
     /// Body of a request. Beyond it: 413, or, if the response has begun, a response that is cut.
     request_body: u64 = size(0, 1024 * GIB).default("64MiB");
