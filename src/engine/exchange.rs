@@ -27,6 +27,9 @@ use wasmtime_wasi_http::{Error, WasiBody};
 /// Why a body is cut that rests for too long.
 pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
 
+/// Why a body is cut that a stage made of one that broke off.
+const PARTIAL: &str = "a later stage's response broke off";
+
 /// Why a body is cut after the request's own broke off.
 pub(super) const UPLOAD_BROKE: &str =
     "the request's body broke off, and nothing moved within `limits.linger`";
@@ -170,6 +173,11 @@ impl Exchange {
         self.context.as_ref().is_some_and(|context| context.awaits_next())
     }
 
+    /// Whether what comes of it is made of a response that broke off.
+    fn is_partial(&self) -> bool {
+        self.context.as_ref().is_some_and(|context| context.is_partial())
+    }
+
     /// Whether the request's body broke off: its sender is gone, or broke the rules.
     pub fn upload_broke(&self) -> bool {
         self.upload.has_failed()
@@ -191,6 +199,9 @@ impl Exchange {
         self.phase.set(Phase::Streaming);
         self.progress.set(tick);
         self.answered.set(tick);
+        if let Some(context) = &self.context {
+            context.answer();
+        }
         if let Some(mut attempt) = self.attempt.take() {
             attempt.succeed();
             // Its body may still break off.
@@ -415,6 +426,14 @@ impl ResponseBody {
         }
     }
 
+    /// Why its end is none, if so.
+    fn partial(&self) -> Option<&'static str> {
+        match &self.keeper {
+            Keeper::Exchange { exchange, .. } => exchange.is_partial().then_some(PARTIAL),
+            Keeper::Pause(_) | Keeper::Segment => None,
+        }
+    }
+
     /// Why the body must not go on, if so.
     fn broken(&self) -> Option<&'static str> {
         match &self.keeper {
@@ -450,8 +469,9 @@ impl Body for ResponseBody {
                     return Poll::Ready(Some(Err(BodyError::Cut(why))));
                 }
                 if this.is_complete() {
-                    this.end(Ok(()));
-                    return Poll::Ready(None);
+                    let partial = this.partial();
+                    this.end(partial.map_or(Ok(()), |_| Err(Error::ConnectionTerminated)));
+                    return Poll::Ready(partial.map(|why| Err(BodyError::Cut(why))));
                 }
                 if let Some(why) = this.watch(cx) {
                     this.end(Err(Error::ConnectionTerminated));
@@ -472,9 +492,9 @@ impl Body for ResponseBody {
                 this.end(Err(Error::ConnectionTerminated));
                 Poll::Ready(Some(Err(error)))
             }
-            // The end of a dead instance's body is no end.
+            // The end of a dead instance's body is no end, nor is one that a stage made of another's that broke off.
             None => {
-                let broken = this.broken();
+                let broken = this.broken().or_else(|| this.partial());
                 this.end(match broken {
                     None => Ok(()),
                     Some(_) => Err(Error::ConnectionTerminated),
@@ -486,7 +506,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         // A body with an error still to tell is not at its end.
-        self.inner.is_none() || (self.broken().is_none() && self.is_complete())
+        self.inner.is_none() || (self.broken().is_none() && self.partial().is_none() && self.is_complete())
     }
 
     fn size_hint(&self) -> SizeHint {

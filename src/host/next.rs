@@ -95,8 +95,11 @@ pub struct CallContext {
     asking: AtomicU32,
     /// The stage waits for a piece of the next one's body.
     reading: AtomicBool,
-    /// The body of the next stage's response broke off.
+    /// The body of the next stage's response broke off, and whether this one was answered by then.
     broke: AtomicBool,
+    broke_late: AtomicBool,
+    /// The head of the stage's own response is out.
+    answered: AtomicBool,
     /// Answers that calls out of it got.
     answers: AtomicU32,
     /// Why the next stage gave no response.
@@ -119,6 +122,8 @@ impl CallContext {
             asking: AtomicU32::new(0),
             reading: AtomicBool::new(false),
             broke: AtomicBool::new(false),
+            broke_late: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             answers: AtomicU32::new(0),
             failure: Mutex::default(),
         })
@@ -177,7 +182,19 @@ impl CallContext {
         self.reading.store(frame.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Some(Err(_))) = frame {
             self.broke.store(true, Ordering::Relaxed);
+            self.broke_late.fetch_or(self.answered.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+    }
+
+    /// Notes that the head of the stage's own response is out.
+    pub fn answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the body of the next stage's response broke off while the stage read it and its own response was on its way:
+    /// what it makes of that is no whole, however it ends.
+    pub fn is_partial(&self) -> bool {
+        self.broke_late.load(Ordering::Relaxed)
     }
 
     /// Notes that the body of the next stage's response is gone.

@@ -207,6 +207,39 @@ chain_test! {
 }
 
 chain_test! {
+    /// What a stage makes of a response that breaks off is seen as cut short, too, though the stage ends it as if nothing had
+    /// been; an answer of its own is whole.
+    fn half_bodies_that_a_stage_completes(chain) {
+        let gateway = Gateway::start(&Setup::of([chain.pipeline("fault-service").stage("fault-middleware").limit(LIMITS)]));
+        run(async {
+            for protocol in [Protocol::Http1, Protocol::Http1Tls, Protocol::Http2] {
+                for fault in ["half-body-chunked", "body-error"] {
+                    if chain.link == "static" && fault == "body-error" {
+                        // Within a store, it is the stage's word that counts.
+                        continue;
+                    }
+                    let fields = |middleware| [("x-middleware-fault", middleware), ("x-fault", fault)];
+                    for _ in 0..5 {
+                        let mut client = Client::connect(&gateway, protocol).await;
+                        let sent = client.try_ask(get("/", &fields("swallow-response"))).await;
+                        let Ok(answer) = sent else { continue };
+                        assert_eq!(answer.status, StatusCode::OK);
+                        assert!(answer.cut.is_some(), "{protocol:?} {fault} looks complete: {answer:?}");
+                    }
+                    let mut client = Client::connect(&gateway, protocol).await;
+                    if chain.link == "dynamic" {
+                        let answer = client.get("/", &fields("drop-response")).await.ok();
+                        assert_eq!(answer.text(), "ok", "{protocol:?} {fault}");
+                    }
+                    client.get("/", &[]).await.ok();
+                }
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
     /// When an instance dies, the answers of others that it was still sending are cut short too, and seen to be.
     fn answers_in_a_dying_instance(chain) {
         for fault in ["trap", "loop"] {
