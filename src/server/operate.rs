@@ -283,7 +283,6 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::{SocketAddr, TcpStream};
     use std::sync::Mutex;
-    use std::sync::mpsc::channel;
 
     const CONFIGURATION: &str = "
         admin = { address = \"127.0.0.1:0\" }
@@ -313,7 +312,7 @@ mod tests {
     /// The gateway's control, whose reloads say that they have begun, and then wait for the gate.
     fn gated(
         file: &std::path::Path,
-        begun: std::sync::mpsc::Sender<()>,
+        begun: std::sync::mpsc::SyncSender<()>,
         gate: Receiver<()>,
     ) -> (Arc<Control>, Arc<Plan>) {
         let (settings, workshop) = (TlsSettings::default(), Workshop::default());
@@ -338,7 +337,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("linkspan.toml");
         std::fs::write(&file, CONFIGURATION).unwrap();
-        let ((begun, has_begun), (open, gate)) = (channel(), channel());
+        let ((begun, has_begun), (open, gate)) = (sync_channel(8), sync_channel(8));
         let (control, plan) = gated(&file, begun, gate);
         let (_trigger, stop) = shutdown::channel();
         let desk = Arc::new(Desk {

@@ -168,7 +168,7 @@ impl Write for StandardError {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::{Receiver, sync_channel};
 
     const LONG: Duration = Duration::from_secs(30);
 
@@ -191,7 +191,7 @@ mod tests {
     fn a_full_queue_drops_counts_and_tells() {
         let queue = Arc::new(Queue::new(16));
         let out = Arc::<Mutex<Vec<u8>>>::default();
-        let (allow, allowed) = channel();
+        let (allow, allowed) = sync_channel(1);
         let (writer, slow) = (Arc::clone(&queue), Slow(allowed, Arc::clone(&out)));
         let thread = std::thread::spawn(move || {
             let mut told = 0;

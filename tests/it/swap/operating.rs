@@ -108,7 +108,7 @@ fn a_takeover_takes_the_admin_listener() {
     slow.set_read_timeout(Some(SOON)).unwrap();
     slow.write_all(b"POST /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nab")
         .unwrap();
-    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let (done, is_done) = std::sync::mpsc::sync_channel::<()>(1);
     let probe = std::thread::spawn(move || {
         let mut answers = Vec::new();
         while is_done.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
