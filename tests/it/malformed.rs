@@ -49,7 +49,7 @@ fn a_component_that_is_cut_short_is_told_by_every_command() {
 }
 
 fn refused(line: &Line) -> bool {
-    let text = line["message"].as_str().unwrap_or_default();
+    let text = line.to_string();
     text.contains("the configuration was refused") && text.contains(WHY)
 }
 

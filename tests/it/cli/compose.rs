@@ -107,7 +107,7 @@ fn compose_portable_says_what_is_lost() {
             "its limits",
         ),
         (
-            main().stage_with("pass-through-sync", "link = \"dynamic\"\non-failure = \"skip\""),
+            main().stage_with("pass-through-sync", "link = \"dynamic\"\non-failure = \"bypass\""),
             "main/0:pass-through-sync",
             "`on-failure`, a store of its own (`link`)",
         ),
