@@ -8,11 +8,12 @@
 
 use super::cache::Code;
 use super::compose::{EXPORT_0_2, stage_of};
+use super::trial::Trial;
 use crate::component::{Lift, Shape, TRAP_PREFIX};
 use crate::host::state::EPOCH_TICK;
 use crate::host::{self, Budget, InstanceState, Next, Pulse, Rehearsal, Scope, kept};
 use crate::plan::PipelineLimits;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime_wasi::sockets::WasiSocketsCtx;
@@ -305,10 +306,8 @@ pub struct Segment {
     pub fresh: bool,
     /// One of its stages calls other stages or pipelines through the host.
     pub links_on: bool,
-    /// One of its stages can't do with its lift rewritten.
-    disproved: AtomicBool,
     /// Some of its stages are rewritten on trial, and it has another form.
-    trial: bool,
+    pub trial: Option<Trial>,
     /// The stages that judge their configurations.
     pub(super) judges: Vec<usize>,
     /// Its proof.
@@ -407,8 +406,7 @@ impl Segment {
             scopes,
             fresh,
             links_on,
-            disproved: AtomicBool::new(false),
-            trial,
+            trial: trial.then(Trial::default),
             judges,
             rehearsal,
             pre,
@@ -418,18 +416,13 @@ impl Segment {
         })
     }
 
-    /// Whether a rewritten stage did what its form can't, see [`Segment::disprove`].
-    pub fn is_disproved(&self) -> bool {
-        self.disproved.load(Ordering::Relaxed)
-    }
-
     /// Why `error` says that a stage can't do with its lift rewritten, if it does. The
     /// segment takes no more requests where there is another form of it.
     pub fn disprove(&self, error: &wasmtime::Error) -> Option<String> {
         let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
         let mut names = backtrace.frames().iter().filter_map(wasmtime::FrameInfo::func_name);
         let reason = names.find_map(|name| name.strip_prefix(TRAP_PREFIX))?.to_owned();
-        if self.trial && !self.disproved.swap(true, Ordering::Relaxed) {
+        if self.trial.as_ref().is_some_and(Trial::fail) {
             let stage = self.blame(error);
             tracing::warn!(pipeline = %self.pipeline, stage, reason, "the original form takes over from a rewritten one");
         }

@@ -13,6 +13,7 @@ pub mod panics;
 pub mod prove;
 pub mod runtimes;
 mod settings;
+pub mod trial;
 
 pub use cache::{Cache, Code};
 pub use compile::{Guests, PoolSize, Runtime, RuntimeError, Segment};
@@ -20,3 +21,4 @@ pub use compose::{ComposeError, Composed, Member, Naming, compose, next_label};
 pub use panics::{Panicked, caught};
 pub use prove::{Breakdown, Flaw};
 pub use runtimes::Runtimes;
+pub use trial::{Admission, Trial, Turn};

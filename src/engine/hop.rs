@@ -13,7 +13,7 @@ use super::exchange::ResponseBody;
 use super::outcome::Failure;
 use super::request::ChainRequest;
 use super::worker::Worker;
-use crate::chain::Segment;
+use crate::chain::{Admission, Segment, Turn};
 use crate::component::Digest;
 use crate::host::CallContext;
 use crate::plan::{BreakerThen, OnFailure};
@@ -87,9 +87,16 @@ impl Hop {
         })
     }
 
-    /// The segment that takes requests.
-    fn current(&self) -> &Arc<Segment> {
-        self.fallback.as_ref().filter(|_| self.segment.is_disproved()).unwrap_or(&self.segment)
+    /// The segment that takes a request now, and the request's turn if it takes part in a trial.
+    fn current(&self) -> (&Arc<Segment>, Option<Turn<'_>>) {
+        let (Some(fallback), Some(trial)) = (&self.fallback, &self.segment.trial) else {
+            return (&self.segment, None);
+        };
+        match trial.admit() {
+            Admission::Open => (&self.segment, None),
+            Admission::Turn(turn) => (&self.segment, Some(turn)),
+            Admission::Original => (fallback, None),
+        }
     }
 
     /// Sends `request` through this segment, if that is not out of the way.
@@ -117,7 +124,8 @@ impl Hop {
         mut request: Box<ChainRequest>,
         attempt: Option<Attempt>,
     ) -> Outcome {
-        let pool = worker.pool(self.current(), &self.in_use);
+        let (segment, turn) = self.current();
+        let pool = worker.pool(segment, &self.in_use);
         let due = request.due(pool.tick(), self.segment.limits.deadline);
         let context = self.segment.links_on.then(|| request.context(due));
         // Kept only where it may be needed a second time.
@@ -126,7 +134,12 @@ impl Hop {
             (request.with_body(RequestBody::empty()), lent)
         });
         let failure = match pool.handle(request, due, context.clone(), attempt).await {
-            Ok(response) => return Outcome::Answered(response),
+            Ok(response) => {
+                if let Some(turn) = turn {
+                    turn.pass();
+                }
+                return Outcome::Answered(response);
+            }
             Err(failure) => failure,
         };
         // Once the next stage was called, an error may be that one's, and calling

@@ -113,6 +113,60 @@ chain_test! {
 }
 
 chain_test! {
+    /// A stage that fails its trial costs one request, however many are under way at once.
+    fn a_trial_costs_one_request(chain) {
+        let pipeline = chain.pipeline("fault-service").stage_with("mixed-async", SYNC);
+        let gateway = Gateway::start(&Setup::of([pipeline]));
+        let answers = run(async {
+            let mut client = Client::connect(&gateway, Protocol::Http2).await;
+            // All of them wait in the service before the first one can fail.
+            let fields = [("x-mixed", "body"), ("x-fault", "read-body")];
+            let (feeders, started): (Vec<_>, Vec<_>) = (0..14)
+                .map(|_| {
+                    let (feeder, body) = body::channel();
+                    (feeder, client.start(request(Method::POST, "/", &fields, body)))
+                })
+                .unzip();
+            let feeding = async {
+                for feeder in feeders {
+                    feeder.send(Frame::data("hello".into())).await.unwrap();
+                }
+            };
+            let answering = futures::future::join_all(started.into_iter().map(|started| async {
+                crate::harness::Answer::read(started.await.unwrap()).await
+            }));
+            crate::harness::in_time(futures::future::join(feeding, answering)).await.1
+        });
+        let (good, bad): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+        assert_eq!((good.len(), bad.len()), (13, 1), "{bad:?}");
+        assert!(good.iter().all(|answer| answer.text() == "5" && answer.cut.is_none()), "{good:?}");
+        bad[0].problem(500, "guest-trap");
+        gateway.counts(1, |line| line["message"] == "the original form takes over from a rewritten one");
+        gateway.stop();
+    }
+}
+
+chain_test! {
+    /// Heads that are edited with wit-bindgen alone, by a guest with tasks that go on after its answer and a stream with
+    /// which it wakes them.
+    fn head_editors_pass(chain) {
+        let gateway = Gateway::start(&Setup::of([chain.pipeline("echo").stage_with("edit-p3", SYNC)]));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                for size in [0, 5, 300_000, 0, 700, 100_000] {
+                    let answer = client.ask(request(Method::POST, "/", &[], body::stream(size).1)).await.ok();
+                    assert_eq!(answer.header("x-edited"), Some("response"));
+                    assert_eq!(body::digest_of(&answer.body), body::digest(size), "{protocol:?}");
+                }
+            }
+        });
+        assert_eq!(gateway.count(|line| line.to_string().contains("rewritten")), 0, "{:#?}", gateway.log());
+        gateway.stop();
+    }
+}
+
+chain_test! {
     /// A body that the next stage wants whole before it answers, transformed by a rewritten stage: the next stage is
     /// called asynchronously then.
     fn bodies_move_while_the_next_stage_works(chain) {

@@ -25,7 +25,7 @@ const EXAMPLES: [&str; 4] = ["hello-header", "hello-rc", "greeter-0-2", "page"];
 const WITH_LIBC: [&str; 3] = ["async-0-3", "libc-0-3", "notices"];
 
 /// Guests with the bindings of the time before WASI 0.3.0, in a workspace of their own.
-const BEFORE_RELEASE: [&str; 3] = ["hello-p3-0-54", "hello-p3-0-57", "pass-p3"];
+const BEFORE_RELEASE: [&str; 4] = ["edit-p3", "hello-p3-0-54", "hello-p3-0-57", "pass-p3"];
 
 /// Guests that are also built with a feature, from the same source: the feature, the
 /// end of that component's name, and which they are.

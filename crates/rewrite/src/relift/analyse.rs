@@ -10,7 +10,9 @@ use crate::layout::{MAX_FLAT, Shape};
 use crate::nesting::validate;
 use crate::{Interface, Refusal};
 use std::collections::HashMap;
-use wasmparser::component_types::{ComponentDefinedType as Defined, ComponentValType};
+use wasmparser::component_types::{
+    ComponentAnyTypeId, ComponentDefinedType as Defined, ComponentFuncTypeId, ComponentValType,
+};
 use wasmparser::types::TypesRef;
 use wasmparser::{
     CanonicalFunction as Canonical, CanonicalOption, ComponentAlias, ComponentExternalKind as External,
@@ -265,7 +267,9 @@ impl Outline {
                 }
                 slots.push(*slot);
             }
-            if let (Some(index), Some(kind)) = (index, Watched::of(function)?) {
+            if let (Some(index), Some(kind)) = (index, Watched::of(function)?)
+                && !self.is_internal(types, function)
+            {
                 watched.push((*index, kind));
             }
         }
@@ -277,6 +281,26 @@ impl Outline {
         });
         let plain = plain.collect();
         Ok(Wiring { entry, callback, task_return, lower, memory, realloc, result, slots, watched, plain })
+    }
+
+    /// Whether `function` makes or ends a stream that nobody else can wait for: one without elements, where no function
+    /// that the component calls or exports takes or returns such a stream. Bindings wake their own tasks with one.
+    fn is_internal(&self, types: TypesRef<'_>, function: &Canonical) -> bool {
+        let (Canonical::StreamNew { ty } | Canonical::StreamDropWritable { ty }) = function else {
+            return false;
+        };
+        let empty = |ty: &Defined| matches!(ty, Defined::Stream { ty: None, .. });
+        empty(&types[types.component_defined_type_at(*ty)])
+            && self.canonicals.iter().all(|(_, function)| match function {
+                Canonical::Lower { func_index, .. } => {
+                    !moves(types, types.component_function_at(*func_index), &empty)
+                }
+                Canonical::Lift { type_index, .. } => match types.component_any_type_at(*type_index) {
+                    ComponentAnyTypeId::Func(id) => !moves(types, id, &empty),
+                    _ => false,
+                },
+                _ => true,
+            })
     }
 
     /// The one lift: its entry, its callback and what it returns.
@@ -302,8 +326,7 @@ impl Outline {
             let export = self.core_aliases.get(&index).cloned();
             export.ok_or_else(|| Refusal::new("its exported function is not a core instance's"))
         };
-        let wasmparser::component_types::ComponentAnyTypeId::Func(id) = types.component_any_type_at(ty)
-        else {
+        let ComponentAnyTypeId::Func(id) = types.component_any_type_at(ty) else {
             return Err(Refusal::new("it lifts no function"));
         };
         let function = &types[id];
@@ -373,7 +396,9 @@ impl Outline {
                     "it may wait for `{interface}#{name}` while the {} works",
                     seam.noun
                 )));
-            } else if !interface.is(seam.data.0, seam.data.1) && moves_data(types, *func_index) {
+            } else if !interface.is(seam.data.0, seam.data.1)
+                && moves(types, types.component_function_at(*func_index), &is_data)
+            {
                 return Err(Refusal::new(format!(
                     "`{interface}#{name}` has a stream or future that may need it while the {} works",
                     seam.noun
@@ -428,27 +453,34 @@ fn memory_of(options: &[CanonicalOption]) -> Result<Option<u32>, Refusal> {
     Ok(memory)
 }
 
-/// Whether the component function at `index` takes or returns streams or futures.
-fn moves_data(types: TypesRef<'_>, index: u32) -> bool {
-    let function = &types[types.component_function_at(index)];
-    let mut parts = function.params.iter().map(|(_, ty)| ty).chain(&function.result);
-    parts.any(|ty| holds_data(types, ty))
+/// A stream or a future.
+fn is_data(ty: &Defined) -> bool {
+    matches!(ty, Defined::Future { .. } | Defined::Stream { .. })
 }
 
-fn holds_data(types: TypesRef<'_>, ty: &ComponentValType) -> bool {
+/// Whether a function takes or returns something that holds what is `wanted`.
+fn moves(types: TypesRef<'_>, function: ComponentFuncTypeId, wanted: &dyn Fn(&Defined) -> bool) -> bool {
+    let function = &types[function];
+    let mut parts = function.params.iter().map(|(_, ty)| ty).chain(&function.result);
+    parts.any(|ty| holds(types, ty, wanted))
+}
+
+fn holds(types: TypesRef<'_>, ty: &ComponentValType, wanted: &dyn Fn(&Defined) -> bool) -> bool {
     let ComponentValType::Type(id) = ty else { return false };
-    let holds = |ty: &ComponentValType| holds_data(types, ty);
-    match &types[*id] {
-        Defined::Future { .. } | Defined::Stream { .. } => true,
-        Defined::Record(record) => record.fields.values().any(holds),
-        Defined::Variant(variant) => variant.cases.values().any(|case| case.ty.iter().any(holds)),
-        Defined::Tuple(tuple) => tuple.types.iter().any(holds),
-        Defined::List { element, .. } | Defined::FixedLengthList { element, .. } => holds(element),
-        Defined::Map { key, value, .. } => holds(key) || holds(value),
-        Defined::Option { ty, .. } => holds(ty),
-        Defined::Result { ok, err, .. } => ok.iter().chain(err).any(holds),
-        _ => false,
-    }
+    let inside = |ty: &ComponentValType| holds(types, ty, wanted);
+    let defined = &types[*id];
+    wanted(defined)
+        || match defined {
+            Defined::Future { ty, .. } | Defined::Stream { ty, .. } => ty.iter().any(inside),
+            Defined::Record(record) => record.fields.values().any(inside),
+            Defined::Variant(variant) => variant.cases.values().any(|case| case.ty.iter().any(inside)),
+            Defined::Tuple(tuple) => tuple.types.iter().any(inside),
+            Defined::List { element, .. } | Defined::FixedLengthList { element, .. } => inside(element),
+            Defined::Map { key, value, .. } => inside(key) || inside(value),
+            Defined::Option { ty, .. } => inside(ty),
+            Defined::Result { ok, err, .. } => ok.iter().chain(err).any(inside),
+            _ => false,
+        }
 }
 
 /// What means the same in a task that is lifted synchronously.

@@ -158,3 +158,19 @@ fn what_is_not_known_is_left_alone() {
     }
     assert!(relift(b"\0asm", &SEAM).expect_err("not a component").to_string().starts_with("it is not valid"));
 }
+
+#[test]
+fn streams_that_nobody_else_can_have_are_not_counted() {
+    let watched = |more: &str| {
+        let bytes = wat::parse_str(MIDDLEWARE.replacen(MORE, more, 1)).expect("a component");
+        let watched = analyse(&bytes, &SEAM).expect("nothing in it is unknown").watched;
+        watched.into_iter().map(|(_, kind)| kind.name()).collect::<Vec<_>>()
+    };
+    let ends = "(core func (canon stream.new $s)) (core func (canon stream.drop-writable $s))";
+    let of = |element: &str| format!("(type $s (stream {element})) {ends}");
+    assert!(watched(&of("")).is_empty(), "it wakes tasks of the component");
+    assert_eq!(watched(&of("u8")), ["stream.new", "stream.drop-writable"]);
+    let lent = "(import \"wasi:http/types@0.3.1\" (instance $other (export \"give\" (func (param \"s\" (stream))))))\n\
+                (core func (canon lower (func $other \"give\")))";
+    assert_eq!(watched(&format!("{lent}\n{}", of(""))), ["stream.new", "stream.drop-writable"]);
+}

@@ -1,0 +1,101 @@
+//! A trial of rewritten lifts: whether a segment's stages can do with them is seen by what they do.
+//!
+//! A stage that can't fails at what it does on ordinary requests, so mostly at its first one. So one request at a time
+//! goes through the rewritten form until [`PASSES`] have come through, on all workers together; the others take the
+//! original form meanwhile. The first failure settles it for all of them.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Requests that have to come through one at a time before others may be in it beside them.
+pub const PASSES: u32 = 32;
+
+/// What is known of a segment's rewritten form.
+#[derive(Debug, Default)]
+pub struct Trial {
+    failed: AtomicBool,
+    passed: AtomicU32,
+    taken: AtomicBool,
+}
+
+/// How a request may enter.
+pub enum Admission<'a> {
+    /// Beside any number of others.
+    Open,
+    /// Alone.
+    Turn(Turn<'a>),
+    /// Not at all: it takes the original form.
+    Original,
+}
+
+/// A request's turn in a trial, which ends when this is dropped.
+pub struct Turn<'a>(&'a Trial);
+
+impl Trial {
+    /// How a request may enter now.
+    pub fn admit(&self) -> Admission<'_> {
+        if self.has_failed() {
+            return Admission::Original;
+        }
+        if self.passed.load(Ordering::Relaxed) >= PASSES {
+            return Admission::Open;
+        }
+        match self.taken.swap(true, Ordering::AcqRel) {
+            true => Admission::Original,
+            false => Admission::Turn(Turn(self)),
+        }
+    }
+
+    /// It failed; whether that is new.
+    pub fn fail(&self) -> bool {
+        !self.failed.swap(true, Ordering::Relaxed)
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl Turn<'_> {
+    /// The request came through.
+    pub fn pass(self) {
+        self.0.passed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(trial: &Trial) -> Option<Turn<'_>> {
+        match trial.admit() {
+            Admission::Turn(turn) => Some(turn),
+            Admission::Open | Admission::Original => None,
+        }
+    }
+
+    #[test]
+    fn one_request_at_a_time_until_enough_have_passed() {
+        let trial = Trial::default();
+        for _ in 0..PASSES {
+            let first = turn(&trial).expect("nobody is in it");
+            assert!(matches!(trial.admit(), Admission::Original), "somebody is in it");
+            first.pass();
+        }
+        assert!(matches!(trial.admit(), Admission::Open));
+        assert!(trial.fail() && !trial.fail());
+        assert!(matches!(trial.admit(), Admission::Original));
+    }
+
+    #[test]
+    fn a_turn_that_is_given_up_is_the_next_ones() {
+        let trial = Trial::default();
+        drop(turn(&trial));
+        assert!(turn(&trial).is_some());
+    }
+}
