@@ -415,9 +415,7 @@ impl Outline {
 fn is_plain(types: TypesRef<'_>, function: &Canonical) -> bool {
     let Canonical::Lift { type_index, options, .. } = function else { return false };
     match types.component_any_type_at(*type_index) {
-        wasmparser::component_types::ComponentAnyTypeId::Func(id) => {
-            !types[id].async_ && !options.contains(&CanonicalOption::Async)
-        }
+        ComponentAnyTypeId::Func(id) => !types[id].async_ && !options.contains(&CanonicalOption::Async),
         _ => false,
     }
 }
