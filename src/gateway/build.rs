@@ -21,7 +21,8 @@ use crate::config::Diagnostics;
 use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, Onward, entrance};
 use crate::host::{Budget, Limiters, Next, Rehearsal, StageScope};
 use crate::plan::{
-    End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, Plan, Relift, Stage, StageId,
+    End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, PipelineLimits, Plan, Relift,
+    Stage, StageId,
 };
 use crate::upstream::{TlsSettings, Upstream};
 use std::cell::{Cell, RefCell};
@@ -228,7 +229,7 @@ fn budget(pipeline: &Pipeline, stages: &[Placed<'_>], gateway: &GatewayLimits) -
         host_memory: 0,
         // In memory, a field takes up to four times its bytes on the wire.
         field_bytes: gateway.header_size.saturating_mul(4),
-        cpu: pipeline.limits.cpu,
+        cpu: limits_of(pipeline, stages).cpu,
     };
     for (stage, component) in stages {
         let memory = stage.limits.memory.saturating_mul(component.shape.memories.max(1) as usize);
@@ -238,6 +239,24 @@ fn budget(pipeline: &Pipeline, stages: &[Placed<'_>], gateway: &GatewayLimits) -
         budget.table_elements = budget.table_elements.max(stage.limits.table_elements);
     }
     budget
+}
+
+/// The stage of a segment that is linked dynamically, and may have limits of its own for its store.
+fn alone<'a>(stages: &[Placed<'a>]) -> Option<&'a Stage> {
+    match stages {
+        [(stage, _)] if stage.link == Link::Dynamic => Some(stage),
+        _ => None,
+    }
+}
+
+/// What holds for instances of `stages`: what their pipeline says, or the stage itself where it is alone.
+fn limits_of(pipeline: &Pipeline, stages: &[Placed<'_>]) -> PipelineLimits {
+    let mut limits = pipeline.limits.clone();
+    if let Some(stage) = alone(stages) {
+        limits.cpu = stage.limits.cpu.unwrap_or(limits.cpu);
+        limits.concurrency = stage.limits.concurrency.unwrap_or(limits.concurrency);
+    }
+    limits
 }
 
 /// The condition of a stage, if it has one.
@@ -479,11 +498,8 @@ impl<'a> Maker<'a> {
                 }
             }
         }
-        let isolation = match stages {
-            [(stage, _)] if stage.link == Link::Dynamic => stage.isolation,
-            _ => pipeline.isolation,
-        };
-        let mut limits = pipeline.limits.clone();
+        let isolation = alone(stages).map_or(pipeline.isolation, |stage| stage.isolation);
+        let mut limits = limits_of(pipeline, stages);
         let fresh = isolation == Isolation::Request;
         if fresh {
             (limits.reuse, limits.concurrency) = (1, 1);

@@ -1,7 +1,9 @@
 //! Stages that share a store see their own world and no other's: configuration, environment, log, and what they may do.
 
 use crate::chain_test;
-use crate::harness::{Client, Gateway, Line, PROTOCOLS, Pipeline, Protocol, Setup, body, request, run};
+use crate::harness::{
+    Client, Gateway, Line, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time, request, run,
+};
 use http::Method;
 
 chain_test! {
@@ -197,6 +199,52 @@ chain_test! {
                     }
                 }
             }
+        });
+        gateway.stop();
+    }
+}
+
+/// `cpu` of a dynamic stage is its own: it ends what computes, and no other stage.
+#[test]
+fn cpu_of_a_stage() {
+    let own = "link = \"dynamic\"\nlimits = { cpu = \"30ms\" }";
+    let pipeline = Pipeline::new("main", "fault-service").stage_with("fault-middleware", own);
+    let gateway = Gateway::start(&Setup::of([pipeline.limit("cpu = \"10s\"")]));
+    run(async {
+        for protocol in PROTOCOLS {
+            let mut client = Client::connect(&gateway, protocol).await;
+            let id = client.get("/", &[("x-middleware-fault", "loop")]).await.problem(500, "guest-trap");
+            let line = gateway.reason(&id);
+            assert!(line["reason"].as_str().unwrap().contains("more than 30ms"), "{line}");
+        }
+        // The service's is the pipeline's.
+        let mut client = Client::connect(&gateway, Protocol::Http1).await;
+        let id = client.get("/", &[("x-fault", "loop")]).await.problem(500, "guest-trap");
+        let line = gateway.reason(&id);
+        assert!(line["reason"].as_str().unwrap().contains("more than 10s"), "{line}");
+    });
+    gateway.stop();
+}
+
+/// `concurrency` of a dynamic stage is its own: with 1, a trap fails the request that made it, and no other.
+#[test]
+fn concurrency_of_a_stage() {
+    for (own, lost) in [("", 6), ("limits = { concurrency = 1 }", 0)] {
+        let stage = format!("link = \"dynamic\"\n{own}");
+        let pipeline = Pipeline::new("main", "fault-service").stage_with("fault-middleware", &stage);
+        let gateway = Gateway::start(&Setup::of([pipeline.limit("concurrency = 8")]));
+        run(async {
+            let mut client = Client::connect(&gateway, Protocol::Http2).await;
+            // With an instance that is there.
+            client.get("/", &[]).await.ok();
+            let slow = || get("/", &[("x-middleware-fault", "slow"), ("x-delay-ms", "2000")]);
+            let row: Vec<_> = (0..6).map(|_| client.start(slow())).collect();
+            client.get("/", &[("x-middleware-fault", "trap")]).await.problem(500, "guest-trap");
+            let mut failed = 0;
+            for response in row {
+                failed += u32::from(in_time(response).await.unwrap().status() != 200);
+            }
+            assert_eq!(failed, lost, "{own}");
         });
         gateway.stop();
     }

@@ -118,6 +118,10 @@ keys! {
     /// What the host keeps for one instance beside its linear memories, [below](#host-memory). Beyond it, the instance
     /// ends.
     host_memory: usize = size(MIB, 4 * GIB).default("32MiB");
+    /// As the pipeline's. Only for a dynamic stage.
+    cpu: Option<Duration> = time(MS, MINUTE).optional("\"200ms\"", "the pipeline's");
+    /// As the pipeline's. Only for a dynamic stage.
+    concurrency: Option<usize> = count(1, 1000).optional("8", "the pipeline's");
     /// Requests of its own under way at once, up to their response's head, over all instances. One more gets
     /// `connection-limit-reached`.
     egress_requests: usize = count(1, 100_000).default("256");

@@ -27,8 +27,8 @@ keys! {
 
     /// How the stages are linked where they do not say it themselves: `"static"` or `"dynamic"`, see [Links](#links).
     link: Link = one_of().default("static");
-    /// `"reuse"`: an instance serves many requests. `"request"`: each request has fresh instances, made before they are
-    /// needed where there is room.
+    /// `"reuse"`: an instance serves many requests; one that traps fails all that are in it then. `"request"`: each
+    /// request has fresh instances, made before they are needed where there is room. See [Isolation](#isolation).
     isolation: Isolation = one_of().default("reuse");
     /// Whether async-lifted middleware is rewritten to a sync lift where it says nothing itself: `"as-is"`, `"auto"` or
     /// `"sync"`, see [Lift rewriting](lift.md).
@@ -60,7 +60,7 @@ keys! {
     /// Which requests the stage applies to, see [Conditions](#conditions). Not of a service.
     when: Option<Decoded<When>> = table().optional("{ path = \"/api\" }", "every request");
     /// Bounds of the stage, [below](#limits-of-a-stage).
-    limits: StageLimits = table().optional("{ memory = \"64MiB\" }", "");
+    limits: Option<Decoded<StageLimits>> = table().optional("{ memory = \"64MiB\" }", "");
     /// `"static"` or `"dynamic"`, see [Links](#links).
     link: Option<Link> = one_of().optional("\"static\"", "the pipeline's");
     /// As the pipeline's. Only for a dynamic stage.

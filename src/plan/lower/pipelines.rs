@@ -181,7 +181,7 @@ impl Lowering<'_> {
             refused,
             grants,
             when,
-            limits: limits.clone(),
+            limits: limits.as_deref().cloned().unwrap_or_default(),
             link,
             isolation: isolation.unwrap_or(defaults.isolation),
             lift,
@@ -196,15 +196,27 @@ impl Lowering<'_> {
 
     /// What only a store of its own makes possible.
     fn check_link(&mut self, table: &Decoded<keys::Stage>, link: Link) {
+        if link == Link::Dynamic {
+            return;
+        }
+        let mut refuse = |span, key: &str, help: &str| {
+            self.diagnostics
+                .error(span, format!("`{key}` needs a stage with a store of its own"))
+                .label("this stage is linked statically")
+                .help(help);
+        };
         for key in [keys::Stage::isolation, keys::Stage::on_failure, keys::Stage::breaker] {
-            if link == Link::Static && table.has(key) {
-                self.diagnostics
-                    .error(
-                        table.span_of(key),
-                        format!("`{}` needs a stage with a store of its own", key.name),
-                    )
-                    .label("this stage is linked statically")
-                    .help("link the stage with `link = \"dynamic\"`");
+            if table.has(key) {
+                refuse(table.span_of(key), key.name, "link the stage with `link = \"dynamic\"`");
+            }
+        }
+        let limits = table.limits.iter();
+        let own = [keys::StageLimits::cpu, keys::StageLimits::concurrency];
+        for (limits, key) in limits.flat_map(|limits| own.map(|key| (limits, key))) {
+            if limits.has(key) {
+                let help =
+                    "link the stage with `link = \"dynamic\"`, or set it for all in the pipeline's `limits`";
+                refuse(limits.span_of(key), key.name, help);
             }
         }
     }

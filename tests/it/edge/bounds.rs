@@ -25,8 +25,12 @@ fn each_bound_is_told_with_its_default() {
     let told: Vec<_> = rows("security.md").into_iter().filter(|row| row[0].contains("limits.")).collect();
     let mut expected = Vec::new();
     for (prefix, key) in bounds() {
-        assert_eq!(key.presence, Presence::Default, "a bound that is not there by default: {}", key.name);
-        expected.push((format!("{prefix}{}", key.name), key.example.to_owned()));
+        let default = match key.presence {
+            Presence::Default => key.example,
+            Presence::Optional("the pipeline's") => "the pipeline's",
+            _ => panic!("a bound that is not there by default: {}", key.name),
+        };
+        expected.push((format!("{prefix}{}", key.name), default.to_owned()));
     }
     let mut found: Vec<_> =
         told.iter().map(|row| (row[0].clone(), row[1].trim_matches('`').to_owned())).collect();
