@@ -34,7 +34,7 @@ use std::time::SystemTime;
 /// What outlives generations: counters of stages, compiled code, running segments.
 #[derive(Default)]
 pub struct Workshop {
-    /// The stages' counters.
+    /// The stages' counters, which a reload does not forget.
     pub limiters: Limiters,
     /// What is known of components.
     pub shapes: Shapes,
@@ -134,6 +134,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         pipelines: maker.pipelines.take().into_iter().flatten().collect(),
         cut_off: CutOff::default(),
         cuts: Arc::clone(&workshop.cuts),
+        limiter_keys: workshop.limiters.bound.clone(),
     })
 }
 
@@ -481,11 +482,10 @@ impl<'a> Maker<'a> {
     ) -> Option<Blueprint> {
         // One stage that blocks blocks the instance.
         let all_async = stages.iter().all(|(_, component)| component.shape.lift() == Lift::Async);
-        let keys = self.plan.limits.rate_limit_keys;
         let rehearsal: Arc<Rehearsal> = Arc::default();
         let mut scopes = Vec::new();
         for (stage, _) in stages {
-            let limiter = self.workshop.limiters.of(&stage.id.to_string(), keys);
+            let limiter = self.workshop.limiters.of(&stage.id.to_string());
             let calls = self.calls(pipeline, stage)?;
             match StageScope::new(stage, limiter, calls, Arc::clone(&rehearsal)) {
                 Ok(scope) => scopes.push(Arc::new(scope)),

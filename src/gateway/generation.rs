@@ -4,6 +4,7 @@ use super::inputs::Tls;
 use super::router::Router;
 use crate::component::Digest;
 use crate::engine::{CutOff, Hop, Onward};
+use crate::host::KeyBound;
 use crate::plan::{PipelineIndex, Plan};
 use crate::upstream::Upstream;
 use rustls::ServerConfig;
@@ -36,6 +37,8 @@ pub struct Generation {
     /// Requests that were cut for that, of all generations.
     pub(super) cuts: Arc<AtomicU64>,
     pub(super) tls: HashMap<SocketAddr, Option<Tls>>,
+    /// Where it says how many keys a limiter may have, once it serves.
+    pub(super) limiter_keys: KeyBound,
 }
 
 impl Generation {

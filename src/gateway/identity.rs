@@ -228,9 +228,10 @@ fn with_gateway(it: Identity, limits: &GatewayLimits) -> Identity {
         // An engine is made for so many, and segments are compiled for an engine.
         instances: _,
         call_depth,
-        rate_limit_keys,
+        // Limiters follow the live configuration.
+        rate_limit_keys: _,
     } = limits;
-    it.plain(&(header_size, rate_limit_keys, call_depth))
+    it.plain(&(header_size, call_depth))
 }
 
 /// Adds a stage whose component has this digest.

@@ -30,6 +30,7 @@ impl Live {
 
 /// What goes on beside requests begins when a generation is about to have some.
 fn start(generation: &Generation) {
+    generation.limiter_keys.set(generation.plan.limits.rate_limit_keys);
     for upstream in generation.upstreams() {
         upstream.start();
     }

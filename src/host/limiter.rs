@@ -4,16 +4,17 @@
 //! theoretical arrival time, so that a decision is one comparison and one store,
 //! taken under the lock of one of [`SHARDS`] shards.
 //!
-//! Bounds: a [`Limiter`] keeps at most as many keys as it was made for
+//! Bounds: a [`Limiter`] keeps at most as many keys as the live configuration says
 //! (`limits.rate-limit-keys`). A full shard first forgets the keys whose burst is
 //! whole again, which changes no decision; if all are in use, the answer is
 //! [`TakeError::TooManyKeys`]. Times are nanoseconds since the process's first
 //! decision, in 64 bits: 584 years.
 
+use crate::plan::GatewayLimits;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 /// Locks that a limiter's keys are spread over.
@@ -124,17 +125,33 @@ struct Shard {
 pub struct Limiter {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
-    keys_per_shard: usize,
+    bound: KeyBound,
+}
+
+/// How many keys each limiter may have: one number for all, which changes with the live configuration.
+#[derive(Clone, Debug)]
+pub struct KeyBound(Arc<AtomicUsize>);
+
+impl KeyBound {
+    /// A bound of `keys`, rounded up to a multiple of [`SHARDS`].
+    pub fn new(keys: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(keys)))
+    }
+
+    /// From now on it is `keys`. A limiter that has more takes no new one until some may be forgotten.
+    pub fn set(&self, keys: usize) {
+        self.0.store(keys, Ordering::Relaxed);
+    }
+
+    fn per_shard(&self) -> usize {
+        self.0.load(Ordering::Relaxed).div_ceil(SHARDS).max(1)
+    }
 }
 
 impl Limiter {
-    /// A limiter for `keys` keys, rounded up to a multiple of [`SHARDS`].
-    pub fn new(keys: usize) -> Self {
-        Self {
-            shards: Default::default(),
-            hasher: RandomState::new(),
-            keys_per_shard: keys.div_ceil(SHARDS).max(1),
-        }
+    /// A limiter for as many keys as `bound` says.
+    pub fn new(bound: KeyBound) -> Self {
+        Self { shards: Default::default(), hasher: RandomState::new(), bound }
     }
 
     /// Takes one request from what `key` has left under `quota`.
@@ -161,12 +178,13 @@ impl Limiter {
             *arrival = after.unwrap_or(*arrival);
             return Ok(decision);
         }
-        if shard.arrivals.len() >= self.keys_per_shard {
+        let bound = self.bound.per_shard();
+        if shard.arrivals.len() >= bound {
             if now < shard.sweep_after {
                 return Err(TakeError::TooManyKeys);
             }
             shard.arrivals.retain(|_, arrival| *arrival > now);
-            if shard.arrivals.len() >= self.keys_per_shard {
+            if shard.arrivals.len() >= bound {
                 shard.sweep_after = shard.arrivals.values().copied().min().unwrap_or(0);
                 return Err(TakeError::TooManyKeys);
             }
@@ -179,18 +197,33 @@ impl Limiter {
     }
 }
 
-/// The limiters of all stages, by stage: they outlive the generations that use
-/// them, so that a reload forgets no count.
-#[derive(Debug, Default)]
-pub struct Limiters(Mutex<HashMap<String, Arc<Limiter>>>);
+/// The limiters of all stages, by stage. A stage that goes on in a new generation has
+/// the one that it had, so that a reload forgets no count; one that no generation has
+/// any more is gone with its limiter.
+#[derive(Debug)]
+pub struct Limiters {
+    of_stages: Mutex<HashMap<String, Weak<Limiter>>>,
+    /// How many keys each of them may have.
+    pub bound: KeyBound,
+}
+
+impl Default for Limiters {
+    fn default() -> Self {
+        Self { of_stages: Mutex::default(), bound: KeyBound::new(GatewayLimits::default().rate_limit_keys) }
+    }
+}
 
 impl Limiters {
-    /// The limiter of the stage called `stage`, made with room for `keys` keys if
-    /// there is none yet.
-    pub fn of(&self, stage: &str, keys: usize) -> Arc<Limiter> {
-        let mut limiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let limiter = limiters.entry(stage.to_owned()).or_insert_with(|| Arc::new(Limiter::new(keys)));
-        Arc::clone(limiter)
+    /// The limiter of the stage called `stage`, made if there is none.
+    pub fn of(&self, stage: &str) -> Arc<Limiter> {
+        let mut limiters = self.of_stages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = limiters.get(stage).and_then(Weak::upgrade) {
+            return known;
+        }
+        limiters.retain(|_, limiter| limiter.strong_count() > 0);
+        let made = Arc::new(Limiter::new(self.bound.clone()));
+        limiters.insert(stage.to_owned(), Arc::downgrade(&made));
+        made
     }
 }
 
@@ -203,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate() {
-        let limiter = Limiter::new(16);
+        let limiter = Limiter::new(KeyBound::new(16));
         let take = |at| limiter.take_at("a", TEN_A_SECOND, at).expect("a decision");
         assert_eq!([take(0).remaining, take(0).remaining, take(0).remaining], [2, 1, 0]);
         let denied = take(0);
@@ -218,7 +251,7 @@ mod tests {
 
     #[test]
     fn keys_are_apart() {
-        let limiter = Limiter::new(64);
+        let limiter = Limiter::new(KeyBound::new(64));
         let one = Quota { burst: 1, interval: SECOND };
         assert!(limiter.take_at("a", one, 5).expect("a decision").allowed);
         assert!(limiter.take_at("b", one, 5).expect("a decision").allowed);
@@ -227,7 +260,7 @@ mod tests {
 
     #[test]
     fn keys_are_bounded_and_come_back() {
-        let limiter = Limiter::new(SHARDS * 4);
+        let limiter = Limiter::new(KeyBound::new(SHARDS * 4));
         let one = Quota { burst: 1, interval: SECOND };
         let outcome =
             |at: u64| (0..1000).filter(|n| limiter.take_at(&format!("{at}-{n}"), one, at).is_ok()).count();
@@ -237,8 +270,41 @@ mod tests {
     }
 
     #[test]
+    fn the_bound_on_keys_changes_for_limiters_that_are_there() {
+        let limiters = Limiters::default();
+        limiters.bound.set(SHARDS);
+        let limiter = limiters.of("main/0:rate-limit");
+        let one = Quota { burst: 1, interval: SECOND };
+        let taken =
+            |of: &str| (0..1000).filter(|n| limiter.take_at(&format!("{of}-{n}"), one, 5).is_ok()).count();
+        assert_eq!(taken("a"), SHARDS);
+        limiters.bound.set(SHARDS * 4);
+        assert_eq!(taken("b"), SHARDS * 3);
+        limiters.bound.set(SHARDS * 2);
+        assert_eq!(taken("c"), 0);
+        assert!(limiter.take_at("a-0", one, 3 * SECOND).is_ok());
+    }
+
+    #[test]
+    fn limiters_go_with_the_last_stage_that_has_them() {
+        let limiters = Limiters::default();
+        let one = Quota { burst: 1, interval: 1_000_000_000_000_000_000 };
+        let first = limiters.of("main/0:rate-limit");
+        assert!(first.take("a", one).expect("a decision").allowed);
+        // A reload takes it over; another stage has another.
+        let second = limiters.of("main/0:rate-limit");
+        drop(first);
+        assert!(!second.take("a", one).expect("a decision").allowed);
+        let gone = Arc::downgrade(&second);
+        drop(second);
+        assert!(gone.upgrade().is_none());
+        let _other = limiters.of("other/0:rate-limit");
+        assert_eq!(limiters.of_stages.lock().expect("no panic").len(), 1);
+    }
+
+    #[test]
     fn bad_input_is_refused() {
-        let limiter = Limiter::new(1);
+        let limiter = Limiter::new(KeyBound::new(1));
         let invalid = Quota { burst: 0, interval: 1 };
         assert_eq!(limiter.take("a", invalid), Err(TakeError::InvalidQuota));
         assert_eq!(limiter.take(&"a".repeat(257), TEN_A_SECOND), Err(TakeError::KeyTooLong));
@@ -246,7 +312,7 @@ mod tests {
 
     #[test]
     fn extreme_quotas_do_not_overflow() {
-        let limiter = Limiter::new(16);
+        let limiter = Limiter::new(KeyBound::new(16));
         let slow = Quota { burst: 1_000_000_000, interval: 1_000_000_000_000_000_000 };
         assert!(limiter.take("a", slow).expect("a decision").allowed);
         let fast = Quota { burst: 1, interval: 1 };
@@ -255,7 +321,7 @@ mod tests {
 
     #[test]
     fn all_threads_together_take_no_more_than_the_burst() {
-        let limiter = Limiter::new(16);
+        let limiter = Limiter::new(KeyBound::new(16));
         let quota = Quota { burst: 100, interval: 1_000_000_000_000 };
         let taken: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)

@@ -38,7 +38,7 @@ pub mod wasi2;
 pub use catalog::{Grant, Offer, Reach, Without};
 #[cfg(any(test, fuzzing))]
 pub use headers::fuzzing;
-pub use limiter::{Limiter, Limiters};
+pub use limiter::{KeyBound, Limiter, Limiters};
 pub use next::{CallContext, Next, Origin, RequestHead};
 pub use rehearsal::{Act, Rehearsal};
 pub use scope::{Scope, StageScope};

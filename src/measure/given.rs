@@ -4,7 +4,7 @@ use super::Failure;
 use crate::chain::Member;
 use crate::component::Component;
 use crate::config::Span;
-use crate::host::{Limiter, Scope, StageScope};
+use crate::host::{KeyBound, Limiter, Scope, StageScope};
 use crate::plan::{
     Clocks, ComponentIndex, ConfigValue, Grants, Isolation, Link, Name, OnFailure, Relift, Stage, StageId,
     StageLimits, ValueOrigin,
@@ -95,7 +95,12 @@ impl Guest {
         let scope = |member: &Member<'_>| {
             let is_this = member.component.digest == self.component.digest;
             let stage = stage(member.index, if is_this { &self.config } else { &[] })?;
-            let scope = StageScope::new(&stage, Arc::new(Limiter::new(1_000)), Vec::new(), Arc::default());
+            let scope = StageScope::new(
+                &stage,
+                Arc::new(Limiter::new(KeyBound::new(1_000))),
+                Vec::new(),
+                Arc::default(),
+            );
             Ok(Arc::new(scope.map_err(|(_, error)| Failure::system(error))?))
         };
         members.iter().map(scope).collect()

@@ -89,6 +89,44 @@ fn what_is_the_same_is_no_swap() {
     });
 }
 
+/// `limits.rate-limit-keys` changes for the limiters that are there, with all that they count, and makes no segment anew.
+#[test]
+fn limiters_take_more_keys_after_a_reload() {
+    let rest = |keys: usize| {
+        format!(
+            "[limits]\nrate-limit-keys = {keys}\n[[routes]]\npipeline = \"main\"\n[pipelines.main]\n\
+             service = {{ component = \"hello\" }}\n[[pipelines.main.stages]]\ncomponent = \"rate-limit\"\n\
+             config = {{ rate = \"1/h\", key-header = \"x-key\" }}\n"
+        )
+    };
+    let served = Served::start("", &rest(16));
+    run(async {
+        let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+        let mut allowed = async |of: &str| {
+            let mut allowed = 0;
+            for number in 0..100 {
+                allowed +=
+                    u32::from(client.get("/", &[("x-key", &format!("{of}-{number}"))]).await.status == 200);
+            }
+            allowed
+        };
+        let first = allowed("a").await;
+        assert!((1..=16).contains(&first), "{first}");
+        served.write(&rest(4096));
+        let (status, answer) = served.reload().await;
+        let details = &answer["report"]["details"];
+        assert_eq!(
+            (status, &details["compiled"], &details["reused"]),
+            (200, &0.into(), &1.into()),
+            "{answer}"
+        );
+        assert_eq!(allowed("b").await, 100);
+        // What was used up is used up still.
+        assert_eq!(allowed("a").await, 100 - first);
+    });
+    served.gateway.stop();
+}
+
 #[test]
 fn a_rollback_brings_the_one_before_back() {
     let served = Served::start("", &stamped(1));
