@@ -43,8 +43,9 @@ impl Check<'_> {
 
     fn table(&mut self, path: &str, table: &Node, schema: &Schema) {
         let Value::Table(entries) = &table.value else { return };
+        let entries = unfolded(entries, schema);
         let mut meant = Vec::new();
-        for entry in entries {
+        for entry in &entries {
             let key = joined(path, &entry.key);
             match (schema.key(&entry.key), &schema.others) {
                 (Some(schema), _) => self.value(&key, &entry.node, entry.key_span, schema),
@@ -85,6 +86,15 @@ impl Check<'_> {
             return self.scalar(key, &text, node, schema);
         }
         match &node.value {
+            // `"methods.0"`, which is the only way where a configuration has no lists.
+            Value::Table(items) if schema.takes(Type::Array) && items.iter().all(is_index) => {
+                for item in items {
+                    if let Some(schema) = &schema.items {
+                        self.value(&joined(key, &item.key), &item.node, item.key_span, schema);
+                    }
+                }
+                self.number(key, items.len(), key_span, schema);
+            }
             Value::Table(entries) if schema.takes(Type::Object) => {
                 self.table(key, node, schema);
                 self.number(key, entries.len(), key_span, schema);
@@ -148,6 +158,31 @@ impl Check<'_> {
             .label("another value is expected")
             .help(format!("for example `{key} = {}`", example(schema)));
     }
+}
+
+/// The entries of a table by the names that the schema knows: a stage gets `"keys.alice"` as it gets `alice` in `keys`.
+fn unfolded(entries: &[Entry], schema: &Schema) -> Vec<Entry> {
+    let mut all: Vec<Entry> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let mut entry = entry.clone();
+        if schema.key(&entry.key).is_none()
+            && let Some((first, rest)) = entry.key.split_once('.')
+        {
+            let (key, key_span, span) = (first.to_owned(), entry.key_span, entry.node.span);
+            let inner = Entry { key: rest.to_owned(), ..entry };
+            entry = Entry { key, key_span, node: Node { span, value: Value::Table(vec![inner]) } };
+        }
+        let known = all.iter_mut().find(|known| known.key == entry.key);
+        match (known.map(|known| &mut known.node.value), entry.node.value) {
+            (Some(Value::Table(all)), Value::Table(more)) => all.extend(more),
+            (_, value) => all.push(Entry { node: Node { value, ..entry.node }, ..entry }),
+        }
+    }
+    all
+}
+
+fn is_index(entry: &Entry) -> bool {
+    entry.key.parse::<usize>().is_ok()
 }
 
 fn joined(path: &str, key: &str) -> String {

@@ -125,6 +125,25 @@ fn a_wrong_configuration_is_refused_by_check_and_at_the_start() {
     }
 }
 
+/// A stage gets `"keys.alice"` as it gets `alice` in `keys`, and programs have no other way to name it.
+#[test]
+fn a_key_with_dots_is_a_path() {
+    let said = |component: &str, config: &str| {
+        let folder = Folder::new();
+        folder.write("stage.wasm", fs::read(dist(component)).unwrap());
+        folder.write("service.wasm", fs::read(dist("hello")).unwrap());
+        let stage = format!("{{ component = \"stage\", config = {{ {config} }} }}");
+        check(&folder.write("linkspan.toml", whole("", "static", &stage, "component = \"service\"")))
+    };
+    let both = "keys = { bob = \"b\" }, \"keys.alice\" = \"s3cret\"";
+    for (component, config) in [("key-auth", both), ("cors", "\"origins.0\" = \"https://a.example\"")] {
+        let (accepted, text) = said(component, config);
+        assert!(accepted, "{config}: {text}");
+    }
+    let (accepted, text) = said("key-auth", "\"keyz.alice\" = \"s3cret\"");
+    assert!(!accepted && text.contains("unknown key `keyz`"), "{text}");
+}
+
 #[test]
 fn a_wrong_configuration_is_refused_by_a_reload_and_the_good_one_serves_on() {
     for link in LINKS {
