@@ -35,6 +35,7 @@ pub const SEAM: Seam = Seam {
     function: "handle",
     noun: "next stage",
     data: ("wasi:http", "types"),
+    beside: ("linkspan:config", "check"),
 };
 
 /// The SHA-256 of a component's bytes: its identity everywhere in linkspan.

@@ -110,7 +110,9 @@ fn begins_type(reader: &mut BinaryReader<'_>) -> Result<bool, BinaryReaderError>
     match reader.read_u8()? {
         0x00 => drop(reader.read::<CoreType<'_>>()?),
         0x01 => return Ok(true),
-        0x02 => drop(reader.read::<ComponentAlias<'_>>()?),
+        0x02 => {
+            reader.read::<ComponentAlias<'_>>()?;
+        }
         0x03 => drop(reader.read::<ComponentImport<'_>>()?),
         // What it can't be is told by validation.
         _ => drop((reader.read::<ComponentExternName<'_>>()?, reader.read::<ComponentTypeRef>()?)),

@@ -130,6 +130,8 @@ struct Outline {
     functions: Vec<Function>,
     core_functions: u32,
     core_aliases: HashMap<u32, CoreExport>,
+    /// Interfaces that the component exports.
+    exports: Vec<Interface>,
     /// Each with its core function's index; a lift has none.
     canonicals: Vec<(Option<u32>, Canonical)>,
 }
@@ -179,7 +181,9 @@ impl Outline {
             }
             Payload::ComponentExportSection(section) => {
                 for export in section {
-                    self.define(export?.kind, || None)?;
+                    let export = export?;
+                    self.define(export.kind, || None)?;
+                    self.exports.extend(Interface::parse(export.name.name));
                 }
             }
             Payload::ComponentCanonicalSection(section) => {
@@ -248,7 +252,7 @@ impl Outline {
     }
 
     fn wiring(self, types: TypesRef<'_>, seam: &Seam) -> Result<Wiring, Refusal> {
-        let (entry, callback, lifted) = self.lift(types)?;
+        let (entry, callback, lifted) = self.lift(types, seam)?;
         let (task_return, result, memory) = self.task_return(types)?;
         if lifted != result {
             return Err(Refusal::new("its `task.return` is not that of its export"));
@@ -304,7 +308,14 @@ impl Outline {
     }
 
     /// The one lift: its entry, its callback and what it returns.
-    fn lift(&self, types: TypesRef<'_>) -> Result<(CoreExport, CoreExport, Shape), Refusal> {
+    fn lift(&self, types: TypesRef<'_>, seam: &Seam) -> Result<(CoreExport, CoreExport, Shape), Refusal> {
+        // Other plain functions may belong to how the component starts, as a script's interpreter does: what they do with
+        // its state is not known here.
+        let (package, interface) = seam.beside;
+        let beside = self.exports.iter().filter(|export| export.is(package, interface)).count();
+        if self.canonicals.iter().filter(|(_, function)| is_plain(types, function)).count() > beside {
+            return Err(Refusal::new("it exports not one function, but none or several"));
+        }
         let mut lifts = self.canonicals.iter().filter_map(|(_, function)| match function {
             Canonical::Lift { core_func_index, type_index, options } if !is_plain(types, function) => {
                 Some((*core_func_index, *type_index, options))

@@ -81,6 +81,9 @@ pub struct Seam {
     /// Package and interface of the functions whose streams and futures are covered by the rule for ends that the
     /// component made: they come with a future of its own, or with the call.
     pub data: (&'static str, &'static str),
+    /// Package and interface of a function that is not async, which the component may export beside the one that is
+    /// rewritten: it stays as it is. The host calls it only while the other one does not work.
+    pub beside: (&'static str, &'static str),
 }
 
 /// Rewrites the component in `bytes`, which has one export, an async function that takes one handle.

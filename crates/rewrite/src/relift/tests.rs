@@ -11,6 +11,7 @@ const SEAM: Seam = Seam {
     function: "handle",
     noun: "next stage",
     data: ("wasi:http", "types"),
+    beside: ("linkspan:config", "check"),
 };
 
 #[test]
