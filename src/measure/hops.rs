@@ -192,7 +192,8 @@ const BUDGET: Budget = Budget {
     memory: 1 << 30,
     one_memory: 64 << 20,
     table_elements: 20_000,
-    host_memory: 32 << 20,
+    // A loop of requests never lets the store's event loop rest, and Wasmtime frees what calls had when it does.
+    host_memory: 4 << 30,
     field_bytes: 256 << 10,
     cpu: Duration::from_secs(1),
 };
