@@ -26,7 +26,7 @@ fn setup() -> Setup {
     };
     let get = Pipeline::new("zq-get", "hello").route("path = \"/get\"\nmethods = [\"GET\", \"HEAD\"]");
     let fault = at("zq-fault", "fault-service")
-        .limit("deadline = \"300ms\"")
+        .limit("deadline = \"2s\"")
         .limit("cpu = \"50ms\"")
         .limit("request-body = \"1KiB\"");
     let one = at("zq-one", "fault-service-sync").limit("instances = 1").limit("queue = 0");

@@ -49,20 +49,32 @@ const AFTER: [Case; 2] = [
 const SERVICES: [&str; 2] = ["fault-service", "fault-service-sync"];
 const MIDDLEWARE: [&str; 2] = ["fault-middleware", "fault-middleware-sync"];
 
-const LIMITS: &str = "deadline = \"400ms\"\ncpu = \"50ms\"\nlinger = \"200ms\"";
+const LIMITS: &str = "cpu = \"50ms\"\nlinger = \"200ms\"";
 
-/// A pipeline for each faulty component, at the path of its name, on one worker, with one that is sound.
+/// Of the pipeline that a guest hangs in: no other fault meets its deadline, however busy the machine is.
+const HASTY: &str = "hasty-";
+
+/// A pipeline for each faulty component, at the path of its name, and one with a short deadline, on one worker, with one
+/// that is sound.
 fn setup(chain: Chain, limits: &str) -> Setup {
     let front = |name: &str, service: &str| chain.named(name, service).route(&format!("path = \"/{name}\""));
     let memory = "limits = { memory = \"16MiB\" }";
-    let services = SERVICES.map(|name| front(name, name).service_with(memory));
-    let middleware = MIDDLEWARE.map(|name| front(name, "hello").stage_with(name, memory));
-    let pipelines = services.into_iter().chain(middleware).map(|pipeline| pipeline.limit(limits));
+    let pipelines = ["", HASTY].into_iter().flat_map(|kind| {
+        let services = SERVICES.map(|name| front(&format!("{kind}{name}"), name).service_with(memory));
+        let of_middleware = |name: &str| front(&format!("{kind}{name}"), "hello").stage_with(name, memory);
+        let pipelines = services.into_iter().chain(MIDDLEWARE.map(of_middleware));
+        let hasty = if kind == HASTY { "deadline = \"400ms\"" } else { "" };
+        pipelines.map(|pipeline| pipeline.limit(limits).limit(hasty))
+    });
     Setup::of(pipelines.chain([front("neighbour", "hello")]))
 }
 
 /// Runs one fault and checks its answer, its log line, and that the pipeline and its neighbour go on.
 async fn run_case(gateway: &Gateway, client: &mut Client, pipeline: &str, field: &str, case: &Case) {
+    let pipeline = match case.fault {
+        "hang" => &format!("{HASTY}{pipeline}"),
+        _ => pipeline,
+    };
     let path = format!("/{pipeline}/a?secret=1");
     let answer = client.get(&path, &[(field, case.fault)]).await;
     let id = answer.problem(case.status, case.kind);
@@ -130,15 +142,18 @@ chain_test! {
 fn in_a_row() {
     const ROW: usize = 24;
     for link in ["static", "dynamic"] {
-        let pipeline = Pipeline::new("main", "fault-service-sync").link(link).stage("fault-middleware-sync");
-        let gateway = Gateway::start(&Setup::of([pipeline.limit(LIMITS)]).workers(1));
+        let pipeline = |name: &str| {
+            Pipeline::new(name, "fault-service-sync").link(link).stage("fault-middleware-sync").limit(LIMITS)
+        };
+        let hasty = pipeline("hasty").limit("deadline = \"400ms\"").route("path = \"/hasty\"");
+        let gateway = Gateway::start(&Setup::of([pipeline("main"), hasty]).workers(1));
         run(async {
             let mut client = Client::connect(&gateway, Protocol::Http2).await;
-            for (fault, status) in [("trap", 500), ("loop", 500), ("hang", 504)] {
+            for (path, fault, status) in [("/", "trap", 500), ("/", "loop", 500), ("/hasty", "hang", 504)] {
                 for at in [0, ROW / 2] {
                     // With an instance that is there.
-                    client.get("/", &[]).await.ok();
-                    let asked = |n| if n == at { get("/", &[("x-fault", fault)]) } else { get("/", &[]) };
+                    client.get(path, &[]).await.ok();
+                    let asked = |n| if n == at { get(path, &[("x-fault", fault)]) } else { get(path, &[]) };
                     let row: Vec<_> = (0..ROW).map(|n| client.start(asked(n))).collect();
                     for (n, response) in row.into_iter().enumerate() {
                         let answer = Answer::read(in_time(response).await.unwrap()).await;

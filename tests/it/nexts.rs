@@ -81,11 +81,11 @@ chain_test! {
     /// What is called keeps its own limits, and has no more time than the caller; its faults are its own.
     fn limits_of_both(chain) {
         let next = "next = { side = \"side\" }";
-        let main = chain.pipeline("hello").stage_with("fork", next).limit("deadline = \"2s\"");
+        let main = chain.pipeline("hello").stage_with("fork", next).limit("deadline = \"20s\"");
         let hasty = Pipeline::new("hasty", "hello").link(chain.link).stage_with("fork", next);
         let hasty = hasty.limit("deadline = \"200ms\"").route("path = \"/hasty\"");
         let side = Pipeline::new("side", "fault-service").route("path = \"/side\"");
-        let side = side.limit("deadline = \"1s\"").limit("request-body = \"1KiB\"").limit("cpu = \"50ms\"");
+        let side = side.limit("deadline = \"2s\"").limit("request-body = \"1KiB\"").limit("cpu = \"50ms\"");
         let gateway = Gateway::start(&Setup::of([main, hasty, side]));
         run(async {
             let mut client = Client::connect(&gateway, Protocol::Http1).await;

@@ -104,7 +104,7 @@ chain_test! {
 chain_test! {
     /// Every way to give no answer has one, with its reason in the log, and the next request is served.
     fn faults(chain) {
-        let limits = "deadline = \"400ms\"\ncpu = \"50ms\"\nlinger = \"100ms\"";
+        let limits = "deadline = \"2s\"\ncpu = \"50ms\"\nlinger = \"100ms\"";
         let pipeline = chain.pipeline("service-0-2").limit(limits);
         let keys = "grant = { clocks = true, random = true }\nlimits = { memory = \"16MiB\" }";
         let gateway = Gateway::start(&Setup::of([pipeline.service_with(keys)]));
