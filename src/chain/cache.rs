@@ -411,7 +411,8 @@ mod tests {
         };
         cache.write(&keys[0], &code).expect("written");
         cache.write(&keys[1], &code).expect("written");
-        (used(&keys[0], 200), used(&keys[1], 100));
+        used(&keys[0], 200);
+        used(&keys[1], 100);
         assert!(cache.read(&keys[0]).is_some(), "and so used now");
         cache.write(&keys[2], &code).expect("written");
         assert_eq!(keys.map(|key| cache.read(&key).is_some()), [true, false, true]);

@@ -94,7 +94,6 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    #[expect(clippy::panic, reason = "it is what is tested")]
     fn a_panic_is_told_where_it_belongs() {
         assert_eq!(caught(|| 3), Ok(3));
         let inner = || caught(|| panic!("it is {}\nand more", "wrong"));

@@ -43,6 +43,10 @@ pub struct Hop {
 }
 
 /// What becomes of a request at a hop.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the ordinary one: a box would cost each request an allocation"
+)]
 pub(super) enum Outcome {
     /// The segment has answered.
     Answered(Response<ResponseBody>),

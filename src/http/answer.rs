@@ -16,6 +16,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// The body of an answer.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the ordinary one: a box would cost each request an allocation"
+)]
 pub enum Answer {
     /// The gateway's own, short.
     Gateway {

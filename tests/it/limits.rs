@@ -412,13 +412,16 @@ fn memory_and_tables() {
             Pipeline::new("main", "fault-service").service_with(&format!("limits = {{ {limits} }}"));
         Setup::of([pipeline])
     };
-    for (limits, told) in [("memory = \"64KiB\"", "memory"), ("table-elements = 1", "table")] {
+    for (limits, at, told) in [
+        ("memory = \"64KiB\"", "pipeline `main` can't be compiled", "memory"),
+        ("table-elements = 1", "stage `main/0:fault-service` does not start", "table"),
+    ] {
         let folder = Folder::new();
         let file = setup(limits).write(&folder);
         let output = binary(&["check", file.to_str().unwrap()]).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.contains("pipeline `main`") && text.contains(told), "{text}");
+        assert!(text.contains(at) && text.contains(told), "{text}");
     }
     let gateway = Gateway::start(&setup("memory = \"8MiB\""));
     run(async {

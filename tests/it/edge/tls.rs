@@ -239,7 +239,13 @@ fn testssl_finds_no_weakness() {
 /// DER of one value.
 fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap().to_be_bytes();
-    [&[tag, 0x82][..], &length, content].concat()
+    // The shortest form is the only one in DER.
+    let length = match length {
+        [0, short @ ..=0x7f] => vec![short],
+        [0, one] => vec![0x81, one],
+        two => [&[0x82], &two[..]].concat(),
+    };
+    [&[tag][..], &length, content].concat()
 }
 
 /// An OCSP response that calls the certificate with this serial number good, until a time.

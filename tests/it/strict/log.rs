@@ -97,7 +97,9 @@ fn refusals_over_http_2() {
     let large: Vec<(&str, &str)> =
         [M, P, S, A].into_iter().chain(names.iter().map(|name| (&**name, &*long))).collect();
     let path = format!("/{}", "x".repeat(125));
-    let cases: [(&[(&str, &str)], &str, u16, &str); 8] = [
+    // Fields; then method, status and reason of the line.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+    let cases: [Case<'_>; 8] = [
         (&[(":method", "CONNECT"), (":authority", "localhost:443")], "CONNECT", 501, "not-implemented"),
         (&[M, P, S, (":authority", "other")], "GET", 421, "misdirected"),
         (&[M, P, S, A, ("x", " y")], "GET", 400, "bad-request"),

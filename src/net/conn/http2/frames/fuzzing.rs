@@ -1,6 +1,6 @@
 //! Frames, however they are cut, and what is counted of them.
 
-use super::{Budget, HEADER, Ledger, PREFACE, Walk};
+use super::{Budget, GOAWAY, GONE, HEADER, Ledger, PREFACE, RESET, RST_STREAM, Walk};
 use std::time::Instant;
 
 /// The first byte says how the others are cut into reads; both directions have them.
@@ -24,13 +24,21 @@ pub fn run(data: &[u8]) {
     assert_eq!(by_length(&[&[0; PREFACE], &goaway[..]].concat()).len(), 1, "it is one frame: {goaway:?}");
 }
 
-/// The frames whose headers are there.
+/// The frames of which all is there that is looked at: the header, and an error code.
 fn by_length(bytes: &[u8]) -> Vec<(u8, u8, usize, u32)> {
     let mut frames = Vec::new();
     let mut rest = bytes.get(PREFACE..).unwrap_or_default();
     while let Some((header, behind)) = rest.split_first_chunk::<HEADER>() {
         let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
         let stream = u32::from_be_bytes([header[5], header[6], header[7], header[8]]) & (u32::MAX >> 1);
+        let code_end = match (header[3], length) {
+            (RST_STREAM, RESET) => RESET,
+            (GOAWAY, GONE..) => GONE,
+            _ => 0,
+        };
+        if behind.len() < code_end {
+            break;
+        }
         frames.push((header[3], header[4], length, stream));
         rest = behind.get(length..).unwrap_or_default();
     }
