@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::connections::{Phase, Place};
+use super::connections::{ConnectionState, Place};
 use super::errands::{Errand, Errands, Refused};
 use super::guard::{Denied, Guard};
 use super::{Control, ReloadOutcome};
@@ -84,13 +84,13 @@ impl Answers {
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        place.set(Phase::Answer);
+        place.set(ConnectionState::Answer);
         let (head, body) = request.into_parts();
         let response = match self.respond(&head, body, place).await {
             Ok(response) => response,
             Err(problem) => problem.into_response(),
         };
-        place.set(Phase::Answer);
+        place.set(ConnectionState::Answer);
         response
     }
 
@@ -134,7 +134,7 @@ impl Answers {
     }
 
     async fn run(&self, errand: Errand, place: &Place) -> Result<Response<Full<Bytes>>, Problem> {
-        place.set(Phase::Errand);
+        place.set(ConnectionState::Errand);
         tracing::info!(?errand, "asked for by the admin listener");
         let outcome = timeout(ERRAND_TIMEOUT, self.errands.run(errand)).await.map_err(|_| {
             let detail =

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 
 /// How far a connection is. The earlier ones make room first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(super) enum ConnectionState {
     /// The request's head has not arrived.
     #[default]
     Head,
@@ -23,10 +23,10 @@ pub(super) enum Phase {
 
 /// The phase of one connection, shared with who answers it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place(Rc<Cell<Phase>>);
+pub(super) struct Place(Rc<Cell<ConnectionState>>);
 
 impl Place {
-    pub(super) fn set(&self, phase: Phase) {
+    pub(super) fn set(&self, phase: ConnectionState) {
         self.0.set(phase);
     }
 }

@@ -5,7 +5,7 @@
 //! compiler can find are told by them.
 
 use super::settings::check_settings;
-use crate::component::{Component, Entry, Interface, Role, is_older};
+use crate::component::{Component, EntryPoint, Interface, Role, is_older};
 use crate::config::{Diagnostics, suggest};
 use crate::host::catalog::{Grant, HANDLER, OFFERS, Offer};
 use crate::plan::Stage;
@@ -128,7 +128,7 @@ fn unknown_nexts(stage: &Stage, component: &Component, diagnostics: &mut Diagnos
 fn check_role(stage: &Stage, position: Position, component: &Component, diagnostics: &mut Diagnostics) {
     let name = &stage.id.component;
     let shape = &component.shape;
-    if let Some(Entry::Handler(export)) = shape.entry()
+    if let Some(EntryPoint::Handler(export)) = shape.entry()
         && Interface::parse(export).is_some_and(|interface| interface.track() != "0.3")
     {
         diagnostics

@@ -11,7 +11,7 @@
 //! stands at several stages is embedded, and compiled, once.
 
 use super::panics::caught;
-use crate::component::{Component, Digest, Entry, Interface};
+use crate::component::{Component, Digest, EntryPoint, Interface};
 use crate::host::catalog::HANDLER;
 use crate::host::{Offer, Reach};
 use std::collections::BTreeMap;
@@ -118,7 +118,8 @@ pub fn compose(members: &[Member<'_>], naming: Naming) -> Result<Composed, Compo
     let mut packages: BTreeMap<Form, PackageId> = BTreeMap::new();
     let mut next: Option<NodeId> = None;
     for member in members.iter().rev() {
-        if members.len() > 1 && matches!(member.component.shape.entry(), Some(Entry::IncomingHandler(_))) {
+        if members.len() > 1 && matches!(member.component.shape.entry(), Some(EntryPoint::IncomingHandler(_)))
+        {
             let error = "a service of WASI 0.2 can't be joined to another stage";
             return Err(ComposeError::at(member.index, error));
         }
@@ -137,7 +138,7 @@ pub fn compose(members: &[Member<'_>], naming: Naming) -> Result<Composed, Compo
     let whole = |message: String| ComposeError { stage: None, message };
     // A service of 0.2 is alone: it was joined to nothing.
     let first = members.first().and_then(|member| member.component.shape.entry());
-    let incoming = matches!(first, Some(Entry::IncomingHandler(_)));
+    let incoming = matches!(first, Some(EntryPoint::IncomingHandler(_)));
     let export = if incoming { EXPORT_0_2 } else { EXPORT };
     graph.export(entry, export).map_err(|error| whole(error.to_string()))?;
     let bytes = graph

@@ -7,7 +7,7 @@ use super::schema::{self, Schema};
 use linkspan_rewrite::candidate::{candidate, named};
 use linkspan_rewrite::detach::{early_bindings, is_concerned};
 use linkspan_rewrite::nesting::{Malformed, validate};
-use linkspan_rewrite::{Interface, Refusal};
+use linkspan_rewrite::{Interface, NotRewritable};
 use std::fmt;
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
@@ -46,7 +46,7 @@ pub enum InspectError {
     },
     /// It was made for rules before the release, and can't be rewritten for those of the release.
     #[error("it was made before WASI 0.3.0 was released, and can't be adapted: {0}")]
-    Adapt(Refusal),
+    Adapt(NotRewritable),
 }
 
 /// What a component can be in a pipeline.
@@ -111,14 +111,14 @@ pub struct Import {
 
 /// Where requests enter a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry<'a> {
+pub enum EntryPoint<'a> {
     /// `wasi:http/handler` of WASI 0.3, under this name.
     Handler(&'a str),
     /// `wasi:http/incoming-handler` of WASI 0.2, under this name.
     IncomingHandler(&'a str),
 }
 
-impl<'a> Entry<'a> {
+impl<'a> EntryPoint<'a> {
     /// The name of the export.
     pub fn name(self) -> &'a str {
         match self {
@@ -165,14 +165,14 @@ pub struct Shape {
 impl Shape {
     /// Where requests enter; a component that can both be called as 0.3 and as 0.2 is
     /// one of 0.3.
-    pub fn entry(&self) -> Option<Entry<'_>> {
+    pub fn entry(&self) -> Option<EntryPoint<'_>> {
         let find = |wanted: fn(&Interface) -> bool| {
             self.exports.iter().find(|name| Interface::parse(name).is_some_and(|i| wanted(&i)))
         };
         let incoming = |i: &Interface| i.is("wasi:http", "incoming-handler") && i.track() == "0.2";
         find(|i| i.is("wasi:http", "handler"))
-            .map(|name| Entry::Handler(name))
-            .or_else(|| find(incoming).map(|name| Entry::IncomingHandler(name)))
+            .map(|name| EntryPoint::Handler(name))
+            .or_else(|| find(incoming).map(|name| EntryPoint::IncomingHandler(name)))
     }
 
     /// The name under which the component exports a judgement of its configuration, `linkspan:config/check`.
@@ -189,7 +189,7 @@ impl Shape {
         let sockets = |import: &Import| {
             import.calls && import.interface.as_ref().is_some_and(|i| i.is("wasi:sockets", "types"))
         };
-        matches!(self.entry(), Some(Entry::IncomingHandler(_))) || self.imports.iter().any(sockets)
+        matches!(self.entry(), Some(EntryPoint::IncomingHandler(_))) || self.imports.iter().any(sockets)
     }
 
     /// The `wasi:http/handler` that is imported, if there is one.
@@ -212,7 +212,7 @@ impl Shape {
     pub fn role(&self) -> Role {
         match (self.entry(), self.handler_import()) {
             (None, _) => Role::None,
-            (Some(Entry::Handler(_)), Some(_)) if self.calls_handler => Role::Middleware,
+            (Some(EntryPoint::Handler(_)), Some(_)) if self.calls_handler => Role::Middleware,
             (Some(_), _) => Role::Service,
         }
     }

@@ -10,10 +10,10 @@
 pub mod inspect;
 pub mod schema;
 
-pub use inspect::{Entry, Lift, Role, Shape};
+pub use inspect::{EntryPoint, Lift, Role, Shape};
 pub use linkspan_rewrite::candidate::is_older;
 pub use linkspan_rewrite::relift::TRAP_PREFIX;
-pub use linkspan_rewrite::{Interface, Refusal};
+pub use linkspan_rewrite::{Interface, NotRewritable};
 pub use schema::Schema;
 
 use linkspan_rewrite::relift::Seam;
@@ -159,11 +159,11 @@ impl Component {
     /// that it can't trap for being rewritten.
     ///
     /// # Errors
-    /// [`Refusal`], if it must stay as it is.
-    pub fn relift(&self) -> Result<(Self, bool), Refusal> {
+    /// [`NotRewritable`], if it must stay as it is.
+    pub fn relift(&self) -> Result<(Self, bool), NotRewritable> {
         let rewritten = relift::relift(&self.bytes, &SEAM)?;
         let mut shape = inspect::inspect(&rewritten.bytes)
-            .map_err(|error| Refusal::new(format!("it can't be rewritten: {error}")))?;
+            .map_err(|error| NotRewritable::new(format!("it can't be rewritten: {error}")))?;
         shape.release_candidate.clone_from(&self.shape.release_candidate);
         let component = Self {
             path: self.path.clone(),

@@ -98,7 +98,7 @@ fn elsewhere(name: &str) -> Option<(&'static str, &'static Table)> {
     None
 }
 
-fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Option<fields::Entry> {
+fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Option<fields::GivenKey> {
     let example = match (&key.kind, key.presence) {
         // The defaults of these are kept without the quotes that they have in TOML.
         (Kind::Size { .. } | Kind::Duration { .. } | Kind::Text(_), Presence::Default) => {
@@ -108,7 +108,7 @@ fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Opt
     };
     let subject = Subject { name: key.name, example: &example };
     let checked = value(&entry.node, &key.kind, &subject, diagnostics)?;
-    Some(fields::Entry { key, span: entry.node.span, checked })
+    Some(fields::GivenKey { key, span: entry.node.span, checked })
 }
 
 fn value(

@@ -50,7 +50,7 @@ pub struct Named<T = Fields> {
 
 /// A key that is given.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct GivenKey {
     pub(super) key: &'static Key,
     pub(super) span: Span,
     pub(super) checked: Checked,
@@ -61,7 +61,7 @@ pub(super) struct Entry {
 pub struct Fields {
     pub(super) table: &'static Table,
     pub(super) span: Span,
-    pub(super) fields: Vec<Entry>,
+    pub(super) fields: Vec<GivenKey>,
     /// Keys that are given with a value that was refused.
     pub(super) refused: Vec<&'static str>,
 }
@@ -88,7 +88,7 @@ impl Fields {
     }
 
     /// The key called `name`, if it is given and its value is good.
-    pub(super) fn find(&self, name: &str) -> Option<&Entry> {
+    pub(super) fn find(&self, name: &str) -> Option<&GivenKey> {
         debug_assert!(self.table.key(name).is_some(), "{} has no key `{name}`", self.table.id);
         self.fields.iter().find(|field| field.key.name == name)
     }

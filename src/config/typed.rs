@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::time::Duration;
 
-use super::fields::{Checked, Entry, Fields, Item, Named, default_of};
+use super::fields::{Checked, Fields, GivenKey, Item, Named, default_of};
 use super::kinds::Table;
 use super::restart::Fixed;
 use super::source::Span;
@@ -67,7 +67,7 @@ pub trait Field: Sized {
 /// What stands under a key, or its default, as its declaration says.
 pub(super) fn read<T: Keys, F: Field>(fields: &Fields, key: KeyOf<T>) -> F {
     match fields.find(key.name) {
-        Some(Entry { checked, span, .. }) => {
+        Some(GivenKey { checked, span, .. }) => {
             F::read(Found { checked: Some(checked), span: *span, is_given: true })
         }
         None => {

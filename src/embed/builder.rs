@@ -18,10 +18,10 @@ use toml::{Table, Value};
 
 /// Where a component comes from: a path, which starts from the process's folder if it is relative, or bytes.
 #[derive(Clone, Debug)]
-pub struct Source(pub(super) Origin);
+pub struct Source(pub(super) SourceKind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum SourceKind {
     File(PathBuf),
     Bytes(Given),
 }
@@ -31,7 +31,7 @@ macro_rules! paths {
     ($($path:ty),*) => {$(
         impl From<$path> for Source {
             fn from(path: $path) -> Self {
-                Self(Origin::File(path.into()))
+                Self(SourceKind::File(path.into()))
             }
         }
     )*};
@@ -43,7 +43,7 @@ macro_rules! bytes {
     ($($bytes:ty),*) => {$(
         impl From<$bytes> for Source {
             fn from(bytes: $bytes) -> Self {
-                Self(Origin::Bytes(Given(bytes.into())))
+                Self(SourceKind::Bytes(Given(bytes.into())))
             }
         }
     )*};

@@ -1,6 +1,6 @@
 //! A gateway without listeners: what runs, and how it changes.
 
-use super::builder::{GatewayBuilder, Origin};
+use super::builder::{GatewayBuilder, SourceKind};
 use super::native::{INNER, inner};
 use super::service::{Layer, Service};
 use super::workers::Workers;
@@ -34,7 +34,7 @@ pub(super) struct Description {
     /// Configuration values, by the names under which the text has them.
     pub values: HashMap<String, String>,
     /// The components of pipelines in code.
-    sources: Vec<(String, Origin)>,
+    sources: Vec<(String, SourceKind)>,
     components: BTreeMap<String, Given>,
     natives: BTreeMap<String, NativeService>,
 }
@@ -50,8 +50,8 @@ impl Description {
     }
 
     /// Adds a component of a pipeline in code, unless it is there.
-    pub fn add(&mut self, name: String, source: Origin) {
-        if let Origin::Bytes(given) = &source {
+    pub fn add(&mut self, name: String, source: SourceKind) {
+        if let SourceKind::Bytes(given) = &source {
             self.components.insert(name.clone(), given.clone());
         }
         if !self.sources.iter().any(|(known, from)| (known, from) == (&name, &source)) {
@@ -62,8 +62,8 @@ impl Description {
     /// The components that were added, and their paths in the text.
     pub fn paths(&self) -> impl Iterator<Item = (&str, String)> {
         self.sources.iter().map(|(name, source)| match source {
-            Origin::File(path) => (name.as_str(), path.to_string_lossy().into_owned()),
-            Origin::Bytes(_) => (name.as_str(), name.clone()),
+            SourceKind::File(path) => (name.as_str(), path.to_string_lossy().into_owned()),
+            SourceKind::Bytes(_) => (name.as_str(), name.clone()),
         })
     }
 

@@ -8,7 +8,7 @@ use super::workers::Call;
 use crate::host::Next;
 use crate::http::request_id::RequestId;
 use crate::http::respond::{Refusal, refuse};
-use crate::http::way::Entry;
+use crate::http::way::EmbeddedCall;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
@@ -73,7 +73,7 @@ where
         complete(&mut parts, &body);
         let mut extensions = std::mem::take(&mut parts.extensions);
         extensions.insert(Caller { runtime: Handle::try_current().ok(), inner: self.inner.clone() });
-        let entry = Entry { pipeline: self.pipeline.clone(), extensions };
+        let entry = EmbeddedCall { pipeline: self.pipeline.clone(), extensions };
         let (reply, answer) = oneshot::channel();
         let request = Request::from_parts(parts, arriving(body));
         ResponseFuture(match self.shared.workers.send(Call::new(request, entry, reply)) {

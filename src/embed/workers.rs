@@ -5,7 +5,7 @@
 
 use super::body::{Body, bridge};
 use crate::http::service::Service;
-use crate::http::way::Entry;
+use crate::http::way::EmbeddedCall;
 use crate::net::{ConnInfo, Protocol, TlsInfo};
 use crate::server::worker::Start;
 use http::{Method, Request, Response, StatusCode};
@@ -21,13 +21,17 @@ use wasmtime_wasi_http::WasiBody;
 /// A request on its way to a worker.
 pub(super) struct Call {
     request: Request<WasiBody>,
-    entry: Entry,
+    entry: EmbeddedCall,
     reply: oneshot::Sender<Response<Body>>,
     busy: Option<Busy>,
 }
 
 impl Call {
-    pub fn new(request: Request<WasiBody>, entry: Entry, reply: oneshot::Sender<Response<Body>>) -> Self {
+    pub fn new(
+        request: Request<WasiBody>,
+        entry: EmbeddedCall,
+        reply: oneshot::Sender<Response<Body>>,
+    ) -> Self {
         Self { request, entry, reply, busy: None }
     }
 }

@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Says how long a request's body was, and whether that was longer than it may be.
 #[derive(Clone, Debug, Default)]
-pub struct RequestLimit(Arc<Counted>);
+pub struct UploadState(Arc<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
@@ -26,7 +26,7 @@ struct Counted {
     bytes: AtomicU64,
 }
 
-impl RequestLimit {
+impl UploadState {
     /// Whether the limit was reached.
     pub fn is_exceeded(&self) -> bool {
         self.0.exceeded.load(Ordering::Relaxed)
@@ -62,7 +62,7 @@ impl RequestLimit {
 pub struct RequestBody {
     inner: Inner,
     left: u64,
-    exceeded: RequestLimit,
+    exceeded: UploadState,
     clean_trailers: fn(&mut http::HeaderMap),
     upload: Option<Upload>,
 }
@@ -160,7 +160,7 @@ impl RequestBody {
     }
 
     /// Tells how far the body was read.
-    pub fn limit(&self) -> RequestLimit {
+    pub fn limit(&self) -> UploadState {
         self.exceeded.clone()
     }
 
@@ -174,7 +174,7 @@ impl RequestBody {
     }
 
     fn limited(inner: Inner, limit: u64, clean_trailers: fn(&mut http::HeaderMap)) -> Self {
-        Self { inner, left: limit, exceeded: RequestLimit::default(), clean_trailers, upload: None }
+        Self { inner, left: limit, exceeded: UploadState::default(), clean_trailers, upload: None }
     }
 }
 

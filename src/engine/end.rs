@@ -22,11 +22,11 @@ use wasmtime_wasi_http::WasiBody;
 
 /// The end of a pipeline.
 pub struct End {
-    kind: Kind,
+    kind: EndKind,
     limits: PipelineLimits,
 }
 
-enum Kind {
+enum EndKind {
     Native(Next),
     Upstream(Arc<Upstream>),
 }
@@ -34,19 +34,19 @@ enum Kind {
 impl End {
     /// A native service, at the end of a pipeline with these limits.
     pub fn native(service: Next, limits: PipelineLimits) -> Arc<Self> {
-        Arc::new(Self { kind: Kind::Native(service), limits })
+        Arc::new(Self { kind: EndKind::Native(service), limits })
     }
 
     /// Servers, at the end of a pipeline with these limits.
     pub fn upstream(upstream: Arc<Upstream>, limits: PipelineLimits) -> Arc<Self> {
-        Arc::new(Self { kind: Kind::Upstream(upstream), limits })
+        Arc::new(Self { kind: EndKind::Upstream(upstream), limits })
     }
 
     /// The servers, if these are it.
     pub fn servers(&self) -> Option<&Arc<Upstream>> {
         match &self.kind {
-            Kind::Native(_) => None,
-            Kind::Upstream(upstream) => Some(upstream),
+            EndKind::Native(_) => None,
+            EndKind::Upstream(upstream) => Some(upstream),
         }
     }
 
@@ -65,8 +65,8 @@ impl End {
         let reader = request.caller.clone().filter(|caller| caller.depth == request.depth);
         let alone = reader.is_none().then(|| (self.limits.body_idle_timeout, request.cut_off.clone()));
         let response = match &self.kind {
-            Kind::Native(service) => call(service, worker, request, due, reader).await?,
-            Kind::Upstream(upstream) => send(upstream, worker, request, due, reader).await?,
+            EndKind::Native(service) => call(service, worker, request, due, reader).await?,
+            EndKind::Upstream(upstream) => send(upstream, worker, request, due, reader).await?,
         };
         let trailers = response.headers().contains_key(TRAILER);
         Ok(response.map(|body| ResponseBody::of_end(body, trailers, alone)))
@@ -116,7 +116,7 @@ async fn send(
     };
     let answer = worker.upstream(upstream).handle(outgoing).await;
     let response = answer.map_err(|error| match error.kind {
-        upstream::Kind::Deadline => Failure::Deadline,
+        upstream::ErrorKind::Deadline => Failure::Deadline,
         _ => Failure::Upstream(error),
     })?;
     Ok(response.map(|body| crossing(body, reader)))

@@ -4,7 +4,7 @@
 //! guests know it: a response whose body tells the call how it fares, or an error code, beside which the reason travels for
 //! the host.
 
-use super::body::{RequestBody, RequestLimit};
+use super::body::{RequestBody, UploadState};
 use super::onward::Onward;
 use super::outcome::Failure;
 use super::request::ChainRequest;
@@ -113,7 +113,7 @@ impl Entrance {
     }
 
     /// What the guest learns of a failure.
-    fn failed(&self, id: u64, failure: Failure, limit: &RequestLimit) -> NoResponse {
+    fn failed(&self, id: u64, failure: Failure, limit: &UploadState) -> NoResponse {
         let request_id = format_args!("{id:016x}");
         let cause = match &self.whose {
             // The stage at fault has its line already.

@@ -4,7 +4,7 @@
 //! wasmtime-wasi-http ends a body as if it were complete when its instance is gone, so the end counts only as long as the
 //! exchange was not aborted.
 
-use super::body::RequestLimit;
+use super::body::UploadState;
 use super::breaker::Attempt;
 use super::clock::Clock;
 use super::crossing::crossing;
@@ -71,7 +71,7 @@ pub struct Exchange {
     /// The tick at which the response's head was there.
     answered: Cell<u64>,
     /// What came of the request's body, and how much of it had at the last look.
-    upload: RequestLimit,
+    upload: UploadState,
     uploaded: Cell<u64>,
     reply: RefCell<Option<oneshot::Sender<Reply>>>,
     /// Why the body must not end as if it were complete.
@@ -101,7 +101,7 @@ impl Exchange {
         clock: Clock,
         reply: oneshot::Sender<Reply>,
         deadline: u64,
-        upload: RequestLimit,
+        upload: UploadState,
         cut_off: Option<CutOff>,
         context: Option<Arc<CallContext>>,
         attempt: Option<Attempt>,

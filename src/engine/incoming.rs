@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestScheme};
 
 /// What a service answers.
-pub type Answer = Result<http::Response<WasiBody>, ErrorCode>;
+pub type ServiceResponse = Result<http::Response<WasiBody>, ErrorCode>;
 
 /// Calls the service with a request, which has a number and a context for what the service calls; `answer` gets what it
 /// says, at most once. Ends when the service has returned, which may be long after.
@@ -29,7 +29,7 @@ pub async fn call(
     service: &Proxy,
     (head, body): (RequestHead, RequestBody),
     (number, context): (u64, Option<Arc<CallContext>>),
-    answer: impl FnOnce(Answer) + 'static,
+    answer: impl FnOnce(ServiceResponse) + 'static,
 ) -> wasmtime::Result<()> {
     let handle = service.wasi_http_incoming_handler().func_handle();
     let (scheme, request) = request(head, body)?;

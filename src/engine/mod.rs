@@ -1,6 +1,6 @@
 //! Where requests meet instances: onward → hop → pool → instance, and out of an instance through an entrance.
 //!
-//! Everything here lives on one worker thread and stays there. A [`Pool`] keeps
+//! Everything here lives on one worker thread and stays there. A [`InstancePool`] keeps
 //! the warm instances of one segment; an instance is a task that owns a store and
 //! runs its event loop; an [`Exchange`](exchange::Exchange) is one request inside
 //! of an instance, from its head to the end of its response's body.
@@ -34,7 +34,7 @@ mod request;
 mod upload;
 mod worker;
 
-pub use body::{Arriving, RequestBody, RequestLimit};
+pub use body::{Arriving, RequestBody, UploadState};
 pub use breaker::Breaker;
 pub use clock::TICK;
 pub use end::End;
@@ -42,7 +42,7 @@ pub use exchange::ResponseBody;
 pub use hop::Hop;
 pub use onward::{BYPASSED, Condition, Conditions, Fork, Onward};
 pub use outcome::{BodyError, Failure, UpstreamFailure};
-pub use pool::{Pool, PoolCounts};
+pub use pool::{InstancePool, PoolCounts};
 pub use request::{ChainRequest, CutOff};
 pub use upload::UploadPace;
 pub use worker::Worker;

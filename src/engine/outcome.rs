@@ -1,7 +1,7 @@
 //! How a request can end without a response of the chain.
 
 use crate::upstream;
-pub use crate::upstream::Kind as UpstreamFailure;
+pub use crate::upstream::ErrorKind as UpstreamFailure;
 use std::fmt;
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -90,15 +90,17 @@ fn in_words(error: &Error) -> String {
 }
 
 /// What a stage learns of an upstream that gave no response.
-fn upstream_code(kind: upstream::Kind) -> ErrorCode {
-    use upstream::Kind;
+fn upstream_code(kind: upstream::ErrorKind) -> ErrorCode {
+    use upstream::ErrorKind;
     match kind {
-        Kind::Down | Kind::Unreachable(_) => ErrorCode::DestinationUnavailable,
-        Kind::Busy => ErrorCode::ConnectionLimitReached,
-        Kind::ConnectTimeout => ErrorCode::ConnectionTimeout,
-        Kind::ResponseTimeout | Kind::TotalTimeout | Kind::Deadline => ErrorCode::HttpResponseTimeout,
-        Kind::CutOff | Kind::Broken(_) => ErrorCode::ConnectionTerminated,
-        Kind::Request(_) | Kind::Unsendable(_) => ErrorCode::HttpProtocolError,
+        ErrorKind::Down | ErrorKind::Unreachable(_) => ErrorCode::DestinationUnavailable,
+        ErrorKind::Busy => ErrorCode::ConnectionLimitReached,
+        ErrorKind::ConnectTimeout => ErrorCode::ConnectionTimeout,
+        ErrorKind::ResponseTimeout | ErrorKind::TotalTimeout | ErrorKind::Deadline => {
+            ErrorCode::HttpResponseTimeout
+        }
+        ErrorKind::CutOff | ErrorKind::Broken(_) => ErrorCode::ConnectionTerminated,
+        ErrorKind::Request(_) | ErrorKind::Unsendable(_) => ErrorCode::HttpProtocolError,
     }
 }
 

@@ -31,7 +31,7 @@ pub struct PoolCounts {
 }
 
 /// The warm instances of a segment, on one worker.
-pub struct Pool {
+pub struct InstancePool {
     segment: Arc<Segment>,
     /// Gone when no generation has the segment any more.
     in_use: ArcWeak<()>,
@@ -67,7 +67,7 @@ const WAITS_FOR: u64 = 50;
 /// Ticks between replacements of trapped instances: 10 a second on each worker.
 const REPLACE_EVERY: u64 = 5;
 
-impl Pool {
+impl InstancePool {
     pub(super) fn new(
         segment: Arc<Segment>,
         in_use: ArcWeak<()>,
@@ -303,7 +303,7 @@ impl Pool {
     }
 }
 
-impl Home for Pool {
+impl Home for InstancePool {
     /// Requests that an instance which has one call at a time takes in a row now.
     fn row(&self) -> usize {
         if self.tick() < self.waits_until.get() { 1 } else { ROW }

@@ -2,7 +2,7 @@
 
 use super::body::RequestBody;
 use super::clock::{TICK, ticks};
-use crate::host::{CallContext, Origin, RequestHead};
+use crate::host::{CallContext, RequestHead, RequestOrigin};
 use crate::plan::Applied;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ pub struct ChainRequest {
     /// it until then.
     pub deadline: Option<u64>,
     /// What stays the same of it on its whole way.
-    pub origin: Arc<Origin>,
+    pub origin: Arc<RequestOrigin>,
     /// What may end it early; what comes out of it ends with it.
     pub cut_off: Option<CutOff>,
     /// The stages that apply to it; not known yet where it enters a pipeline.
@@ -33,7 +33,7 @@ pub struct ChainRequest {
 
 impl ChainRequest {
     /// A request that enters a pipeline from outside, for which nobody set a time.
-    pub fn new(head: RequestHead, body: RequestBody, origin: Arc<Origin>) -> Self {
+    pub fn new(head: RequestHead, body: RequestBody, origin: Arc<RequestOrigin>) -> Self {
         Self {
             head,
             body,

@@ -2,7 +2,7 @@
 
 use super::body::RequestBody;
 use super::clock::{Clock, TICK};
-use super::pool::Pool;
+use super::pool::InstancePool;
 use crate::chain::Segment;
 use crate::chain::compile::SegmentId;
 use crate::telemetry::{CallMetrics, Metrics, StageMetrics};
@@ -46,8 +46,8 @@ pub struct Worker {
     clock: Clock,
     number: usize,
     metrics: Arc<Metrics>,
-    pools: RefCell<HashMap<SegmentId, Rc<Pool>>>,
-    upstreams: RefCell<HashMap<UpstreamId, Rc<upstream::Pool<RequestBody>>>>,
+    pools: RefCell<HashMap<SegmentId, Rc<InstancePool>>>,
+    upstreams: RefCell<HashMap<UpstreamId, Rc<upstream::ConnectionPool<RequestBody>>>>,
     /// By caller and callee.
     calls: Counters<CallMetrics>,
     /// By pipeline and stage.
@@ -112,11 +112,11 @@ impl Worker {
     }
 
     /// The connections of this worker to the servers of `upstream`.
-    pub(super) fn upstream(&self, upstream: &Arc<Upstream>) -> Rc<upstream::Pool<RequestBody>> {
+    pub(super) fn upstream(&self, upstream: &Arc<Upstream>) -> Rc<upstream::ConnectionPool<RequestBody>> {
         let mut upstreams = self.upstreams.borrow_mut();
         let pool = upstreams
             .entry(upstream.id)
-            .or_insert_with(|| upstream::Pool::new(upstream, &self.metrics, self.number));
+            .or_insert_with(|| upstream::ConnectionPool::new(upstream, &self.metrics, self.number));
         Rc::clone(pool)
     }
 
@@ -131,11 +131,11 @@ impl Worker {
     }
 
     /// The pool of `segment` on this worker.
-    pub(super) fn pool(&self, segment: &Arc<Segment>, in_use: &Arc<()>) -> Rc<Pool> {
+    pub(super) fn pool(&self, segment: &Arc<Segment>, in_use: &Arc<()>) -> Rc<InstancePool> {
         let mut pools = self.pools.borrow_mut();
         let pool = pools.entry(segment.id).or_insert_with(|| {
             let metrics = self.metrics.pipeline(&segment.pipeline, self.number);
-            Pool::new(Arc::clone(segment), Arc::downgrade(in_use), self.clock.clone(), metrics)
+            InstancePool::new(Arc::clone(segment), Arc::downgrade(in_use), self.clock.clone(), metrics)
         });
         Rc::clone(pool)
     }

@@ -6,7 +6,7 @@
 
 use super::identity::Identity;
 use crate::chain::caught;
-use crate::component::{Component, Digest, LoadError, Refusal, Shape};
+use crate::component::{Component, Digest, LoadError, NotRewritable, Shape};
 use crate::config::Diagnostics;
 use crate::host::Next;
 use crate::plan::{ComponentIndex, ComponentRef, Pipeline, Plan, Relift, Stage, UpstreamPlan};
@@ -26,7 +26,7 @@ pub struct Components(Vec<Option<Forms>>);
 #[derive(Clone)]
 struct Forms {
     original: Component,
-    relifted: Option<Result<Rewritten, Refusal>>,
+    relifted: Option<Result<Rewritten, NotRewritable>>,
 }
 
 /// A component's rewritten form, and whether it can't trap for being rewritten.
@@ -64,7 +64,7 @@ impl Components {
     }
 
     /// Why what stands at `stage` can't be rewritten, if it can't.
-    pub fn refusal(&self, stage: &Stage) -> Option<&Refusal> {
+    pub fn refusal(&self, stage: &Stage) -> Option<&NotRewritable> {
         self.0.get(stage.component.0)?.as_ref()?.relifted.as_ref()?.as_ref().err()
     }
 }
@@ -156,7 +156,7 @@ impl Inputs {
 #[derive(Default)]
 pub struct Shapes {
     shapes: Mutex<HashMap<Digest, Shape>>,
-    relifted: Mutex<HashMap<Digest, Result<Rewritten, Refusal>>>,
+    relifted: Mutex<HashMap<Digest, Result<Rewritten, NotRewritable>>>,
 }
 
 /// Components whose shapes are remembered; with more, all are forgotten.
@@ -182,7 +182,7 @@ impl Shapes {
         Ok(component)
     }
 
-    fn relift(&self, component: &Component) -> Result<Rewritten, Refusal> {
+    fn relift(&self, component: &Component) -> Result<Rewritten, NotRewritable> {
         let lock = || self.relifted.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&component.digest) {
             return known.clone();
@@ -221,7 +221,7 @@ pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnosti
         let original = original?;
         let relift = || {
             caught(|| shapes.relift(&original))
-                .unwrap_or_else(|panicked| Err(Refusal::new(panicked.to_string())))
+                .unwrap_or_else(|panicked| Err(NotRewritable::new(panicked.to_string())))
         };
         let relifted = wanted(ComponentIndex(index)).then(relift);
         Some(Forms { original, relifted })

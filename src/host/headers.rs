@@ -33,20 +33,20 @@ enum Edit {
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
-struct Refusal {
+struct RefusedEdit {
     index: u32,
     reason: HeaderError,
 }
 
 /// What has fields: a request, or a response.
-trait Head: 'static {
+trait HasFields: 'static {
     fn fields(&self) -> &FieldMap;
     fn fields_mut(&mut self) -> &mut FieldMap;
 }
 
 macro_rules! head {
     ($($head:ty),+) => {$(
-        impl Head for $head {
+        impl HasFields for $head {
             fn fields(&self) -> &FieldMap {
                 &self.headers
             }
@@ -75,7 +75,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Res
     })
 }
 
-fn values<H: Head>(
+fn values<H: HasFields>(
     store: &StoreContextMut<'_, InstanceState>,
     head: &Resource<H>,
     name: &WasmStr,
@@ -85,13 +85,13 @@ fn values<H: Head>(
     Ok(values.iter().map(|value| value.as_bytes().to_vec()).collect())
 }
 
-fn edit<H: Head>(
+fn edit<H: HasFields>(
     mut store: StoreContextMut<'_, InstanceState>,
     head: &Resource<H>,
     edits: &WasmList<Edit>,
-) -> wasmtime::Result<Result<(), Refusal>> {
+) -> wasmtime::Result<Result<(), RefusedEdit>> {
     if edits.len() > MAX_EDITS {
-        return Ok(Err(Refusal { index: MAX_EDITS as u32, reason: HeaderError::SizeExceeded }));
+        return Ok(Err(RefusedEdit { index: MAX_EDITS as u32, reason: HeaderError::SizeExceeded }));
     }
     let edits = edits.iter(&mut store)?.collect::<wasmtime::Result<Vec<_>>>()?;
     // The first edit makes a copy where a guest has a handle of these fields.
@@ -106,7 +106,7 @@ fn edit<H: Head>(
         let made = change.and_then(|change| change.apply(fields, http.hooks));
         fields.set_immutable();
         if let Err(error) = made {
-            return Ok(Err(Refusal { index: index as u32, reason: reason(error) }));
+            return Ok(Err(RefusedEdit { index: index as u32, reason: reason(error) }));
         }
     }
     Ok(Ok(()))

@@ -39,7 +39,7 @@ pub use catalog::{Grant, Offer, Reach, Without};
 #[cfg(any(test, fuzzing))]
 pub use headers::fuzzing;
 pub use limiter::{KeyBound, Limiter, Limiters};
-pub use next::{CallContext, Next, Origin, RequestHead};
+pub use next::{CallContext, Next, RequestHead, RequestOrigin};
 pub use rehearsal::{Act, Rehearsal};
 pub use scope::{Scope, StageScope};
 pub use state::{Budget, InstanceState, Pulse};

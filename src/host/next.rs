@@ -45,7 +45,7 @@ pub struct RequestHead {
 
 /// What stays the same of a request on its whole way, through stores and pipelines.
 #[derive(Debug, Default)]
-pub struct Origin {
+pub struct RequestOrigin {
     /// The number of the gateway's id for it.
     pub id: u64,
     /// What the program that embeds the gateway gave it.
@@ -54,7 +54,7 @@ pub struct Origin {
     bypassed: Mutex<Vec<Arc<str>>>,
 }
 
-impl Origin {
+impl RequestOrigin {
     /// A request with the number `id`.
     pub fn new(id: u64, extensions: http::Extensions) -> Arc<Self> {
         Arc::new(Self { id, extensions, bypassed: Mutex::default() })
@@ -79,7 +79,7 @@ pub struct CallContext {
     /// The worker's tick at which an answer must be there.
     pub deadline: u64,
     /// The request from which it comes.
-    pub origin: Arc<Origin>,
+    pub origin: Arc<RequestOrigin>,
     /// The stages of its pipeline that apply to it.
     pub applied: Applied,
     /// How many calls by name led here.
@@ -109,7 +109,7 @@ pub struct CallContext {
 impl CallContext {
     /// A call for `origin` that must be answered by `deadline`, and to which `depth` calls
     /// by name led; in a pipeline of which the stages in `applied` apply to it.
-    pub fn new(deadline: u64, origin: Arc<Origin>, depth: usize, applied: Applied) -> Arc<Self> {
+    pub fn new(deadline: u64, origin: Arc<RequestOrigin>, depth: usize, applied: Applied) -> Arc<Self> {
         Arc::new(Self {
             deadline,
             origin,

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
     clippy::large_enum_variant,
     reason = "the large one is the ordinary one: a box would cost each request an allocation"
 )]
-pub enum Answer {
+pub enum AnswerBody {
     /// The gateway's own, short.
     Gateway {
         /// The bytes.
@@ -39,7 +39,7 @@ pub enum Answer {
     },
 }
 
-impl Body for Answer {
+impl Body for AnswerBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -116,7 +116,7 @@ impl Here {
 }
 
 /// The gateway's own answer to a request.
-pub(super) fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<Answer> {
+pub(super) fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<AnswerBody> {
     record.refused(refusal);
-    refuse(refusal, id.as_str()).map(|body| Answer::Gateway { body: Full::new(body), record })
+    refuse(refusal, id.as_str()).map(|body| AnswerBody::Gateway { body: Full::new(body), record })
 }

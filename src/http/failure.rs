@@ -1,9 +1,9 @@
 //! What a request without a response comes to: the client's answer, and a line of the log with the reason.
 
-use super::normalize::Head;
+use super::normalize::NormalHead;
 use super::request_id::RequestId;
 use super::respond::{Refusal, Upstream};
-use crate::engine::{Failure, RequestLimit, UpstreamFailure};
+use crate::engine::{Failure, UploadState, UpstreamFailure};
 use crate::plan::Pipeline;
 use std::time::Duration;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -14,9 +14,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What a failure means to the client; the log gets the reason.
 pub(super) fn explain(
     failure: &Failure,
-    limit: &RequestLimit,
+    limit: &UploadState,
     plan: &Pipeline,
-    head: &Head,
+    head: &NormalHead,
     id: &RequestId,
 ) -> Refusal {
     let too_large = limit.is_exceeded();

@@ -6,7 +6,7 @@
 //! most [`MIRRORS`] copies run at once on a worker; more are not made.
 
 use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
-use crate::host::Origin;
+use crate::host::RequestOrigin;
 use crate::plan::Name;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -32,7 +32,7 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: &mut Ch
     request.body = body;
     let mut copy = request.with_body(copied);
     // What becomes of the copy is not the original's business.
-    copy.origin = Origin::new(request.origin.id, request.origin.extensions.clone());
+    copy.origin = RequestOrigin::new(request.origin.id, request.origin.extensions.clone());
     let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
         let _slot = slot;

@@ -41,7 +41,7 @@ pub struct HeadRules<'a> {
 
 /// A request's head in its normal form. The fields are [`super::headers`]' matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct NormalHead {
     /// As it was sent; methods are case-sensitive (RFC 9110 §9.1).
     pub method: Method,
     /// `http` or `https`, by the connection.
@@ -52,7 +52,7 @@ pub struct Head {
     pub path_and_query: PathAndQuery,
 }
 
-impl Head {
+impl NormalHead {
     /// The authority without its port; an IPv6 address in its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -81,7 +81,7 @@ pub fn normalize(
     kinds: Kinds,
     tls: Option<&TlsInfo>,
     rules: &HeadRules<'_>,
-) -> Result<Head, Refusal> {
+) -> Result<NormalHead, Refusal> {
     let uri = &parts.uri;
     if parts.method == Method::CONNECT {
         return Err(Refusal::NotImplemented);
@@ -109,7 +109,7 @@ pub fn normalize(
         // RFC 9110 §7.4: also where one connection is used for several hosts (RFC 9113 §9.1.1), whose clients then try anew.
         return Err(Refusal::Misdirected);
     }
-    Ok(Head {
+    Ok(NormalHead {
         method: parts.method.clone(),
         named,
         path_and_query: path_and_query(uri, rules.http.paths)?,
@@ -183,12 +183,12 @@ fn host(parts: &Parts, scheme: &Scheme, known: &Hosts) -> Result<Rc<Host>, Refus
 mod tests {
     use super::*;
 
-    fn outcome(parts: &Parts, tls: Option<&TlsInfo>) -> Result<Head, Refusal> {
+    fn outcome(parts: &Parts, tls: Option<&TlsInfo>) -> Result<NormalHead, Refusal> {
         let http = HttpPolicy::default();
         with(parts, tls, &http)
     }
 
-    fn with(parts: &Parts, tls: Option<&TlsInfo>, http: &HttpPolicy) -> Result<Head, Refusal> {
+    fn with(parts: &Parts, tls: Option<&TlsInfo>, http: &HttpPolicy) -> Result<NormalHead, Refusal> {
         let rules = HeadRules { uri_size: 100, header_count: 5, http, hosts: &Hosts::default() };
         normalize(parts, Kinds::of(&parts.headers), tls, &rules)
     }
@@ -206,11 +206,11 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn http1(target: &str, fields: &[(&'static str, &'static str)]) -> Result<Head, Refusal> {
+    fn http1(target: &str, fields: &[(&'static str, &'static str)]) -> Result<NormalHead, Refusal> {
         outcome(&parts("GET", target, Version::HTTP_11, fields), Some(&tls(None)))
     }
 
-    fn status(outcome: &Result<Head, Refusal>) -> u16 {
+    fn status(outcome: &Result<NormalHead, Refusal>) -> u16 {
         outcome.as_ref().map_or_else(|refusal| refusal.status().as_u16(), |_| 200)
     }
 

@@ -3,13 +3,13 @@
 //! A record is written when it is dropped, which happens whatever becomes of the
 //! request: the body's end, the client's departure, a stop.
 
-use super::normalize::Head;
+use super::normalize::NormalHead;
 use super::request_id::RequestId;
 use super::respond::Refusal;
-use crate::engine::{Failure, RequestLimit};
-use crate::host::Origin;
+use crate::engine::{Failure, UploadState};
+use crate::host::RequestOrigin;
 use crate::net::{ConnInfo, Protocol, Rejection};
-use crate::telemetry::{AccessLog, Entry, InFlight, Metrics, PipelineMetrics};
+use crate::telemetry::{AccessEntry, AccessLog, InFlight, Metrics, PipelineMetrics};
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderName, Method, Uri, Version};
@@ -55,7 +55,7 @@ impl Recorder {
 
     /// What the access log wants to know of a request, if there is a log. Without `head`, the request has no normal form:
     /// it is logged as it was sent.
-    pub fn details(&self, parts: &Parts, head: Option<&Head>, from: &From<'_>) -> Option<Box<Details>> {
+    pub fn details(&self, parts: &Parts, head: Option<&NormalHead>, from: &From<'_>) -> Option<Box<Details>> {
         let access = Arc::clone(self.access.as_ref()?);
         let own = |name: HeaderName| parts.headers.get(name).map(|value| value.as_bytes().to_vec());
         let asked = head.map_or_else(|| Asked::as_sent(parts, from.conn), |head| Asked::Normal(head.clone()));
@@ -85,7 +85,7 @@ impl Recorder {
         self.metrics.unrouted(self.worker).rejected(status);
         let Some(access) = &self.access else { return };
         let conn = from.conn;
-        access.record(&Entry {
+        access.record(&AccessEntry {
             time: SystemTime::now(),
             request_id: from.id.as_str(),
             peer: conn.peer,
@@ -143,7 +143,7 @@ pub struct From<'a> {
 /// What a request is for.
 enum Asked {
     /// In its normal form.
-    Normal(Head),
+    Normal(NormalHead),
     /// As it was sent, since it has none.
     AsSent { method: Method, scheme: &'static str, host: Option<String>, uri: Uri },
 }
@@ -210,10 +210,10 @@ pub struct Details {
     /// The stages that do not apply to it.
     pub not_applied: Option<String>,
     /// Knows the stages that it went on without.
-    pub origin: Option<Arc<Origin>>,
+    pub origin: Option<Arc<RequestOrigin>>,
     generation: u64,
     /// Counts the request's body.
-    pub limit: Option<RequestLimit>,
+    pub limit: Option<UploadState>,
     user_agent: Option<Vec<u8>>,
     referer: Option<Vec<u8>>,
     /// How long the response's head took.
@@ -296,7 +296,7 @@ impl Drop for Record {
             _ => "HTTP/1.1",
         };
         let (path, query) = details.asked.path_and_query();
-        details.access.record(&Entry {
+        details.access.record(&AccessEntry {
             time: details.time,
             request_id: details.id.as_str(),
             peer: details.conn.peer,
@@ -316,7 +316,7 @@ impl Drop for Record {
             status: self.status,
             reason: self.reason.or((!self.answered).then_some("client-gone")),
             detail: self.detail,
-            request_bytes: details.limit.as_ref().map_or(0, RequestLimit::bytes),
+            request_bytes: details.limit.as_ref().map_or(0, UploadState::bytes),
             response_bytes: self.response_bytes,
             duration,
             to_head: details.to_head,

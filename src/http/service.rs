@@ -1,6 +1,6 @@
 //! The life of a request, from its head to its answer.
 
-use super::answer::{Answer, Here, refused};
+use super::answer::{AnswerBody, Here, refused};
 use super::client_cert::identify;
 use super::failure::explain;
 use super::finish::finish;
@@ -10,16 +10,16 @@ use super::headers::{
 use super::hosts::Hosts;
 use super::kinds::Kinds;
 use super::mirror::mirror;
-use super::normalize::{Head, HeadRules, normalize};
+use super::normalize::{HeadRules, NormalHead, normalize};
 use super::provenance::{Arrival, add_via, client, tell};
 use super::record::{Details, From, Record, Recorder};
 use super::request_id::RequestId;
 use super::respond::{Refusal, Upstream};
 use super::trace::trace;
-use super::way::{Entry, wants_upgrade, way};
-use crate::engine::{Arriving, ChainRequest, RequestBody, RequestLimit, UploadPace, Worker};
+use super::way::{EmbeddedCall, wants_upgrade, way};
+use crate::engine::{Arriving, ChainRequest, RequestBody, UploadPace, UploadState, Worker};
 use crate::gateway::{Generation, Live};
-use crate::host::{Origin, RequestHead};
+use crate::host::{RequestHead, RequestOrigin};
 use crate::net::{ConnInfo, Rejection};
 use crate::plan::{PipelineIndex, Route};
 use futures::FutureExt as _;
@@ -51,8 +51,8 @@ impl Service {
         self: Rc<Self>,
         request: Request<Incoming>,
         conn: &Rc<ConnInfo>,
-    ) -> impl Future<Output = Response<Answer>> + use<> {
-        self.enter(request, conn, Entry::default())
+    ) -> impl Future<Output = Response<AnswerBody>> + use<> {
+        self.enter(request, conn, EmbeddedCall::default())
     }
 
     /// One request, wherever it came from. Whatever happens, there is an answer.
@@ -62,8 +62,8 @@ impl Service {
         self: Rc<Self>,
         request: Request<B>,
         conn: &Rc<ConnInfo>,
-        entry: Entry,
-    ) -> impl Future<Output = Response<Answer>> + use<B> {
+        entry: EmbeddedCall,
+    ) -> impl Future<Output = Response<AnswerBody>> + use<B> {
         let (parts, body) = request.into_parts();
         match self.begin(parts, body.into(), conn, entry) {
             Ok(begun) => self.walk(begun).left_future(),
@@ -92,8 +92,8 @@ impl Service {
         mut parts: Parts,
         body: Arriving,
         conn: &Rc<ConnInfo>,
-        entry: Entry,
-    ) -> Result<Begun, Response<Answer>> {
+        entry: EmbeddedCall,
+    ) -> Result<Begun, Response<AnswerBody>> {
         let id = RequestId::next();
         // One generation from here to the end of the response's body.
         let generation = self.live.load();
@@ -128,7 +128,7 @@ impl Service {
         };
         let record = self.record(&generation, pipeline, route, &head, details);
         let second = route.and_then(|route| route.mirror);
-        let origin = Origin::new(id.number(), entry.extensions);
+        let origin = RequestOrigin::new(id.number(), entry.extensions);
         // 3. Take off what belongs to the connection, say where the request comes from, and bound the body.
         let mut headers = parts.headers;
         if kinds.has(Kinds::CONNECTION)
@@ -158,7 +158,7 @@ impl Service {
         generation: &Generation,
         pipeline: PipelineIndex,
         route: Option<&Route>,
-        head: &Head,
+        head: &NormalHead,
         details: Option<Box<Details>>,
     ) -> Record {
         let name = &generation.plan.pipeline(pipeline).name;
@@ -175,7 +175,7 @@ impl Service {
     fn stages(
         &self,
         here: Here,
-        head: Head,
+        head: NormalHead,
         second: Option<PipelineIndex>,
         mut request: Box<ChainRequest>,
         mut record: Record,
@@ -202,7 +202,7 @@ impl Service {
     /// The way of a request through its pipeline, to the head of its response.
     ///
     /// Not an `async fn`, whose future would hold what it is given twice.
-    fn walk(self: Rc<Self>, begun: Begun) -> impl Future<Output = Response<Answer>> {
+    fn walk(self: Rc<Self>, begun: Begun) -> impl Future<Output = Response<AnswerBody>> {
         let Begun { here, head, limit, mut record, request } = begun;
         async move {
             // 5. Walk the chain, and say what became of it.
@@ -215,7 +215,7 @@ impl Service {
                         add_via(response.headers_mut(), Version::HTTP_11, name);
                     }
                     record.answered(response.status().as_u16(), None);
-                    response.map(|body| Answer::Chain { body, here, record })
+                    response.map(|body| AnswerBody::Chain { body, here, record })
                 }
                 Err(failure) => {
                     record.failed(&failure);
@@ -231,8 +231,8 @@ impl Service {
 /// A request at the beginning of its pipeline.
 struct Begun {
     here: Here,
-    head: Head,
-    limit: RequestLimit,
+    head: NormalHead,
+    limit: UploadState,
     record: Record,
     request: Box<ChainRequest>,
 }
@@ -252,11 +252,11 @@ fn bounded(body: Arriving, headers: &HeaderMap, here: &Here) -> Result<RequestBo
 /// The request as the first stage sees it: with scheme and authority, which guests
 /// count on, whatever form it came in.
 fn chain_request(
-    head: &Head,
+    head: &NormalHead,
     headers: HeaderMap,
     body: RequestBody,
     generation: &Generation,
-    origin: Arc<Origin>,
+    origin: Arc<RequestOrigin>,
 ) -> Box<ChainRequest> {
     let head = RequestHead {
         method: head.method.clone(),

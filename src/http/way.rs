@@ -1,6 +1,6 @@
 //! Where a request goes: to a pipeline, to https, or nowhere.
 
-use super::normalize::Head;
+use super::normalize::NormalHead;
 use super::request_id::RequestId;
 use super::respond::Refusal;
 use crate::gateway::split::choose;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// The pipeline of a request, and the route that leads there, if one does.
 pub(super) fn way<'g>(
     generation: &'g Generation,
-    entry: &Entry,
-    head: &Head,
+    entry: &EmbeddedCall,
+    head: &NormalHead,
     headers: &HeaderMap,
     conn: &ConnInfo,
     id: &RequestId,
@@ -39,7 +39,7 @@ pub(super) fn way<'g>(
 
 /// How a request comes in that no connection of ours brought.
 #[derive(Default)]
-pub struct Entry {
+pub struct EmbeddedCall {
     /// The pipeline, by name; without one, the routes decide.
     pub pipeline: Option<Arc<str>>,
     /// What goes along with it, for native services.
@@ -47,7 +47,7 @@ pub struct Entry {
 }
 
 /// The same target over TLS, at a port.
-fn under_https(head: &Head, port: u16) -> String {
+fn under_https(head: &NormalHead, port: u16) -> String {
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     format!("https://{}{port}{}", head.host(), head.path_and_query)
 }

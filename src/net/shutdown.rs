@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::coop;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+enum ShutdownPhase {
     Serving,
     NotReady,
     Draining,
@@ -32,36 +32,36 @@ enum Phase {
 
 /// Sets the stop off, from any thread. Dropped without being used, it leaves the server serving.
 #[derive(Clone, Debug)]
-pub struct Trigger(Arc<watch::Sender<Phase>>);
+pub struct Trigger(Arc<watch::Sender<ShutdownPhase>>);
 
 /// Learns of the stop. One for each who waits.
 #[derive(Clone, Debug)]
-pub struct Shutdown(watch::Receiver<Phase>);
+pub struct Shutdown(watch::Receiver<ShutdownPhase>);
 
 /// A trigger and what it triggers.
 #[must_use]
 pub fn channel() -> (Trigger, Shutdown) {
-    let (sender, receiver) = watch::channel(Phase::Serving);
+    let (sender, receiver) = watch::channel(ShutdownPhase::Serving);
     (Trigger(Arc::new(sender)), Shutdown(receiver))
 }
 
 impl Trigger {
     /// Have the readiness check fail; go on as before.
     pub fn not_ready(&self) {
-        self.advance(Phase::NotReady);
+        self.advance(ShutdownPhase::NotReady);
     }
 
     /// Stop accepting; let requests finish.
     pub fn drain(&self) {
-        self.advance(Phase::Draining);
+        self.advance(ShutdownPhase::Draining);
     }
 
     /// Stop now.
     pub fn cut(&self) {
-        self.advance(Phase::Cutting);
+        self.advance(ShutdownPhase::Cutting);
     }
 
-    fn advance(&self, to: Phase) {
+    fn advance(&self, to: ShutdownPhase) {
         self.0.send_if_modified(|phase| {
             let forward = *phase < to;
             *phase = to.max(*phase);
@@ -74,26 +74,26 @@ impl Shutdown {
     /// Whether new clients are welcome: false from [`Trigger::not_ready`] on.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        *self.0.borrow() == Phase::Serving
+        *self.0.borrow() == ShutdownPhase::Serving
     }
 
     /// Whether a stop has begun, for who wants to refuse new work.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        *self.0.borrow() >= Phase::Draining
+        *self.0.borrow() >= ShutdownPhase::Draining
     }
 
     /// Ends when the stop begins.
     pub async fn draining(&mut self) {
-        self.reached(Phase::Draining).await;
+        self.reached(ShutdownPhase::Draining).await;
     }
 
     /// Ends when nothing more is waited for.
     pub async fn cutting(&mut self) {
-        self.reached(Phase::Cutting).await;
+        self.reached(ShutdownPhase::Cutting).await;
     }
 
-    async fn reached(&mut self, wanted: Phase) {
+    async fn reached(&mut self, wanted: ShutdownPhase) {
         if self.0.wait_for(|phase| *phase >= wanted).await.is_err() {
             // Nobody is left who could stop us.
             std::future::pending::<()>().await;
@@ -104,7 +104,7 @@ impl Shutdown {
 /// [`Shutdown::draining`] for a connection, which asks twice a request: the channel has a lock, and is asked once, and again
 /// after a change. For one task only, whose waker stays the same.
 pub(super) struct Draining {
-    seen: watch::Receiver<Phase>,
+    seen: watch::Receiver<ShutdownPhase>,
     wait: Pin<Box<dyn Future<Output = ()>>>,
     asked: bool,
 }

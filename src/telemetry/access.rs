@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::line::Entry;
+use super::line::AccessEntry;
 use crate::plan::{AccessFormat, AccessLogPlan};
 
 /// Lines are gathered up to this size before they are written.
@@ -105,7 +105,7 @@ impl AccessLog {
     }
 
     /// Queues a line, or drops it.
-    pub fn record(&self, entry: &Entry<'_>) {
+    pub fn record(&self, entry: &AccessEntry<'_>) {
         if self.orders.close.load(Relaxed) {
             self.counters.dropped.fetch_add(1, Relaxed);
             return;

@@ -18,7 +18,7 @@ use super::upstream;
 pub(super) struct Text(String);
 
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum MetricType {
     Counter,
     Gauge,
     Histogram,
@@ -26,11 +26,11 @@ pub(super) enum Kind {
 
 impl Text {
     /// Begins a metric. `help` has neither line feeds nor backslashes.
-    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: MetricType, help: &str) {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
+            MetricType::Histogram => "histogram",
         };
         // Writing to a string cannot fail; so everywhere here.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -65,7 +65,7 @@ impl Text {
     }
 
     /// A metric with one sample and no labels.
-    fn single(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
+    fn single(&mut self, name: &str, kind: MetricType, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }
@@ -112,7 +112,7 @@ pub(super) fn render(metrics: &Metrics) -> String {
 
 fn durations(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
     const NAME: &str = "http_server_request_duration_seconds";
-    text.family(NAME, Kind::Histogram, "Time from a request's head to the end of its response's body.");
+    text.family(NAME, MetricType::Histogram, "Time from a request's head to the end of its response's body.");
     for ([pipeline], workers) in pipelines {
         let mut sums: BTreeMap<(usize, u16), Snapshot> = BTreeMap::new();
         for (series, snapshot) in workers.values().flat_map(|worker| worker.durations()) {
@@ -132,14 +132,14 @@ fn durations(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
 
 fn calls(text: &mut Text, edges: &Counts<2, CallMetrics>) {
     const NAME: &str = "linkspan_call_duration_seconds";
-    text.family(NAME, Kind::Histogram, "Time from a pipeline's call of another to the answer's head.");
+    text.family(NAME, MetricType::Histogram, "Time from a pipeline's call of another to the answer's head.");
     for ([caller, callee], workers) in edges {
         let mut sum = Snapshot::default();
         workers.values().for_each(|worker| sum += worker.durations());
         text.histogram(NAME, &[("linkspan_caller", caller), ("linkspan_pipeline", callee)], &sum);
     }
     const FAILED: &str = "linkspan_calls_failed_total";
-    text.family(FAILED, Kind::Counter, "Calls of a pipeline by another that got no response.");
+    text.family(FAILED, MetricType::Counter, "Calls of a pipeline by another that got no response.");
     for ([caller, callee], workers) in edges {
         let failed = sum(workers, CallMetrics::failures);
         text.sample(FAILED, &[("linkspan_caller", caller), ("linkspan_pipeline", callee)], failed);
@@ -148,7 +148,7 @@ fn calls(text: &mut Text, edges: &Counts<2, CallMetrics>) {
 
 fn active(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
     const NAME: &str = "http_server_active_requests";
-    text.family(NAME, Kind::Gauge, "Requests whose response has not ended.");
+    text.family(NAME, MetricType::Gauge, "Requests whose response has not ended.");
     for ([pipeline], workers) in pipelines {
         let mut sums = [0_usize; METHODS.len()];
         let mut used = [false; METHODS.len()];
@@ -198,26 +198,26 @@ const EVENTS: [Event; 7] = [
 
 fn events(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
     for (name, help, counter) in EVENTS {
-        text.family(name, Kind::Counter, help);
+        text.family(name, MetricType::Counter, help);
         for ([pipeline], workers) in pipelines {
             let sum = sum(workers, |worker| counter(&worker.events).load(Relaxed));
             text.sample(name, &[("linkspan_pipeline", pipeline)], sum);
         }
     }
-    text.family("linkspan_traps_total", Kind::Counter, "Instances that died, by why.");
+    text.family("linkspan_traps_total", MetricType::Counter, "Instances that died, by why.");
     for ([pipeline], workers) in pipelines {
         for (at, kind) in TRAP_KINDS.iter().enumerate() {
             let sum = sum(workers, |worker| worker.traps[at].load(Relaxed));
             text.sample("linkspan_traps_total", &[("kind", kind), ("linkspan_pipeline", pipeline)], sum);
         }
     }
-    text.family("linkspan_instances_warm", Kind::Gauge, "Instances that there are now.");
+    text.family("linkspan_instances_warm", MetricType::Gauge, "Instances that there are now.");
     for ([pipeline], workers) in pipelines {
         let sum = sum(workers, |worker| worker.warm.load(Relaxed) as u64);
         text.sample("linkspan_instances_warm", &[("linkspan_pipeline", pipeline)], sum);
     }
     const KEPT: &str = "linkspan_instance_host_memory_peak_bytes";
-    text.family(KEPT, Kind::Gauge, "The most that the host was found to keep for one instance.");
+    text.family(KEPT, MetricType::Gauge, "The most that the host was found to keep for one instance.");
     for ([pipeline], workers) in pipelines {
         let most = workers.values().map(|worker| worker.most_kept.load(Relaxed)).max().unwrap_or(0);
         text.sample(KEPT, &[("linkspan_pipeline", pipeline)], most);
@@ -229,7 +229,7 @@ type StageCount = (Option<&'static str>, fn(&StageMetrics) -> &AtomicU64);
 
 fn of_stages(text: &mut Text, stages: &Counts<2, StageMetrics>) {
     let mut counter = |name: &str, help: &str, counts: &[StageCount]| {
-        text.family(name, Kind::Counter, help);
+        text.family(name, MetricType::Counter, help);
         for ([pipeline, stage], workers) in stages {
             for (reason, count) in counts {
                 let sum = sum(workers, |of| count(of).load(Relaxed));
@@ -261,7 +261,7 @@ fn of_stages(text: &mut Text, stages: &Counts<2, StageMetrics>) {
 
 fn breakers(text: &mut Text, metrics: &Metrics) {
     let breakers = metrics.breakers();
-    let mut family = |name: &str, kind: Kind, help: &str, value: fn(&BreakerState) -> u64| {
+    let mut family = |name: &str, kind: MetricType, help: &str, value: fn(&BreakerState) -> u64| {
         text.family(name, kind, help);
         for breaker in &breakers {
             let labels = [("linkspan_pipeline", &*breaker.pipeline), ("linkspan_stage", &*breaker.stage)];
@@ -269,46 +269,55 @@ fn breakers(text: &mut Text, metrics: &Metrics) {
         }
     };
     let help = "Whether the breaker of a stage keeps requests from it.";
-    family("linkspan_breaker_open", Kind::Gauge, help, |breaker| u64::from(breaker.open));
+    family("linkspan_breaker_open", MetricType::Gauge, help, |breaker| u64::from(breaker.open));
     let help = "How often the breaker of a stage opened.";
-    family("linkspan_breaker_opened_total", Kind::Counter, help, |breaker| breaker.opened);
+    family("linkspan_breaker_opened_total", MetricType::Counter, help, |breaker| breaker.opened);
 }
 
 fn gateway(text: &mut Text, metrics: &Metrics) {
     if let Some(open) = metrics.open_connections() {
-        text.single("linkspan_connections_open", Kind::Gauge, "Client connections that are open.", open);
+        text.single(
+            "linkspan_connections_open",
+            MetricType::Gauge,
+            "Client connections that are open.",
+            open,
+        );
     }
     if let Some(lost) = metrics.lost_handshakes() {
         const NAME: &str = "linkspan_tls_handshakes_lost_total";
-        text.family(NAME, Kind::Counter, "TLS handshakes that came to nothing, by reason.");
+        text.family(NAME, MetricType::Counter, "TLS handshakes that came to nothing, by reason.");
         for (reason, count) in lost {
             text.sample(NAME, &[("reason", reason)], count);
         }
     }
     let generation = metrics.generation.load(Relaxed);
-    text.single("linkspan_generation", Kind::Gauge, "Number of the live generation.", generation);
+    text.single("linkspan_generation", MetricType::Gauge, "Number of the live generation.", generation);
     let retiring = metrics.retiring.load(Relaxed);
     let help = "Replaced generations that still have requests.";
-    text.single("linkspan_generations_retiring", Kind::Gauge, help, retiring);
+    text.single("linkspan_generations_retiring", MetricType::Gauge, help, retiring);
     let cut = metrics.streams_cut.load(Relaxed);
     let help = "Requests cut because their generation had to end.";
-    text.single("linkspan_retirement_streams_cut_total", Kind::Counter, help, cut);
+    text.single("linkspan_retirement_streams_cut_total", MetricType::Counter, help, cut);
 
-    text.family("linkspan_reloads_total", Kind::Counter, "Reloads and rollbacks, by what became of them.");
+    text.family(
+        "linkspan_reloads_total",
+        MetricType::Counter,
+        "Reloads and rollbacks, by what became of them.",
+    );
     for (result, count) in RELOAD_RESULTS.iter().zip(&metrics.reloads) {
         text.sample("linkspan_reloads_total", &[("result", result)], count.load(Relaxed));
     }
     if let Some(last) = metrics.last_reload() {
         let good = u8::from(last.result != ReloadResult::Rejected);
         let help = "Whether the last reload was not rejected.";
-        text.single("linkspan_last_reload_successful", Kind::Gauge, help, good);
+        text.single("linkspan_last_reload_successful", MetricType::Gauge, help, good);
         let at = seconds(since_epoch(last.at).as_nanos());
         let help = "When the last reload ended, since 1970.";
-        text.single("linkspan_last_reload_timestamp_seconds", Kind::Gauge, help, at);
+        text.single("linkspan_last_reload_timestamp_seconds", MetricType::Gauge, help, at);
         let took = seconds(last.took.as_nanos());
         text.single(
             "linkspan_last_reload_duration_seconds",
-            Kind::Gauge,
+            MetricType::Gauge,
             "How long the last reload took.",
             took,
         );
@@ -319,7 +328,7 @@ fn access_log(text: &mut Text, metrics: &Metrics) {
     let access = metrics.access_log();
     text.family(
         "linkspan_access_log_lines_total",
-        Kind::Counter,
+        MetricType::Counter,
         "Lines of the access log, by what became of them.",
     );
     for (result, count) in
@@ -332,7 +341,7 @@ fn access_log(text: &mut Text, metrics: &Metrics) {
 fn log(text: &mut Text) {
     const NAME: &str = "linkspan_log_lines_total";
     let Some(counters) = crate::telemetry::log::counters() else { return };
-    text.family(NAME, Kind::Counter, "Lines of the log, by what became of them.");
+    text.family(NAME, MetricType::Counter, "Lines of the log, by what became of them.");
     for (result, count) in counters.results() {
         text.sample(NAME, &[("result", result)], count);
     }
@@ -340,10 +349,15 @@ fn log(text: &mut Text) {
 
 fn process(text: &mut Text, metrics: &Metrics) {
     let version = env!("CARGO_PKG_VERSION");
-    text.family("linkspan_build_info", Kind::Gauge, "Always 1; the labels say what is running.");
+    text.family("linkspan_build_info", MetricType::Gauge, "Always 1; the labels say what is running.");
     text.sample("linkspan_build_info", &[("version", version)], 1);
     let started = seconds(metrics.started().as_nanos());
-    text.single("process_start_time_seconds", Kind::Gauge, "When the process started, since 1970.", started);
+    text.single(
+        "process_start_time_seconds",
+        MetricType::Gauge,
+        "When the process started, since 1970.",
+        started,
+    );
 }
 
 #[cfg(test)]

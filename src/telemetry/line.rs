@@ -23,7 +23,7 @@ const CUT: &str = "...";
 /// A request whose response has ended. Text is what the client or the configuration said, unescaped; what is unknown is
 /// `None`.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct AccessEntry<'a> {
     /// When the request's head was there.
     pub time: SystemTime,
     /// The gateway's name for it.
@@ -76,7 +76,7 @@ pub struct Entry<'a> {
     pub referer: Option<&'a [u8]>,
 }
 
-impl Entry<'_> {
+impl AccessEntry<'_> {
     /// The line with its line feed. Writing to a string cannot fail, which is why results are passed over here.
     pub(super) fn line(&self, format: AccessFormat, query: bool) -> String {
         let mut out = String::with_capacity(512);
@@ -222,8 +222,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in super::super) fn entry() -> Entry<'static> {
-        Entry {
+    pub(in super::super) fn entry() -> AccessEntry<'static> {
+        AccessEntry {
             time: UNIX_EPOCH + Duration::from_millis(1_795_172_384_123),
             request_id: "00c0ffee00c0ffee",
             peer: SocketAddr::from(([192, 0, 2, 7], 50_000)),
@@ -271,7 +271,7 @@ pub(super) mod tests {
         let expected = "192.0.2.7 - - [20/Nov/2026:10:59:44 +0000] \"GET /a/b HTTP/2.0\" 200 512 \
             \"https://example.com/\" \"curl/8\"\n";
         assert_eq!(entry().line(AccessFormat::Combined, false), expected);
-        let unheard = Entry {
+        let unheard = AccessEntry {
             method: None,
             host: None,
             path: None,
@@ -283,7 +283,8 @@ pub(super) mod tests {
         };
         let expected = "192.0.2.7 - - [20/Nov/2026:10:59:44 +0000] \"-\" 400 512 \"-\" \"-\"\n";
         assert_eq!(unheard.line(AccessFormat::Combined, true), expected);
-        let line = Entry { user_agent: None, referer: None, ..entry() }.line(AccessFormat::Combined, true);
+        let line =
+            AccessEntry { user_agent: None, referer: None, ..entry() }.line(AccessFormat::Combined, true);
         assert!(line.contains("\"GET /a/b?token=hunter2 HTTP/2.0\" 200 512 \"-\" \"-\""), "{line}");
     }
 
@@ -291,7 +292,7 @@ pub(super) mod tests {
     fn nothing_that_a_client_sends_ends_a_field_or_a_line() {
         let hostile = "x\"\\\r\n\u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}\0 192.0.2.9 - - [x] \"GET / y";
         let bytes = b"x\" \"\r\n\x1b[2J\xff\x85\\";
-        let entry = Entry {
+        let entry = AccessEntry {
             method: Some(hostile),
             scheme: hostile,
             host: Some(hostile),
@@ -330,7 +331,7 @@ pub(super) mod tests {
     fn long_fields_are_cut() {
         let long = "\u{1}ü".repeat(100_000);
         let bytes = long.as_bytes();
-        let entry = Entry {
+        let entry = AccessEntry {
             path: Some(&long),
             query: Some(&long),
             host: Some(&long),

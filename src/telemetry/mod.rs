@@ -21,7 +21,7 @@ mod upstream;
 
 pub use access::{AccessCounters, AccessLog};
 pub use calls::CallMetrics;
-pub use line::Entry;
+pub use line::AccessEntry;
 pub use metrics::{BreakerState, Metrics, ReloadResult, StageMetrics};
 pub use pipeline::{InFlight, PipelineMetrics, TrapKind};
 pub use upstream::UpstreamMetrics;

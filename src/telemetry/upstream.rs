@@ -1,6 +1,6 @@
 //! What one worker counts of one server of an upstream.
 
-use super::exposition::{Kind, Text, sum};
+use super::exposition::{MetricType, Text, sum};
 use super::series::Counts;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -76,25 +76,28 @@ impl UpstreamMetrics {
 }
 
 /// One metric of servers: its name, what it is, its type, and where it is.
-type Family = (&'static str, &'static str, Kind, fn(&UpstreamMetrics) -> u64);
+type Family = (&'static str, &'static str, MetricType, fn(&UpstreamMetrics) -> u64);
 
 const FAMILIES: [Family; 5] = [
-    ("linkspan_upstream_requests_total", "Requests given to a server.", Kind::Counter, |it| {
+    ("linkspan_upstream_requests_total", "Requests given to a server.", MetricType::Counter, |it| {
         it.requests.load(Relaxed)
     }),
-    ("linkspan_upstream_requests_active", "Requests that a server has now.", Kind::Gauge, |it| {
+    ("linkspan_upstream_requests_active", "Requests that a server has now.", MetricType::Gauge, |it| {
         it.active.load(Relaxed) as u64
     }),
-    ("linkspan_upstream_retries_total", "Requests sent again after a server failed.", Kind::Counter, |it| {
-        it.retries.load(Relaxed)
-    }),
-    ("linkspan_upstream_connections_total", "Connections begun with a server.", Kind::Counter, |it| {
+    (
+        "linkspan_upstream_retries_total",
+        "Requests sent again after a server failed.",
+        MetricType::Counter,
+        |it| it.retries.load(Relaxed),
+    ),
+    ("linkspan_upstream_connections_total", "Connections begun with a server.", MetricType::Counter, |it| {
         it.connections.load(Relaxed)
     }),
     (
         "linkspan_upstream_connections_open",
         "Connections with a server that there are now.",
-        Kind::Gauge,
+        MetricType::Gauge,
         |it| it.open.load(Relaxed) as u64,
     ),
 ];
@@ -111,7 +114,7 @@ pub(super) fn render(text: &mut Text, servers: &Counts<2, UpstreamMetrics>) {
         }
     }
     let name = "linkspan_upstream_faults_total";
-    text.family(name, Kind::Counter, "Faults of a server, by what it did wrong.");
+    text.family(name, MetricType::Counter, "Faults of a server, by what it did wrong.");
     for ([upstream, server], workers) in servers {
         for (at, fault) in FAULTS.iter().enumerate() {
             let labels = [("fault", *fault), ("linkspan_upstream", upstream), ("server", server)];
@@ -119,7 +122,7 @@ pub(super) fn render(text: &mut Text, servers: &Counts<2, UpstreamMetrics>) {
         }
     }
     let name = "linkspan_upstream_server_up";
-    text.family(name, Kind::Gauge, "Whether a server gets requests.");
+    text.family(name, MetricType::Gauge, "Whether a server gets requests.");
     for ([upstream, server], workers) in servers {
         if let Some(up) = workers.values().find_map(|worker| worker.is_up()) {
             let labels: [(&str, &str); 2] = [("linkspan_upstream", upstream), ("server", server)];

@@ -1,9 +1,9 @@
 //! Bodies on their way to a server and back.
 
-use super::error::{BodyError, Kind, chain};
-use super::exchange::{Exchange, Phase, Progress};
+use super::error::{BodyError, ErrorKind, chain};
 use super::fields::Length;
 use super::link::Lease;
+use super::timer::{Awaited, Progress, RequestTimer};
 use crate::net::strip_hop_by_hop;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -111,13 +111,13 @@ pub struct Download<B: Payload> {
     body: Incoming,
     /// Gone when the body ended or broke off.
     lease: Option<Lease<B>>,
-    exchange: Rc<Exchange>,
+    timer: Rc<RequestTimer>,
 }
 
 impl<B: Payload> Download<B> {
-    pub(super) fn new(body: Incoming, lease: Lease<B>, exchange: Rc<Exchange>) -> Self {
+    pub(super) fn new(body: Incoming, lease: Lease<B>, timer: Rc<RequestTimer>) -> Self {
         let ended = body.is_end_stream();
-        let mut download = Self { body, lease: Some(lease), exchange };
+        let mut download = Self { body, lease: Some(lease), timer };
         if ended {
             download.end();
         }
@@ -153,21 +153,21 @@ impl<B: Payload> Body for Download<B> {
         let Some(lease) = &this.lease else { return Poll::Ready(None) };
         let now = lease.now();
         match Pin::new(&mut this.body).poll_frame(cx) {
-            Poll::Pending => match this.exchange.stopped() {
+            Poll::Pending => match this.timer.stopped() {
                 Some(kind) => {
-                    let is_servers = matches!(kind, Kind::Broken(_)) && !this.exchange.upload.waits.get();
+                    let is_servers = matches!(kind, ErrorKind::Broken(_)) && !this.timer.upload.waits.get();
                     this.broken(why(kind), is_servers)
                 }
                 None => {
-                    this.exchange.enter(Phase::Body(true), now);
-                    this.exchange.watch(cx.waker());
+                    this.timer.enter(Awaited::Body(true), now);
+                    this.timer.watch(cx.waker());
                     Poll::Pending
                 }
             },
             Poll::Ready(Some(Ok(mut frame))) => {
-                this.exchange.enter(Phase::Body(false), now);
+                this.timer.enter(Awaited::Body(false), now);
                 // Whoever takes all the time there is to read ends as well.
-                if let Some(kind) = this.exchange.stopped() {
+                if let Some(kind) = this.timer.stopped() {
                     return this.broken(why(kind), false);
                 }
                 let is_last = frame.trailers_mut().map(strip_hop_by_hop).is_some();
@@ -177,7 +177,7 @@ impl<B: Payload> Body for Download<B> {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                let upload = this.exchange.upload.failed.borrow().clone();
+                let upload = this.timer.upload.failed.borrow().clone();
                 match upload {
                     Some(why) => this.broken(format!("the request's body broke off: {why}"), false),
                     None => this.broken(chain(&error), true),
@@ -202,10 +202,10 @@ impl<B: Payload> Body for Download<B> {
     }
 }
 
-fn why(kind: Kind) -> String {
+fn why(kind: ErrorKind) -> String {
     match kind {
-        Kind::Broken(why) => why,
-        Kind::CutOff => "the configuration was replaced too long ago".to_owned(),
+        ErrorKind::Broken(why) => why,
+        ErrorKind::CutOff => "the configuration was replaced too long ago".to_owned(),
         _ => "not at its end within `limits.total-timeout`".to_owned(),
     }
 }

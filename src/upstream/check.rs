@@ -5,10 +5,10 @@
 
 use super::body::{Payload, Slot};
 use super::connect::{OpenGuard, connect, start};
-use super::error::Kind;
-use super::exchange::Progress;
-use super::fields::{Head, Length};
+use super::error::ErrorKind;
+use super::fields::{Length, UnsentHead};
 use super::link::Link;
+use super::timer::Progress;
 use super::{Core, Upstream};
 use crate::plan::HealthCheck;
 use crate::telemetry::UpstreamMetrics;
@@ -81,8 +81,8 @@ async fn watch(upstream: Weak<Upstream>, server: usize) {
 /// One check: nothing, or why the server is not well.
 async fn ask(core: &Core, server: usize, health: &HealthCheck) -> Result<(), String> {
     let state = &core.servers[server];
-    let told = |kind: Kind| match kind {
-        Kind::Unreachable(why) => why,
+    let told = |kind: ErrorKind| match kind {
+        ErrorKind::Unreachable(why) => why,
         _ => "no connection within `limits.connect-timeout`".to_owned(),
     };
     let connected = connect(core, state).await.map_err(told)?;
@@ -97,7 +97,7 @@ async fn ask(core: &Core, server: usize, health: &HealthCheck) -> Result<(), Str
     let path = PathAndQuery::try_from(health.path.as_str()).map_err(|error| error.to_string())?;
     let agent = HeaderValue::from_static(concat!("linkspan/", env!("CARGO_PKG_VERSION")));
     let headers = HeaderMap::from_iter([(USER_AGENT, agent)]);
-    let head = Head { method: Method::GET, authority: None, path, headers };
+    let head = UnsentHead { method: Method::GET, authority: None, path, headers };
     let body = Slot::new(Empty::new(), Length::None, Rc::<Progress>::default()).upload();
     let request = head
         .request(&state.server, &core.plan.host, version, Length::None, body)

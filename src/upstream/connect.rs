@@ -2,7 +2,7 @@
 
 use super::Core;
 use super::body::{Payload, Upload};
-use super::error::{Kind, chain};
+use super::error::{ErrorKind, chain};
 use super::health::ServerState;
 use super::link::{Http1, Http2, Link, drive};
 use crate::plan::{ServerHost, UpstreamProtocol};
@@ -69,14 +69,16 @@ pub(super) struct Connected {
 }
 
 /// Connects to a server, and agrees on TLS and a protocol with it, in time.
-pub(super) async fn connect(core: &Core, server: &ServerState) -> Result<Connected, Kind> {
-    timeout(core.plan.limits.connect_timeout, open(core, server)).await.unwrap_or(Err(Kind::ConnectTimeout))
+pub(super) async fn connect(core: &Core, server: &ServerState) -> Result<Connected, ErrorKind> {
+    timeout(core.plan.limits.connect_timeout, open(core, server))
+        .await
+        .unwrap_or(Err(ErrorKind::ConnectTimeout))
 }
 
-async fn open(core: &Core, server: &ServerState) -> Result<Connected, Kind> {
+async fn open(core: &Core, server: &ServerState) -> Result<Connected, ErrorKind> {
     let unreachable =
-        |what: &str, error: &dyn std::fmt::Display| Kind::Unreachable(format!("{what}: {error}"));
-    let mut last = Kind::Unreachable("the name has no address".to_owned());
+        |what: &str, error: &dyn std::fmt::Display| ErrorKind::Unreachable(format!("{what}: {error}"));
+    let mut last = ErrorKind::Unreachable("the name has no address".to_owned());
     for address in resolve(core, server).await?.iter().copied() {
         let stream = match TcpStream::connect(address).await {
             Ok(stream) => stream,
@@ -98,7 +100,9 @@ async fn open(core: &Core, server: &ServerState) -> Result<Connected, Kind> {
         let http2 = match (core.plan.protocol, agreed) {
             (UpstreamProtocol::Http2, Some(b"h2")) | (UpstreamProtocol::Auto, Some(b"h2")) => true,
             (UpstreamProtocol::Http2, _) => {
-                return Err(Kind::Unreachable("TLS: the server does not speak HTTP/2 (ALPN)".to_owned()));
+                return Err(ErrorKind::Unreachable(
+                    "TLS: the server does not speak HTTP/2 (ALPN)".to_owned(),
+                ));
             }
             _ => false,
         };
@@ -109,7 +113,7 @@ async fn open(core: &Core, server: &ServerState) -> Result<Connected, Kind> {
 
 /// The addresses of a server. A name is looked up on tokio's blocking threads; while that fails, what was found before
 /// goes on.
-pub(super) async fn resolve(core: &Core, server: &ServerState) -> Result<Arc<[SocketAddr]>, Kind> {
+pub(super) async fn resolve(core: &Core, server: &ServerState) -> Result<Arc<[SocketAddr]>, ErrorKind> {
     let (known, stale) = server.addresses(core.plan.limits.resolve);
     let ServerHost::Name(name) = &server.server.host else { return Ok(known) };
     if !stale && !known.is_empty() {
@@ -118,14 +122,14 @@ pub(super) async fn resolve(core: &Core, server: &ServerState) -> Result<Arc<[So
     match tokio::net::lookup_host((name.as_str(), server.server.port)).await {
         Ok(found) => Ok(server.resolved(found.collect())),
         Err(_) if !known.is_empty() => Ok(known),
-        Err(error) => Err(Kind::Unreachable(format!("the name can't be looked up: {error}"))),
+        Err(error) => Err(ErrorKind::Unreachable(format!("the name can't be looked up: {error}"))),
     }
 }
 
 /// Starts HTTP on a connection.
-pub(super) async fn start<B: Payload>(connected: Connected, open: OpenGuard) -> Result<Link<B>, Kind> {
+pub(super) async fn start<B: Payload>(connected: Connected, open: OpenGuard) -> Result<Link<B>, ErrorKind> {
     let Connected { stream, address, http2: is_http2 } = connected;
-    let unreachable = |error: hyper::Error| Kind::Unreachable(format!("HTTP: {}", chain(&error)));
+    let unreachable = |error: hyper::Error| ErrorKind::Unreachable(format!("HTTP: {}", chain(&error)));
     let io = TokioIo::new(stream);
     if !is_http2 {
         let (sender, connection) =

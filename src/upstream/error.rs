@@ -13,12 +13,12 @@ pub struct Error {
     /// The server, if one was chosen.
     pub server: Option<Arc<str>>,
     /// What happened.
-    pub kind: Kind,
+    pub kind: ErrorKind,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// No server is well.
     Down,
     /// No server had a connection to spare, and too many requests waited, or this one for too long.
@@ -50,19 +50,19 @@ impl fmt::Display for Error {
             write!(f, ", {server}")?;
         }
         match &self.kind {
-            Kind::Down => f.write_str(": no server is up"),
-            Kind::Busy => f.write_str(
+            ErrorKind::Down => f.write_str(": no server is up"),
+            ErrorKind::Busy => f.write_str(
                 ": no connection was free: `limits.pending` is reached, or `limits.pending-timeout` passed",
             ),
-            Kind::Unreachable(why) => write!(f, ": cannot connect: {why}"),
-            Kind::ConnectTimeout => f.write_str(": no connection within `limits.connect-timeout`"),
-            Kind::ResponseTimeout => f.write_str(": no response head within `limits.response-timeout`"),
-            Kind::TotalTimeout => f.write_str(": not answered within `limits.total-timeout`"),
-            Kind::Deadline => f.write_str(": no response head within the pipeline's `limits.deadline`"),
-            Kind::CutOff => f.write_str(": the configuration was replaced too long ago"),
-            Kind::Broken(why) => write!(f, ": no response: {why}"),
-            Kind::Request(why) => write!(f, ": the request's body broke off: {why}"),
-            Kind::Unsendable(why) => write!(f, ": the request can't be sent: {why}"),
+            ErrorKind::Unreachable(why) => write!(f, ": cannot connect: {why}"),
+            ErrorKind::ConnectTimeout => f.write_str(": no connection within `limits.connect-timeout`"),
+            ErrorKind::ResponseTimeout => f.write_str(": no response head within `limits.response-timeout`"),
+            ErrorKind::TotalTimeout => f.write_str(": not answered within `limits.total-timeout`"),
+            ErrorKind::Deadline => f.write_str(": no response head within the pipeline's `limits.deadline`"),
+            ErrorKind::CutOff => f.write_str(": the configuration was replaced too long ago"),
+            ErrorKind::Broken(why) => write!(f, ": no response: {why}"),
+            ErrorKind::Request(why) => write!(f, ": the request's body broke off: {why}"),
+            ErrorKind::Unsendable(why) => write!(f, ": the request can't be sent: {why}"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A request's head as a server gets it, and a response's as it is handed on.
 
-use super::error::Kind;
+use super::error::ErrorKind;
 use crate::net::strip_hop_by_hop;
 use crate::plan::{HostPolicy, Server, decimal};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
@@ -14,7 +14,7 @@ fn length_in(value: &HeaderValue) -> Option<u64> {
 
 /// A request's head without a connection.
 #[derive(Clone)]
-pub(super) struct Head {
+pub(super) struct UnsentHead {
     pub method: Method,
     pub authority: Option<Authority>,
     pub path: PathAndQuery,
@@ -32,22 +32,22 @@ pub(super) enum Length {
     Unknown,
 }
 
-impl Head {
+impl UnsentHead {
     /// Brings the head in line with the body, of which `exact` says how long it is, if that is known.
-    pub(super) fn settle(&mut self, empty: bool, exact: Option<u64>) -> Result<Length, Kind> {
+    pub(super) fn settle(&mut self, empty: bool, exact: Option<u64>) -> Result<Length, ErrorKind> {
         strip_hop_by_hop(&mut self.headers);
         let mut values = self.headers.get_all(CONTENT_LENGTH).iter();
         let declared = match (values.next(), values.next()) {
             (None, _) => None,
             (Some(value), None) => {
-                Some(length_in(value).ok_or(Kind::Unsendable("its `content-length` is no number"))?)
+                Some(length_in(value).ok_or(ErrorKind::Unsendable("its `content-length` is no number"))?)
             }
-            _ => return Err(Kind::Unsendable("it has more than one `content-length`")),
+            _ => return Err(ErrorKind::Unsendable("it has more than one `content-length`")),
         };
         let exact = if empty { Some(0) } else { exact };
         match (declared, exact) {
             (Some(declared), Some(exact)) if declared != exact => {
-                Err(Kind::Unsendable("its `content-length` is not the length of its body"))
+                Err(ErrorKind::Unsendable("its `content-length` is not the length of its body"))
             }
             (_, Some(0)) => {
                 // A server that expects a body must not wait for one (RFC 9110 §8.6).
@@ -72,8 +72,8 @@ impl Head {
         version: Version,
         length: Length,
         body: T,
-    ) -> Result<Request<T>, Kind> {
-        let bad = |_| Kind::Unsendable("its target or host is not valid");
+    ) -> Result<Request<T>, ErrorKind> {
+        let bad = |_| ErrorKind::Unsendable("its target or host is not valid");
         let authority = match (policy, self.authority) {
             (HostPolicy::Preserve, Some(authority)) => authority,
             (HostPolicy::Name(name), _) => Authority::try_from(name.as_str()).map_err(bad)?,
@@ -92,7 +92,7 @@ impl Head {
         } else {
             self.headers.insert(CONNECTION, HeaderValue::from_static("te"));
             let host = HeaderValue::try_from(authority.as_str());
-            self.headers.insert(HOST, host.map_err(|_| Kind::Unsendable("its host is not valid"))?);
+            self.headers.insert(HOST, host.map_err(|_| ErrorKind::Unsendable("its host is not valid"))?);
             if length == Length::Unknown {
                 // hyper would leave the body of a GET out.
                 self.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -100,7 +100,8 @@ impl Head {
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.method;
-        *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Kind::Unsendable("its target is not valid"))?;
+        *request.uri_mut() =
+            Uri::from_parts(uri).map_err(|_| ErrorKind::Unsendable("its target is not valid"))?;
         *request.headers_mut() = self.headers;
         *request.version_mut() = version;
         Ok(request)
@@ -152,12 +153,12 @@ mod tests {
     use super::*;
     use http::HeaderName;
 
-    fn head(method: Method, fields: &[(&'static str, &'static str)]) -> Head {
+    fn head(method: Method, fields: &[(&'static str, &'static str)]) -> UnsentHead {
         let headers = fields
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let path = PathAndQuery::from_static("/a?b");
-        Head { method, authority: None, path, headers: headers.collect() }
+        UnsentHead { method, authority: None, path, headers: headers.collect() }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::body::{Payload, Upload};
 use super::connect::OpenGuard;
-use super::error::{Error, Kind, chain};
-use super::pool::{Permit, Pool};
+use super::error::{Error, ErrorKind, chain};
+use super::pool::{ConnectionPool, Permit};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -184,7 +184,7 @@ pub(super) fn drive(connection: impl Future<Output = ()> + 'static, open: OpenGu
 }
 
 /// What a failed attempt is to whoever asked.
-pub(super) fn broken<B: Payload>(pool: &Pool<B>, server: usize, kind: Kind) -> Error {
+pub(super) fn broken<B: Payload>(pool: &ConnectionPool<B>, server: usize, kind: ErrorKind) -> Error {
     let (upstream, name) = pool.names(server);
     Error { upstream, server: Some(name), kind }
 }

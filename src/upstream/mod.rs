@@ -1,7 +1,7 @@
 //! Servers elsewhere in which pipelines end: from a request without a connection to a response.
 //!
 //! An [`Upstream`] is a group of servers with their health, shared by all workers and taken over by a new generation
-//! that has the same; a [`Pool`] is what one worker has of it: connections, and requests that wait for one. `engine`
+//! that has the same; a [`ConnectionPool`] is what one worker has of it: connections, and requests that wait for one. `engine`
 //! sends requests through it, `gateway` makes and starts upstreams. Connections are hyper's, HTTP/1.1 or HTTP/2, and
 //! stay on their worker.
 //!
@@ -19,18 +19,18 @@ mod body;
 mod check;
 mod connect;
 mod error;
-mod exchange;
 mod fields;
 mod health;
 mod link;
 mod pool;
 mod send;
+mod timer;
 pub mod tls;
 
 pub use body::{Download, Payload};
-pub use error::{BodyError, Error, Kind};
+pub use error::{BodyError, Error, ErrorKind};
 pub use health::ServerReport;
-pub use pool::Pool;
+pub use pool::ConnectionPool;
 pub use send::Outgoing;
 pub use tls::{TlsError, TlsSettings};
 

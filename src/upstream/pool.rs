@@ -6,10 +6,10 @@
 
 use super::body::Payload;
 use super::connect::{self, OpenGuard};
-use super::error::{Error, Kind};
-use super::exchange::{Exchange, Phase};
+use super::error::{Error, ErrorKind};
 use super::health::{self, ServerState};
 use super::link::{Fault, Http1, Http2, Lease, Link, broken};
+use super::timer::{Awaited, RequestTimer};
 use super::{Core, Upstream};
 use crate::plan::{Balance, ServerHost, UpstreamLimits, UpstreamProtocol};
 use crate::telemetry::{Metrics, UpstreamMetrics};
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 const TIDY_EVERY: u64 = 25;
 
 /// The connections of one worker to the servers of an upstream.
-pub struct Pool<B: Payload> {
+pub struct ConnectionPool<B: Payload> {
     core: Arc<Core>,
     /// Gone when no generation has the upstream any more.
     owner: Weak<Upstream>,
@@ -33,7 +33,7 @@ pub struct Pool<B: Payload> {
     /// Where the round goes on.
     next: Cell<usize>,
     waiting: RefCell<VecDeque<oneshot::Sender<Permit<B>>>>,
-    exchanges: RefCell<Vec<std::rc::Weak<Exchange>>>,
+    exchanges: RefCell<Vec<std::rc::Weak<RequestTimer>>>,
     /// Retries that may be made, in hundredths.
     budget: Cell<usize>,
     now: Cell<Instant>,
@@ -64,12 +64,12 @@ struct Connections<B: 'static> {
 
 /// The right to have one request with a server.
 pub(super) struct Permit<B: Payload> {
-    pool: Rc<Pool<B>>,
+    pool: Rc<ConnectionPool<B>>,
     server: usize,
 }
 
 impl<B: Payload> Permit<B> {
-    pub fn pool(&self) -> &Rc<Pool<B>> {
+    pub fn pool(&self) -> &Rc<ConnectionPool<B>> {
         &self.pool
     }
 
@@ -87,7 +87,7 @@ impl<B: Payload> Drop for Permit<B> {
     }
 }
 
-impl<B: Payload> Pool<B> {
+impl<B: Payload> ConnectionPool<B> {
     /// The connections of the worker with this number, none yet.
     pub fn new(upstream: &Arc<Upstream>, metrics: &Metrics, worker: usize) -> Rc<Self> {
         let core = Arc::clone(&upstream.core);
@@ -137,7 +137,7 @@ impl<B: Payload> Pool<B> {
         (Arc::clone(&self.name), Arc::clone(&self.core.servers[server].name))
     }
 
-    pub(super) fn error(&self, kind: Kind) -> Error {
+    pub(super) fn error(&self, kind: ErrorKind) -> Error {
         Error { upstream: Arc::clone(&self.name), server: None, kind }
     }
 
@@ -145,9 +145,9 @@ impl<B: Payload> Pool<B> {
         &self.servers[server].metrics
     }
 
-    /// Watches over the time of `exchange` from now on.
-    pub(super) fn watch(&self, exchange: &Rc<Exchange>) {
-        self.exchanges.borrow_mut().push(Rc::downgrade(exchange));
+    /// Watches over the time of `timer` from now on.
+    pub(super) fn watch(&self, timer: &Rc<RequestTimer>) {
+        self.exchanges.borrow_mut().push(Rc::downgrade(timer));
     }
 
     /// A request came: it earns a share of a retry.
@@ -184,11 +184,11 @@ impl<B: Payload> Pool<B> {
     /// A permit of some server, rather not of `avoid`, as soon as there is one.
     pub(super) async fn permit(
         self: &Rc<Self>,
-        exchange: &Exchange,
+        timer: &RequestTimer,
         avoid: Option<usize>,
     ) -> Result<Permit<B>, Error> {
         if !(0..self.servers.len()).any(|server| self.is_up(server)) {
-            return Err(self.error(Kind::Down));
+            return Err(self.error(ErrorKind::Down));
         }
         // Those who wait come first.
         if self.waiting.borrow().is_empty()
@@ -202,15 +202,15 @@ impl<B: Payload> Pool<B> {
                 waiting.retain(|waiter| !waiter.is_closed());
             }
             if waiting.len() >= self.limits().pending {
-                return Err(self.error(Kind::Busy));
+                return Err(self.error(ErrorKind::Busy));
             }
             let (sender, receiver) = oneshot::channel();
             waiting.push_back(sender);
             receiver
         };
-        exchange.enter(Phase::Permit, self.now());
-        let permit = exchange.or_stopped(receiver).await.map_err(|kind| self.error(kind))?;
-        permit.map_err(|_| self.error(Kind::Busy))
+        timer.enter(Awaited::Permit, self.now());
+        let permit = timer.or_stopped(receiver).await.map_err(|kind| self.error(kind))?;
+        permit.map_err(|_| self.error(ErrorKind::Busy))
     }
 
     fn is_up(&self, server: usize) -> bool {
@@ -279,7 +279,7 @@ impl<B: Payload> Pool<B> {
         self: &Rc<Self>,
         permit: Permit<B>,
         fresh: bool,
-        exchange: &Exchange,
+        timer: &RequestTimer,
     ) -> Result<Lease<B>, Error> {
         let server = permit.server;
         loop {
@@ -289,10 +289,10 @@ impl<B: Payload> Pool<B> {
             if let Some(link) = self.shared(server) {
                 return Ok(Lease::new(Link::Http2(link), permit));
             }
-            exchange.enter(Phase::Connection, self.now());
+            timer.enter(Awaited::Connection, self.now());
             let connections = &self.servers[server];
             if connections.speaks_http2.get() == Some(false) {
-                let link = exchange.or_stopped(self.open(server)).await;
+                let link = timer.or_stopped(self.open(server)).await;
                 let link = link.unwrap_or_else(|kind| Err(broken(self, server, kind)))?;
                 return Ok(Lease::new(link, permit));
             }
@@ -303,14 +303,14 @@ impl<B: Payload> Pool<B> {
                 receiver
             });
             if let Some(others) = others {
-                let made = exchange.or_stopped(others).await.map_err(|kind| broken(self, server, kind))?;
+                let made = timer.or_stopped(others).await.map_err(|kind| broken(self, server, kind))?;
                 // Who made it may have left.
                 made.unwrap_or(Ok(()))?;
                 continue;
             }
             *connections.connecting.borrow_mut() = Some(Vec::new());
             let making = Making(&connections.connecting);
-            let link = exchange.or_stopped(self.open(server)).await;
+            let link = timer.or_stopped(self.open(server)).await;
             let link = link.unwrap_or_else(|kind| Err(broken(self, server, kind)));
             if let Ok(link) = &link {
                 connections.speaks_http2.set(Some(matches!(link, Link::Http2(_))));
@@ -319,10 +319,9 @@ impl<B: Payload> Pool<B> {
                 connections.http2.borrow_mut().push(Rc::clone(link));
             }
             // A time of one request's own says nothing to the others.
-            let own = link
-                .as_ref()
-                .err()
-                .filter(|error| !matches!(error.kind, Kind::Deadline | Kind::TotalTimeout | Kind::CutOff));
+            let own = link.as_ref().err().filter(|error| {
+                !matches!(error.kind, ErrorKind::Deadline | ErrorKind::TotalTimeout | ErrorKind::CutOff)
+            });
             making.tell(own.map_or(Ok(()), |error| Err(error.clone())));
             return Ok(Lease::new(link?, permit));
         }
@@ -377,11 +376,11 @@ impl<B: Payload> Pool<B> {
         self.now.set(now);
         let exchanges: Vec<_> = {
             let mut exchanges = self.exchanges.borrow_mut();
-            exchanges.retain(|exchange| exchange.strong_count() > 0);
+            exchanges.retain(|timer| timer.strong_count() > 0);
             exchanges.iter().filter_map(std::rc::Weak::upgrade).collect()
         };
-        for exchange in exchanges {
-            exchange.on_tick(now, self.limits());
+        for timer in exchanges {
+            timer.on_tick(now, self.limits());
         }
         self.hand_out();
         self.ticks.set(self.ticks.get() + 1);
@@ -429,7 +428,7 @@ impl<B: Payload> Pool<B> {
     /// Whether nobody will use it any more.
     pub fn is_over(&self) -> bool {
         self.owner.strong_count() == 0
-            && self.exchanges.borrow().iter().all(|exchange| exchange.strong_count() == 0)
+            && self.exchanges.borrow().iter().all(|timer| timer.strong_count() == 0)
     }
 }
 

@@ -1,11 +1,11 @@
 //! One request through an upstream, in as many attempts as it may have.
 
 use super::body::{Download, Payload, Slot};
-use super::error::{Error, Kind};
-use super::exchange::{Exchange, Phase};
-use super::fields::{Head, Length, is_idempotent, settle_response};
+use super::error::{Error, ErrorKind};
+use super::fields::{Length, UnsentHead, is_idempotent, settle_response};
 use super::link::{Fault, broken};
-use super::pool::Pool;
+use super::pool::ConnectionPool;
+use super::timer::{Awaited, RequestTimer};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -44,14 +44,14 @@ struct Failed {
 
 /// A request that may need more than one attempt.
 struct Work<'a, B: Payload> {
-    pool: &'a Rc<Pool<B>>,
-    head: Head,
+    pool: &'a Rc<ConnectionPool<B>>,
+    head: UnsentHead,
     length: Length,
     slot: Rc<Slot<B>>,
-    exchange: Rc<Exchange>,
+    timer: Rc<RequestTimer>,
 }
 
-impl<B: Payload> Pool<B> {
+impl<B: Payload> ConnectionPool<B> {
     /// Sends `request` to one of the servers, and to another one if the first fails before that can have done anything.
     ///
     /// # Errors
@@ -59,14 +59,14 @@ impl<B: Payload> Pool<B> {
     pub async fn handle(self: &Rc<Self>, request: Outgoing<B>) -> Result<Response<Download<B>>, Error> {
         let Outgoing { method, authority, path, headers, body, until, cut } = request;
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let mut head = Head { method, authority, path, headers };
+        let mut head = UnsentHead { method, authority, path, headers };
         let length =
             head.settle(body.is_end_stream(), body.size_hint().exact()).map_err(|kind| self.error(kind))?;
-        let exchange = Exchange::new(self.now(), until, cut);
-        self.watch(&exchange);
+        let timer = RequestTimer::new(self.now(), until, cut);
+        self.watch(&timer);
         self.earn();
-        let slot = Slot::new(body, length, Rc::clone(&exchange.upload));
-        Work { pool: self, head, length, slot, exchange }.run().await
+        let slot = Slot::new(body, length, Rc::clone(&timer.upload));
+        Work { pool: self, head, length, slot, timer }.run().await
     }
 }
 
@@ -100,16 +100,18 @@ impl<B: Payload> Work<'_, B> {
 
     /// Whether another attempt can't do anything twice, and may fare better.
     fn may_repeat(&self, failed: &Failed) -> bool {
-        let servers =
-            matches!(failed.error.kind, Kind::Unreachable(_) | Kind::ConnectTimeout | Kind::Broken(_));
-        let whole = !self.exchange.upload.touched.get();
+        let servers = matches!(
+            failed.error.kind,
+            ErrorKind::Unreachable(_) | ErrorKind::ConnectTimeout | ErrorKind::Broken(_)
+        );
+        let whole = !self.timer.upload.touched.get();
         servers && whole && (failed.unsent || is_idempotent(&self.head.method))
     }
 
     async fn attempt(&self, avoid: Option<usize>, fresh: bool) -> Result<Response<Download<B>>, Failed> {
-        let (pool, exchange) = (self.pool, &self.exchange);
+        let (pool, timer) = (self.pool, &self.timer);
         let none = |error| Failed { error, server: None, unsent: true, stale: false };
-        let permit = pool.permit(exchange, avoid).await.map_err(none)?;
+        let permit = pool.permit(timer, avoid).await.map_err(none)?;
         let server = permit.server();
         let fail = |kind, unsent, stale| Failed {
             error: broken(pool, server, kind),
@@ -117,8 +119,8 @@ impl<B: Payload> Work<'_, B> {
             unsent,
             stale,
         };
-        let mut lease = pool.lease(permit, fresh, exchange).await.map_err(|error| {
-            if matches!(error.kind, Kind::Unreachable(_) | Kind::ConnectTimeout) {
+        let mut lease = pool.lease(permit, fresh, timer).await.map_err(|error| {
+            if matches!(error.kind, ErrorKind::Unreachable(_) | ErrorKind::ConnectTimeout) {
                 pool.failed(server, &error.to_string(), Fault::Connect);
             }
             fail(error.kind, true, false)
@@ -130,39 +132,39 @@ impl<B: Payload> Work<'_, B> {
             .clone()
             .request(&plan.servers[server], &plan.host, version, self.length, self.slot.upload())
             .map_err(|kind| fail(kind, true, false))?;
-        exchange.enter(Phase::Head, pool.now());
-        let sent = match exchange.or_stopped(lease.send(request)).await {
+        timer.enter(Awaited::Head, pool.now());
+        let sent = match timer.or_stopped(lease.send(request)).await {
             Ok(sent) => sent,
             Err(kind) => {
-                if kind == Kind::ResponseTimeout {
+                if kind == ErrorKind::ResponseTimeout {
                     pool.failed(server, &fail(kind.clone(), false, false).error.to_string(), Fault::Timeout);
                 }
                 return Err(fail(kind, false, false));
             }
         };
         let response = sent.map_err(|not| {
-            if let Some(why) = exchange.upload.failed.borrow().clone() {
-                return fail(Kind::Request(why), false, false);
+            if let Some(why) = timer.upload.failed.borrow().clone() {
+                return fail(ErrorKind::Request(why), false, false);
             }
             // That a kept connection ends is no fault.
             if !not.used {
                 pool.failed(server, &not.why, Fault::Broken);
             }
-            fail(Kind::Broken(not.why), not.unsent, not.used)
+            fail(ErrorKind::Broken(not.why), not.unsent, not.used)
         })?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // Nobody asked for it; what follows is not HTTP.
             pool.failed(server, "101 without a request for it", Fault::Broken);
-            return Err(fail(Kind::Broken("101 without a request for it".to_owned()), false, false));
+            return Err(fail(ErrorKind::Broken("101 without a request for it".to_owned()), false, false));
         }
         let (mut parts, body) = response.into_parts();
         let exact = body.size_hint().exact();
         if let Err(why) = settle_response(&self.head.method, parts.status, &mut parts.headers, exact) {
             pool.failed(server, why, Fault::Broken);
-            return Err(fail(Kind::Broken(why.to_owned()), false, false));
+            return Err(fail(ErrorKind::Broken(why.to_owned()), false, false));
         }
         pool.succeeded(server);
-        exchange.enter(Phase::Body(false), pool.now());
-        Ok(Response::from_parts(parts, Download::new(body, lease, Rc::clone(exchange))))
+        timer.enter(Awaited::Body(false), pool.now());
+        Ok(Response::from_parts(parts, Download::new(body, lease, Rc::clone(timer))))
     }
 }

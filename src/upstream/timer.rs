@@ -1,6 +1,6 @@
 //! The time that a request takes, watched by its worker's tick.
 
-use super::error::Kind;
+use super::error::ErrorKind;
 use crate::plan::UpstreamLimits;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// What an exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum Awaited {
     /// A connection to spare.
     Permit,
     /// The connection itself, which has a timer of its own.
@@ -39,8 +39,8 @@ pub(super) struct Progress {
 }
 
 /// One request's time.
-pub(super) struct Exchange {
-    phase: Cell<Phase>,
+pub(super) struct RequestTimer {
+    phase: Cell<Awaited>,
     /// When what it waits for last came nearer.
     since: Cell<Instant>,
     /// When the response's head must be there.
@@ -49,14 +49,14 @@ pub(super) struct Exchange {
     pub upload: Rc<Progress>,
     uploaded: Cell<u64>,
     cut: Option<Arc<AtomicBool>>,
-    stopped: RefCell<Option<Kind>>,
+    stopped: RefCell<Option<ErrorKind>>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Exchange {
+impl RequestTimer {
     pub fn new(now: Instant, until: Instant, cut: Option<Arc<AtomicBool>>) -> Rc<Self> {
         Rc::new(Self {
-            phase: Cell::new(Phase::Permit),
+            phase: Cell::new(Awaited::Permit),
             since: Cell::new(now),
             until,
             started: now,
@@ -69,14 +69,14 @@ impl Exchange {
     }
 
     /// It waits for something else from now on.
-    pub fn enter(&self, phase: Phase, now: Instant) {
+    pub fn enter(&self, phase: Awaited, now: Instant) {
         if self.phase.replace(phase) != phase {
             self.since.set(now);
         }
     }
 
     /// Why it must end, if it must.
-    pub fn stopped(&self) -> Option<Kind> {
+    pub fn stopped(&self) -> Option<ErrorKind> {
         self.stopped.borrow().clone()
     }
 
@@ -97,34 +97,34 @@ impl Exchange {
         }
     }
 
-    fn due(&self, now: Instant, limits: &UpstreamLimits) -> Option<Kind> {
+    fn due(&self, now: Instant, limits: &UpstreamLimits) -> Option<ErrorKind> {
         if self.cut.as_ref().is_some_and(|cut| cut.load(Ordering::Relaxed)) {
-            return Some(Kind::CutOff);
+            return Some(ErrorKind::CutOff);
         }
         let phase = self.phase.get();
-        if now >= self.until && !matches!(phase, Phase::Body(_)) {
-            return Some(Kind::Deadline);
+        if now >= self.until && !matches!(phase, Awaited::Body(_)) {
+            return Some(ErrorKind::Deadline);
         }
         if now.duration_since(self.started) >= limits.total_timeout {
-            return Some(Kind::TotalTimeout);
+            return Some(ErrorKind::TotalTimeout);
         }
         let uploaded = self.upload.bytes.get();
         let moved = self.uploaded.replace(uploaded) != uploaded;
-        if moved || (phase == Phase::Head && self.upload.waits.get()) {
+        if moved || (phase == Awaited::Head && self.upload.waits.get()) {
             self.since.set(now);
         }
         let waited = now.duration_since(self.since.get());
         match phase {
-            Phase::Permit => (waited >= limits.pending_timeout).then_some(Kind::Busy),
-            Phase::Head => (waited >= limits.response_timeout).then_some(Kind::ResponseTimeout),
-            Phase::Body(true) => (waited >= limits.idle_timeout)
-                .then(|| Kind::Broken("no byte came within `limits.idle-timeout`".to_owned())),
-            Phase::Connection | Phase::Body(false) => None,
+            Awaited::Permit => (waited >= limits.pending_timeout).then_some(ErrorKind::Busy),
+            Awaited::Head => (waited >= limits.response_timeout).then_some(ErrorKind::ResponseTimeout),
+            Awaited::Body(true) => (waited >= limits.idle_timeout)
+                .then(|| ErrorKind::Broken("no byte came within `limits.idle-timeout`".to_owned())),
+            Awaited::Connection | Awaited::Body(false) => None,
         }
     }
 
     /// What `future` gives, unless the exchange has to end before.
-    pub async fn or_stopped<T>(&self, future: impl Future<Output = T>) -> Result<T, Kind> {
+    pub async fn or_stopped<T>(&self, future: impl Future<Output = T>) -> Result<T, ErrorKind> {
         let mut future = pin!(future);
         std::future::poll_fn(|cx| {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {

@@ -12,7 +12,7 @@ use linkspan::gateway::inputs::{Inputs, Shapes, load_components};
 use linkspan::gateway::{Live, Workshop, build};
 use linkspan::http::record::Recorder;
 use linkspan::http::service::Service;
-use linkspan::http::way::Entry;
+use linkspan::http::way::EmbeddedCall;
 use linkspan::net::{ConnInfo, Protocol};
 use linkspan::telemetry::Metrics;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -112,7 +112,7 @@ fn measure(pipelines: &[(&str, String)]) -> Vec<u64> {
                     .headers_mut()
                     .extend(HeaderMap::from_iter([(http::header::HOST, "localhost".parse().unwrap())]));
                 let before = COUNT.get();
-                let response = Rc::clone(&service).enter(request, &conn, Entry::default()).await;
+                let response = Rc::clone(&service).enter(request, &conn, EmbeddedCall::default()).await;
                 assert_eq!(response.status(), 200, "{name}");
                 response.into_body().collect().await.unwrap();
                 // Let what comes after the response be done.

@@ -14,7 +14,7 @@
 
 use crate::nesting::validate;
 use crate::section::copy_section;
-use crate::{Interface, Refusal};
+use crate::{Interface, NotRewritable};
 use std::borrow::Cow;
 use std::convert::Infallible;
 use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent};
@@ -67,8 +67,8 @@ pub fn candidate(name: &str) -> Option<&str> {
 /// its candidates.
 ///
 /// # Errors
-/// [`Refusal`], if `bytes` are no component.
-pub fn adapt(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+/// [`NotRewritable`], if `bytes` are no component.
+pub fn adapt(bytes: &[u8]) -> Result<Vec<u8>, NotRewritable> {
     validate(bytes)?;
     let mut adapted = Component::new();
     Renamer.parse_component(&mut adapted, Parser::new(0), bytes)?;

@@ -14,7 +14,7 @@
 //! What is not mended: a guest that adds an end to a set while another of its tasks waits for it synchronously. No
 //! bindings do that.
 
-use crate::Refusal;
+use crate::NotRewritable;
 use crate::module::Builder;
 use crate::moved::{Given, Moved, instantiate};
 use crate::nesting::validate;
@@ -73,14 +73,14 @@ pub fn is_concerned(function: &Canonical) -> bool {
 /// The component in `bytes`, whose synchronous operations leave the set first.
 ///
 /// # Errors
-/// [`Refusal`], if `bytes` are no component, or one whose parts come in an order that is not known here.
-pub fn detach(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+/// [`NotRewritable`], if `bytes` are no component, or one whose parts come in an order that is not known here.
+pub fn detach(bytes: &[u8]) -> Result<Vec<u8>, NotRewritable> {
     validate(bytes)?;
     let mut detached = Component::new();
     let mut detacher = Detacher { levels: vec![Level::default()] };
     detacher.parse_component(&mut detached, Parser::new(0), bytes)?;
     let detached = detached.finish();
-    validate(&detached).map_err(|error| Refusal::new(format!("it can't be rewritten: {error}")))?;
+    validate(&detached).map_err(|error| NotRewritable::new(format!("it can't be rewritten: {error}")))?;
     Ok(detached)
 }
 

@@ -5,7 +5,7 @@
 //! with other cases needs nothing here. Lists and maps
 //! are refused instead of half supported.
 
-use crate::Refusal;
+use crate::NotRewritable;
 use wasm_encoder::{BlockType, InstructionSink, MemArg, ValType};
 use wasmparser::PrimitiveValType as Primitive;
 use wasmparser::component_types::{ComponentDefinedType as Defined, ComponentValType};
@@ -31,8 +31,8 @@ impl Shape {
     /// The shape of `ty`.
     ///
     /// # Errors
-    /// [`Refusal`] for a type that holds a list, a map or flags of more than 32.
-    pub fn of(ty: ComponentValType, types: TypesRef<'_>) -> Result<Self, Refusal> {
+    /// [`NotRewritable`] for a type that holds a list, a map or flags of more than 32.
+    pub fn of(ty: ComponentValType, types: TypesRef<'_>) -> Result<Self, NotRewritable> {
         let id = match ty {
             ComponentValType::Primitive(primitive) => return primitive_shape(primitive),
             ComponentValType::Type(id) => id,
@@ -61,7 +61,7 @@ impl Shape {
             | Defined::Map { .. }
             | Defined::FixedLengthList { .. }
             | Defined::Flags(_) => {
-                return Err(Refusal::new("it returns a type that is not laid out here"));
+                return Err(NotRewritable::new("it returns a type that is not laid out here"));
             }
         })
     }
@@ -125,7 +125,7 @@ impl Shape {
     }
 }
 
-fn primitive_shape(primitive: Primitive) -> Result<Shape, Refusal> {
+fn primitive_shape(primitive: Primitive) -> Result<Shape, NotRewritable> {
     Ok(match primitive {
         Primitive::Bool | Primitive::S8 | Primitive::U8 => Shape::Number(ValType::I32, 1),
         Primitive::S16 | Primitive::U16 => Shape::Number(ValType::I32, 2),

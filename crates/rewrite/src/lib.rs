@@ -17,7 +17,7 @@
 //! - A core module of the guest is copied. What is new stands beside it: small core modules whose names begin with
 //!   `linkspan`, canonical functions, instances and aliases.
 //! - A result is valid, or there is none. It is validated before it is handed out.
-//! - A component that is not understood is left alone: [`Refusal`] says why, in words that follow its name.
+//! - A component that is not understood is left alone: [`NotRewritable`] says why, in words that follow its name.
 //! - The same bytes in, the same bytes out.
 //!
 //! # What bounds it
@@ -39,9 +39,9 @@ mod layout;
 mod module;
 mod moved;
 pub mod nesting;
-mod refusal;
+mod not_rewritable;
 pub mod relift;
 mod section;
 
 pub use interface::Interface;
-pub use refusal::Refusal;
+pub use not_rewritable::NotRewritable;

@@ -6,28 +6,28 @@ use wasm_encoder::reencode;
 /// Why a component stays as it is, in words that follow its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Refusal(String);
+pub struct NotRewritable(String);
 
-impl Refusal {
+impl NotRewritable {
     /// With the reason.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
 }
 
-impl From<wasmparser::BinaryReaderError> for Refusal {
+impl From<wasmparser::BinaryReaderError> for NotRewritable {
     fn from(error: wasmparser::BinaryReaderError) -> Self {
         Self(format!("it is not valid: {error}"))
     }
 }
 
-impl From<Malformed> for Refusal {
+impl From<Malformed> for NotRewritable {
     fn from(error: Malformed) -> Self {
         Self(format!("it is not valid: {error}"))
     }
 }
 
-impl From<reencode::Error> for Refusal {
+impl From<reencode::Error> for NotRewritable {
     fn from(error: reencode::Error) -> Self {
         match error {
             reencode::Error::ParseError(error) => error.into(),

@@ -42,7 +42,7 @@ impl Instance {
         let Job { request, exchange, context, .. } = job;
         let ChainRequest { head, body, origin, .. } = *request;
         let (instance, asked) = (Rc::clone(self), Rc::clone(&exchange));
-        let answer = move |said: incoming::Answer| match said {
+        let answer = move |said: incoming::ServiceResponse| match said {
             _ if asked.phase() == Phase::Expired => Rc::clone(&instance).on_end(&asked),
             Ok(response) => {
                 let trailers = response.headers().contains_key(http::header::TRAILER);

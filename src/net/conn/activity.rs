@@ -24,13 +24,13 @@ use super::info::Protocol;
 use crate::config::keys::GatewayLimits;
 
 /// Milliseconds since the connection's start.
-type Tick = u64;
+type Millis = u64;
 
 /// In the place of a tick: not going on.
-const NEVER: Tick = Tick::MAX;
+const NEVER: Millis = Millis::MAX;
 
 /// Likewise: since this turn of the connection's task, for which nobody has read the clock yet.
-const UNREAD: Tick = Tick::MAX - 1;
+const UNREAD: Millis = Millis::MAX - 1;
 
 /// Why a connection is ended from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ pub(super) enum Overdue {
 #[derive(Debug)]
 pub(super) struct Activity {
     start: Instant,
-    header_read_ms: Tick,
-    idle_ms: Tick,
+    header_read_ms: Millis,
+    idle_ms: Millis,
     protocol: Protocol,
     in_flight: AtomicU64,
     /// Requests that there may still be.
@@ -99,7 +99,7 @@ impl Activity {
         })
     }
 
-    fn now(&self) -> Tick {
+    fn now(&self) -> Millis {
         millis(self.start.elapsed())
     }
 
@@ -209,7 +209,7 @@ impl Activity {
     }
 
     /// When this connection is to end if nothing happens until then, and why.
-    fn deadline(&self) -> Option<(Tick, Overdue)> {
+    fn deadline(&self) -> Option<(Millis, Overdue)> {
         let blocked = self.write_blocked.load(Relaxed);
         let stalled =
             (blocked != NEVER).then(|| (blocked.saturating_add(self.idle_ms), Overdue::WriteStalled));
@@ -223,7 +223,7 @@ impl Activity {
         }
     }
 
-    fn head_deadline(&self) -> Option<(Tick, Overdue)> {
+    fn head_deadline(&self) -> Option<(Millis, Overdue)> {
         let wait = self.head_wait.load(Relaxed);
         let begun = self.head_begun.load(Relaxed);
         if wait == NEVER {
@@ -237,7 +237,7 @@ impl Activity {
         }
     }
 
-    fn stream_deadline(&self) -> Option<(Tick, Overdue)> {
+    fn stream_deadline(&self) -> Option<(Millis, Overdue)> {
         if self.in_flight.load(Relaxed) > 0 {
             None
         } else if !self.spoken.load(Relaxed) {
@@ -248,8 +248,8 @@ impl Activity {
     }
 }
 
-fn millis(duration: Duration) -> Tick {
-    Tick::try_from(duration.as_millis()).unwrap_or(Tick::MAX).min(UNREAD - 1)
+fn millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX).min(UNREAD - 1)
 }
 
 /// A request from its head to the end of its response's body, or to whatever ends it before that.
@@ -349,7 +349,7 @@ pub(super) struct Watchdog {
     downloads: Rc<Downloads>,
     grace: Duration,
     sleep: Pin<Box<tokio::time::Sleep>>,
-    armed: Tick,
+    armed: Millis,
     /// Whether `sleep` knows the task since it was armed.
     asked: bool,
 }
@@ -366,7 +366,7 @@ impl Watchdog {
     }
 
     /// How often it looks, if nothing is due before: whatever deadline begins later is at least this far away.
-    fn step(&self) -> Tick {
+    fn step(&self) -> Millis {
         let activity = &self.activity;
         activity.header_read_ms.min(activity.idle_ms).min(millis(self.grace)).max(1)
     }
@@ -406,7 +406,7 @@ impl Watchdog {
         }
     }
 
-    fn arm(&mut self, tick: Tick) {
+    fn arm(&mut self, tick: Millis) {
         self.armed = tick;
         self.asked = false;
         let at = at(&self.activity, tick);
@@ -415,7 +415,7 @@ impl Watchdog {
 }
 
 /// A tick as the runtime's time; a tick beyond what the clock can hold is a year away.
-fn at(activity: &Activity, tick: Tick) -> tokio::time::Instant {
+fn at(activity: &Activity, tick: Millis) -> tokio::time::Instant {
     const YEAR: Duration = Duration::from_hours(365 * 24);
     let offset = Duration::from_millis(tick).min(activity.start.elapsed() + YEAR);
     tokio::time::Instant::from_std(activity.start + offset)

@@ -11,7 +11,7 @@ use crate::net::capacity::Capacity;
 pub type Rejected = Rc<dyn Fn(&Rc<ConnInfo>, Rejection)>;
 
 /// Bounds, the process's counters, and what answers requests.
-pub(in crate::net) struct Worker<F> {
+pub(in crate::net) struct ServeContext<F> {
     pub(in crate::net) limits: GatewayLimits,
     pub(in crate::net) capacity: Capacity,
     pub(in crate::net) service: F,

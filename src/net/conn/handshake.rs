@@ -8,9 +8,9 @@ use tokio::time::error::Elapsed;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::context::ServeContext;
 use super::info::TlsInfo;
-use super::origin::Origin;
-use super::worker::Worker;
+use super::listener::ListenerState;
 use crate::net::capacity::{Lost, LostHandshakes};
 use crate::net::tls::{ClientIdentity, TlsSource};
 
@@ -19,7 +19,7 @@ use crate::net::tls::{ClientIdentity, TlsSource};
 pub(super) async fn handshake<F>(
     tcp: TcpStream,
     source: &TlsSource,
-    worker: &Worker<F>,
+    worker: &ServeContext<F>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
     let _slot = worker.capacity.handshakes.acquire().await;
@@ -29,11 +29,11 @@ pub(super) async fn handshake<F>(
 /// What came of a handshake, if a connection did.
 pub(super) fn secured(
     outcome: Result<std::io::Result<TlsStream<TcpStream>>, Elapsed>,
-    origin: &Origin,
+    listener: &ListenerState,
     peer: SocketAddr,
     lost: &LostHandshakes,
 ) -> Option<(TlsStream<TcpStream>, TlsInfo)> {
-    let listener = &*origin.name;
+    let listener = &*listener.name;
     match outcome {
         Ok(Ok(stream)) => {
             let info = tls_info(&stream);

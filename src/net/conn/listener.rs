@@ -10,7 +10,7 @@ use crate::net::tls::TlsSource;
 
 /// A listening socket of one worker, as its connections know it.
 #[derive(Debug)]
-pub(in crate::net) struct Origin {
+pub(in crate::net) struct ListenerState {
     pub(in crate::net) name: Arc<str>,
     pub(in crate::net) tls: Option<TlsSource>,
     pub(in crate::net) redirect: Option<u16>,

@@ -12,18 +12,18 @@
 //! response for each stream.
 
 mod activity;
+mod context;
 mod downloads;
 mod drive;
 mod handshake;
 pub mod http1;
 pub mod http2;
 mod info;
-mod origin;
+mod listener;
 pub mod proxy_protocol;
 mod rejection;
 mod requests;
 mod transport;
-mod worker;
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;
@@ -40,6 +40,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::activity::{Activity, Watchdog};
+pub use self::context::Rejected;
+pub(super) use self::context::ServeContext;
 use self::downloads::Downloads;
 use self::drive::Ended;
 use self::drive::drive;
@@ -47,12 +49,10 @@ use self::handshake::{handshake, secured};
 use self::http2::frames::Guarded;
 use self::http2::streams::Streams;
 pub use self::info::{ConnInfo, Protocol, TlsInfo};
-pub(super) use self::origin::Origin;
+pub(super) use self::listener::ListenerState;
 pub use self::rejection::Rejection;
 use self::requests::Requests;
 use self::transport::{Stream, Transport};
-pub use self::worker::Rejected;
-pub(super) use self::worker::Worker;
 use super::BoxError;
 use super::addresses::Place;
 use super::shutdown::Shutdown;
@@ -67,8 +67,8 @@ pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 pub(super) async fn serve<F, Fut, B>(
     mut tcp: TcpStream,
     peer: SocketAddr,
-    origin: Rc<Origin>,
-    worker: Rc<Worker<F>>,
+    listener: Rc<ListenerState>,
+    worker: Rc<ServeContext<F>>,
     mut shutdown: Shutdown,
 ) where
     F: Fn(http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
@@ -81,9 +81,9 @@ pub(super) async fn serve<F, Fut, B>(
     // Fails only if the client is gone.
     let Ok(local) = tcp.local_addr() else { return };
     let last = last_request(&worker.limits);
-    let known = addresses(&mut tcp, (peer, local), &origin, &worker, &mut shutdown).await;
+    let known = addresses(&mut tcp, (peer, local), &listener, &worker, &mut shutdown).await;
     let Some(((peer, local), _place)) = known else { return };
-    let (stream, tls) = match &origin.tls {
+    let (stream, tls) = match &listener.tls {
         None => (Stream::Plain(tcp), None),
         Some(source) => {
             let deadline = Instant::now() + worker.limits.handshake_timeout;
@@ -93,7 +93,7 @@ pub(super) async fn serve<F, Fut, B>(
                 // A client that knows itself connected will send a request; one that is silent has none to lose.
                 () = stopped_for(&mut shutdown, last) => return,
             };
-            match secured(outcome, &origin, peer, &worker.capacity.lost_handshakes) {
+            match secured(outcome, &listener, peer, &worker.capacity.lost_handshakes) {
                 Some((stream, info)) => (Stream::Tls(Box::new(stream)), Some(info)),
                 None => return,
             }
@@ -101,19 +101,25 @@ pub(super) async fn serve<F, Fut, B>(
     };
     let h2 = tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2"));
     let protocol = if h2 { Protocol::Http2 } else { Protocol::Http1 };
-    let (listener, redirect) = (Arc::clone(&origin.name), origin.redirect);
-    let info =
-        Rc::new(ConnInfo { listener, peer, local, protocol, tls, redirect, peer_value: OnceCell::new() });
-    let ended = speak(stream, info, &origin, worker, shutdown).await;
-    tracing::debug!(listener = &*origin.name, %peer, ?protocol, ?ended, "connection ended");
+    let info = Rc::new(ConnInfo {
+        listener: Arc::clone(&listener.name),
+        peer,
+        local,
+        protocol,
+        tls,
+        redirect: listener.redirect,
+        peer_value: OnceCell::new(),
+    });
+    let ended = speak(stream, info, &listener, worker, shutdown).await;
+    tracing::debug!(listener = &*listener.name, %peer, ?protocol, ?ended, "connection ended");
 }
 
 /// Serves the requests of a connection, in the protocol that it speaks.
 async fn speak<F, Fut, B>(
     stream: Stream,
     info: Rc<ConnInfo>,
-    origin: &Rc<Origin>,
-    worker: Rc<Worker<F>>,
+    listener: &Rc<ListenerState>,
+    worker: Rc<ServeContext<F>>,
     shutdown: Shutdown,
 ) -> Ended
 where
@@ -125,7 +131,7 @@ where
     let (protocol, last) = (info.protocol, last_request(&worker.limits));
     let activity = Activity::new(protocol, &worker.limits);
     let transport = Transport::new(stream, Arc::clone(&activity), &worker.limits);
-    let total = Rc::clone(&origin.in_flight);
+    let total = Rc::clone(&listener.in_flight);
     let downloads = Downloads::new(&worker.limits);
     let watchdog = Watchdog::new(Arc::clone(&activity), Rc::clone(&downloads), worker.limits.download_grace);
     let report = {
@@ -151,7 +157,7 @@ where
         }
         Protocol::Http2 => {
             let streams = Rc::new(Streams::new(report));
-            let guarded = Guarded::new(transport, &worker.limits, Rc::clone(&streams), Rc::clone(origin));
+            let guarded = Guarded::new(transport, &worker.limits, Rc::clone(&streams), Rc::clone(listener));
             let io = TokioIo::new(guarded);
             let conn = http2::builder(&worker.limits).serve_connection(io, requests(Some(streams)));
             let grace = Some(http2::GOAWAY_GRACE);
@@ -165,16 +171,16 @@ where
 async fn addresses<F>(
     tcp: &mut TcpStream,
     own: (SocketAddr, SocketAddr),
-    origin: &Origin,
-    worker: &Worker<F>,
+    listener: &ListenerState,
+    worker: &ServeContext<F>,
     shutdown: &mut Shutdown,
 ) -> Option<((SocketAddr, SocketAddr), Option<Place>)> {
-    let Some(proxy) = &origin.proxy else { return Some((own, None)) };
+    let Some(proxy) = &listener.proxy else { return Some((own, None)) };
     let outcome = tokio::select! {
         outcome = proxy.read(tcp, own.0.ip()) => outcome,
         () = stopped_for(shutdown, last_request(&worker.limits)) => return None,
     };
-    let (listener, peer) = (&*origin.name, own.0);
+    let (listener, peer) = (&*listener.name, own.0);
     match outcome {
         // A proxy's own, for its health checks: nobody else's bound is used up.
         Ok(None) => Some((own, None)),

@@ -14,14 +14,14 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::activity::{Activity, InFlight};
+use super::context::ServeContext;
 use super::downloads::{Downloads, Pace};
 use super::http2::streams::Streams;
 use super::info::{ConnInfo, Protocol};
-use super::worker::Worker;
 
 /// The worker's service as hyper wants it: counts requests from their head to the end of their response's body.
 pub(super) struct Requests<F> {
-    pub(super) worker: Rc<Worker<F>>,
+    pub(super) worker: Rc<ServeContext<F>>,
     pub(super) info: Rc<ConnInfo>,
     pub(super) activity: Arc<Activity>,
     /// HTTP/2: the streams whose requests have not come yet.

@@ -42,7 +42,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::shared::Shared;
 use crate::net::BoxError;
-use crate::net::conn::{self, ConnInfo, Origin, Worker};
+use crate::net::conn::{self, ConnInfo, ListenerState, ServeContext};
 use crate::net::limit_log::LimitLog;
 use crate::net::shutdown::Shutdown;
 
@@ -74,11 +74,11 @@ impl std::ops::AddAssign for Cut {
 /// Accepts until `shutdown` drains, closes the socket, and waits for the connections until `shutdown` cuts. `closing` ends
 /// when the socket is closed.
 pub(super) async fn serve<F, Fut, B>(
-    origin: Rc<Origin>,
+    listener: Rc<ListenerState>,
     shared: Shared,
     socket: Rc<TcpListener>,
     closing: oneshot::Sender<()>,
-    worker: Rc<Worker<F>>,
+    worker: Rc<ServeContext<F>>,
     shutdown: Shutdown,
 ) -> Cut
 where
@@ -88,28 +88,28 @@ where
     B::Error: Into<BoxError>,
 {
     let (connections, limit_log) = (JoinSet::new(), LimitLog::default());
-    let mut entry = Entry { origin, socket, worker, connections, limit_log, shutdown };
-    entry.accept_until_stopped().await;
+    let mut accepting = AcceptLoop { listener, socket, worker, connections, limit_log, shutdown };
+    accepting.accept_until_stopped().await;
     if !shared.get() {
-        entry.last_call().await;
+        accepting.last_call().await;
     }
-    let Entry { origin, socket, connections, shutdown, .. } = entry;
+    let AcceptLoop { listener, socket, connections, shutdown, .. } = accepting;
     drop(socket);
     drop(closing);
-    finish(connections, &origin, shutdown).await
+    finish(connections, &listener, shutdown).await
 }
 
 /// An accept loop's state.
-struct Entry<F> {
-    origin: Rc<Origin>,
+struct AcceptLoop<F> {
+    listener: Rc<ListenerState>,
     socket: Rc<TcpListener>,
-    worker: Rc<Worker<F>>,
+    worker: Rc<ServeContext<F>>,
     connections: JoinSet<()>,
     limit_log: LimitLog,
     shutdown: Shutdown,
 }
 
-impl<F, Fut, B> Entry<F>
+impl<F, Fut, B> AcceptLoop<F>
 where
     F: Fn(http::Request<Incoming>, &Rc<ConnInfo>) -> Fut + 'static,
     Fut: Future<Output = http::Response<B>> + 'static,
@@ -138,7 +138,7 @@ where
     async fn last_call(&mut self) {
         let mut cutting = self.shutdown.clone();
         if let Err(error) = turn_away_new_connections(&self.socket) {
-            tracing::debug!(listener = &*self.origin.name, %error, "no last call");
+            tracing::debug!(listener = &*self.listener.name, %error, "no last call");
         } else {
             let mut over =
                 std::pin::pin!(tokio::time::sleep(LAST_CALL.min(self.worker.limits.shutdown_timeout / 2)));
@@ -162,7 +162,7 @@ where
                 Ok(None) => return,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    let listener = &*self.origin.name;
+                    let listener = &*self.listener.name;
                     tracing::warn!(listener, %error, "cannot accept the last connections; they will be reset");
                     return;
                 }
@@ -171,7 +171,7 @@ where
     }
 
     async fn accept_failed(&self, error: &io::Error) {
-        let listener = &*self.origin.name;
+        let listener = &*self.listener.name;
         if is_of_one_connection(error) {
             tracing::debug!(listener, %error, "a connection was gone before it was accepted");
         } else {
@@ -185,13 +185,13 @@ where
     /// connected; only the cut does.
     async fn start(&mut self, tcp: TcpStream, peer: SocketAddr) {
         // Behind a proxy, the client is not known before its header was read.
-        let place = match &self.origin.proxy {
+        let place = match &self.listener.proxy {
             Some(_) => None,
             None => match self.worker.capacity.addresses.enter(peer.ip()) {
                 Some(place) => Some(place),
                 None => {
                     let what = "an address has as many connections as it may have; more of it are closed";
-                    self.limit_log.note(&self.origin.name, what, &peer.ip());
+                    self.limit_log.note(&self.listener.name, what, &peer.ip());
                     // Without a trace: it is the client that is to remember.
                     let _ = tcp.set_zero_linger();
                     return;
@@ -199,8 +199,8 @@ where
             },
         };
         let Some(slot) = self.slot().await else { return };
-        let (origin, worker) = (Rc::clone(&self.origin), Rc::clone(&self.worker));
-        let task = conn::serve(tcp, peer, origin, worker, self.shutdown.clone());
+        let (listener, worker) = (Rc::clone(&self.listener), Rc::clone(&self.worker));
+        let task = conn::serve(tcp, peer, listener, worker, self.shutdown.clone());
         self.connections.spawn_local(async move {
             task.await;
             drop((slot, place));
@@ -213,7 +213,7 @@ where
             return Some(slot);
         }
         let limit = self.worker.limits.connections;
-        self.limit_log.note(&self.origin.name, "connection limit reached; new ones wait", &limit);
+        self.limit_log.note(&self.listener.name, "connection limit reached; new ones wait", &limit);
         // The semaphore is shared by all workers and hands slots out in order, so that none of them starves.
         let mut slot = std::pin::pin!(Arc::clone(semaphore).acquire_owned());
         loop {
@@ -228,7 +228,7 @@ where
 }
 
 /// Waits for the connections, which know of the stop and end by themselves as their requests do; then cuts the rest.
-async fn finish(mut connections: JoinSet<()>, origin: &Origin, mut shutdown: Shutdown) -> Cut {
+async fn finish(mut connections: JoinSet<()>, listener: &ListenerState, mut shutdown: Shutdown) -> Cut {
     loop {
         tokio::select! {
             ended = connections.join_next() => match ended {
@@ -238,13 +238,18 @@ async fn finish(mut connections: JoinSet<()>, origin: &Origin, mut shutdown: Shu
             () = shutdown.cutting() => break,
         }
     }
-    let cut = Cut { connections: connections.len(), requests: origin.in_flight.get() };
-    let listener = &*origin.name;
-    tracing::warn!(listener, connections = cut.connections, requests = cut.requests, "not done in time: cut");
+    let cut = Cut { connections: connections.len(), requests: listener.in_flight.get() };
+    let name = &*listener.name;
+    tracing::warn!(
+        listener = name,
+        connections = cut.connections,
+        requests = cut.requests,
+        "not done in time: cut"
+    );
     connections.shutdown().await;
     // The tasks of HTTP/2 streams learn of their connection's end by being polled once more.
     for _ in 0..64 {
-        if origin.in_flight.get() == 0 {
+        if listener.in_flight.get() == 0 {
             break;
         }
         tokio::task::yield_now().await;

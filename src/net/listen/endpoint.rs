@@ -24,7 +24,7 @@ use crate::config::keys::GatewayLimits;
 use crate::net::BoxError;
 use crate::net::capacity::Capacity;
 use crate::net::conn::proxy_protocol::ProxyProtocol;
-use crate::net::conn::{ConnInfo, Origin, Rejected, Worker};
+use crate::net::conn::{ConnInfo, ListenerState, Rejected, ServeContext};
 use crate::net::limit_log::LimitLog;
 use crate::net::shutdown::{self, Shutdown, Trigger};
 use crate::net::tls::TlsSource;
@@ -110,7 +110,7 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    let worker = Rc::new(Worker { limits, capacity, service, rejected });
+    let worker = Rc::new(ServeContext { limits, capacity, service, rejected });
     let mut listeners = Listeners { worker, open: Vec::new(), loops: JoinSet::new(), stopping: false };
     for ready in register(endpoints).map_err(|(_, source)| source)? {
         listeners.start(ready);
@@ -151,7 +151,7 @@ struct Open {
 
 /// An endpoint whose socket the runtime watches.
 struct Ready {
-    origin: Origin,
+    listener: ListenerState,
     shared: Shared,
     socket: tokio::net::TcpListener,
 }
@@ -166,8 +166,8 @@ fn register(endpoints: Vec<Endpoint>) -> Result<Vec<Ready>, (Arc<str>, io::Error
                 Ok(socket) => {
                     let in_flight = Rc::new(Cell::new(0));
                     let flood_log = RefCell::new(LimitLog::default());
-                    let origin = Origin { name, tls, redirect, proxy, in_flight, flood_log };
-                    Ok(Ready { origin, shared, socket })
+                    let listener = ListenerState { name, tls, redirect, proxy, in_flight, flood_log };
+                    Ok(Ready { listener, shared, socket })
                 }
                 Err(source) => Err((name, source)),
             }
@@ -176,7 +176,7 @@ fn register(endpoints: Vec<Endpoint>) -> Result<Vec<Ready>, (Arc<str>, io::Error
 }
 
 struct Listeners<F> {
-    worker: Rc<Worker<F>>,
+    worker: Rc<ServeContext<F>>,
     open: Vec<Open>,
     loops: JoinSet<Cut>,
     /// All are to end, and none is to come.
@@ -190,19 +190,20 @@ where
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    fn start(&mut self, Ready { origin, shared, socket }: Ready) {
+    fn start(&mut self, Ready { listener, shared, socket }: Ready) {
         let (trigger, shutdown) = shutdown::channel();
         let (closing, closed) = oneshot::channel();
         let (socket, alive) = (Rc::new(socket), Rc::new(()));
         self.open.push(Open {
-            name: Arc::clone(&origin.name),
+            name: Arc::clone(&listener.name),
             socket: Rc::downgrade(&socket),
             trigger,
             shared: shared.clone(),
             closed: Some(closed),
             alive: Rc::downgrade(&alive),
         });
-        let task = accept::serve(Rc::new(origin), shared, socket, closing, Rc::clone(&self.worker), shutdown);
+        let task =
+            accept::serve(Rc::new(listener), shared, socket, closing, Rc::clone(&self.worker), shutdown);
         self.loops.spawn_local(async move {
             let cut = task.await;
             drop(alive);

@@ -19,7 +19,7 @@ const BURST: f64 = 10.0;
 /// How often it is said what was left out.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-struct Kind {
+struct LineKind {
     /// Lines that it may have at once, as of `since`.
     left: f64,
     since: Instant,
@@ -32,7 +32,7 @@ struct Kind {
 pub(super) struct Quota {
     /// Lines a second of a kind.
     rate: AtomicU32,
-    kinds: Mutex<HashMap<(Identifier, u64), Kind>>,
+    kinds: Mutex<HashMap<(Identifier, u64), LineKind>>,
     told: Mutex<Instant>,
 }
 
@@ -61,7 +61,7 @@ impl Quota {
         if kinds.len() >= MAX_KINDS && !kinds.contains_key(&key) {
             key.1 = 0;
         }
-        let fresh = || Kind { left: BURST * rate, since: now, suppressed: 0, example: example() };
+        let fresh = || LineKind { left: BURST * rate, since: now, suppressed: 0, example: example() };
         let kind = kinds.entry(key).or_insert_with(fresh);
         let passed = now.saturating_duration_since(kind.since).as_secs_f64();
         kind.left = (kind.left + passed * rate).min(BURST * rate);

@@ -8,7 +8,7 @@
 use super::Seam;
 use crate::layout::{MAX_FLAT, Shape};
 use crate::nesting::validate;
-use crate::{Interface, Refusal};
+use crate::{Interface, NotRewritable};
 use std::collections::HashMap;
 use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentDefinedType as Defined, ComponentFuncTypeId, ComponentValType,
@@ -57,7 +57,7 @@ impl Watched {
         !matches!(self, Self::GetContext(_) | Self::SetContext(_))
     }
 
-    fn of(function: &Canonical) -> Result<Option<Self>, Refusal> {
+    fn of(function: &Canonical) -> Result<Option<Self>, NotRewritable> {
         Ok(Some(match function {
             Canonical::FutureNew { .. } => Self::NewFuture,
             Canonical::StreamNew { .. } => Self::NewStream,
@@ -69,7 +69,7 @@ impl Watched {
             Canonical::ContextGet { slot, .. } => Self::GetContext(*slot),
             Canonical::ContextSet { slot, .. } => Self::SetContext(*slot),
             Canonical::FutureWrite { .. } | Canonical::FutureCancelWrite { .. } => {
-                return Err(Refusal::new("it writes futures in a way that is not known here"));
+                return Err(NotRewritable::new("it writes futures in a way that is not known here"));
             }
             _ => return Ok(None),
         }))
@@ -109,9 +109,9 @@ pub struct Wiring {
 /// Looks for the parts of the component in `bytes`.
 ///
 /// # Errors
-/// [`Refusal`] with the reason why it must stay as it is.
-pub fn analyse(bytes: &[u8], seam: &Seam) -> Result<Wiring, Refusal> {
-    let types = validate(bytes).map_err(|error| Refusal::new(format!("it is not valid: {error}")))?;
+/// [`NotRewritable`] with the reason why it must stay as it is.
+pub fn analyse(bytes: &[u8], seam: &Seam) -> Result<Wiring, NotRewritable> {
+    let types = validate(bytes).map_err(|error| NotRewritable::new(format!("it is not valid: {error}")))?;
     let outline = Outline::read(bytes)?;
     outline.wiring(types.as_ref(), seam)
 }
@@ -137,7 +137,7 @@ struct Outline {
 }
 
 impl Outline {
-    fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+    fn read(bytes: &[u8]) -> Result<Self, NotRewritable> {
         let mut outline = Self::default();
         let mut depth = 0_u32;
         let mut in_module = 0_u32;
@@ -145,7 +145,7 @@ impl Outline {
             let payload = payload?;
             match &payload {
                 Payload::ModuleSection { .. } if depth > 0 => {
-                    return Err(Refusal::new("it is composed of several components"));
+                    return Err(NotRewritable::new("it is composed of several components"));
                 }
                 Payload::ModuleSection { .. } => in_module += 1,
                 Payload::ComponentSection { .. } => depth += 1,
@@ -159,7 +159,7 @@ impl Outline {
         Ok(outline)
     }
 
-    fn read_section(&mut self, payload: Payload<'_>) -> Result<(), Refusal> {
+    fn read_section(&mut self, payload: Payload<'_>) -> Result<(), NotRewritable> {
         match payload {
             Payload::ComponentImportSection(section) => {
                 for import in section {
@@ -203,7 +203,7 @@ impl Outline {
                 }
             }
             Payload::ComponentStartSection { .. } => {
-                return Err(Refusal::new("it has a start function"));
+                return Err(NotRewritable::new("it has a start function"));
             }
             _ => {}
         }
@@ -214,17 +214,17 @@ impl Outline {
         &mut self,
         kind: External,
         interface: impl FnOnce() -> Option<Interface>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), NotRewritable> {
         match kind {
             External::Instance => self.instances.push(interface()),
             External::Func => self.functions.push(Function::Other),
-            External::Module => return Err(Refusal::new("it imports or exports a core module")),
+            External::Module => return Err(NotRewritable::new("it imports or exports a core module")),
             _ => {}
         }
         Ok(())
     }
 
-    fn alias(&mut self, alias: ComponentAlias<'_>) -> Result<(), Refusal> {
+    fn alias(&mut self, alias: ComponentAlias<'_>) -> Result<(), NotRewritable> {
         match alias {
             ComponentAlias::InstanceExport { kind: External::Func, instance_index, name } => {
                 let interface = self.instances.get(instance_index as usize).cloned().flatten();
@@ -236,7 +236,7 @@ impl Outline {
             ComponentAlias::InstanceExport { kind: External::Instance, .. } => self.instances.push(None),
             ComponentAlias::InstanceExport { kind: External::Module, .. }
             | ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } => {
-                return Err(Refusal::new("it takes a core module from elsewhere"));
+                return Err(NotRewritable::new("it takes a core module from elsewhere"));
             }
             ComponentAlias::CoreInstanceExport {
                 kind: ExternalKind::Func | ExternalKind::FuncExact,
@@ -251,14 +251,14 @@ impl Outline {
         Ok(())
     }
 
-    fn wiring(self, types: TypesRef<'_>, seam: &Seam) -> Result<Wiring, Refusal> {
+    fn wiring(self, types: TypesRef<'_>, seam: &Seam) -> Result<Wiring, NotRewritable> {
         let (entry, callback, lifted) = self.lift(types, seam)?;
         let (task_return, result, memory) = self.task_return(types)?;
         if lifted != result {
-            return Err(Refusal::new("its `task.return` is not that of its export"));
+            return Err(NotRewritable::new("its `task.return` is not that of its export"));
         }
         if result.flat().len() > MAX_FLAT {
-            return Err(Refusal::new("it returns more than fits into parameters"));
+            return Err(NotRewritable::new("it returns more than fits into parameters"));
         }
         let (lower, realloc) = self.lower(types, memory, seam)?;
         let mut slots = Vec::new();
@@ -267,7 +267,7 @@ impl Outline {
             check_known(function)?;
             if let Canonical::ContextGet { ty, slot } | Canonical::ContextSet { ty, slot } = function {
                 if *ty != ValType::I32 {
-                    return Err(Refusal::new("its context is not 32 bits wide"));
+                    return Err(NotRewritable::new("its context is not 32 bits wide"));
                 }
                 slots.push(*slot);
             }
@@ -308,13 +308,17 @@ impl Outline {
     }
 
     /// The one lift: its entry, its callback and what it returns.
-    fn lift(&self, types: TypesRef<'_>, seam: &Seam) -> Result<(CoreExport, CoreExport, Shape), Refusal> {
+    fn lift(
+        &self,
+        types: TypesRef<'_>,
+        seam: &Seam,
+    ) -> Result<(CoreExport, CoreExport, Shape), NotRewritable> {
         // Other plain functions may belong to how the component starts, as a script's interpreter does: what they do with
         // its state is not known here.
         let (package, interface) = seam.beside;
         let beside = self.exports.iter().filter(|export| export.is(package, interface)).count();
         if self.canonicals.iter().filter(|(_, function)| is_plain(types, function)).count() > beside {
-            return Err(Refusal::new("it exports not one function, but none or several"));
+            return Err(NotRewritable::new("it exports not one function, but none or several"));
         }
         let mut lifts = self.canonicals.iter().filter_map(|(_, function)| match function {
             Canonical::Lift { core_func_index, type_index, options } if !is_plain(types, function) => {
@@ -323,22 +327,22 @@ impl Outline {
             _ => None,
         });
         let (Some((entry, ty, options)), None) = (lifts.next(), lifts.next()) else {
-            return Err(Refusal::new("it exports not one function, but none or several"));
+            return Err(NotRewritable::new("it exports not one function, but none or several"));
         };
         if !options.contains(&CanonicalOption::Async) {
-            return Err(Refusal::new("it is lifted synchronously already"));
+            return Err(NotRewritable::new("it is lifted synchronously already"));
         }
         let callback = options.iter().find_map(|option| match option {
             CanonicalOption::Callback(index) => Some(*index),
             _ => None,
         });
-        let callback = callback.ok_or_else(|| Refusal::new("it is lifted without a callback"))?;
+        let callback = callback.ok_or_else(|| NotRewritable::new("it is lifted without a callback"))?;
         let export = |index: u32| {
             let export = self.core_aliases.get(&index).cloned();
-            export.ok_or_else(|| Refusal::new("its exported function is not a core instance's"))
+            export.ok_or_else(|| NotRewritable::new("its exported function is not a core instance's"))
         };
         let ComponentAnyTypeId::Func(id) = types.component_any_type_at(ty) else {
-            return Err(Refusal::new("it lifts no function"));
+            return Err(NotRewritable::new("it lifts no function"));
         };
         let function = &types[id];
         let takes_request = match &*function.params {
@@ -349,20 +353,20 @@ impl Outline {
             Some(result) if function.async_ && takes_request => {
                 Ok((export(entry)?, export(callback)?, Shape::of(result, types)?))
             }
-            _ => Err(Refusal::new(
+            _ => Err(NotRewritable::new(
                 "its exported function is not an async one that takes one handle and returns something",
             )),
         }
     }
 
     /// The one `task.return`: its index, its type and its memory.
-    fn task_return(&self, types: TypesRef<'_>) -> Result<(u32, Shape, u32), Refusal> {
+    fn task_return(&self, types: TypesRef<'_>) -> Result<(u32, Shape, u32), NotRewritable> {
         let mut returns = self.canonicals.iter().filter_map(|(index, function)| match function {
             Canonical::TaskReturn { result, options } => Some(((*index)?, *result, options)),
             _ => None,
         });
         let (Some((index, Some(result), options)), None) = (returns.next(), returns.next()) else {
-            return Err(Refusal::new("it does not answer in one place"));
+            return Err(NotRewritable::new("it does not answer in one place"));
         };
         let result = match result {
             wasmparser::ComponentValType::Primitive(primitive) => ComponentValType::Primitive(primitive),
@@ -371,7 +375,7 @@ impl Outline {
             }
         };
         let memory = memory_of(options)?;
-        let memory = memory.ok_or_else(|| Refusal::new("its `task.return` has no memory"))?;
+        let memory = memory.ok_or_else(|| NotRewritable::new("its `task.return` has no memory"))?;
         Ok((index, Shape::of(result, types)?, memory))
     }
 
@@ -382,41 +386,41 @@ impl Outline {
         types: TypesRef<'_>,
         memory: u32,
         seam: &Seam,
-    ) -> Result<(Option<(u32, u32)>, u32), Refusal> {
+    ) -> Result<(Option<(u32, u32)>, u32), NotRewritable> {
         let (mut lower, mut realloc) = (None, None);
         for (index, function) in &self.canonicals {
             let (Some(index), Canonical::Lower { func_index, options }) = (index, function) else { continue };
             let asynchronous = options.contains(&CanonicalOption::Async);
             let (interface, name) = match self.functions.get(*func_index as usize) {
                 Some(Function::Imported(interface, name)) => (interface, name),
-                _ => return Err(Refusal::new("it calls a function that belongs to no interface")),
+                _ => return Err(NotRewritable::new("it calls a function that belongs to no interface")),
             };
             if interface.is(seam.callee.0, seam.callee.1) && name == seam.function {
                 if memory_of(options)? != Some(memory) {
-                    return Err(Refusal::new("it has several memories"));
+                    return Err(NotRewritable::new("it has several memories"));
                 }
                 realloc = options.iter().find_map(|option| match option {
                     CanonicalOption::Realloc(index) => Some(*index),
                     _ => None,
                 });
                 if asynchronous && lower.replace((*index, *func_index)).is_some() {
-                    return Err(Refusal::new(format!("it calls the {} in several ways", seam.noun)));
+                    return Err(NotRewritable::new(format!("it calls the {} in several ways", seam.noun)));
                 }
             } else if asynchronous {
-                return Err(Refusal::new(format!(
+                return Err(NotRewritable::new(format!(
                     "it may wait for `{interface}#{name}` while the {} works",
                     seam.noun
                 )));
             } else if !interface.is(seam.data.0, seam.data.1)
                 && moves(types, types.component_function_at(*func_index), &is_data)
             {
-                return Err(Refusal::new(format!(
+                return Err(NotRewritable::new(format!(
                     "`{interface}#{name}` has a stream or future that may need it while the {} works",
                     seam.noun
                 )));
             }
         }
-        let realloc = realloc.ok_or_else(|| Refusal::new(format!("it calls no {}", seam.noun)))?;
+        let realloc = realloc.ok_or_else(|| NotRewritable::new(format!("it calls no {}", seam.noun)))?;
         Ok((lower, realloc))
     }
 }
@@ -432,15 +436,15 @@ fn is_plain(types: TypesRef<'_>, function: &Canonical) -> bool {
 }
 
 /// What stands inside of a nested component. Those of wit-component only rename.
-fn check_nested(payload: Payload<'_>) -> Result<(), Refusal> {
+fn check_nested(payload: Payload<'_>) -> Result<(), NotRewritable> {
     match payload {
         Payload::ComponentCanonicalSection(_) | Payload::InstanceSection(_) => {
-            Err(Refusal::new("it is composed of several components"))
+            Err(NotRewritable::new("it is composed of several components"))
         }
         Payload::ComponentAliasSection(section) => {
             for alias in section {
                 if let ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } = alias? {
-                    return Err(Refusal::new("it is composed of several components"));
+                    return Err(NotRewritable::new("it is composed of several components"));
                 }
             }
             Ok(())
@@ -450,13 +454,13 @@ fn check_nested(payload: Payload<'_>) -> Result<(), Refusal> {
 }
 
 /// The memory of `options`, whose texts must be UTF-8.
-fn memory_of(options: &[CanonicalOption]) -> Result<Option<u32>, Refusal> {
+fn memory_of(options: &[CanonicalOption]) -> Result<Option<u32>, NotRewritable> {
     let mut memory = None;
     for option in options {
         match option {
             CanonicalOption::Memory(index) => memory = Some(*index),
             CanonicalOption::UTF8 | CanonicalOption::Async | CanonicalOption::Realloc(_) => {}
-            _ => return Err(Refusal::new("its strings are not UTF-8")),
+            _ => return Err(NotRewritable::new("its strings are not UTF-8")),
         }
     }
     Ok(memory)
@@ -493,7 +497,7 @@ fn holds(types: TypesRef<'_>, ty: &ComponentValType, wanted: &dyn Fn(&Defined) -
 }
 
 /// What means the same in a task that is lifted synchronously.
-fn check_known(function: &Canonical) -> Result<(), Refusal> {
+fn check_known(function: &Canonical) -> Result<(), NotRewritable> {
     match function {
         Canonical::Lift { .. }
         | Canonical::Lower { .. }
@@ -531,7 +535,7 @@ fn check_known(function: &Canonical) -> Result<(), Refusal> {
         unknown => {
             let text = format!("{unknown:?}");
             let name = text.split([' ', '{', '(']).next().unwrap_or_default();
-            Err(Refusal::new(format!("it uses a part of the component model that is not known here ({name})")))
+            Err(NotRewritable::new(format!("it uses a part of the component model that is not known here ({name})")))
         }
     }
 }

@@ -57,7 +57,7 @@ mod tests;
 
 pub use glue::{MAX_LEFT, TRAP_PREFIX};
 
-use crate::Refusal;
+use crate::NotRewritable;
 use crate::nesting::validate;
 
 /// A component that was rewritten.
@@ -89,10 +89,10 @@ pub struct Seam {
 /// Rewrites the component in `bytes`, which has one export, an async function that takes one handle.
 ///
 /// # Errors
-/// [`Refusal`], if it must stay as it is.
-pub fn relift(bytes: &[u8], seam: &Seam) -> Result<Relifted, Refusal> {
+/// [`NotRewritable`], if it must stay as it is.
+pub fn relift(bytes: &[u8], seam: &Seam) -> Result<Relifted, NotRewritable> {
     let wiring = analyse::analyse(bytes, seam)?;
     let rewritten = rewrite::rewrite(bytes, &wiring)?;
-    validate(&rewritten).map_err(|error| Refusal::new(format!("it can't be rewritten: {error}")))?;
+    validate(&rewritten).map_err(|error| NotRewritable::new(format!("it can't be rewritten: {error}")))?;
     Ok(Relifted { bytes: rewritten, proven: wiring.watched.iter().all(|(_, kind)| !kind.wraps()) })
 }

@@ -7,7 +7,7 @@
 
 use super::analyse::{Watched, Wiring};
 use super::glue::{self, Glue, watched_name};
-use crate::Refusal;
+use crate::NotRewritable;
 use crate::moved::{Given, Moved, instantiate};
 use crate::section::copy_section;
 use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent};
@@ -22,17 +22,17 @@ use wasmparser::{
 /// Rewrites the component in `bytes`, whose parts are `wiring`.
 ///
 /// # Errors
-/// [`Refusal`] if its sections come in an order that is not known here.
-pub fn rewrite(bytes: &[u8], wiring: &Wiring) -> Result<Vec<u8>, Refusal> {
+/// [`NotRewritable`] if its sections come in an order that is not known here.
+pub fn rewrite(bytes: &[u8], wiring: &Wiring) -> Result<Vec<u8>, NotRewritable> {
     let mut rewriter = Rewriter::new(wiring);
     let mut component = Component::new();
     rewriter.parse_component(&mut component, Parser::new(0), bytes).map_err(|error| match error {
         Error::UserError(refusal) => refusal,
         Error::ParseError(error) => error.into(),
-        other => Refusal::new(format!("it can't be encoded again: {other}")),
+        other => NotRewritable::new(format!("it can't be encoded again: {other}")),
     })?;
     if !rewriter.lifted {
-        return Err(Refusal::new("its parts come in an order that is not known here"));
+        return Err(NotRewritable::new("its parts come in an order that is not known here"));
     }
     Ok(component.finish())
 }
@@ -76,7 +76,11 @@ impl<'a> Rewriter<'a> {
     }
 
     /// The options of a sync lift or lower, without what belongs to the async form.
-    fn options(&self, options: &[CanonicalOption], asynchronous: bool) -> Result<Vec<Option_>, Refusal> {
+    fn options(
+        &self,
+        options: &[CanonicalOption],
+        asynchronous: bool,
+    ) -> Result<Vec<Option_>, NotRewritable> {
         let mut kept = Vec::new();
         for option in options {
             match option {
@@ -85,22 +89,22 @@ impl<'a> Rewriter<'a> {
                 CanonicalOption::Realloc(function) => kept.push(Option_::Realloc(self.function(*function)?)),
                 CanonicalOption::Async if asynchronous => kept.push(Option_::Async),
                 CanonicalOption::Async | CanonicalOption::Callback(_) => {}
-                _ => return Err(Refusal::new("it has options that are not known here")),
+                _ => return Err(NotRewritable::new("it has options that are not known here")),
             }
         }
         Ok(kept)
     }
 
-    fn function(&self, index: u32) -> Result<u32, Refusal> {
+    fn function(&self, index: u32) -> Result<u32, NotRewritable> {
         let place = self.functions.get(index);
-        place.ok_or_else(|| Refusal::new("its parts come in an order that is not known here"))
+        place.ok_or_else(|| NotRewritable::new("its parts come in an order that is not known here"))
     }
 
     fn canonicals(
         &mut self,
         component: &mut Component,
         section: wasmparser::ComponentCanonicalSectionReader<'_>,
-    ) -> Result<(), Error<Refusal>> {
+    ) -> Result<(), Error<NotRewritable>> {
         let mut kept = CanonicalFunctionSection::new();
         for function in section {
             let function = function?;
@@ -111,7 +115,7 @@ impl<'a> Rewriter<'a> {
                 continue;
             }
             if let Canonical::Lift { type_index, options, .. } = &function {
-                let handle = self.handle.ok_or_else(|| Refusal::new("it exports what is not made yet"));
+                let handle = self.handle.ok_or_else(|| NotRewritable::new("it exports what is not made yet"));
                 let handle = handle.map_err(Error::UserError)?;
                 let options = self.options(options, false).map_err(Error::UserError)?;
                 kept.lift(handle, *type_index, options);
@@ -134,7 +138,7 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Defines what is pending, before something uses it.
-    fn settle(&mut self, component: &mut Component) -> Result<(), Refusal> {
+    fn settle(&mut self, component: &mut Component) -> Result<(), NotRewritable> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -144,12 +148,16 @@ impl<'a> Rewriter<'a> {
         match (has(self.wiring.task_return), lower.is_none_or(has), lower.is_some_and(has)) {
             (true, true, _) => self.glue(component, pending),
             (false, _, false) => self.count(component, &pending),
-            _ => Err(Refusal::new("its parts come in an order that is not known here")),
+            _ => Err(NotRewritable::new("its parts come in an order that is not known here")),
         }
     }
 
     /// Defines `pending`, all of them watched, by a module of counters.
-    fn count(&mut self, component: &mut Component, pending: &[(u32, Canonical)]) -> Result<(), Refusal> {
+    fn count(
+        &mut self,
+        component: &mut Component,
+        pending: &[(u32, Canonical)],
+    ) -> Result<(), NotRewritable> {
         let mut canonicals = CanonicalFunctionSection::new();
         let (kinds, given) = self.watch(&mut canonicals, pending)?;
         if !canonicals.is_empty() {
@@ -172,7 +180,7 @@ impl<'a> Rewriter<'a> {
         &mut self,
         canonicals: &mut CanonicalFunctionSection,
         watched: &[(u32, Canonical)],
-    ) -> Result<(Vec<Watched>, Given), Refusal> {
+    ) -> Result<(Vec<Watched>, Given), NotRewritable> {
         let (mut kinds, mut given) = (Vec::new(), Vec::new());
         for (place, (old, function)) in watched.iter().enumerate() {
             let kind = self.watched(*old);
@@ -181,14 +189,18 @@ impl<'a> Rewriter<'a> {
                 continue;
             }
             self.parse_component_canonical(canonicals, function.clone())
-                .map_err(|error| Refusal::new(format!("it can't be encoded again: {error}")))?;
+                .map_err(|error| NotRewritable::new(format!("it can't be encoded again: {error}")))?;
             given.push((watched_name(place), ExportKind::Func, self.functions.add()));
         }
         Ok((kinds, given))
     }
 
     /// Defines `pending`, the answer and the next stage among them, by the glue.
-    fn glue(&mut self, component: &mut Component, pending: Vec<(u32, Canonical)>) -> Result<(), Refusal> {
+    fn glue(
+        &mut self,
+        component: &mut Component,
+        pending: Vec<(u32, Canonical)>,
+    ) -> Result<(), NotRewritable> {
         let wiring = self.wiring;
         let (watched, others): (Vec<_>, Vec<_>) =
             pending.into_iter().partition(|(index, _)| self.watched(*index).is_some());
@@ -239,14 +251,14 @@ impl<'a> Rewriter<'a> {
     }
 
     /// The guest's entry and callback, which the original names only later.
-    fn guest_exports(&mut self, component: &mut Component) -> Result<Given, Refusal> {
+    fn guest_exports(&mut self, component: &mut Component) -> Result<Given, NotRewritable> {
         let mut aliases = ComponentAliasSection::new();
         let mut given = Vec::new();
         for (name, (instance, export)) in [("entry", &self.wiring.entry), ("callback", &self.wiring.callback)]
         {
             let instance = self.instances.get(*instance);
-            let instance =
-                instance.ok_or_else(|| Refusal::new("its parts come in an order that is not known here"))?;
+            let instance = instance
+                .ok_or_else(|| NotRewritable::new("its parts come in an order that is not known here"))?;
             aliases.alias(Alias::CoreInstanceExport { instance, kind: ExportKind::Func, name: export });
             given.push((name.to_owned(), ExportKind::Func, self.functions.add()));
         }
@@ -273,9 +285,9 @@ impl<'a> Rewriter<'a> {
 }
 
 impl Reencode for Rewriter<'_> {
-    type Error = Refusal;
+    type Error = NotRewritable;
 
-    fn function_index(&mut self, index: u32) -> Result<u32, Error<Refusal>> {
+    fn function_index(&mut self, index: u32) -> Result<u32, Error<NotRewritable>> {
         self.function(index).map_err(Error::UserError)
     }
 }
@@ -294,7 +306,7 @@ impl ReencodeComponent for Rewriter<'_> {
         component: &mut Component,
         payload: Payload<'_>,
         whole: &[u8],
-    ) -> Result<(), Error<Refusal>> {
+    ) -> Result<(), Error<NotRewritable>> {
         match payload {
             Payload::ModuleSection { .. } => {
                 copy_section(&payload, whole, component);

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::streams::Streams;
 use crate::config::keys::GatewayLimits;
-use crate::net::conn::origin::Origin;
+use crate::net::conn::listener::ListenerState;
 
 /// The time in which a budget fills.
 pub const WINDOW: Duration = Duration::from_secs(10);
@@ -212,7 +212,7 @@ pub(in crate::net::conn) struct Guarded<T> {
     written: Walk,
     ledger: Ledger,
     streams: Rc<Streams>,
-    origin: Rc<Origin>,
+    listener: Rc<ListenerState>,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
@@ -220,11 +220,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Guarded<T> {
         inner: T,
         limits: &GatewayLimits,
         streams: Rc<Streams>,
-        origin: Rc<Origin>,
+        listener: Rc<ListenerState>,
     ) -> Self {
         let (control, resets) = (Budget::new(limits.control_frames), Budget::new(limits.stream_resets));
         let ledger = Ledger { control, resets, last_stream: 0, flood: None };
-        Self { inner, read: Walk::after(PREFACE), written: Walk::default(), ledger, streams, origin }
+        Self { inner, read: Walk::after(PREFACE), written: Walk::default(), ledger, streams, listener }
     }
 
     fn note_written(&mut self, bytes: &[u8]) {
@@ -272,7 +272,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<T> {
             });
         }
         let Some(why) = this.ledger.flood else { return result };
-        this.origin.flood_log.borrow_mut().note(&this.origin.name, "an HTTP/2 connection was cut", &why);
+        this.listener.flood_log.borrow_mut().note(&this.listener.name, "an HTTP/2 connection was cut", &why);
         this.say_goodbye(cx);
         Poll::Ready(Err(io::Error::other(why)))
     }
