@@ -1,6 +1,6 @@
 //! The call of a function of guests.
 
-use crate::host::{CallContext, InstanceState};
+use crate::host::{CallContext, InstanceState, kept};
 use std::sync::Arc;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Access, Accessor, ComponentNamedList, Lift, Lower, TypedFunc};
@@ -34,6 +34,9 @@ where
         wasmtime::error::Ok((call, task))
     })?;
     let results = function.finish_call_concurrent(store, call).await?;
-    store.with(|mut store| store.get().end_call(task));
+    store.with(|mut store| {
+        store.get().end_call(task);
+        kept::after_call(store.as_context_mut());
+    });
     Ok(results)
 }

@@ -223,6 +223,14 @@ impl Instance {
         }
     }
 
+    /// A call has returned.
+    fn on_return(&self) {
+        self.turns.returned();
+        if self.pulse.is_worn() {
+            self.retire();
+        }
+    }
+
     /// Takes no more requests, and ends after those that it has.
     pub fn retire(&self) {
         self.change(State::retire);

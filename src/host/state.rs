@@ -1,8 +1,8 @@
 //! What a store holds beside the guests: resources, budgets, and the shared
 //! halves of WASI.
 
-use super::kept::Account;
 use super::kept::types::GuestMade;
+use super::kept::{Account, Wear};
 use super::next::CallContext;
 use http::HeaderName;
 use std::sync::Arc;
@@ -63,6 +63,8 @@ pub struct Pulse {
     refused: AtomicBool,
     /// The guests will never run again, and did not come to their end.
     broke_off: AtomicBool,
+    /// The store should have no further calls.
+    worn: AtomicBool,
     /// Bytes that the host keeps for them, and that are in no table of the store.
     pub(super) outside: AtomicUsize,
     /// The most that the host was found to keep for them, in bytes.
@@ -88,6 +90,16 @@ impl Pulse {
     /// The most that the host was found to keep for the guests, in bytes, whenever it counted.
     pub fn most_kept(&self) -> usize {
         self.most_kept.load(Ordering::Relaxed)
+    }
+
+    /// Says that the store should have no further calls: what stays behind after each would fill it.
+    pub(super) fn wear_out(&self) {
+        self.worn.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the store should have no further calls.
+    pub fn is_worn(&self) -> bool {
+        self.worn.load(Ordering::Relaxed)
     }
 
     /// Says that the guests will never run again, although they were not done.
@@ -179,6 +191,7 @@ pub struct InstanceState {
     budget: Budget,
     memory_used: usize,
     pub(super) account: Account,
+    pub(super) wear: Wear,
     pub(super) guest_made: GuestMade,
     pub(super) pulse: Arc<Pulse>,
     /// The calls that the host started and that have not returned.
@@ -206,6 +219,7 @@ impl InstanceState {
             budget,
             memory_used: 0,
             account,
+            wear: Wear::default(),
             guest_made: GuestMade::default(),
             pulse,
             calls: Vec::new(),

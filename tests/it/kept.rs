@@ -142,3 +142,25 @@ fn ordinary_guests_are_far_from_it() {
     });
     served.gateway.stop();
 }
+
+/// An instance whose requests overlap, so that it never rests, leaves tasks behind in Wasmtime's table at each call from
+/// guest to guest: it is replaced before the table is full, and no request notices.
+#[test]
+fn a_busy_instance_is_replaced_before_it_is_full() {
+    const KEYS: &str = "limits = { host-memory = \"2MiB\" }";
+    let pipeline = |link: &str| {
+        let pipeline = crate::harness::Pipeline::new(link, "hello").link(link).service_with(KEYS);
+        let pipeline = pipeline.stage_with("pass-through-async", KEYS).route(&format!("path = \"/{link}\""));
+        pipeline.limit("instances = 1").limit("reuse = 1000000").limit("concurrency = 8")
+    };
+    let gateway = Gateway::start(&Setup::of(["static", "dynamic"].map(pipeline)));
+    run(async {
+        for path in ["/static", "/dynamic"] {
+            let get = move |_| request(Method::GET, path, &[], body::whole(""));
+            let check = |_, answer: hyper::Result<Answer>| drop(answer.unwrap().ok());
+            drive(&gateway, Protocol::Http1, Load::requests(16, 4_000), get, check).await;
+        }
+    });
+    assert_eq!(gateway.count(|line| line["level"] == "WARN"), 0, "{:#?}", gateway.log());
+    gateway.stop();
+}

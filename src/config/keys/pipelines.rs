@@ -44,7 +44,7 @@ keys! {
     /// program gave it. There must be a stage before it.
     native: Option<At<String>> = text(TextForm::Native).optional("\"app\"", "none");
     /// Bounds of the pipeline, below.
-    limits: PipelineLimits = table().optional("{ deadline = \"30s\" }", "");
+    limits: Option<Decoded<PipelineLimits>> = table().optional("{ deadline = \"30s\" }", "");
 }
 
 keys! {

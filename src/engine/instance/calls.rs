@@ -56,7 +56,7 @@ impl Instance {
             }
         };
         incoming::call(store, service, (head, body), (origin.id, context), answer).await?;
-        self.turns.returned();
+        self.on_return();
         if exchange.phase() == Phase::Calling {
             let reason = "the service returned without setting its `response-outparam`";
             exchange.fail(Failure::InvalidResponse(reason.to_owned()));
@@ -96,7 +96,7 @@ impl Instance {
             })?,
             Err(code) => Err(Failure::Guest(code)),
         };
-        self.turns.returned();
+        self.on_return();
         match reply {
             Ok(_) if exchange.phase() == Phase::Expired => Rc::clone(self).on_end(&exchange),
             Ok(mut response) => {

@@ -9,7 +9,7 @@
 //! - **What is in no table** while a call of the host lasts: a request on its way to the next stage, a line of the log that
 //!   is not complete. Each has an [`Outside`].
 //! - **Tasks, streams, futures** are Wasmtime's, in a table of its own, which holds as many as fit into a quarter of the
-//!   bound at [`ENTRY`] bytes each ([`concurrent_entries`]).
+//!   bound at [`ENTRY`] bytes each ([`concurrent_entries`]). Some of them stay for good, see `wear`.
 //! - **Texts of errors** that a guest may still ask for have another quarter, see `types`.
 //!
 //! Nothing is subtracted when something goes. Each call of the host that may make more adds an upper bound of it
@@ -18,6 +18,7 @@
 //! most that sixteenth too much, and as much again of what comes from clients and counts as [`HEAD`] until then.
 
 pub(super) mod types;
+mod wear;
 
 use super::state::{InstanceState, OUTGOING_CHUNK, Pulse};
 use http::HeaderMap;
@@ -34,6 +35,8 @@ use wasmtime_wasi_http::p2::types::{
     HostOutgoingResponse,
 };
 use wasmtime_wasi_http::p3::{Request, Response};
+pub(super) use wear::Wear;
+pub use wear::after_call;
 
 /// What a resource, a task, a stream or a future counts, beside what it holds.
 const ENTRY: usize = 1 << 10;

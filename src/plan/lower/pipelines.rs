@@ -2,11 +2,16 @@
 
 use super::{Lowering, Names};
 use crate::config::keys::{self, File};
-use crate::config::{Decoded, Named, Span, Text, suggest};
+use crate::config::{Decoded, Named, Span, Text, format_size, suggest};
 use crate::plan::{
-    BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, Relift, Stage, StageId,
-    UpstreamIndex,
+    BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits, Relift,
+    Stage, StageId, UpstreamIndex,
 };
+
+/// What the host keeps at most for a request in a stage, as most stages are, in bytes of `host-memory`: a quarter of it is
+/// for tasks, streams and futures at 1 KiB, of which an async stage that transforms bodies has about 16, and as many may
+/// stay behind before the instance is replaced.
+const HOST_MEMORY_OF_A_REQUEST: usize = 128 << 10;
 
 /// The names that stages refer to.
 pub(super) struct Known<'n, 'a> {
@@ -67,7 +72,12 @@ impl Lowering<'_> {
         }
         self.check_combinations(&named.table, &stages);
         let end = self.end(&named.table, &defaults, stages.len(), known)?;
-        let limits = limits.clone();
+        let service = match &end {
+            End::Component(service) => Some(&**service),
+            End::Upstream(_) | End::Native(_) => None,
+        };
+        self.check_host_memory(&named.table, stages.iter().chain(service));
+        let limits = limits.as_deref().cloned().unwrap_or_default();
         Some(Pipeline { isolation, name: name.clone(), stages, end, limits, span: named.name_span })
     }
 
@@ -192,6 +202,42 @@ impl Lowering<'_> {
             component_span: text.span,
             span: table.span(),
         })
+    }
+
+    /// Whether what the host keeps for requests at once fits into what it may keep for the stages; said where the larger
+    /// number is asked for.
+    fn check_host_memory<'s>(
+        &mut self,
+        table: &Decoded<keys::Pipeline>,
+        stages: impl Iterator<Item = &'s Stage>,
+    ) {
+        let limits = table.limits.as_ref();
+        let all = limits.map_or_else(|| PipelineLimits::default().concurrency, |limits| limits.concurrency);
+        let tables = table.stages.iter().map(Some).chain([table.service.as_ref()]);
+        for stage in stages {
+            let asked = stage.limits.concurrency;
+            let concurrency = if stage.isolation == Isolation::Request { 1 } else { asked.unwrap_or(all) };
+            let (wanted, there) = (concurrency * HOST_MEMORY_OF_A_REQUEST, stage.limits.host_memory);
+            if wanted <= there {
+                continue;
+            }
+            let stage_limits =
+                tables.clone().nth(stage.id.index).flatten().and_then(|table| table.limits.as_ref());
+            let own = stage_limits.filter(|_| asked.is_some());
+            let ours = limits.filter(|limits| limits.has(PipelineLimits::concurrency));
+            let span = match (own, ours, stage_limits) {
+                (Some(own), ..) => own.span_of(keys::StageLimits::concurrency),
+                (None, Some(ours), _) => ours.span_of(PipelineLimits::concurrency),
+                (None, None, Some(limits)) => limits.span_of(keys::StageLimits::host_memory),
+                (None, None, None) => table.span(),
+            };
+            let (name, wanted) = (&stage.id.component, format_size(wanted.next_multiple_of(1 << 20) as u64));
+            self.diagnostics
+                .warning(span, format!("{concurrency} requests at once need more `host-memory` in `{name}`"))
+                .label(format!("`{name}` has {}", format_size(there as u64)))
+                .help(format!("give it `limits = {{ host-memory = \"{wanted}\" }}`, or lower `concurrency`"));
+            return;
+        }
     }
 
     /// What only a store of its own makes possible.

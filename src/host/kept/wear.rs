@@ -1,0 +1,96 @@
+//! Tasks that stay in a store's table although nobody has them any more.
+//!
+//! Wasmtime (48) frees the task of a guest's call of another guest when its caller drops its handle. A callee that
+//! returns before its caller goes on has no handle, and if the caller called asynchronously, nothing frees its task
+//! (`start_call` in `runtime/component/concurrent.rs` deletes it for synchronous callers alone). A chain of async stages
+//! leaves one such task for each request, mostly. They have no memory of a guest's and do nothing, but each takes a place in
+//! the table, whose end is a trap. So what is in the table is counted from time to time, and an instance whose table is
+//! half full takes no more requests: it finishes those that it has, and another one takes its place.
+
+use crate::host::state::InstanceState;
+use wasmtime::StoreContextMut;
+
+/// How a store's table of tasks, streams and futures has filled.
+#[derive(Debug)]
+pub struct Wear {
+    /// Calls until the next look, and those between the one before and that.
+    left: usize,
+    between: usize,
+    /// What was there at the last one.
+    held: usize,
+}
+
+impl Default for Wear {
+    fn default() -> Self {
+        Self { left: 1, between: 1, held: 0 }
+    }
+}
+
+impl Wear {
+    /// Notes that a call ended, and says whether it is time to look.
+    fn is_due(&mut self) -> bool {
+        self.left -= 1;
+        self.left == 0
+    }
+
+    /// Notes what is there now, of at most `bound`, and says whether that is reached.
+    ///
+    /// The next look is after twice as many calls as this one, but so soon that a fourth of what is left can't be taken
+    /// in between at the pace so far: some thirty looks in the life of an instance.
+    fn look(&mut self, held: usize, bound: usize) -> bool {
+        let pace = held.saturating_sub(self.held).div_ceil(self.between).max(1);
+        let soon = bound.saturating_sub(held) / (4 * pace);
+        self.held = held;
+        self.between = soon.min(2 * self.between).max(1);
+        self.left = self.between;
+        held >= bound
+    }
+}
+
+/// Notes that a call of the store's guests ended, and tells its pulse if the store should have no more of them.
+pub fn after_call(mut store: StoreContextMut<'_, InstanceState>) {
+    if !store.data_mut().wear.is_due() {
+        return;
+    }
+    let Some(table) = store.concurrent_resource_table() else { return };
+    let (held, bound) = (table.iter_mut().count(), table.max_capacity() / 2);
+    let state = store.data_mut();
+    if state.wear.look(held, bound) {
+        state.pulse.wear_out();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls until a table for `bound` is worn, of which each leaves so many entries, the looks at it, and what it held.
+    fn worn(bound: usize, leaves: usize) -> (usize, usize, usize) {
+        let (mut wear, mut looks) = (Wear::default(), 0);
+        for calls in 1.. {
+            if wear.is_due() {
+                looks += 1;
+                if wear.look(calls * leaves, bound) {
+                    return (calls, looks, calls * leaves);
+                }
+            }
+        }
+        unreachable!("calls have no end")
+    }
+
+    #[test]
+    fn a_table_is_worn_at_its_bound_and_seldom_looked_at() {
+        for (bound, leaves) in [(128, 1), (4_096, 1), (4_096, 7), (65_536, 1), (500_000, 300)] {
+            let (calls, looks, held) = worn(bound, leaves);
+            assert!(held >= bound && held < bound + bound / 4 + leaves, "{bound}, {leaves}: {held}");
+            assert!(looks < 64 && looks <= calls, "{bound}, {leaves}: {looks} looks in {calls} calls");
+        }
+    }
+
+    #[test]
+    fn a_table_that_does_not_fill_is_looked_at_ever_more_seldom() {
+        let mut wear = Wear::default();
+        let looks = (0..1_000_000).filter(|_| wear.is_due() && !wear.look(20, 4_096)).count();
+        assert!(looks < 1_100, "{looks}");
+    }
+}
