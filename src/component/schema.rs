@@ -1,7 +1,7 @@
 //! The schema of a configuration that a component carries: what keys it knows, and of what type.
 //!
 //! It is a custom section of the component, or of a core module in it, which is where a compiler can write it
-//! ([`SECTION`]; `docs/writing-a-stage.md` has the format). Its content is a JSON Schema of the stage's `config` table,
+//! ([`SECTION`]; `docs/stage-interface.md` has the format). Its content is a JSON Schema of the stage's `config` table,
 //! of which the keywords of [`Schema`] count. Others are skipped, so that an author may use them for editors.
 //!
 //! Bounds: [`MAX_BYTES`], [`MAX_KEYS`], [`MAX_DEPTH`], and [`MAX_WORD`] for what stands in a finding. What is malformed is told, and is never more than that.

@@ -34,6 +34,7 @@ mod masses;
 mod measures;
 mod middleware_page;
 mod nexts;
+mod pages;
 mod polyglot;
 mod prove;
 mod relift;

@@ -9,20 +9,20 @@ const MIDDLEWARE: [&str; 5] = ["cors", "key-auth", "rate-limit", "request-id", "
 
 const HEAD: &str = "# Middleware
 
-The middleware that linkspan brings along, and what each can be configured with. `linkspan check` says what is wrong with
-a configuration, and `linkspan inspect` shows the same keys of any component that carries a
-[schema](writing-a-stage.md#the-schema). How they behave stands in their sources,
-[components/middleware](../components/middleware); each is there a second time as `NAME-in-place`, with the same keys, which
-runs on linkspan alone and [costs less](writing-a-stage.md#edits-in-place).
+This page lists the bundled middleware and the keys of their configuration. `linkspan check` reports mistakes in a
+configuration, and `linkspan inspect` shows the same keys of any component that carries a
+[schema](stage-interface.md#the-schema). The sources, [components/middleware](../components/middleware), describe the
+behaviour. Each middleware also exists as `NAME-in-place`, with the same keys; that form runs on linkspan only and [costs
+less](writing-a-stage.md#edits-in-place).
 
-A key is one of the stage's `config`:
+The keys belong into the stage's `config`:
 
 ```toml
 [pipelines.edge]
 stages = [{ component = \"rate-limit\", config = { rate = \"10/s\" } }]
 ```
 
-This page is made from the components (`BLESS=1 cargo xtask test`).
+This page is generated from the components (`BLESS=1 cargo xtask test`).
 ";
 
 fn page() -> String {

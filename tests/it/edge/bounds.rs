@@ -1,4 +1,4 @@
-//! docs/security.md tells every bound as it is.
+//! docs/bounds.md has every bound as it is.
 
 use crate::harness::repository;
 use linkspan::config::Keys as _;
@@ -22,7 +22,7 @@ fn bounds() -> impl Iterator<Item = (&'static str, &'static keys::Key)> {
 
 #[test]
 fn each_bound_is_told_with_its_default() {
-    let told: Vec<_> = rows("security.md").into_iter().filter(|row| row[0].contains("limits.")).collect();
+    let told: Vec<_> = rows("bounds.md").into_iter().filter(|row| row[0].contains("limits.")).collect();
     let mut expected = Vec::new();
     for (prefix, key) in bounds() {
         let default = match key.presence {

@@ -28,19 +28,19 @@ const REQUEST_METHOD: &str = "access-control-request-method";
 const REQUEST_HEADERS: &str = "access-control-request-headers";
 
 configuration! {
-    /// Answers preflights and lets scripts of other origins read responses, as the Fetch standard has it (§3.3).
+    /// Answers preflight requests and lets scripts of other origins read responses, after the Fetch standard (§3.3).
     struct Keys {
-        /// Who may: `"https://example.com"`, `"https://*.example.com"`, `"*"`.
+        /// Allowed origins: `"https://example.com"`, `"https://*.example.com"`, `"*"`.
         required list origins: Pattern,
-        /// With which methods; `*` for any.
+        /// Allowed methods; `*` for any.
         list(["GET", "HEAD", "POST"]) methods: Token,
-        /// With which request fields; `*` for any.
+        /// Allowed request fields; `*` for any.
         list headers: Token,
-        /// Which response fields a script may read.
+        /// Response fields that a script may read.
         list expose: HeaderName,
         /// Whether cookies and other credentials may be sent.
         default(false) credentials: bool,
-        /// How long a browser may remember a preflight.
+        /// How long a browser may cache the answer to a preflight request.
         default("10m") max_age: Duration,
     }
 }

@@ -11,17 +11,17 @@ use linkspan_sdk::{
 };
 
 configuration! {
-    /// Lets requests with a known key pass, and names their consumer to later stages; any other gets 401.
+    /// Passes requests with a known key on, with the name of their consumer for later stages; any other request gets 401.
     struct Keys {
         /// The secret of each consumer, by the consumer's name; at least one.
         required table keys: String,
         /// The field that carries a key; empty for none.
         default("x-api-key") header: String,
-        /// Whether `Authorization: Bearer <key>` is taken as well (RFC 6750).
+        /// Whether `Authorization: Bearer <key>` is accepted as well (RFC 6750).
         default(true) bearer: bool,
         /// The field that names the consumer to later stages.
         default("x-consumer") consumer_header: HeaderName,
-        /// What the challenge names.
+        /// The realm in the challenge.
         default("api") realm: String,
     }
 }
@@ -93,7 +93,7 @@ fn handle(options: &'static Options, mut request: Request, next: Next) -> Result
 }
 middleware!(handle, Options);
 
-/// What a request offers as its key.
+/// The key that a request offers.
 #[derive(Debug, PartialEq)]
 enum Offered {
     None,
@@ -108,7 +108,7 @@ impl Options {
         choose(named.unwrap_or_default(), bearer)
     }
 
-    /// Whose key it is. All are looked at, wherever it is found.
+    /// The consumer of the key. All keys are compared, also after a match.
     fn consumer(&self, key: &[u8]) -> Option<&str> {
         let mut found = None;
         for (name, secret) in &self.keys {

@@ -22,13 +22,13 @@ const SECOND: u64 = 1_000_000_000;
 configuration! {
     /// Limits the request rate; requests over the limit get 429.
     struct Keys {
-        /// Requests in a time: `"10/s"`, `"600/m"`, `"5000/h"`.
+        /// Requests per time: `"10/s"`, `"600/m"`, `"5000/h"`.
         required rate: Rate,
-        /// Requests that may come at once. Default: the number in `rate`.
+        /// Requests that may arrive at once. Default: the number in `rate`.
         optional burst: u32 where 1..=1_000_000_000,
-        /// The field whose value is counted apart; empty for all requests together.
+        /// The field by whose value requests are counted; empty to count all requests together.
         default("x-consumer") key_header: String,
-        /// What the policy is called in the response.
+        /// The name of the policy in the response.
         default("default") name: String,
     }
 }

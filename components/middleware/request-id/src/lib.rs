@@ -1,4 +1,4 @@
-//! Gives every request an id: one name for it in the logs of all who handle it.
+//! Gives every request an id, which all logs of the request can share.
 //!
 //! A well-formed id that came with the request is kept, another is made. It is
 //! sent on with the request and back with the response.
@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 const LONGEST: usize = 128;
 
 configuration! {
-    /// Gives every request an id: one name for it in the logs of all who handle it.
+    /// Gives every request an id, which all logs of the request can share.
     struct Options {
         /// The field that carries the id.
         default("x-request-id") header: HeaderName,

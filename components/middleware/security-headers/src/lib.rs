@@ -14,9 +14,9 @@ const HSTS: &str = "strict-transport-security";
 const CSP: &str = "content-security-policy";
 
 configuration! {
-    /// Adds the response headers that tell browsers to be careful. An empty value leaves a header out.
+    /// Adds the response headers that restrict what browsers do with a response. An empty value leaves a header out.
     struct Keys {
-        /// `Strict-Transport-Security` (RFC 6797); sent over HTTPS alone, as it must be.
+        /// `Strict-Transport-Security` (RFC 6797); sent over HTTPS only, as the RFC requires.
         default("max-age=31536000") strict_transport_security: HeaderValue,
         /// `X-Content-Type-Options`.
         default("nosniff") content_type_options: HeaderValue,
@@ -34,7 +34,7 @@ configuration! {
         default("") cross_origin_resource_policy: HeaderValue,
         /// Fields of the response that are removed.
         list remove: HeaderName,
-        /// Fields of which the service's own value wins.
+        /// Fields for which the service's own value takes precedence.
         list(["content-security-policy"]) keep: HeaderName,
     }
 }

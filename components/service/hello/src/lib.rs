@@ -8,7 +8,7 @@ use linkspan_sdk::{Body, Config, Error, FromConfig, Request, Response, configura
 configuration! {
     /// Answers every request with a greeting.
     struct Keys {
-        /// What it says.
+        /// The text of the answer.
         default("Hello!") greeting: String,
     }
 }
