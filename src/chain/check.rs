@@ -7,8 +7,9 @@
 use super::settings::check_settings;
 use crate::component::{Component, EntryPoint, Interface, Role, is_older};
 use crate::config::{Diagnostics, suggest};
-use crate::host::catalog::{Grant, HANDLER, OFFERS, Offer};
-use crate::plan::Stage;
+use crate::host::catalog::{HANDLER, Offer};
+use crate::host::imports;
+use crate::plan::{Grant, Stage};
 
 /// The place of a stage in its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +37,11 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
         if interface.is(HANDLER.0, HANDLER.1) {
             continue;
         }
-        match Offer::find(interface) {
+        match imports::find(interface) {
             None => unknown_import(stage, component, &import.name, Some(interface), diagnostics),
             // Types alone do nothing.
             Some(offer) if import.calls && offer.is_refused(&stage.grants) => {
-                missing.push((offer.grant, &import.name));
+                missing.extend(offer.grant.map(|grant| (grant, &*import.name)));
             }
             Some(_) => {}
         }
@@ -57,10 +58,8 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
 /// Complains of pipelines that the stage may call and that it never calls, since it sends no
 /// requests of its own.
 fn unused_calls(stage: &Stage, component: &Component, diagnostics: &mut Diagnostics) {
-    let sends = |interface: &Interface| Offer::find(interface).is_some_and(|o| o.grant == Grant::Egress);
-    let mut imports = component.shape.imports.iter().filter(|import| import.calls);
-    if let Some(call) = stage.grants.calls.first()
-        && !imports.any(|import| import.interface.as_ref().is_some_and(sends))
+    if let Some(call) = stage.grants.egress.calls.first()
+        && !needs(component, Grant::Egress)
     {
         diagnostics
             .error(call.span, format!("component `{}` sends no requests of its own", stage.id.component))
@@ -69,20 +68,19 @@ fn unused_calls(stage: &Stage, component: &Component, diagnostics: &mut Diagnost
     }
 }
 
+/// Whether a function that the component calls is answered under `grant`.
+fn needs(component: &Component, grant: Grant) -> bool {
+    let imports = component.shape.imports.iter().filter(|import| import.calls);
+    imports.filter_map(|import| imports::find(import.interface.as_ref()?)).any(|it| it.grant == Some(grant))
+}
+
 /// Says which grants the component can't make use of, since it imports nothing that needs them.
 fn unused_grants(stage: &Stage, component: &Component, diagnostics: &mut Diagnostics) {
-    let needed = |grant: Grant| {
-        let mut imports = component.shape.imports.iter().filter(|import| import.calls);
-        imports.any(|import| {
-            let offer = import.interface.as_ref().and_then(Offer::find);
-            offer.is_some_and(|offer| offer.grant == grant)
-        })
-    };
     let grants = &stage.grants;
-    for grant in Grant::ALL {
+    for grant in Grant::ALL.iter().copied() {
         // Pipelines that can't be called are an error of their own.
-        let given = grant.is_in(grants) && (grant != Grant::Egress || grants.egress.is_some());
-        if let (true, false, Some(span)) = (given, needed(grant), grants.span) {
+        let given = grant.is_in(grants) && (grant != Grant::Egress || grants.egress.rules.is_some());
+        if let (true, false, Some(span)) = (given, needs(component, grant), stage.grants_span) {
             diagnostics
                 .warning(span, format!("the grant `{}` of `{}` is not used", grant.key(), stage.id.component))
                 .label("the component imports nothing that needs it")
@@ -185,8 +183,8 @@ fn unknown_import(
 
 /// What to do about an interface that is on offer in other versions, or not at all.
 fn other_version(interface: &Interface) -> String {
-    let is_it = |offer: &&Offer| interface.is(offer.package, offer.name);
-    let versions: Vec<_> = OFFERS.iter().filter(is_it).map(|offer| offer.track).collect();
+    let is_it = |offer: &&Offer| offer.is_of(interface);
+    let versions: Vec<_> = imports::offers().filter(is_it).map(|offer| offer.track).collect();
     let Interface { package, name, .. } = interface;
     match (&versions[..], interface.track()) {
         ([], _) => "`linkspan inspect` lists what a component imports and which grants it needs".to_owned(),
@@ -214,7 +212,7 @@ fn missing_grants(stage: &Stage, missing: &[(Grant, &str)], diagnostics: &mut Di
         if missing[..at].iter().any(|(earlier, _)| earlier == grant) {
             continue;
         }
-        let mut help = match stage.grants.span {
+        let mut help = match stage.grants_span {
             Some(_) => format!("add `{grant}` to the stage's `grant`, if it should have it"),
             None => format!("add `grant = {{ {grant} }}` to the stage, if it should have it"),
         };
@@ -223,7 +221,7 @@ fn missing_grants(stage: &Stage, missing: &[(Grant, &str)], diagnostics: &mut Di
         }
         diagnostics
             .error(
-                stage.grants.span.unwrap_or(stage.component_span),
+                stage.grants_span.unwrap_or(stage.component_span),
                 format!("component `{}` imports `{first}` and has no grant for it", stage.id.component),
             )
             .label("not granted")

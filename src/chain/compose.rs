@@ -13,7 +13,7 @@
 use super::panics::caught;
 use crate::component::{Component, Digest, EntryPoint, Interface};
 use crate::host::catalog::HANDLER;
-use crate::host::{Offer, Reach};
+use crate::host::{Reach, imports};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use wac_graph::types::Package;
@@ -189,7 +189,7 @@ fn join(
                 None => continue,
             }
         } else {
-            let own = Offer::find(interface).is_some_and(|offer| offer.reach == Reach::Stage);
+            let own = imports::find(interface).is_some_and(|offer| offer.reach == Reach::Stage);
             if naming == Naming::Portable || !own {
                 continue;
             }

@@ -3,8 +3,9 @@
 use super::Failed;
 use crate::component::inspect::Import;
 use crate::component::{Component, Role, Schema, Shape, is_older};
-use crate::host::catalog::{Grant, HANDLER};
-use crate::host::{Offer, Reach, Without};
+use crate::host::catalog::HANDLER;
+use crate::host::{Offer, Reach, Without, imports};
+use crate::plan::Grant;
 use std::path::Path;
 
 /// Runs the command.
@@ -56,28 +57,23 @@ fn status(import: &Import, offer: Option<&Offer>) -> String {
                 Reach::Shared => "shared",
                 Reach::Stage => "the stage's own",
             };
-            let calls = if offer.grant == Grant::Egress { " or `calls`" } else { "" };
-            match (offer.grant, offer.without) {
-                (Grant::None, _) => whose.to_owned(),
+            let Some(grant) = offer.grant else { return whose.to_owned() };
+            let calls = if grant == Grant::Egress { " or `calls`" } else { "" };
+            match offer.without {
                 _ if !import.calls => format!("{whose}; types only"),
-                (grant, Without::Refused) => format!("{whose}; needs `grant = {{ {grant} }}`{calls}"),
-                (grant, Without::Inert) => {
-                    format!("{whose}; finds nothing unless `{}`{calls} is granted", key(grant))
+                Without::Refused => format!("{whose}; needs `grant = {{ {grant} }}`{calls}"),
+                Without::Inert => {
+                    format!("{whose}; finds nothing unless `{}`{calls} is granted", grant.key())
                 }
             }
         }
     }
 }
 
-/// The key of a grant.
-fn key(grant: Grant) -> String {
-    grant.to_string().split(' ').next().unwrap_or_default().to_owned()
-}
-
 fn offers(shape: &Shape) -> impl Iterator<Item = (&Import, Option<&'static Offer>)> {
     shape.imports.iter().map(|import| {
         let interface = import.interface.as_ref().filter(|i| !i.is(HANDLER.0, HANDLER.1));
-        (import, interface.and_then(Offer::find))
+        (import, interface.and_then(imports::find))
     })
 }
 
@@ -95,8 +91,9 @@ impl Asked {
             let asked = offers(shape)
                 .filter(|(import, _)| import.calls)
                 .filter_map(|(_, offer)| offer)
-                .filter(|offer| offer.grant != Grant::None && offer.without == without);
-            let mut grants: Vec<String> = asked.map(|offer| offer.grant.to_string()).collect();
+                .filter(|offer| offer.without == without);
+            let mut grants: Vec<String> =
+                asked.filter_map(|offer| offer.grant).map(|grant| grant.to_string()).collect();
             grants.sort();
             grants.dedup();
             grants

@@ -7,7 +7,7 @@ use crate::component::Interface;
 use crate::config::{Diagnostics, Severity, Span};
 use crate::gateway::inputs::Components;
 use crate::plan::{
-    Clocks, End, Isolation, Link, OnFailure, Pipeline, PipelineLimits, Plan, Stage, StageLimits,
+    Elsewhere, End, Isolation, Link, OnFailure, Pipeline, PipelineLimits, Plan, Stage, StageLimits,
 };
 
 /// Adds to `diagnostics` what stands in the way, and, as errors or as warnings, what is lost.
@@ -53,13 +53,16 @@ pub(super) fn check(
 fn obstacle(stage: &Stage, components: &Components) -> Option<String> {
     let obstacles = [
         (!stage.config.is_empty(), "it has a configuration of its own"),
-        (stage.grants.env.as_ref().is_some_and(|env| !env.is_empty()), "it has an environment of its own"),
         (stage.when.is_some(), "it does not apply to every request"),
         (!stage.next.is_empty(), "it calls pipelines by names of its own"),
-        (!stage.grants.calls.is_empty(), "it calls pipelines by their names"),
     ];
-    if let Some((_, obstacle)) = obstacles.iter().find(|(is_there, _)| *is_there) {
-        return Some((*obstacle).to_owned());
+    let own = obstacles.into_iter().filter_map(|(is_there, obstacle)| is_there.then_some(obstacle));
+    let granted = stage.grants.elsewhere().filter_map(|grant| match grant {
+        Elsewhere::Impossible(obstacle) => Some(obstacle),
+        Elsewhere::Same | Elsewhere::Lost(_) => None,
+    });
+    if let Some(obstacle) = own.chain(granted).next() {
+        return Some(obstacle.to_owned());
     }
     let imports = &components.of(stage)?.shape.imports;
     let ours = |interface: &&Interface| interface.package.starts_with("linkspan:");
@@ -76,17 +79,16 @@ fn losses_of_pipeline(pipeline: &Pipeline) -> Vec<&'static str> {
 }
 
 fn losses_of_stage(stage: &Stage) -> Vec<&'static str> {
-    let grants = &stage.grants;
     let losses = [
         (stage.limits != StageLimits::default(), "its limits"),
         (stage.on_failure != OnFailure::default(), "`on-failure`"),
         (stage.breaker.is_some(), "`breaker`"),
         (stage.link == Link::Dynamic, "a store of its own (`link`)"),
         (stage.isolation == Isolation::Request, "`isolation`"),
-        (grants.egress.is_some(), "the bounds of its `egress`"),
-        (!grants.filesystem.is_empty(), "its directories (`filesystem`)"),
-        (!grants.sockets.is_empty(), "the bounds of its `sockets`"),
-        (grants.clocks == Clocks::Coarse, "coarse clocks"),
     ];
-    losses.into_iter().filter_map(|(is_there, what)| is_there.then_some(what)).collect()
+    let granted = stage.grants.elsewhere().filter_map(|grant| match grant {
+        Elsewhere::Lost(what) => Some(what),
+        Elsewhere::Same | Elsewhere::Impossible(_) => None,
+    });
+    losses.into_iter().filter_map(|(is_there, what)| is_there.then_some(what)).chain(granted).collect()
 }

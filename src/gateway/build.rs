@@ -380,7 +380,7 @@ impl<'a> Maker<'a> {
     /// What `stage` of `pipeline` reaches by the names of pipelines; `None` as above.
     fn calls(&self, pipeline: &Pipeline, stage: &Stage) -> Option<Vec<(String, Next)>> {
         let pipelines = self.pipelines.borrow();
-        let calls = stage.grants.calls.iter();
+        let calls = stage.grants.egress.calls.iter();
         calls
             .map(|call| {
                 let first = pipelines[call.pipeline.0].as_ref()?;

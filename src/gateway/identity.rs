@@ -14,12 +14,13 @@ use super::inputs::{Components, Natives};
 use crate::component::Digest;
 use crate::plan::when::combinations;
 use crate::plan::{
-    Applied, ConfigValue, End, GatewayLimits, Grants, Mount, Pipeline, PipelineIndex, Plan, Stage,
-    UpstreamPlan, UpstreamTlsFiles,
+    Applied, ConfigValue, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan,
+    UpstreamTlsFiles,
 };
 use crate::upstream::TlsSettings;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
 
 /// Collects what counts. Every part has its length in front, so that no two
 /// different lists of parts look the same.
@@ -48,6 +49,12 @@ impl Identity {
         self.text(&format!("{value:?}"))
     }
 
+    /// Adds a value whose `Hash` is of all that counts.
+    pub fn hashed(mut self, value: &impl Hash) -> Self {
+        value.hash(&mut Collector(&mut self.0));
+        self
+    }
+
     fn values(self, values: &[(String, ConfigValue)]) -> Self {
         let counted = self.plain(&values.len());
         values.iter().fold(counted, |it, (name, value)| it.text(name).text(value.expose()))
@@ -56,6 +63,20 @@ impl Identity {
     /// The hash of it all.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
+    }
+}
+
+/// Takes what a `Hash` has to say, which tells lengths and variants by itself.
+struct Collector<'h>(&'h mut Sha256);
+
+impl Hasher for Collector<'_> {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        // The long form is `Identity::finish`.
+        0
     }
 }
 
@@ -146,7 +167,7 @@ pub fn of_pipelines<'p>(
                 let named = stages.iter().flat_map(|stage| &stage.next);
                 let named: Vec<_> =
                     named.filter_map(|next| Some((next.name.as_str(), beginning(next.pipeline)?))).collect();
-                let calls = stages.iter().flat_map(|stage| &stage.grants.calls);
+                let calls = stages.iter().flat_map(|stage| &stage.grants.egress.calls);
                 let calls: Vec<_> =
                     calls.filter_map(|call| Some((call.name.as_str(), beginning(call.pipeline)?))).collect();
                 of_segment(pipeline, &digests, &plan.limits, next, (&named, &calls))
@@ -246,6 +267,7 @@ fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
         // Then there is no segment.
         refused: _,
         grants,
+        grants_span: _,
         // What comes to a stage, not what it is: see `of_part`.
         when: _,
         limits,
@@ -261,32 +283,5 @@ fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
         span: _,
     } = stage;
     let it = it.text(&id.to_string()).bytes(&digest.0).values(config);
-    let it = with_grants(it, grants);
-    it.plain(limits).plain(&(link, isolation, on_failure, lift)).plain(breaker)
-}
-
-/// Adds what a stage may use.
-fn with_grants(it: Identity, grants: &Grants) -> Identity {
-    let Grants {
-        random,
-        clocks,
-        stdio,
-        env,
-        egress,
-        egress_networks,
-        // The pipelines are given, each by its first segment.
-        calls: _,
-        filesystem,
-        sockets,
-        span: _,
-    } = grants;
-    let it = it
-        .plain(&(random, clocks, stdio))
-        .plain(&(egress, egress_networks, sockets))
-        .plain(&env.is_some())
-        .values(env.as_deref().unwrap_or_default());
-    filesystem.iter().fold(it.plain(&filesystem.len()), |it, mount| {
-        let Mount { path, at, write, node, span: _ } = mount;
-        it.text(&path.to_string_lossy()).text(at).plain(&(write, node))
-    })
+    it.hashed(grants).plain(limits).plain(&(link, isolation, on_failure, lift)).plain(breaker)
 }

@@ -128,8 +128,8 @@ impl Inputs {
             .pipelines
             .iter()
             .flat_map(|pipeline| pipeline.all_stages())
-            .flat_map(|stage| stage.config.iter().chain(stage.grants.env.iter().flatten()));
-        let read = values.fold(read, |it, (_, value)| it.text(value.expose()));
+            .flat_map(|stage| stage.values());
+        let read = values.fold(read, |it, value| it.text(value.expose()));
         // Its value may stand in a file; a reload says that it takes a restart.
         let token = self.plan.admin.as_ref().and_then(|admin| admin.token.as_ref());
         let read = token.into_iter().fold(read, |it, token| it.text(token.expose()));

@@ -14,7 +14,7 @@
 //! the web's certificate roots for https.
 
 use super::scope::StageScope;
-use crate::plan::{EgressRule, Grants, Network, StageLimits, decimal};
+use crate::plan::{self, StageLimits, decimal};
 use http::header::HOST;
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, Uri};
@@ -32,8 +32,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 /// What of the network a stage may use, over all its instances.
 pub struct Egress {
-    rules: Vec<EgressRule>,
-    networks: Vec<Network>,
+    granted: plan::Egress,
     /// Requests that it may still send.
     requests: Semaphore,
     /// Connections that it may still open.
@@ -43,11 +42,10 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// What `grants` and `limits` give a stage.
-    pub fn new(grants: &Grants, limits: &StageLimits) -> Self {
+    /// What is granted to a stage, within `limits`.
+    pub fn new(granted: &plan::Egress, limits: &StageLimits) -> Self {
         Self {
-            rules: grants.egress.clone().unwrap_or_default(),
-            networks: grants.egress_networks.clone(),
+            granted: granted.clone(),
             requests: Semaphore::new(limits.egress_requests),
             connections: Arc::new(Semaphore::new(limits.egress_connections)),
             connect_timeout: limits.egress_connect_timeout,
@@ -56,7 +54,7 @@ impl Egress {
     }
 
     fn allows(&self, target: &Target) -> bool {
-        self.rules.iter().any(|rule| rule.allows(target.scheme(), &target.host, target.port))
+        self.granted.allows(target.scheme(), &target.host, target.port)
     }
 
     /// Whether a request to `target`, which a rule allows, may go to `address`.
@@ -65,7 +63,7 @@ impl Egress {
             Some(literal) => literal == address,
             None => target.host == "localhost" && address.is_loopback(),
         };
-        named || is_public(address) || self.networks.iter().any(|network| network.contains(address))
+        named || is_public(address) || self.granted.networks.iter().any(|network| network.contains(address))
     }
 }
 

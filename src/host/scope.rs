@@ -1,11 +1,10 @@
 //! A stage's own world: what its imports reach, in whichever store it runs.
 
-use super::clocks::Precision;
 use super::egress::Egress;
 use super::limiter::{Cell, Limiter, Quota};
 use super::next::Next;
 use super::rehearsal::Rehearsal;
-use crate::plan::{Mount, SocketProtocol, SocketRule, Stage, StageId};
+use crate::plan::{Grants, Mount, SocketProtocol, SocketRule, Stage, StageId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
@@ -28,16 +27,12 @@ pub struct StageScope {
     pub id: StageId,
     /// The stage's `config`, flattened to text.
     pub config: Vec<(String, String)>,
-    /// The environment variables that it was granted.
-    pub environment: Vec<(String, String)>,
+    /// What it was granted, as it stands in the plan.
+    pub(super) grants: Grants,
     /// Where in the network it may send requests to.
     pub(super) egress: Egress,
     /// The pipelines that it may call, by name.
     pub calls: Vec<(String, Next)>,
-    /// Whether what it prints goes to its log.
-    pub stdio: bool,
-    /// How well it can tell the time.
-    pub(super) clocks: Precision,
     /// The directories that it sees, open.
     pub(super) filesystem: WasiFilesystemCtx,
     /// What its sockets may reach: nothing without rules.
@@ -74,11 +69,9 @@ impl StageScope {
         Ok(Self {
             id: stage.id.clone(),
             config: stage.config.iter().map(text).collect(),
-            environment: stage.grants.env.iter().flatten().map(text).collect(),
-            egress: Egress::new(&stage.grants, &stage.limits),
+            grants: stage.grants.clone(),
+            egress: Egress::new(&stage.grants.egress, &stage.limits),
             calls,
-            stdio: stage.grants.stdio,
-            clocks: Precision::of(stage.grants.clocks),
             filesystem,
             sockets,
             limiter,

@@ -120,6 +120,7 @@ fn stage(index: usize, config: &[(String, String)]) -> Result<Stage, Failure> {
         config_table: None,
         refused: false,
         grants: Grants { random: true, clocks: Clocks::Real, ..Grants::default() },
+        grants_span: None,
         when: None,
         limits: StageLimits::default(),
         link: Link::Static,

@@ -11,7 +11,6 @@
 
 mod decimal;
 mod egress;
-mod grants;
 mod host;
 mod lower;
 mod name;
@@ -38,8 +37,8 @@ use std::time::Duration;
 
 pub use self::decimal::decimal;
 pub use self::egress::{EgressHost, EgressRule, EgressScheme};
-pub use self::grants::{Call, Clocks, GrantTable, Grants, Mount};
 pub use self::host::HostPattern;
+pub use self::lower::{Call, Clocks, Egress, Elsewhere, Grant, Grants, Mount};
 pub use self::name::{Name, StageId};
 pub use self::network::Network;
 pub use self::operations::{AccessFormat, AccessLogPlan, Admin, LogPlan};
@@ -253,6 +252,8 @@ pub struct Stage {
     pub refused: bool,
     /// What it may use.
     pub grants: Grants,
+    /// The place of the `grant` table, if there is one.
+    pub grants_span: Option<Span>,
     /// Which requests it applies to, if not to all; of a middleware.
     pub when: Option<When>,
     /// Bounds of one instance.
@@ -290,10 +291,14 @@ impl Stage {
         }
     }
 
+    /// All that it is told: its configuration's values, and its environment's.
+    pub fn values(&self) -> impl Iterator<Item = &ConfigValue> {
+        self.config.iter().chain(self.grants.env.iter().flatten()).map(|(_, value)| value)
+    }
+
     /// `text`, which comes from the stage, without the values that are not to be shown.
     pub fn hide_secrets(&self, text: &str) -> String {
-        let values = self.config.iter().chain(self.grants.env.iter().flatten());
-        let secrets = values.map(|(_, value)| value).filter(|value| value.is_secret());
+        let secrets = self.values().filter(|value| value.is_secret());
         secrets.fold(text.to_owned(), |text, secret| match secret.expose() {
             // One of few letters would be found everywhere, and hides nothing.
             short if short.len() < 4 => text,
@@ -304,7 +309,7 @@ impl Stage {
     /// The pipelines that it can reach, beside its own, and where each is named.
     pub fn reaches(&self) -> impl Iterator<Item = (PipelineIndex, Span)> {
         let next = self.next.iter().map(|next| (next.pipeline, next.span));
-        next.chain(self.grants.calls.iter().map(|call| (call.pipeline, call.span)))
+        next.chain(self.grants.egress.calls.iter().map(|call| (call.pipeline, call.span)))
     }
 }
 

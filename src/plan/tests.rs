@@ -140,8 +140,8 @@ fn every_key() {
     assert_eq!(stage.config[1].1.expose(), "hunter2");
     assert!(stage.grants.random && stage.grants.clocks == Clocks::Real && stage.grants.stdio);
     assert_eq!(stage.grants.env.as_ref().unwrap()[1].1.expose(), "hunter3");
-    assert!(stage.grants.allows_egress("http", "a.example.com", 8080));
-    assert!(!stage.grants.allows_egress("http", "api.example.com", 443));
+    assert!(stage.grants.egress.allows("http", "a.example.com", 8080));
+    assert!(!stage.grants.egress.allows("http", "api.example.com", 443));
 
     assert_eq!((stage.next[0].name.as_str(), stage.next[0].pipeline), ("stable", PipelineIndex(1)));
     assert_eq!(plan.pipelines[1].end, End::Native(Name::parse("app").unwrap()));
@@ -213,7 +213,7 @@ fn spans_point_at_what_they_blame() {
     assert_eq!(text(plan.pipelines[0].span), "edge");
     assert_eq!(text(stage.component_span), "\"key-auth\"");
     assert_eq!(text(stage.span), "[[pipelines.edge.stages]]");
-    assert_eq!(text(stage.grants.span.unwrap()), "[pipelines.edge.stages.grant]");
+    assert_eq!(text(stage.grants_span.unwrap()), "[pipelines.edge.stages.grant]");
     assert_eq!(text(stage.config[1].1.span()), "{ env = \"KEYS\" }");
     assert_eq!(text(plan.routes[1].span), "[[routes]]");
 }

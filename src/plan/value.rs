@@ -1,6 +1,7 @@
 //! Values that a stage gets from its configuration.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use crate::config::Span;
@@ -54,6 +55,13 @@ impl ConfigValue {
     /// Whether it must not be shown.
     pub fn is_secret(&self) -> bool {
         self.origin != ValueOrigin::Inline
+    }
+}
+
+/// The text alone: where it came from and where it stands change nothing for the stage.
+impl Hash for ConfigValue {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 

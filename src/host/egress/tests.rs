@@ -1,4 +1,5 @@
 use super::*;
+use crate::plan::{EgressRule, Network};
 use std::cell::Cell;
 
 /// Addresses that are not of the public internet, however they are written.
@@ -87,12 +88,12 @@ fn target(uri: &str) -> Target {
 
 /// What a stage has that may send requests by `rules`, and inside to `networks`.
 fn egress(rules: &[&str], networks: &[&str]) -> Egress {
-    let grants = Grants {
-        egress: Some(rules.iter().map(|rule| EgressRule::parse(rule).expect("a rule")).collect()),
-        egress_networks: networks.iter().map(|it| Network::parse(it).expect("a network")).collect(),
-        ..Grants::default()
+    let granted = plan::Egress {
+        rules: Some(rules.iter().map(|rule| EgressRule::parse(rule).expect("a rule")).collect()),
+        networks: networks.iter().map(|it| Network::parse(it).expect("a network")).collect(),
+        calls: Vec::new(),
     };
-    Egress::new(&grants, &StageLimits::default())
+    Egress::new(&granted, &StageLimits::default())
 }
 
 /// Lets a test wait for one connection.

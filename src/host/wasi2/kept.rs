@@ -14,7 +14,7 @@ type Store<'a> = StoreContextMut<'a, InstanceState>;
 type Fields = Resource<FieldMap>;
 
 /// Puts these functions in front of those that `linker` has.
-pub(super) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+pub(in crate::host) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     add_fields(linker)?;
     add_requests(linker)?;

@@ -1,46 +1,223 @@
-//! What stages are granted.
+//! What a stage may use of the world outside.
+//!
+//! A grant is declared once in each of three rooms. Its keys are in `config/keys/grants.rs`. Here, `grants!` says what is
+//! left of them once they are checked, and what the rest of the gateway asks of that. In `host/imports/`, a file of its own
+//! says which interfaces it opens, and answers them. A part that is missing does not compile.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::{Lowering, Names, describe};
-use crate::config::keys::{Grant, Mount as MountTable};
-use crate::config::{Decoded, Fault, Span, Text};
-use crate::plan::{EgressRule, Grants, Mount, Network, SocketRule};
+pub use crate::config::keys::Clocks;
+use crate::config::keys::{Grant as GrantTable, Kind, Mount as MountTable};
+use crate::config::{At, Decoded, Fault, Keys as _, Span, Text};
+use crate::plan::{ConfigValue, EgressRule, Network, PipelineIndex, SocketRule};
 
 /// Longest path at which a stage sees a directory, in bytes.
 const MAX_GUEST_PATH: usize = 256;
 
-impl Lowering<'_> {
-    pub(super) fn grants(&mut self, table: &Decoded<Grant>, pipelines: &mut Names<'_>) -> Grants {
-        let Grant { random, clocks, stdio, env, egress, egress_networks, calls, filesystem, sockets } =
-            &**table;
-        Grants {
-            random: *random,
-            clocks: *clocks,
-            stdio: *stdio,
-            env: env.as_ref().map(|node| self.variables(node)),
-            egress: egress
-                .as_ref()
-                .map(|rules| rules.iter().filter_map(|rule| self.egress_rule(rule.text())).collect()),
-            egress_networks: egress_networks.iter().filter_map(|text| self.network(text.text())).collect(),
-            calls: self.calls(calls, pipelines),
-            filesystem: self.mounts(filesystem),
-            sockets: sockets.iter().filter_map(|rule| self.socket_rule(rule.text())).collect(),
-            span: Some(table.span()),
+/// What becomes of a grant in a host other than linkspan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// A host can have it as it is.
+    Same,
+    /// This of it is lost.
+    Lost(&'static str),
+    /// The stage can do nothing there, because of this.
+    Impossible(&'static str),
+}
+
+fn lost_if(is_there: bool, what: &'static str) -> Elsewhere {
+    if is_there { Elsewhere::Lost(what) } else { Elsewhere::Same }
+}
+
+/// Declares the grants: what is left of the keys in brackets once they are checked, whether the stage has what it imports
+/// for it, and what becomes of it in a host other than linkspan. Each key of the table has its place in one.
+macro_rules! grants {
+    (
+        $lowering:ident, $pipelines:ident;
+        $($(#[doc = $doc:literal])+ $grant:ident, $field:ident: $type:ty = [$($key:ident),+] $lower:expr;
+            given $given:expr; elsewhere $elsewhere:expr;)+
+    ) => {
+        /// What a stage may use of the world outside; by default nothing. Its `Hash` is what counts where two stages are
+        /// compared: all but places.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct Grants {
+            $($(#[doc = $doc])+ pub $field: $type,)+
         }
-    }
 
-    fn egress_rule(&mut self, text: Text<'_>) -> Option<EgressRule> {
-        EgressRule::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
-    }
+        /// Something that a stage may be granted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Grant {
+            $($(#[doc = $doc])+ $grant,)+
+        }
 
-    fn network(&mut self, text: Text<'_>) -> Option<Network> {
-        Network::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
-    }
+        impl Grant {
+            /// All that there are.
+            pub const ALL: &[Self] = &[$(Self::$grant),+];
 
-    fn socket_rule(&mut self, text: Text<'_>) -> Option<SocketRule> {
-        SocketRule::parse(text.text).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
+            /// The key under `grant` that gives it.
+            #[must_use]
+            pub const fn key(self) -> &'static str {
+                match self {
+                    $(Self::$grant => GrantTable::$field.name,)+
+                }
+            }
+
+            /// Whether `grants` have it.
+            #[must_use]
+            pub fn is_in(self, grants: &Grants) -> bool {
+                match self {
+                    $(Self::$grant => {
+                        let given: fn(&$type) -> bool = $given;
+                        given(&grants.$field)
+                    })+
+                }
+            }
+        }
+
+        impl Grants {
+            pub(super) fn lower(table: &GrantTable, $lowering: &mut Lowering<'_>, $pipelines: &mut Names<'_>) -> Self {
+                let GrantTable { $($($key),+),+ } = table;
+                Self { $($field: $lower),+ }
+            }
+
+            /// What becomes of each in a host other than linkspan.
+            pub fn elsewhere(&self) -> impl Iterator<Item = Elsewhere> {
+                [$({
+                    let elsewhere: fn(&$type) -> Elsewhere = $elsewhere;
+                    elsewhere(&self.$field)
+                }),+]
+                .into_iter()
+            }
+        }
+    };
+}
+
+grants! {
+    lowering, pipelines;
+
+    /// Random numbers.
+    Random, random: bool = [random] *random;
+        given |it| *it; elsewhere |_| Elsewhere::Same;
+    /// Clocks and timers.
+    Clocks, clocks: Clocks = [clocks] *clocks;
+        given |it| *it != Clocks::Denied;
+        elsewhere |it| lost_if(*it == Clocks::Coarse, "coarse clocks");
+    /// Standard output and error.
+    Stdio, stdio: bool = [stdio] *stdio;
+        given |it| *it; elsewhere |_| Elsewhere::Same;
+    /// The environment; `Some` and empty grants an environment without variables. Names are unique.
+    Env, env: Option<Vec<(String, ConfigValue)>> = [env] env.as_ref().map(|node| lowering.variables(node));
+        given Option::is_some;
+        elsewhere |it| match it {
+            Some(variables) if !variables.is_empty() => Elsewhere::Impossible("it has an environment of its own"),
+            _ => Elsewhere::Same,
+        };
+    /// Requests of its own.
+    Egress, egress: Egress = [egress, egress_networks, calls] Egress {
+            rules: egress.as_ref().map(|rules| lowering.parsed(rules, EgressRule::parse)),
+            networks: lowering.parsed(egress_networks, Network::parse),
+            calls: lowering.calls(calls, pipelines),
+        };
+        given |it| it.rules.is_some() || !it.calls.is_empty();
+        elsewhere |it| match &it.calls[..] {
+            [] => lost_if(it.rules.is_some(), "the bounds of its `egress`"),
+            _ => Elsewhere::Impossible("it calls pipelines by their names"),
+        };
+    /// The directories that it sees; none means no file system at all. Each `at` is unique.
+    Filesystem, filesystem: Vec<Mount> = [filesystem] lowering.mounts(filesystem);
+        given |it| !it.is_empty();
+        elsewhere |it| lost_if(!it.is_empty(), "its directories (`filesystem`)");
+    /// The addresses that its sockets may reach; none means no sockets at all.
+    Sockets, sockets: Vec<SocketRule> = [sockets] lowering.parsed(sockets, SocketRule::parse);
+        given |it| !it.is_empty();
+        elsewhere |it| lost_if(!it.is_empty(), "the bounds of its `sockets`");
+}
+
+impl fmt::Display for Grant {
+    /// The TOML that grants it, with an example's value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let declared = GrantTable::TABLE.keys.iter().find(|declared| declared.name == self.key());
+        let value = declared.map_or("", |declared| match declared.kind {
+            Kind::Boolean | Kind::BooleanOr(_) => "true",
+            _ => declared.example,
+        });
+        write!(f, "{} = {value}", self.key())
+    }
+}
+
+/// Where a stage may send requests of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Egress {
+    /// The origins; `Some` and empty grants the interface, and nothing behind it.
+    pub rules: Option<Vec<EgressRule>>,
+    /// The networks that are not of the public internet to which names in the rules may lead all the same.
+    pub networks: Vec<Network>,
+    /// The pipelines that it may call by name, `http://<name>.internal`. No pipeline reaches itself that way. Each is
+    /// there once.
+    pub calls: Vec<Call>,
+}
+
+impl Egress {
+    /// Whether any rule allows a request to `scheme://host:port`; see [`EgressRule::allows`].
+    #[must_use]
+    pub fn allows(&self, scheme: &str, host: &str, port: u16) -> bool {
+        self.rules.iter().flatten().any(|rule| rule.allows(scheme, host, port))
+    }
+}
+
+/// A pipeline that a stage may call by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its name.
+    pub name: String,
+    /// The pipeline.
+    pub pipeline: PipelineIndex,
+    /// The place of the name.
+    pub span: Span,
+}
+
+/// The name alone: what the pipeline is, is its own identity.
+impl Hash for Call {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { name, pipeline: _, span: _ } = self;
+        name.hash(state);
+    }
+}
+
+/// A directory of the gateway's that a stage sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where the stage sees it: an absolute path in normal form.
+    pub at: String,
+    /// Whether the stage may change what is in it.
+    pub write: bool,
+    /// Device and inode: another directory of the same name is another mount.
+    pub node: (u64, u64),
+    /// The place of `path`.
+    pub span: Span,
+}
+
+impl Hash for Mount {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { path, at, write, node, span: _ } = self;
+        // Not as a path, of which two texts may be equal.
+        (path.as_os_str(), at, write, node).hash(state);
+    }
+}
+
+impl Lowering<'_> {
+    /// Those of `texts` that are right.
+    fn parsed<T>(&mut self, texts: &[At<String>], parse: fn(&str) -> Result<T, Fault>) -> Vec<T> {
+        let parse = |text: &At<String>| {
+            parse(&text.value).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()
+        };
+        texts.iter().filter_map(parse).collect()
     }
 
     fn mounts(&mut self, tables: &[Decoded<MountTable>]) -> Vec<Mount> {

@@ -16,6 +16,8 @@ mod tls;
 mod upstreams;
 mod when;
 
+pub use self::grants::{Call, Clocks, Egress, Elsewhere, Grant, Grants, Mount};
+
 use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroUsize;

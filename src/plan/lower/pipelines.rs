@@ -4,8 +4,8 @@ use super::{Lowering, Names};
 use crate::config::keys::{self, File};
 use crate::config::{Decoded, Named, Span, Text, format_size, suggest};
 use crate::plan::{
-    BreakerThen, ComponentIndex, End, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits, Relift,
-    Stage, StageId, UpstreamIndex,
+    BreakerThen, ComponentIndex, End, Grants, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits,
+    Relift, Stage, StageId, UpstreamIndex,
 };
 
 /// What the host keeps at most for a request in a stage, as most stages are, in bytes of `host-memory`: a quarter of it is
@@ -173,7 +173,8 @@ impl Lowering<'_> {
         self.check_link(table, link);
         let config_table = config.clone();
         let config = config.as_ref().map(|node| self.settings(node)).unwrap_or_default();
-        let grants = grant.as_ref().map(|grant| self.grants(grant, known.pipelines)).unwrap_or_default();
+        let grants =
+            grant.as_ref().map(|grant| Grants::lower(grant, self, known.pipelines)).unwrap_or_default();
         let unknown = [table.is_refused(keys::Stage::grant), table.is_refused(keys::Stage::config)];
         let refused = unknown.contains(&true) || grant.as_ref().is_some_and(Decoded::has_refused);
         let (lift, lift_span) = lift.as_ref().map_or(defaults.lift, |lift| (lift.value, Some(lift.span)));
@@ -190,6 +191,7 @@ impl Lowering<'_> {
             config_table,
             refused,
             grants,
+            grants_span: grant.as_ref().map(Decoded::span),
             when,
             limits: limits.as_deref().cloned().unwrap_or_default(),
             link,

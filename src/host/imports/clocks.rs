@@ -1,0 +1,192 @@
+//! `clocks`, and how well a stage can tell the time.
+//!
+//! A fine clock is a tool: with one, code that shares a process can measure what its
+//! neighbours do, by what they leave in the caches. `clocks = "coarse"` tells the
+//! time in steps of [`COARSE`], some thousand times longer than such a difference
+//! takes, and still as fine as the timers that requests are made of. A wait ends at
+//! a step as well, so that it tells no more than the clock.
+
+use crate::host::bindings::named_imports as own3;
+use crate::host::scope::Scope;
+use crate::host::state::InstanceState;
+use crate::host::wasi2::bindings::named_imports as own2;
+use crate::plan::Clocks;
+use wasmtime::component::{Accessor, HasSelf, Linker, Resource};
+use wasmtime_wasi::clocks::WasiClocks;
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::clocks as p2;
+use wasmtime_wasi::p3::bindings::clocks as p3;
+
+offers! {
+    shared "wasi:clocks/types" "0.3" (|linker| {
+        p3::types::add_to_linker::<_, WasiClocks>(linker, InstanceState::clocks)?;
+        for_their_types(linker)
+    });
+    own "wasi:clocks/monotonic-clock" "0.3" (own3::wasi::clocks::monotonic_clock) needs Clocks;
+    own "wasi:clocks/system-clock" "0.3" (own3::wasi::clocks::system_clock) needs Clocks;
+    own "wasi:clocks/monotonic-clock" "0.2" (own2::wasi::clocks::monotonic_clock) needs Clocks;
+    own "wasi:clocks/wall-clock" "0.2" (own2::wasi::clocks::wall_clock) needs Clocks;
+}
+
+/// Interfaces of a stage's own that shared ones name for their types. A composition
+/// then imports them under their own names as well, with whatever functions its
+/// components use of them; nobody's call goes there.
+const FOR_THEIR_TYPES: &[(&str, &[&str])] = &[
+    ("wasi:clocks/system-clock@0.3.0", &["now", "get-resolution"]),
+    ("wasi:clocks/wall-clock@0.2.0", &["now", "resolution"]),
+    ("wasi:clocks/monotonic-clock@0.2.0", &["now", "resolution", "subscribe-instant", "subscribe-duration"]),
+];
+
+fn for_their_types(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    for (name, functions) in FOR_THEIR_TYPES {
+        let mut instance = linker.instance(name)?;
+        for function in *functions {
+            instance.func_new(function, |_, _, _, _| {
+                Err(wasmtime::format_err!("an import that is for its types was called"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The step of coarse clocks, in nanoseconds: a millisecond.
+const COARSE: u64 = 1_000_000;
+
+/// The step of a stage's clocks.
+#[derive(Clone, Copy, Debug)]
+struct Precision(u64);
+
+impl Precision {
+    fn of(clocks: Clocks) -> Self {
+        match clocks {
+            Clocks::Coarse => Self(COARSE),
+            // What is denied is never asked.
+            Clocks::Real | Clocks::Denied => Self(1),
+        }
+    }
+
+    /// The last step at or before `time`.
+    fn round(self, time: u64) -> u64 {
+        time - time % self.0
+    }
+
+    /// The same for the part of a time below a second.
+    fn round_nanoseconds(self, nanoseconds: u32) -> u32 {
+        nanoseconds - nanoseconds % self.0 as u32
+    }
+
+    /// The first step at or after `time`.
+    fn round_up(self, time: u64) -> u64 {
+        time.checked_next_multiple_of(self.0).unwrap_or(u64::MAX)
+    }
+
+    /// How precise a clock of `own` precision is.
+    fn resolution(self, own: u64) -> u64 {
+        own.max(self.0)
+    }
+}
+
+fn step(scope: &Scope) -> Precision {
+    Precision::of(scope.grants.clocks)
+}
+
+impl own3::wasi::clocks::system_clock::Host for InstanceState {
+    fn now(&mut self, scope: Scope) -> wasmtime::Result<p3::system_clock::Instant> {
+        let now = p3::system_clock::Host::now(&mut self.clocks())?;
+        let nanoseconds = step(&scope).round_nanoseconds(now.nanoseconds);
+        Ok(p3::system_clock::Instant { seconds: now.seconds, nanoseconds })
+    }
+
+    fn get_resolution(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        Ok(step(&scope).resolution(p3::system_clock::Host::get_resolution(&mut self.clocks())?))
+    }
+}
+
+impl own3::wasi::clocks::monotonic_clock::Host for InstanceState {
+    fn now(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        Ok(step(&scope).round(p3::monotonic_clock::Host::now(&mut self.clocks())?))
+    }
+
+    fn get_resolution(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        Ok(step(&scope).resolution(p3::monotonic_clock::Host::get_resolution(&mut self.clocks())?))
+    }
+}
+
+impl own3::wasi::clocks::monotonic_clock::HostWithStore<InstanceState> for HasSelf<InstanceState> {
+    async fn wait_until(
+        store: &Accessor<InstanceState, Self>,
+        scope: Scope,
+        when: u64,
+    ) -> wasmtime::Result<()> {
+        let now = store.with(|mut store| p3::monotonic_clock::Host::now(&mut store.get().clocks()))?;
+        sleep(step(&scope).round_up(when).saturating_sub(now)).await;
+        Ok(())
+    }
+
+    async fn wait_for(
+        _store: &Accessor<InstanceState, Self>,
+        scope: Scope,
+        duration: u64,
+    ) -> wasmtime::Result<()> {
+        sleep(step(&scope).round_up(duration)).await;
+        Ok(())
+    }
+}
+
+/// Waits for so many nanoseconds; not at all for none.
+async fn sleep(nanoseconds: u64) {
+    if nanoseconds > 0 {
+        tokio::time::sleep(std::time::Duration::from_nanos(nanoseconds)).await;
+    }
+}
+
+impl own2::wasi::clocks::wall_clock::Host for InstanceState {
+    fn now(&mut self, scope: Scope) -> wasmtime::Result<p2::wall_clock::Datetime> {
+        let p2::wall_clock::Datetime { seconds, nanoseconds } =
+            p2::wall_clock::Host::now(&mut self.clocks())?;
+        let nanoseconds = step(&scope).round_nanoseconds(nanoseconds);
+        Ok(p2::wall_clock::Datetime { seconds, nanoseconds })
+    }
+
+    fn resolution(&mut self, scope: Scope) -> wasmtime::Result<p2::wall_clock::Datetime> {
+        let own = p2::wall_clock::Host::resolution(&mut self.clocks())?;
+        let nanoseconds = step(&scope).resolution(own.nanoseconds.into());
+        Ok(p2::wall_clock::Datetime { seconds: own.seconds, nanoseconds: nanoseconds as u32 })
+    }
+}
+
+impl own2::wasi::clocks::monotonic_clock::Host for InstanceState {
+    fn now(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        Ok(step(&scope).round(p2::monotonic_clock::Host::now(&mut self.clocks())?))
+    }
+
+    fn resolution(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        Ok(step(&scope).resolution(p2::monotonic_clock::Host::resolution(&mut self.clocks())?))
+    }
+
+    fn subscribe_instant(&mut self, scope: Scope, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        p2::monotonic_clock::Host::subscribe_instant(&mut self.clocks(), step(&scope).round_up(when))
+    }
+
+    fn subscribe_duration(&mut self, scope: Scope, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        p2::monotonic_clock::Host::subscribe_duration(&mut self.clocks(), step(&scope).round_up(when))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coarse_times_are_whole_milliseconds() {
+        let coarse = Precision::of(Clocks::Coarse);
+        assert_eq!(coarse.round(12_345_678), 12_000_000);
+        assert_eq!(coarse.round_nanoseconds(999_999_999), 999_000_000);
+        assert_eq!(coarse.round_up(12_000_001), 13_000_000);
+        assert_eq!(coarse.round_up(12_000_000), 12_000_000);
+        assert_eq!(coarse.round_up(u64::MAX), u64::MAX);
+        assert_eq!(coarse.resolution(1), COARSE);
+        let real = Precision::of(Clocks::Real);
+        assert_eq!((real.round(12_345_678), real.round_up(7), real.resolution(1)), (12_345_678, 7, 1));
+    }
+}

@@ -1,0 +1,34 @@
+//! `filesystem`: an open file is whose directory it was found in.
+
+use crate::host::bindings::named_imports as own3;
+use crate::host::scope::Scope;
+use crate::host::state::InstanceState;
+use crate::host::wasi2::bindings::named_imports as own2;
+use wasmtime::component::Resource;
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemCtxView};
+use wasmtime_wasi::{p2::bindings as p2, p3::bindings as p3};
+
+offers! {
+    shared "wasi:filesystem/types" "0.3"
+        (p3::filesystem::types as WasiFilesystem, InstanceState::filesystem) needs Filesystem;
+    own "wasi:filesystem/preopens" "0.3" (own3::wasi::filesystem::preopens) needs Filesystem;
+    shared "wasi:filesystem/types" "0.2"
+        (p2::filesystem::types as WasiFilesystem, InstanceState::filesystem) inert_without Filesystem;
+    own "wasi:filesystem/preopens" "0.2" (own2::wasi::filesystem::preopens) inert_without Filesystem;
+}
+
+impl own3::wasi::filesystem::preopens::Host for InstanceState {
+    fn get_directories(&mut self, scope: Scope) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let ctx = &mut scope.filesystem.clone();
+        let mut view = WasiFilesystemCtxView { ctx, table: &mut self.table };
+        p3::filesystem::preopens::Host::get_directories(&mut view)
+    }
+}
+
+impl own2::wasi::filesystem::preopens::Host for InstanceState {
+    fn get_directories(&mut self, scope: Scope) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let ctx = &mut scope.filesystem.clone();
+        let mut view = WasiFilesystemCtxView { ctx, table: &mut self.table };
+        p2::filesystem::preopens::Host::get_directories(&mut view)
+    }
+}

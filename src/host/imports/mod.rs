@@ -1,0 +1,95 @@
+//! What answers the imports of stages: a file for each grant, and for what needs none.
+//!
+//! Each file has its [`Offer`]s, of WASI 0.3 and 0.2, which name what they need and put the answer into a linker. What is
+//! each stage's own is answered from its [`Scope`](super::Scope); what is one for all stages of a store is mostly
+//! wasmtime-wasi's: types whose resources a stage can only get through imports of its own.
+
+/// Declares what a file offers: whose it is, which interface of which version, what answers it, and what it needs. What
+/// answers is the host's module of the interface, and the part of a store that it works on; or a closure that links it.
+macro_rules! offers {
+    ($($reach:ident $interface:literal $track:literal ($($answer:tt)+) $($rule:ident $grant:ident)?;)+) => {
+        pub(super) const OFFERS: &[$crate::host::Offer] = &[$(
+            $crate::host::Offer::$reach($interface, $track, link!($($answer)+))
+                $(.$rule($crate::plan::Grant::$grant))?
+        ),+];
+    };
+}
+
+/// Puts an interface into a linker. One that is each stage's own gets the scope of each of the component's imports of it.
+macro_rules! link {
+    (|$linker:ident| $link:expr) => {
+        |$linker, _, _| $link
+    };
+    ($interface:path as $has:ty, $part:expr) => {
+        |linker, _, _| {
+            use $interface as interface;
+            interface::add_to_linker::<_, $has>(linker, $part)
+        }
+    };
+    ($interface:path) => {
+        |linker, component, lookup| {
+            use $interface as interface;
+            type Own = wasmtime::component::HasSelf<$crate::host::InstanceState>;
+            interface::add_to_linker::<_, Own>(linker, component, |name| lookup(name), |state| state)
+        }
+    };
+}
+
+mod cli;
+mod clocks;
+mod config;
+mod egress;
+mod env;
+mod filesystem;
+mod http;
+mod io;
+mod limiter;
+mod logging;
+mod random;
+mod sockets;
+mod stdio;
+
+use super::catalog::{Lookup, Offer};
+use super::state::InstanceState;
+use crate::component::Interface;
+use crate::plan::Grant;
+use wasmtime::component::{Component, Linker};
+
+/// What no grant is needed for.
+const FREE: &[&[Offer]] =
+    &[http::OFFERS, config::OFFERS, logging::OFFERS, limiter::OFFERS, io::OFFERS, cli::OFFERS];
+
+/// What a grant opens, and what comes with it.
+const fn of(grant: Grant) -> &'static [Offer] {
+    match grant {
+        Grant::Random => random::OFFERS,
+        Grant::Clocks => clocks::OFFERS,
+        Grant::Stdio => stdio::OFFERS,
+        Grant::Env => env::OFFERS,
+        Grant::Egress => egress::OFFERS,
+        Grant::Filesystem => filesystem::OFFERS,
+        Grant::Sockets => sockets::OFFERS,
+    }
+}
+
+/// All that is on offer, beside the next stage's handler.
+pub fn offers() -> impl Iterator<Item = &'static Offer> {
+    FREE.iter().copied().chain(Grant::ALL.iter().copied().map(of)).flatten()
+}
+
+/// The offer that satisfies an import of `interface`.
+pub fn find(interface: &Interface) -> Option<&'static Offer> {
+    offers().find(|offer| offer.is_of(interface) && interface.track() == offer.track)
+}
+
+/// Adds all that is on offer to `linker`.
+pub(super) fn add_to_linker(
+    linker: &mut Linker<InstanceState>,
+    component: &Component,
+    lookup: Lookup<'_>,
+) -> wasmtime::Result<()> {
+    offers().try_for_each(|offer| (offer.link)(linker, component, lookup))
+}
+
+#[cfg(test)]
+mod tests;
