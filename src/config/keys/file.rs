@@ -23,7 +23,7 @@ keys! {
     gateway: Gateway = table().optional("{ workers = 2 }", "");
     /// Bounds of the whole process.
     limits: Decoded<GatewayLimits> = table().optional("{ connections = 10000 }", "");
-    /// What is taken for HTTP, and what requests carry along.
+    /// Rules for requests, and fields that the gateway adds to them.
     http: Decoded<Http> = table().optional("{ trusted-proxies = [\"10.0.0.0/8\"] }", "");
     /// The admin listener.
     admin: Option<Decoded<Admin>> = table().optional("{ address = \"127.0.0.1:9180\" }", "none").restart();
@@ -42,7 +42,7 @@ keys! {
     pipelines: Vec<Named<Decoded<Pipeline>>> =
         named(1000).optional("{ edge = { service = { component = \"hello\" } } }", "");
     /// Which requests go to which pipeline; at least one. The most specific route wins: an exact host before a wildcard
-    /// before none, then the longest path, then a route with methods before one without.
+    /// before none, then the longest path, then a route with methods before a route without.
     routes: Vec<Decoded<Route>> = tables(0, 10_000).optional("[{ pipeline = \"edge\" }]", "");
 }
 
@@ -52,30 +52,30 @@ keys! {
 
     /// Worker threads, each with its own connections and instances.
     workers: Option<usize> = count(1, 256).optional("2", "the number of available CPUs, at most 256").restart();
-    /// How often the files of the configuration are looked at; a change that has settled is
+    /// How often linkspan looks for changed files of the configuration; a change that has settled is
     /// [loaded](operations.md#reload). `"0s"`: never.
     watch: Duration = time(Duration::ZERO, HOUR).default("500ms");
-    /// How long requests of a replaced configuration may go on. Then they are cut.
+    /// How long requests of a replaced configuration may continue. Then they are cut.
     retire_timeout: Duration = time(MS, DAY).default("10m");
     /// Replaced configurations that a [rollback](operations.md#rollback) can bring back, kept in memory with their
     /// components.
     history: usize = count(1, 100).default("5");
-    /// A folder for [compiled components](operations.md#compile-cache), made if it is missing, which only its owner may
-    /// write; or `"off"`.
+    /// A folder for [compiled components](operations.md#compile-cache), to which only its owner may write, and which is
+    /// made if it is missing; or `"off"`.
     compile_cache: Option<At<String>> =
         path().optional("\"/var/cache/linkspan\"", "the service's or the user's cache folder").restart();
-    /// What the compile cache may take on disk. Files that were not used for the longest time are removed.
+    /// Size of the compile cache on disk. The files that were unused for the longest time are removed.
     compile_cache_size: u64 = size(MIB, 1024 * GIB).default("1GiB").restart();
-    /// On SIGTERM: how long requests are still accepted while `/readyz` says no.
+    /// On SIGTERM: how long requests are still accepted while `/readyz` answers 503.
     drain_delay: Duration = time(Duration::ZERO, HOUR).default("0s").restart();
     /// A Unix socket over which a new process [takes the listening sockets](operations.md#restart-without-loss) from
     /// the old one.
     handover: Option<At<String>> = path().optional("\"/run/linkspan/handover.sock\"", "none").restart();
-    /// For a gateway that is [embedded](embedding.md) in a program: requests on their way to a worker, for each of
-    /// them. One more gets 503.
+    /// For a gateway that is [embedded](embedding.md) in a program: requests on their way to a worker, for each worker.
+    /// One more gets 503.
     calls: usize = count(1, 1_000_000).default("1024");
-    /// Whether stages that a start, reload or `check` makes anew are [started once](operations.md#proof), and asked what
-    /// they say of their configuration, before they serve.
+    /// Whether new stages are [started once](operations.md#proof) and asked to judge their configuration before they
+    /// serve: at a start, a reload, and in `check`.
     prove: bool = boolean().default("true");
 }
 

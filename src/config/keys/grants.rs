@@ -5,11 +5,11 @@ use crate::config::kinds::{Kind, TextForm};
 use crate::config::syntax::Node;
 use crate::config::typed::{At, Decoded, Field, Found};
 
-/// Most pipelines that one stage may call by theirs.
+/// Most pipelines that one stage may call by name.
 pub const MAX_CALLS: usize = 64;
 
 keys! {
-    /// What a stage may use of the world outside. Everything is denied by default.
+    /// The capabilities of a stage. Everything is denied by default.
     Grant = "grant", "`grant`";
 
     /// Random numbers: `wasi:random/*`.
@@ -19,14 +19,15 @@ keys! {
     clocks: Clocks = Spec::new(Kind::BooleanOr(&["coarse"])).default("false");
     /// `wasi:cli/stdout` and `stderr`, which go to the log line by line, and `stdin`, which is empty.
     stdio: bool = permission();
-    /// `wasi:cli/environment`, with these variables and no others. A value is text, or a table with the one key `env`
-    /// or `file`. `{}` grants an environment without variables.
+    /// `wasi:cli/environment`, with these variables and no others. A value is text, or a table with the single key
+    /// `env` or `file`. `{}` grants an environment without variables.
     env: Option<Node> = node(Kind::Variables).optional("{ NAME = \"value\" }", "none");
     /// `wasi:http/client` (0.2: `outgoing-handler`), to these origins and no others; at most 64. `[]` grants the import
     /// and nothing behind it.
     egress: Option<Vec<At<String>>> =
         texts(&Kind::Text(TextForm::Origin), 0, 64).optional("[\"https://api.example.com\"]", "none");
-    /// Networks inside to which names in `egress` may lead: `"10.0.0.0/8"`, `"fd00::/8"`, `"10.0.0.5"`; at most 64.
+    /// Internal networks to which names in `egress` may resolve: `"10.0.0.0/8"`, `"fd00::/8"`, `"10.0.0.5"`; at most
+    /// 64.
     egress_networks: Vec<At<String>> =
         texts(&Kind::Text(TextForm::Network), 0, 64).optional("[\"10.0.0.0/8\"]", "none");
     /// `wasi:http/client` (0.2: `outgoing-handler`), to these pipelines as `http://<pipeline>.internal`, see

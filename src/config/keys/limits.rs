@@ -9,60 +9,62 @@ keys! {
     /// Bounds of the whole process.
     GatewayLimits = "limits", "[limits]";
 
-    /// Open connections. Beyond it, new ones wait in the kernel's backlog.
+    /// Open connections. Further connections wait in the kernel's backlog.
     connections: usize = count(1, 1_000_000).default("10000").restart();
     /// Open connections of one client: an IPv4 address, or the first 64 bits of an IPv6 address. One more is closed at
-    /// once. With `proxy-protocol` it is the address that the proxy gives; behind other load balancers, whose address
-    /// all connections have, it must be as high as `connections`.
+    /// once. With `proxy-protocol`, the address is the one that the proxy gives. Behind other load balancers, all
+    /// connections have the load balancer's address, so the limit must be as high as `connections`.
     connections_per_address: usize = count(1, 1_000_000).default("1000").restart();
-    /// Requests of one connection. The last answer of HTTP/1.1 says `Connection: close`, HTTP/2 gets GOAWAY.
+    /// Requests of one connection. The last answer over HTTP/1.1 says `Connection: close`; HTTP/2 gets GOAWAY.
     requests_per_connection: u64 = count(1, 1_000_000_000).default("1000000").restart();
     /// TLS handshakes under way at once, from the client's first message on. Others wait for their turn.
     handshakes: usize = count(1, 100_000).default("256").restart();
-    /// From the connection to the end of the TLS handshake, waiting for a turn included. Then the connection closes.
+    /// From the connection to the end of the TLS handshake, including the wait for a turn. Then the connection closes.
     handshake_timeout: Duration = time(MS, MINUTE).default("10s").restart();
     /// From the first byte of a request's head to its last; for the first request of a connection, from the
     /// connection's start (after TLS). With HTTP/2: how long a new connection may stay silent. Then the connection
     /// closes.
     header_read_timeout: Duration = time(MS, HOUR).default("10s").restart();
-    /// How long a connection may stay without a request, or take nothing of what is written to it. Then it closes.
+    /// How long a connection may have no request, or its client may take nothing that is written. Then the connection
+    /// closes.
     idle_timeout: Duration = time(MS, HOUR).default("75s").restart();
-    /// HTTP/1: how long a request goes on whose client has sent it whole and then ended its side of the connection, from
-    /// then or from the last byte that went out. A client that still waits for its answer and one that is gone look the
-    /// same until something is written to them.
+    /// HTTP/1: how long a request continues after its client has sent it completely and has ended its side of the
+    /// connection, from then or from the last byte that was sent. A client that still waits and a client that is gone
+    /// look the same until something is written to them.
     half_close_timeout: Duration = time(Duration::ZERO, HOUR).default("5s").restart();
-    /// Head of a request: request line and fields of HTTP/1.1, the header list of HTTP/2. Beyond it: 431. The fields of
-    /// a message that a stage makes may have four times as much.
+    /// Head of a request: request line and fields of HTTP/1.1, the header list of HTTP/2. A larger head gets 431. The
+    /// fields of a message that a stage makes may have four times as much.
     header_size: usize = size(8 * KIB, MIB).default("64KiB").restart();
-    /// Fields of a request. Beyond it: 431.
+    /// Fields of a request. More get 431.
     header_count: usize = count(1, 1000).default("100").restart();
-    /// Target of a request, and at most `header-size`. Beyond it: 414.
+    /// Target of a request, and at most `header-size`. A longer target gets 414.
     uri_size: usize = size(64, 64 * KIB).default("8KiB");
-    /// HTTP/1: chunk extensions in the body of a request, in all. Beyond it the [body is
+    /// HTTP/1: all chunk extensions in the body of a request together. With more, the [body is
     /// malformed](http.md#framing-http11).
     chunk_extensions: usize = size(0, 16 * KIB).default("256B").restart();
     /// HTTP/2 streams at once on one connection.
     streams: u32 = count(1, 10_000).default("128").restart();
-    /// HTTP/2: streams of one connection that its client resets in 10 s; one that was answered makes up for another.
-    /// One more ends the connection.
+    /// HTTP/2: streams of one connection that its client resets in 10 s; an answered stream makes up for a reset one.
+    /// One more reset ends the connection.
     stream_resets: u32 = count(1, 1_000_000).default("200").restart();
-    /// HTTP/2: frames of one connection in 10 s that bring no request on: PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
-    /// CONTINUATION, empty DATA, unknown types, and heads until they are answered. What moves makes up for them: two
-    /// for each frame of a response, and one for each KiB of a body in either direction. One more ends the connection.
+    /// HTTP/2: frames of one connection in 10 s that advance no request: PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
+    /// CONTINUATION, empty DATA, unknown types, and heads until they are answered. Progress makes up for them: two for
+    /// each frame of a response, and one for each KiB of a body in either direction. One more frame ends the
+    /// connection.
     control_frames: u32 = count(16, 1_000_000).default("1000").restart();
-    /// Bytes a second that a client takes at least of a response's body, while there is something to take. See below.
-    /// `"0B"`: no bound.
+    /// Bytes per second of a response's body that a client must take at least, while there is something to take. See
+    /// below. `"0B"`: no bound.
     download_rate: u64 = size(0, MIB).default("256B").restart();
     /// How long a client may take nothing before `download-rate` holds.
     download_grace: Duration = time(MS, HOUR).default("60s").restart();
     /// How long requests may take to finish after SIGTERM or SIGINT. Then they are cut.
     shutdown_timeout: Duration = time(Duration::ZERO, HOUR).default("30s").restart();
     /// Instances of all pipelines and workers together. Address space for them is reserved at the start. When all are
-    /// used, requests wait as for an instance of their pipeline.
+    /// in use, requests wait as for an instance of their pipeline.
     instances: usize = count(1, 100_000).default("4000");
-    /// [Calls](calls.md) of one pipeline by another in a row. One more gets `loop-detected`.
+    /// Nested [calls](calls.md) of pipelines by pipelines. One more gets `loop-detected`.
     call_depth: usize = count(1, 1000).default("8");
-    /// Keys that the rate limiter of one stage remembers, rounded up to a multiple of 16, over which they are spread.
+    /// Keys that the rate limiter of one stage remembers, rounded up to a multiple of 16.
     rate_limit_keys: usize = count(1, 16_777_216).default("65536");
 }
 
@@ -72,30 +74,30 @@ keys! {
 
     /// From the head of the request to the head of the response. Then 504.
     deadline: Duration = time(MS, HOUR).default("30s");
-    /// From the head of the response to the end of its body, as far as components make it. Then the response is cut.
+    /// From the head of the response to the end of its body, if components make the body. Then the response is cut.
     total: Duration = time(MS, MONTH).default("24h");
-    /// Longest pause between two pieces of a response's body, whether the stages don't produce or the client does not
-    /// take. Then the response is cut. Before the response's head, `deadline` is the bound.
+    /// Longest pause between two pieces of a response's body, whether the stages produce nothing or the client takes
+    /// nothing. Then the response is cut. Before the response's head, `deadline` is the bound.
     body_idle_timeout: Duration = time(MS, HOUR).default("60s");
-    /// Bytes a second that a client sends at least of a request's body while a stage waits for them, as
-    /// [`download-rate`](#limits) counts them. Then 408, or, if the response has begun, a response that is cut. `"0B"`:
-    /// no bound, for requests that stay open with nothing to send.
+    /// Bytes per second of a request's body that a client must send at least while a stage waits for them, counted like
+    /// [`download-rate`](#limits). A slower client gets 408, or, if the response has begun, a cut response. `"0B"`: no
+    /// bound, for requests that stay open with nothing to send.
     upload_rate: u64 = size(0, MIB).default("256B");
     /// How long a client may send nothing before `upload-rate` holds.
     upload_grace: Duration = time(MS, HOUR).default("60s");
     /// Longest computation without waiting, counted in steps of 2 ms. Then the instance ends, and the request gets
     /// 500.
     cpu: Duration = time(MS, MINUTE).default("1s");
-    /// How long work may go on after the last response of an instance, and after a client that went away or whose
-    /// request's body broke off. Then the instance ends.
+    /// How long work may continue after the last response of an instance, and after a client left or a request's body
+    /// broke off. Then the instance ends.
     linger: Duration = time(Duration::ZERO, HOUR).default("2s");
-    /// Body of a request. Beyond it: 413, or, if the response has begun, a response that is cut.
+    /// Body of a request. A larger body gets 413, or, if the response has begun, a cut response.
     request_body: u64 = size(0, 1024 * GIB).default("64MiB");
-    /// Instances per worker, of each [segment](#links), and of each combination of its stages that
+    /// Instances per worker of each [segment](#links), and of each combination of its stages that
     /// [conditions](#conditions) need.
     instances: usize = count(1, 1000).default("64");
-    /// Requests at once in one instance, those whose bodies still stream among them. If any component of the segment is
-    /// lifted sync, only one of them at a time may wait for its response's head.
+    /// Requests at once in one instance, including requests whose bodies still stream. If any component of the segment
+    /// is lifted sync, only one request at a time may wait for its response's head.
     concurrency: usize = count(1, 1000).default("32");
     /// Requests after which an instance is replaced.
     reuse: usize = count(1, 1_000_000).default("10000");
@@ -108,28 +110,29 @@ keys! {
 }
 
 keys! {
-    /// Bounds of a stage: of one instance, and of the requests of its own.
+    /// Bounds of a stage: of one instance, and of the stage's own requests.
     StageLimits = "stage-limits", "the limits of a stage";
 
     /// Each linear memory of one instance.
     memory: usize = size(64 * KIB, 4 * GIB).default("64MiB");
     /// Elements of each table of one instance.
     table_elements: usize = count(1, 10_000_000).default("20000");
-    /// What the host keeps for one instance beside its linear memories, [below](#host-memory). Beyond it, the instance
-    /// ends.
+    /// Memory of the host for one instance, beside its linear memories, [below](#host-memory). An instance that exceeds
+    /// it ends.
     host_memory: usize = size(MIB, 4 * GIB).default("32MiB");
-    /// As the pipeline's. Only for a dynamic stage.
+    /// Like the pipeline's key. Only for a dynamic stage.
     cpu: Option<Duration> = time(MS, MINUTE).optional("\"200ms\"", "the pipeline's");
-    /// As the pipeline's. Only for a dynamic stage.
+    /// Like the pipeline's key. Only for a dynamic stage.
     concurrency: Option<usize> = count(1, 1000).optional("8", "the pipeline's");
-    /// Requests of its own under way at once, up to their response's head, over all instances. One more gets
+    /// The stage's own requests under way at once, up to their response's head, over all instances. One more gets
     /// `connection-limit-reached`.
     egress_requests: usize = count(1, 100_000).default("256");
-    /// Connections for them, each held to the end of its response's body. A request that finds none free waits.
+    /// Connections for the stage's own requests, each held to the end of its response's body. A request waits while
+    /// none is free.
     egress_connections: usize = count(1, 100_000).default("64");
-    /// Look-up, connecting and TLS handshake of one of them; then `connection-timeout`.
+    /// Look-up, connecting and TLS handshake of such a connection; then `connection-timeout`.
     egress_connect_timeout: Duration = time(MS, MINUTE).default("10s");
-    /// From sending one of them to its response's head, waiting for a connection included; then
+    /// From sending such a request to its response's head, including the wait for a connection; then
     /// `HTTP-response-timeout`.
     egress_timeout: Duration = time(MS, HOUR).default("30s");
 }

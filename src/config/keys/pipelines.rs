@@ -25,13 +25,13 @@ keys! {
     /// Stages that a request goes through, and the service or upstream that answers it.
     Pipeline = "pipeline", "a pipeline";
 
-    /// How the stages are linked where they do not say it themselves: `"static"` or `"dynamic"`, see [Links](#links).
+    /// The link of stages that do not set it themselves: `"static"` or `"dynamic"`, see [Links](#links).
     link: Link = one_of().default("static");
-    /// `"reuse"`: an instance serves many requests; one that traps fails all that are in it then. `"request"`: each
-    /// request has fresh instances, made before they are needed where there is room. See [Isolation](#isolation).
+    /// `"reuse"`: an instance serves many requests; a trap fails all requests that are in the instance. `"request"`:
+    /// each request has fresh instances, made in advance where there is room. See [Isolation](#isolation).
     isolation: Isolation = one_of().default("reuse");
-    /// Whether async-lifted middleware is rewritten to a sync lift where it says nothing itself: `"as-is"`, `"auto"` or
-    /// `"sync"`, see [Lift rewriting](lift.md).
+    /// Whether the async-lifted middleware of stages that do not set it themselves is rewritten to a sync lift:
+    /// `"as-is"`, `"auto"` or `"sync"`, see [Lift rewriting](lift.md).
     lift: Relift = one_of().default("as-is");
     /// Middleware in the order in which a request meets it, at most 16.
     stages: Vec<Decoded<Stage>> = tables(0, MAX_MIDDLEWARE).optional("[{ component = \"request-id\" }]", "none");
@@ -41,7 +41,7 @@ keys! {
     /// In place of `service`: a name under [`[upstreams]`](#upstreams), whose servers answer.
     upstream: Option<At<String>> = text(TextForm::Upstream).optional("\"backend\"", "none");
     /// In place of `service`: a service of the program that [embeds](embedding.md) the gateway, by the name that the
-    /// program gave it. There must be a stage before it.
+    /// program gave it. The pipeline needs at least one stage.
     native: Option<At<String>> = text(TextForm::Native).optional("\"app\"", "none");
     /// Bounds of the pipeline, below.
     limits: Option<Decoded<PipelineLimits>> = table().optional("{ deadline = \"30s\" }", "");
@@ -53,22 +53,22 @@ keys! {
 
     /// A name under `[components]`.
     component: Option<At<String>> = text(TextForm::Component).required("\"hello\"");
-    /// What the component reads as its configuration (`wasi:config/store`). Of any shape; see below.
+    /// The configuration that the component reads (`wasi:config/store`). The keys are the component's; see below.
     config: Option<Node> = node(Kind::Settings).optional("{ header = \"x-request-id\" }", "empty");
-    /// What the stage may use of the world outside, below.
+    /// The capabilities of the stage, below.
     grant: Option<Decoded<Grant>> = table().optional("{ clocks = true }", "nothing");
-    /// Which requests the stage applies to, see [Conditions](#conditions). Not of a service.
+    /// The requests to which the stage applies, see [Conditions](#conditions). Not for a service.
     when: Option<Decoded<When>> = table().optional("{ path = \"/api\" }", "every request");
     /// Bounds of the stage, [below](#limits-of-a-stage).
     limits: Option<Decoded<StageLimits>> = table().optional("{ memory = \"64MiB\" }", "");
     /// `"static"` or `"dynamic"`, see [Links](#links).
     link: Option<Link> = one_of().optional("\"static\"", "the pipeline's");
-    /// As the pipeline's. Only for a dynamic stage.
+    /// Like the pipeline's key. Only for a dynamic stage.
     isolation: Option<Isolation> = one_of().optional("\"request\"", "the pipeline's");
-    /// `"as-is"`: as its author lifted it. `"auto"`: rewritten to a sync lift where that is known to change nothing
+    /// `"as-is"`: as its author lifted it. `"auto"`: rewritten to a sync lift where that is proven to change nothing
     /// else. `"sync"`: rewritten, or an error. See [Lift rewriting](lift.md).
     lift: Option<At<Relift>> = one_of().optional("\"auto\"", "the pipeline's");
-    /// What happens to a request whose stage fails: `"fail"`, or `"bypass"` to go on without the stage. Only for a
+    /// What happens to a request whose stage fails: `"fail"`, or `"bypass"` to continue without the stage. Only for a
     /// dynamic middleware.
     on_failure: OnFailure = one_of().default("fail");
     /// Takes a stage that keeps failing out of the way. Only for a dynamic stage.
@@ -83,14 +83,15 @@ keys! {
     /// Takes a stage that keeps failing out of the way, and probes it back in.
     Breaker = "breaker", "`breaker`";
 
-    /// Failures within the window that open it.
+    /// Failures within the window that open the breaker.
     failures: usize = count(1, 1_000_000).default("5");
     /// How long a failure counts.
     window: Duration = time(MS, HOUR).default("10s");
-    /// How long it stays open. Then one request tries the stage, and its response's head decides; if its body breaks off
-    /// within `window`, the breaker opens again.
+    /// How long the breaker stays open. Then one request tries the stage, and its response's head decides; if its body
+    /// breaks off within `window`, the breaker opens again.
     open: Duration = time(MS, HOUR).default("5s");
-    /// While it is open: requests go on without the stage with `"bypass"`, and are answered 503 with `"close"`.
+    /// While the breaker is open: requests continue without the stage with `"bypass"`, and are answered with 503 with
+    /// `"close"`.
     then: BreakerThen = one_of().default("bypass");
 }
 
@@ -98,7 +99,7 @@ choices! {
     /// How a stage is linked with its neighbours.
     #[derive(Default)]
     Link {
-        /// Composed with those of them that are static, too, into one component, in one store.
+        /// Composed with static neighbours into one component, in one store.
         #[default]
         Static = "static",
         /// A store of its own; the host carries requests and responses across.
@@ -113,7 +114,7 @@ choices! {
         /// As many as `limits.reuse` says.
         #[default]
         Reuse = "reuse",
-        /// One: nothing that it remembers reaches another request.
+        /// One: nothing that the instance remembers reaches another request.
         Request = "request",
     }
 }
@@ -122,12 +123,12 @@ choices! {
     /// Whether an async-lifted component is rewritten to a sync lift.
     #[derive(Default)]
     Relift {
-        /// If it is known that this changes nothing but the cost.
+        /// If the rewriting is proven to change nothing but the cost.
         Auto = "auto",
         /// No.
         #[default]
         AsIs = "as-is",
-        /// Yes; it is an error where it can't be.
+        /// Yes; a component that can't be rewritten is an error.
         Sync = "sync",
     }
 }
@@ -136,10 +137,11 @@ choices! {
     /// What happens to a request whose stage fails.
     #[derive(Default)]
     OnFailure {
-        /// It fails, too.
+        /// The request fails, too.
         #[default]
         Fail = "fail",
-        /// The request goes on without the stage, if that has not touched the request's body nor called the next stage.
+        /// The request continues without the stage, if the stage has neither touched the request's body nor called the
+        /// next stage.
         Bypass = "bypass",
     }
 }
@@ -148,10 +150,10 @@ choices! {
     /// What happens to requests while a breaker is open.
     #[derive(Default)]
     BreakerThen {
-        /// They go on without the stage.
+        /// They continue without the stage.
         #[default]
         Bypass = "bypass",
-        /// They are answered 503.
+        /// They are answered with 503.
         Close = "close",
     }
 }

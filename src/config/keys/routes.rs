@@ -22,12 +22,12 @@ keys! {
     /// weight, not all 0.
     split: Vec<Decoded<Split>> =
         tables(1, 16).optional("[{ pipeline = \"edge\", weight = 99 }, { pipeline = \"edge-next\", weight = 1 }]", "");
-    /// `{ header = "x-user" }` or `{ cookie = "session" }`: what decides between the pipelines of `split`. Equal values
-    /// go to the same pipeline while the weights stay; a value that is the name of one of them chooses it; a request
-    /// without the field is left to chance.
+    /// `{ header = "x-user" }` or `{ cookie = "session" }`: the value that decides between the pipelines of `split`.
+    /// Equal values go to the same pipeline while the weights stay; a value that is the name of one of the pipelines
+    /// chooses it; a request without the field is left to chance.
     pin: Option<Decoded<Pin>> = table().optional("{ cookie = \"session\" }", "chance");
-    /// A pipeline that gets a copy of each request; its answers are dropped. A copy that does not keep up is broken
-    /// off.
+    /// A pipeline that gets a copy of each request; its answers are dropped. A mirrored request that falls behind is
+    /// cancelled.
     mirror: Option<At<String>> = text(TextForm::Pipeline).optional("\"edge-next\"", "none");
 }
 
@@ -37,16 +37,16 @@ keys! {
 
     /// A name under `pipelines`.
     pipeline: Option<At<String>> = text(TextForm::Pipeline).required("\"edge\"");
-    /// Its share, relative to the sum of all weights.
+    /// The pipeline's share, relative to the sum of all weights.
     weight: u32 = count(0, 1_000_000).default("1");
 }
 
 keys! {
-    /// Requests with the same value are decided alike; of `split`, one with a pipeline's name as its value goes there.
+    /// Equal values decide equally; in `split`, a value that is the name of a pipeline chooses it.
     Pin = "pin", "`pin`";
 
     /// A request header.
     header: Option<At<String>> = text(TextForm::FieldName).optional("\"x-user\"", "");
-    /// A cookie. Either this or `header`.
+    /// A cookie. Exclusive with `header`.
     cookie: Option<At<String>> = text(TextForm::FieldName).optional("\"session\"", "");
 }

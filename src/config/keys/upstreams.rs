@@ -14,22 +14,22 @@ keys! {
     /// Servers that do the same, in which pipelines may end.
     Upstream = "upstream", "an upstream";
 
-    /// `http://host:port` or `https://host:port`, 1 to 64; without port, 80 or 443.
+    /// `http://host:port` or `https://host:port`, 1 to 64; without a port, 80 or 443.
     servers: Vec<At<String>> =
         texts(&Kind::Text(TextForm::Server), 1, MAX_SERVERS).required("[\"http://10.0.0.1:8080\", \"http://10.0.0.2:8080\"]");
-    /// `"auto"`: what the server chooses by ALPN; without TLS, HTTP/1.1. `"http1"`, `"h2"`: only that.
+    /// `"auto"`: the server's choice by ALPN; without TLS, HTTP/1.1. `"http1"`, `"h2"`: only that protocol.
     protocol: UpstreamProtocol = one_of().default("auto");
     /// `"round-robin"` or `"least-requests"`.
     balance: Balance = one_of().default("round-robin");
-    /// The `Host` that servers get: the request's own, the server's (`"upstream"`), or a name, with a port where it has
-    /// one.
+    /// The `Host` that servers get: the request's own (`"preserve"`), the server's (`"upstream"`), or a name,
+    /// optionally with a port.
     host: At<String> = text(TextForm::Authority).default("preserve");
-    /// For `https`: `roots`, a PEM file; `certificate` and `key`, PEM files of our own; `name`, in place of the
-    /// server's host.
+    /// For `https`: `roots`, a PEM file; `certificate` and `key`, PEM files of the gateway's own; `name`, in place of
+    /// the server's host.
     tls: Option<Decoded<UpstreamTls>> = table().optional("{ roots = \"ca.pem\" }", "the web's roots");
-    /// Requests that ask the servers whether they are well, below.
+    /// Health checks of the servers, below.
     health: Option<Decoded<Health>> = table().optional("{ path = \"/healthz\" }", "none");
-    /// Which servers get no requests for a time because they failed, below.
+    /// Ejection: servers that failed get no requests for a time, below.
     ejection: Ejection = table().optional("{ failures = 5, time = \"10s\" }", "");
     /// Which requests are [sent again](upstreams.md#what-is-sent-again), below.
     retry: Retry = table().optional("{ attempts = 1, budget = 20 }", "");
@@ -38,44 +38,44 @@ keys! {
 }
 
 keys! {
-    /// What the servers must show, and what is shown to them.
+    /// Certificates of the servers, and the gateway's own.
     UpstreamTls = "upstream-tls", "the `tls` of an upstream";
 
-    /// PEM file with the certificates that a server's must come from.
+    /// PEM file with the authorities that must have issued a server's certificate.
     roots: Option<At<String>> = path().optional("\"ca.pem\"", "the web's authorities");
     /// PEM file with a certificate chain that is shown to servers that ask. Only with `key`.
     certificate: Option<At<String>> = path().optional("\"client.pem\"", "");
-    /// PEM file with its private key.
+    /// PEM file with the private key of `certificate`.
     key: Option<At<String>> = path().optional("\"client.key\"", "");
-    /// The name that is asked for (SNI) and that the certificate must have.
+    /// The name that linkspan asks for (SNI) and that the certificate must have.
     name: Option<At<String>> = text(TextForm::Host).optional("\"api.internal\"", "the server's host");
 }
 
 keys! {
-    /// Requests that ask the servers whether they are well.
+    /// Health checks of the servers.
     Health = "health", "`health`";
 
     /// Path and query of the request, a GET.
     path: Option<At<String>> = text(TextForm::Target).required("\"/healthz\"");
-    /// The status of a server that is well.
+    /// The status of a healthy server.
     status: Option<u16> = count(200, 599).optional("204", "200 to 299");
-    /// Between two requests to a server.
+    /// Time between two requests to a server.
     interval: Duration = time(MS, HOUR).default("5s");
-    /// To the head of the answer, with the connection.
+    /// Time to the head of the answer, including the connection.
     timeout: Duration = time(MS, MINUTE).default("2s");
-    /// Good answers in a row that bring a server back.
+    /// Good answers in a row after which a server is up again.
     healthy: usize = count(1, 100).default("2");
-    /// Bad or missing ones in a row that take it out.
+    /// Bad or missing answers in a row after which a server is down.
     unhealthy: usize = count(1, 100).default("3");
 }
 
 keys! {
-    /// Which servers get no requests for a time because they failed.
+    /// Ejection: servers that failed get no requests for a time.
     Ejection = "ejection", "`ejection`";
 
     /// Failures in a row that eject a server. 0: never.
     failures: usize = count(0, 1_000_000).default("5");
-    /// How long it is ejected.
+    /// How long a server is ejected.
     time: Duration = time(MS, DAY).default("10s");
     /// Percent of the servers that may be ejected at once, rounded down.
     share: usize = count(0, 100).default("50");
@@ -95,13 +95,13 @@ keys! {
     /// Bounds of an upstream; counts are per worker.
     UpstreamLimits = "upstream-limits", "the limits of an upstream";
 
-    /// To look a name up, connect and agree on TLS. Then 504.
+    /// Time to look up a name, connect and do the TLS handshake. Then 504.
     connect_timeout: Duration = time(MS, MINUTE).default("5s");
-    /// How long the server may take: from the last byte of the request that went out to the head of the response. Then
-    /// 504. The pipeline's `deadline` holds, too; a server that is over that one alone has not failed.
+    /// How long the server may take, from the last byte of the request that was sent to the head of the response. Then
+    /// 504. The pipeline's `deadline` applies, too; a server that exceeds only the `deadline` has not failed.
     response_timeout: Duration = time(MS, HOUR).default("25s");
-    /// Longest wait for the next piece of a response's body. Then it is cut. The pipeline's `body-idle-timeout` holds,
-    /// too.
+    /// Longest wait for the next piece of a response's body. Then the response is cut. The pipeline's
+    /// `body-idle-timeout` applies, too.
     idle_timeout: Duration = time(MS, HOUR).default("60s");
     /// From the head of the request to the end of the response. Then 504, or the response is cut.
     total_timeout: Duration = time(MS, DAY).default("1h");
@@ -111,21 +111,21 @@ keys! {
     streams: usize = count(1, 10_000).default("100");
     /// Requests that wait for a connection. One more gets 503.
     pending: usize = count(0, 1_000_000).default("1024");
-    /// How long a request may wait for one. Then 503.
+    /// How long a request may wait for a connection. Then 503.
     pending_timeout: Duration = time(MS, HOUR).default("5s");
     /// HTTP/1.1: connections to one server that are kept without a request.
     keep_alive: usize = count(0, 65_536).default("32");
     /// How long a connection without a request is kept.
     keep_alive_timeout: Duration = time(MS, HOUR).default("60s");
-    /// How long the addresses of a name are used before it is looked up again.
+    /// How long the addresses of a name are used before the name is looked up again.
     resolve: Duration = time(MS, DAY).default("30s");
 }
 
 choices! {
-    /// What servers speak.
+    /// The protocol of the servers.
     #[derive(Default)]
     UpstreamProtocol {
-        /// What the server chooses by ALPN; without TLS, HTTP/1.1.
+        /// The server's choice by ALPN; without TLS, HTTP/1.1.
         #[default]
         Auto = "auto",
         /// HTTP/1.1.
@@ -139,10 +139,10 @@ choices! {
     /// Which server gets a request.
     #[derive(Default)]
     Balance {
-        /// The next one.
+        /// The next server.
         #[default]
         RoundRobin = "round-robin",
-        /// The one with the fewest requests of this worker under way.
+        /// The server with the fewest requests of this worker under way.
         LeastRequests = "least-requests",
     }
 }
