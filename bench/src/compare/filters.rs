@@ -7,7 +7,7 @@
 use super::configs::{Answer, Chain, Stage};
 use super::filter::{Filter, KEY};
 use super::report::Section;
-use super::scenario::{Scenario, Setup};
+use super::scenario::{Scenario, Setup, before};
 use super::{Group, Options};
 use crate::Result;
 use crate::drive::{Shape, median};
@@ -89,35 +89,39 @@ pub async fn measure(options: &Options, cores: Option<Cores>) -> Result<Section>
     };
     let mut failed = 0;
     // For each work and form: the name, and what one costs in each round.
-    let mut found: Vec<(Filter, Option<Form>, f64)> = Vec::new();
-    for (contender, which) in scenario.contenders.iter().zip(&which) {
-        let Some((filter, form)) = *which else { continue };
-        let base = if form.is_some() { &scenario.contenders[0] } else { &scenario.contenders[1] };
-        let (Some((all, failures)), Some((none, _))) = (turns(&contender.name), turns(&base.name)) else {
-            continue;
-        };
-        failed += failures;
-        let each: Vec<_> = all.iter().zip(none).map(|(all, none)| (all - none) / DEPTH as f64).collect();
-        found.push((filter, form, median(&each)));
+    let mut costs = |named: &dyn Fn(&str) -> String| {
+        let mut found: Vec<(Filter, Option<Form>, f64)> = Vec::new();
+        for (contender, which) in scenario.contenders.iter().zip(&which) {
+            let Some((filter, form)) = *which else { continue };
+            let base = if form.is_some() { &scenario.contenders[0] } else { &scenario.contenders[1] };
+            let (all, none) = (turns(&named(&contender.name)), turns(&named(&base.name)));
+            let (Some((all, failures)), Some((none, _))) = (all, none) else { continue };
+            failed += failures;
+            let each: Vec<_> = all.iter().zip(none).map(|(all, none)| (all - none) / DEPTH as f64).collect();
+            found.push((filter, form, median(&each)));
+        }
+        found
+    };
+    let found = costs(&str::to_owned);
+    let before = options.before.as_ref().map(|_| costs(&before));
+    let mut text = text(&found);
+    if let Some(before) = &before {
+        text = format!("{text}\nThe build before:\n\n{}", self::text(before));
     }
+    let rows = |found: &[(Filter, Option<Form>, f64)], build: &str| -> Vec<_> {
+        let row = |(filter, form, micros): &(Filter, Option<Form>, f64)| {
+            let form = form.map_or("Envoy", Form::name);
+            json!({ "build": build, "work": filter.title(), "form": form, "cpu-us-each": micros })
+        };
+        found.iter().map(row).collect()
+    };
+    let mut json = rows(&found, "this");
+    json.extend(rows(before.as_deref().unwrap_or_default(), "before"));
     let mut notes = group.notes.clone();
     if failed > 0 {
         notes.push(format!("requests failed in {failed} turns"));
     }
-    Ok(Section {
-        name: NAME,
-        title: scenario.title,
-        text: text(&found),
-        json: found
-            .iter()
-            .map(|(filter, form, micros)| {
-                let form = form.map_or("Envoy", Form::name);
-                json!({ "work": filter.title(), "form": form, "cpu-us-each": micros })
-            })
-            .collect(),
-        chart: chart(&found),
-        notes,
-    })
+    Ok(Section { name: NAME, title: scenario.title, text, json: json.into(), chart: chart(&found), notes })
 }
 
 fn text(found: &[(Filter, Option<Form>, f64)]) -> String {

@@ -37,6 +37,7 @@ linkspan-bench compare [options]
 Compares linkspan with wasmtime serve, Envoy, nginx and HAProxy, as far as they are there or can be installed.
 
   --binary FILE      the gateway (target/release/linkspan)
+  --before FILE      another build of it, which is measured beside it in every scenario
   --components DIR   its components (components/dist)
   --peers DIR        where peers are installed (target/peers)
   --no-install       use what is there; else wheels are unpacked into that folder, and root
@@ -57,6 +58,7 @@ const QUICK: [&str; 7] =
 /// What is wanted.
 pub struct Options {
     binary: PathBuf,
+    before: Option<PathBuf>,
     components: PathBuf,
     only: Vec<String>,
     rounds: u32,
@@ -72,6 +74,7 @@ impl Options {
         let quick = arguments.flag("--quick");
         let install = !arguments.flag("--no-install");
         let folder: PathBuf = arguments.text("--peers", "target/peers").into();
+        let before = arguments.text("--before", "");
         let only = arguments.text("--only", if quick { "quick" } else { "" });
         let only: Vec<String> = match only.as_str() {
             "quick" => QUICK.map(str::to_owned).to_vec(),
@@ -80,6 +83,7 @@ impl Options {
         let output = format!("bench/results/{}-{}", crate::machine::date(), crate::machine::name());
         let options = Self {
             binary: arguments.text("--binary", "target/release/linkspan").into(),
+            before: (!before.is_empty()).then(|| before.into()),
             components: arguments.text("--components", "components/dist").into(),
             only,
             rounds: u32::try_from(arguments.number("--rounds", if quick { 2.0 } else { 5.0 })? as u64)?
@@ -202,7 +206,11 @@ impl Group {
         };
         let next = behind.as_ref().map(|server| server.address);
         let (mut running, mut notes) = (Vec::<Running>::new(), Vec::new());
-        for contender in &scenario.contenders {
+        let contenders = match &options.before {
+            Some(_) => scenario.clone().with_before().contenders,
+            None => scenario.contenders.clone(),
+        };
+        for contender in &contenders {
             match start(options, cores, scenario, contender, next, &folder.0, &certificate).await {
                 Ok(Some(started)) => {
                     let first = running.iter().find(|running| running.like == started.like);
@@ -347,9 +355,10 @@ fn command(
         Some(peer) => with_file(&peer.program, &text, folder, slug, arguments).map(Some),
     };
     match &contender.setup {
-        Setup::Linkspan(chain) => {
+        Setup::Linkspan(chain) | Setup::Before(chain) => {
             let text = configs::linkspan(chain, &components, place);
-            let mut command = with_file(&options.binary, &text, folder, slug, &["serve"])?;
+            let before = options.before.as_deref().filter(|_| matches!(contender.setup, Setup::Before(_)));
+            let mut command = with_file(before.unwrap_or(&options.binary), &text, folder, slug, &["serve"])?;
             command.env("LINKSPAN_LOG", "warn");
             Ok(Some(command))
         }

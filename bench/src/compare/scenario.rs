@@ -8,6 +8,8 @@ use crate::wire::{Ask, Protocol};
 #[derive(Clone, Debug)]
 pub enum Setup {
     Linkspan(Chain),
+    /// The same of the gateway that `--before` names.
+    Before(Chain),
     /// The chain composed for other hosts, and arguments of `wasmtime serve`.
     Wasmtime(Chain, &'static [&'static str]),
     /// With so many of these filters.
@@ -54,4 +56,26 @@ impl Scenario {
         self.contenders.push(Contender { name: name.to_owned(), setup, like });
         self
     }
+
+    /// With another build of linkspan beside each linkspan, so that both have the same minutes of the machine.
+    pub fn with_before(mut self) -> Self {
+        let twice = |contender: Contender| {
+            let before = match &contender.setup {
+                Setup::Linkspan(chain) => Some(Contender {
+                    name: before(&contender.name),
+                    setup: Setup::Before(chain.clone()),
+                    like: contender.like,
+                }),
+                _ => None,
+            };
+            [Some(contender), before].into_iter().flatten()
+        };
+        self.contenders = self.contenders.into_iter().flat_map(twice).collect();
+        self
+    }
+}
+
+/// What the contender `name` is called in the build that `--before` names.
+pub fn before(name: &str) -> String {
+    name.replacen("linkspan", "linkspan before", 1)
 }
