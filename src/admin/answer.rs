@@ -108,7 +108,7 @@ impl Answers {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "There is nothing at this path.")
         })?;
         if !endpoint.allows(&head.method) {
-            let detail = "This path has other methods.";
+            let detail = "This path does not support the method.";
             let problem = Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
@@ -138,7 +138,7 @@ impl Answers {
         tracing::info!(?errand, "asked for by the admin listener");
         let outcome = timeout(ERRAND_TIMEOUT, self.errands.run(errand)).await.map_err(|_| {
             let detail =
-                "It takes longer than two minutes, and goes on; /generations says what becomes of it.";
+                "The reload takes longer than two minutes and continues; /generations shows its result.";
             Problem::new(StatusCode::GATEWAY_TIMEOUT, "slow", "Not ended yet", detail)
         })?;
         let ReloadOutcome { ok, unchanged, generation, report, text } = outcome?;
@@ -168,7 +168,7 @@ where
     match timeout(BODY_TIMEOUT, body.collect()).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = "A body has at most 64 KiB here.";
+            let detail = "A body may have at most 64 KiB.";
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "Payload too large", detail))
         }
         Ok(Err(_)) => {
@@ -244,13 +244,13 @@ impl From<Denied> for Problem {
                     .header(WWW_AUTHENTICATE, "Bearer realm=\"linkspan\"")
             }
             Denied::NoHost => {
-                let detail = "There must be one `Host`, and it must be valid.";
+                let detail = "The request needs exactly one valid `Host`.";
                 Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
             }
             Denied::ForeignHost => forbidden(
                 "Use an IP address or localhost: without a token, names are refused (DNS rebinding).",
             ),
-            Denied::CrossSite => forbidden("A page of another site sent this."),
+            Denied::CrossSite => forbidden("A page of another site sent the request."),
         }
     }
 }
@@ -264,7 +264,7 @@ impl From<Refused> for Problem {
                     .header(RETRY_AFTER, "1")
             }
             Refused::Failed => {
-                let detail = "The log says more; the live generation goes on.";
+                let detail = "The log has the details; the live generation stays.";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
             }
         }

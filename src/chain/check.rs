@@ -64,7 +64,7 @@ fn unused_calls(stage: &Stage, component: &Component, diagnostics: &mut Diagnost
         diagnostics
             .error(call.span, format!("component `{}` sends no requests of its own", stage.id.component))
             .label("never called")
-            .help("remove `calls`: it imports neither `wasi:http/client` nor `outgoing-handler` of 0.2");
+            .help("remove `calls`: the component imports neither `wasi:http/client` nor `outgoing-handler` of 0.2");
     }
 }
 
@@ -84,7 +84,7 @@ fn unused_grants(stage: &Stage, component: &Component, diagnostics: &mut Diagnos
             diagnostics
                 .warning(span, format!("the grant `{}` of `{}` is not used", grant.key(), stage.id.component))
                 .label("the component imports nothing that needs it")
-                .help("remove it: what is not granted can't be misused");
+                .help("remove the grant: a capability that is not granted can't be misused");
         }
     }
 }
@@ -149,13 +149,13 @@ fn check_role(stage: &Stage, position: Position, component: &Component, diagnost
         (Position::Middleware, Role::Service) => {
             diagnostics
                 .error(stage.component_span, format!("component `{name}` is a service, not a middleware"))
-                .label("it never calls the next stage")
+                .label("never calls the next stage")
                 .help("a service stands at the end: name it in `service`");
         }
         (Position::Service, Role::Middleware) => {
             diagnostics
                 .error(stage.component_span, format!("component `{name}` is a middleware, not a service"))
-                .label("it calls a next stage, and there is none after it")
+                .label("calls a next stage, but no stage follows")
                 .help("name it in `stages`, and end the pipeline with a service");
         }
     }
@@ -190,7 +190,9 @@ fn other_version(interface: &Interface) -> String {
         ([], _) => "`linkspan inspect` lists what a component imports and which grants it needs".to_owned(),
         // Who builds against 0.3 can't go back to 0.2 for one interface.
         (["0.2"], "0.3") => {
-            format!("no stage has `{package}/{name}` of WASI 0.3: build the component without what calls it")
+            format!(
+                "linkspan does not offer `{package}/{name}` of WASI 0.3: build the component without the code that calls it"
+            )
         }
         _ => format!("build the component against `{package}/{name}` {}", versions.join(" or ")),
     }
@@ -201,7 +203,7 @@ pub fn of_older_candidate(stage: &Stage, component: &Component) -> Option<String
     let version = component.shape.release_candidate.as_deref().filter(|version| is_older(version))?;
     let name = &stage.id.component;
     Some(format!(
-        "`{name}` was built for WASI {version}, and interfaces changed since: build it again for 0.3.0"
+        "`{name}` was built for WASI {version}, and interfaces have changed since then: rebuild the component for 0.3.0"
     ))
 }
 

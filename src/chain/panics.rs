@@ -26,7 +26,7 @@ pub struct Panicked {
 
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("linkspan panicked, which is a defect of it: ")?;
+        f.write_str("linkspan panicked, which is a defect of linkspan: ")?;
         f.write_str(self.message.lines().next().unwrap_or_default())?;
         self.place.as_ref().map_or(Ok(()), |place| write!(f, " (at {place})"))
     }
@@ -53,7 +53,7 @@ impl Panicked {
             None => diagnostics.error(span, format!("{}: {self}", what.into())),
         };
         finding.help(
-            "please report it, with what was configured: no configuration and no component should do this",
+            "please report the panic with the configuration: no configuration and no component should cause one",
         );
     }
 }
@@ -99,7 +99,7 @@ mod tests {
         let inner = || caught(|| panic!("it is {}\nand more", "wrong"));
         let panicked = caught(inner).expect("caught within").expect_err("it panicked");
         assert_eq!(DEPTH.get(), 0);
-        assert_eq!(panicked.to_string(), "linkspan panicked, which is a defect of it: it is wrong");
+        assert_eq!(panicked.to_string(), "linkspan panicked, which is a defect of linkspan: it is wrong");
         let source = Arc::new(SourceFile::new("some.toml", ""));
         let mut diagnostics = Diagnostics::new(source);
         panicked.tell(None, "the configuration can't be built", &mut diagnostics);

@@ -129,7 +129,7 @@ impl Segment {
         let deadline: Duration = self.limits.deadline;
         tokio::time::timeout(deadline, work)
             .await
-            .map_err(|_| wasmtime::format_err!("it did not come to its end within `limits.deadline`"))?
+            .map_err(|_| wasmtime::format_err!("it did not end within `limits.deadline`"))?
     }
 
     /// An instance, once it is known to have the function that requests enter by, with the type that it should have.
@@ -180,7 +180,7 @@ async fn judge(
 
 /// What a component exports under `export` has the type of another version than the name says.
 fn differs(export: &str, error: &wasmtime::Error) -> wasmtime::Error {
-    wasmtime::format_err!("its `{export}` is not of the type that it should have: {error:#}")
+    wasmtime::format_err!("its `{export}` has the wrong type: {error:#}")
 }
 
 /// The causes of `error` in one line, without backtraces.

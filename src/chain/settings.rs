@@ -19,9 +19,14 @@ pub(super) fn check_settings(
         Some(Ok(schema)) => schema,
         Some(Err(reason)) => {
             diagnostics
-                .warning(stage.component_span, format!("component `{component}` has a configuration schema that can't be read"))
+                .warning(
+                    stage.component_span,
+                    format!("component `{component}` has a configuration schema that can't be read"),
+                )
                 .label(format!("it {}", reason.escape_debug()))
-                .help("the configuration is not checked against it; build the component anew, or ask its author");
+                .help(
+                    "the configuration is not checked against it; rebuild the component, or ask its author",
+                );
             return;
         }
     };
@@ -68,7 +73,7 @@ impl Check<'_> {
         self.diagnostics
             .error(entry.key_span, format!("unknown key `{key}` in the configuration of `{component}`"))
             .label("unknown key")
-            .help(suggest(&entry.key, &names, "it knows", "remove it: it knows none"));
+            .help(suggest(&entry.key, &names, "it knows", "remove the key: the component knows none"));
         nearest(&entry.key, names).map(str::to_owned)
     }
 

@@ -79,7 +79,7 @@ fn ask(url: &str, token: Option<&str>) -> Result<serde_json::Value, Failed> {
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).map_err(|error| failed(&error))?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| failed(&"the answer is no HTTP"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| failed(&"the answer is not HTTP"))?;
     let status = head.split(' ').nth(1).unwrap_or_default();
     if status != "200" {
         return Err(failed(&format!("it answered {status}")));

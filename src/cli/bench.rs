@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub(super) enum Bench {
     /// The cost of a hop, with sync and with async guests
     Hops(hops::Options),
-    /// Where the nanoseconds of a hop are
+    /// The parts of a hop's cost
     Micro(micro::Options),
     /// The cost of a pipeline, and of each of its stages
     Pipeline(Pipeline),

@@ -7,7 +7,7 @@ use crate::server::prepare::prepare;
 use crate::server::tls::TlsSettings;
 use std::path::Path;
 
-/// How findings look.
+/// Format of the findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// With the line and a caret

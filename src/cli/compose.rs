@@ -15,10 +15,10 @@ use std::sync::Arc;
 /// How a pipeline is written.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Import plain interfaces only, so that other hosts can run it. What only linkspan does is an error
+    /// Import plain interfaces only, so that other hosts can run it. Parts that only linkspan supports are an error
     #[arg(long)]
     portable: bool,
-    /// With `--portable`: leave out what only linkspan does (limits, failure policies, an upstream), with a warning
+    /// With `--portable`: leave out parts that only linkspan supports (limits, failure policies, an upstream), with a warning
     #[arg(long, requires = "portable")]
     lossy: bool,
     /// With `--portable`: rewrite async lifts to sync ones where the file's `lift` asks for it, as without `--portable`

@@ -63,7 +63,7 @@ fn status(import: &Import, offer: Option<&Offer>) -> String {
                 _ if !import.calls => format!("{whose}; types only"),
                 Without::Refused => format!("{whose}; needs `grant = {{ {grant} }}`{calls}"),
                 Without::Inert => {
-                    format!("{whose}; finds nothing unless `{}`{calls} is granted", grant.key())
+                    format!("{whose}; empty unless `{}`{calls} is granted", grant.key())
                 }
             }
         }
@@ -152,7 +152,7 @@ fn to_text(component: &Component) -> Result<String, Failed> {
     if !optional.is_empty() {
         let keys: Vec<_> = optional.iter().filter_map(|grant| grant.split(' ').next()).collect();
         lines.push(format!(
-            "\nworks without {}\n  what it imports of WASI 0.2 is there, and finds nothing, which a libc can do with",
+            "\nworks without {}\n  these imports of WASI 0.2 are available and empty, which suffices for a libc",
             keys.join(", "),
         ));
     }

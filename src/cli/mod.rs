@@ -48,19 +48,19 @@ enum Command {
     Serve {
         /// The configuration, in TOML
         file: PathBuf,
-        /// How log lines look
+        /// Format of the log lines
         #[arg(long, value_enum, default_value_t = serve::LogFormat::Text)]
         log_format: serve::LogFormat,
     },
-    /// Say everything that is wrong with a configuration
+    /// Report everything that is wrong with a configuration
     Check {
         /// The configuration, in TOML
         file: PathBuf,
-        /// How findings look
+        /// Format of the findings
         #[arg(long, value_enum, default_value_t = check::Format::Text)]
         format: check::Format,
-        /// The admin listener of a running gateway (`http://HOST:PORT`): tell what a reload would change there.
-        /// Its token, if it has one, is taken from the variable LINKSPAN_ADMIN_TOKEN
+        /// The admin listener of a running gateway (`http://HOST:PORT`): report what a reload would change there.
+        /// Its token, if it has one, is read from the variable LINKSPAN_ADMIN_TOKEN
         #[arg(long)]
         against: Option<String>,
     },
@@ -85,14 +85,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measure, in this process
+    /// Measure costs in this process
     Bench {
         #[command(subcommand)]
         what: bench::Bench,
     },
     /// Print the JSON Schema of the configuration, for editors
     Schema {
-        /// A configuration, in TOML: with what its components say of the stages' `config`
+        /// A configuration, in TOML: adds the stages' `config` as its components describe it
         file: Option<PathBuf>,
     },
 }

@@ -22,9 +22,11 @@ pub(super) fn check(
         if losses.is_empty() {
             return;
         }
-        let message = format!("{what} loses what only linkspan does");
+        let message = format!("{what} loses behaviour that only linkspan provides");
         let finding = match lost {
-            Severity::Error => diagnostics.error(span, message).help("`--lossy` writes it without"),
+            Severity::Error => {
+                diagnostics.error(span, message).help("`--lossy` writes the composition without it")
+            }
             Severity::Warning => diagnostics.warning(span, message),
         };
         finding.label(format!("not in the composition: {}", losses.join(", ")));

@@ -8,12 +8,12 @@ use std::path::Path;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// How log lines look.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -38,7 +38,7 @@ fn filter() -> Result<EnvFilter, Failed> {
     let wrong = |error: &dyn std::fmt::Display| {
         Failed::usage(format!(
             "the environment variable {NAME} has a wrong filter: {error}\n\
-             it is a level (error, warn, info, debug, trace, off), or TARGET=LEVEL, or several of them with commas"
+             expected a level (error, warn, info, debug, trace, off), or TARGET=LEVEL, or several of them with commas"
         ))
     };
     match std::env::var(NAME) {

@@ -35,9 +35,7 @@ pub enum InspectError {
     #[error("{0}")]
     Invalid(#[from] wasmparser::BinaryReaderError),
     /// The bytes are no valid component since the release of WASI 0.3.0, and may have been one for a candidate.
-    #[error(
-        "it was built for WASI {candidate}, and is not valid since the release: {source}; build it again for 0.3.0"
-    )]
+    #[error("it was built for WASI {candidate}, and is no longer valid: {source}; rebuild it for 0.3.0")]
     Outdated {
         /// The candidate's version.
         candidate: String,
@@ -560,7 +558,7 @@ mod tests {
         )"#;
         let error =
             inspect(&wat::parse_str(text).expect("a component")).expect_err("the function is not `async`");
-        let expected = "it was built for WASI 0.3.0-rc-2025-09-16, and is not valid since the release: the `async` \
+        let expected = "it was built for WASI 0.3.0-rc-2025-09-16, and is no longer valid: the `async` \
                         canonical option requires an async function type";
         assert!(error.to_string().starts_with(expected), "{error}");
     }

@@ -89,7 +89,7 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// The file is larger than [`MAX_COMPONENT_BYTES`].
-    #[error("`{path}` has more than the {MAX_COMPONENT_BYTES} bytes that a component may have")]
+    #[error("`{path}` is larger than {MAX_COMPONENT_BYTES} bytes, the most that a component may have")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -114,7 +114,7 @@ impl LoadError {
             }
             Self::Inspect { source: Why::Text, .. } => "assemble it, with `wasm-tools parse`",
             Self::TooLarge { .. } => "strip its debug information",
-            Self::Inspect { .. } | Self::Read { .. } => "build it again, or correct the path",
+            Self::Inspect { .. } | Self::Read { .. } => "rebuild the component, or correct the path",
         }
     }
 }

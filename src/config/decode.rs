@@ -166,7 +166,7 @@ fn word(text: &str, form: TextForm, span: Span, key: &str, diagnostics: &mut Dia
         let noun = if noun.is_empty() { key } else { noun };
         let now = RENAMED.iter().find(|(old, now)| *old == text && words.contains(now));
         let help = match now {
-            Some((_, now)) => format!("it is called `{now}` now"),
+            Some((_, now)) => format!("the value is called `{now}` now"),
             None => suggest(text, words, "there are", ""),
         };
         diagnostics

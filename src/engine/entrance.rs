@@ -148,7 +148,7 @@ impl Callee {
         if request.depth > self.most {
             let request_id = format_args!("{:016x}", request.origin.id);
             let (caller, pipeline, depth) = (&*self.caller, &*self.callee, request.depth);
-            let message = "a call was refused: it is beyond `limits.call-depth`";
+            let message = "a call was refused: `limits.call-depth` is reached";
             tracing::warn!(%request_id, caller, pipeline, depth, message);
             return Err(ErrorCode::LoopDetected.into());
         }

@@ -35,7 +35,7 @@ use wasmtime::component::Accessor;
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 /// The bound `limits.total` was reached.
-const TOO_LONG: &str = "its body was not at its end within `limits.total`";
+const TOO_LONG: &str = "its body did not end within `limits.total`";
 
 /// Where an instance comes from, and what it can't serve goes back to.
 pub trait Home {

@@ -108,7 +108,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
             Ok(runtime) => maker.runtime = Some(runtime),
             Err(error) => {
                 diagnostics
-                    .error(None, format!("the engine can't be made: {error}"))
+                    .error(None, format!("cannot make the engine: {error}"))
                     .help("lower `limits.instances`, or the stages' `limits.memory`");
                 return Err(diagnostics);
             }
@@ -159,7 +159,7 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
             diagnostics
                 .error(span, format!("stage `{}` can't be lifted synchronously", stage.id))
                 .label(refusal.to_string())
-                .help("`lift = \"auto\"` leaves it as it is");
+                .help("`lift = \"auto\"` leaves the component as it is");
         }
     }
 }

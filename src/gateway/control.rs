@@ -203,7 +203,7 @@ impl Control {
     fn attempt(&self, work: &mut Work, change: impl FnOnce(&mut Work) -> Change) -> Change {
         let change = caught(|| change(work)).unwrap_or_else(|panicked| {
             let mut diagnostics = work.current.plan.diagnostics();
-            panicked.tell(None, "the configuration can't be taken up", &mut diagnostics);
+            panicked.tell(None, "the configuration can't be applied", &mut diagnostics);
             Change::Refused(diagnostics)
         });
         if matches!(change, Change::Refused(_)) {
@@ -278,7 +278,7 @@ impl Control {
                 generation,
                 errors = diagnostics.errors(),
                 findings = %diagnostics,
-                "the configuration was refused; the live one goes on",
+                "the configuration was refused; the live one stays",
             ),
         }
         let outcome = Outcome { trigger, at: SystemTime::now(), duration, generation, result };
@@ -312,7 +312,7 @@ impl Control {
                 generation.cut_off.cut();
                 tracing::warn!(
                     generation = retired.number,
-                    "cut what was left of a replaced generation (`gateway.retire-timeout`)",
+                    "cut the remaining requests of a replaced generation (`gateway.retire-timeout`)",
                 );
             }
             held.push(generation);

@@ -243,7 +243,7 @@ pub fn load_upstreams(plan: &Plan, diagnostics: &mut Diagnostics) -> Vec<Option<
             .map_err(|error| {
                 let named = upstream.tls.files().find(|(file, _)| Some(file.as_path()) == error.file());
                 diagnostics
-                    .error(named.map_or(upstream.span, |(_, span)| *span), "the upstream's TLS can't be had")
+                    .error(named.map_or(upstream.span, |(_, span)| *span), "the upstream's TLS can't be set up")
                     .label(error.to_string())
                     .help("all are PEM files: roots, and a certificate chain with the private key that belongs to it");
             })
@@ -262,7 +262,7 @@ fn check_digest(
     {
         diagnostics
             .error(span, format!("component `{}` has another digest", reference.name))
-            .label("not the file that was meant")
+            .label("not the expected file")
             .help(format!("if the file is right, its sha256 is \"{}\"", component.digest));
         return None;
     }

@@ -42,9 +42,9 @@ fn broke_down(pipeline: &Pipeline, breakdown: &Breakdown, what: &str, diagnostic
     let hide = |text: &str| blamed.iter().fold(text.to_owned(), |text, stage| stage.hide_secrets(&text));
     let help = match (wanted_memory, &said[..]) {
         (true, _) => {
-            "it was refused memory: raise the stage's `limits.memory`, or `table-elements`".to_owned()
+            "the stage was refused memory: raise its `limits.memory`, or `table-elements`".to_owned()
         }
-        (false, []) => "`linkspan inspect` shows what it imports and exports; it was started to prove it (`gateway.prove`)".to_owned(),
+        (false, []) => "`linkspan inspect` shows its imports and exports; the stage was started to prove the configuration (`gateway.prove`)".to_owned(),
         (false, said) => format!("it wrote: {}", shortened(&hide(&said.join(" | ")))),
     };
     let error = diagnostics.error(span, message).label(shortened(&hide(reason))).help(help);
@@ -65,7 +65,7 @@ fn refused(stage: &Stage, key: Option<&str>, message: &str, diagnostics: &mut Di
         diagnostics
             .error(span, message)
             .label("refused")
-            .help("`linkspan inspect` shows the keys that a component says it knows");
+            .help("`linkspan inspect` shows the keys of a component");
     }
 }
 

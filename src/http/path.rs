@@ -98,7 +98,9 @@ fn normal_encoding(path: &[u8], slash: EncodedSlash) -> Result<String, Refusal> 
             continue;
         }
         let digits = (rest.next().and_then(hex), rest.next().and_then(hex));
-        let (Some(high), Some(low)) = digits else { return bad("The path has a `%` that encodes nothing.") };
+        let (Some(high), Some(low)) = digits else {
+            return bad("The path has a `%` without two hexadecimal digits.");
+        };
         let decoded = high << 4 | low;
         if decoded == b'\\' || decoded.is_ascii_control() {
             return bad("The path has an encoded backslash or control character.");

@@ -137,7 +137,7 @@ impl Upstream {
                 StatusCode::NOT_IMPLEMENTED,
                 "upgrade-not-supported",
                 "Not implemented",
-                "Connections are not upgraded to other protocols here.",
+                "This gateway does not upgrade connections.",
             ),
         }
     }
@@ -191,7 +191,7 @@ impl Refusal {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "payload-too-large",
                 "Payload too large",
-                "The request's body is larger than this route takes.",
+                "The request's body is larger than this route accepts.",
             ),
             Self::UriTooLong => {
                 (StatusCode::URI_TOO_LONG, "uri-too-long", "URI too long", "The request's URI is too long.")

@@ -124,7 +124,7 @@ pub(super) fn check_host(text: &str) -> Result<Host, (&'static str, &'static str
         return Err(("`*` stands only for whole labels at the start", "write \"*.example.com\""));
     }
     if text.contains(':') {
-        return Err(("a port is not part of it", "leave the port out"));
+        return Err(("a host has no port", "leave the port out"));
     }
     if text.ends_with('.') {
         return Err(("ends in a dot", "leave the last dot out"));

@@ -26,7 +26,10 @@ impl Network {
             return Err(fault("not an IP address", help));
         };
         if first.to_canonical() != first {
-            return Err(fault("an IPv4 address in IPv6's form", "write it as IPv4; it is met in both forms"));
+            return Err(fault(
+                "an IPv4 address in IPv6 form",
+                "write the network as IPv4; it matches both forms",
+            ));
         }
         let most = if first.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
@@ -105,7 +108,7 @@ mod tests {
             ("10.0.0.0/+8", "invalid prefix"),
             ("::/129", "invalid prefix"),
             ("10.0.0.1/8", "the address has bits beyond its prefix"),
-            ("::ffff:10.0.0.1", "an IPv4 address in IPv6's form"),
+            ("::ffff:10.0.0.1", "an IPv4 address in IPv6 form"),
         ] {
             assert_eq!(Network::parse(text).unwrap_err().label, label, "{text}");
         }

@@ -95,7 +95,7 @@ pub(super) fn parse_path(text: &str) -> Result<String, Fault> {
     }
     if text.contains('*') {
         return fault(
-            "wildcards are not known",
+            "wildcards are not supported",
             "a path includes everything below it: leave the `*` out".to_owned(),
         );
     }

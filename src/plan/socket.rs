@@ -55,7 +55,7 @@ impl SocketRule {
             return Err(fault("not an IP address", "sockets go to addresses, not names; IPv6 in brackets"));
         };
         if network.is_ipv6() != text.contains('[') || network.to_canonical() != network {
-            return Err(fault("not in its own form", "IPv6 in brackets, IPv4 without"));
+            return Err(fault("wrong form of address", "IPv6 in brackets, IPv4 without"));
         }
         let most = if network.is_ipv4() { 32 } else { 128 };
         let Some((prefix, ports)) = rest.split_once(':') else {

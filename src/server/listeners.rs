@@ -164,7 +164,7 @@ impl Front {
     fn prepare(&mut self, plan: &Plan, diagnostics: &mut Diagnostics) -> Option<Box<dyn FnOnce() + Send>> {
         let changed = self.fixed.changed(&plan.fixed);
         if !changed.is_empty() {
-            tracing::warn!(?changed, "what changed there needs a restart; the old values go on");
+            tracing::warn!(?changed, "these changes need a restart; the old values stay in effect");
         }
         let wanted: HashMap<Key, &Listener> = keyed(&plan.listeners).collect();
         let mut new = Vec::new();
@@ -224,7 +224,7 @@ fn change(senders: &[mpsc::Sender<EndpointChange>], added: Vec<Vec<Vec<Endpoint>
         }
     }
     for open in removed {
-        tracing::info!(address = &*open.name, "listening no more");
+        tracing::info!(address = &*open.name, "stopped listening");
         for sender in senders {
             let (done, answer) = oneshot::channel();
             if sender.blocking_send(EndpointChange::Remove(Arc::clone(&open.name), done)).is_ok() {

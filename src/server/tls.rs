@@ -130,7 +130,7 @@ fn certificate(at: usize, planned: &plan::Certificate, found: &mut Diagnostics) 
         found
             .error(planned.certificate.span, "the certificate has no name")
             .label("no DNS name among its alternative names (subjectAltName)")
-            .help("clients could not ask for it; have it issued with the names of its hosts");
+            .help("clients could not ask for it; request a certificate with the names of its hosts");
     }
     if let Some(file) = &planned.ocsp {
         match tls::load_staple(&file.path, &certificate.key) {
@@ -138,12 +138,13 @@ fn certificate(at: usize, planned: &plan::Certificate, found: &mut Diagnostics) 
             Ok(_) => {
                 found
                     .warning(file.span, "the OCSP response has expired")
-                    .label("it is not stapled")
-                    .help("replace the file; a change of it is loaded like any other");
+                    .label("not stapled")
+                    .help("replace the file; linkspan loads changed files");
             }
             Err(error) => {
                 good = false;
-                let help = "it is the responder's answer in DER, as `openssl ocsp -respout FILE` writes it";
+                let help =
+                    "expected the responder's answer in DER, as `openssl ocsp -respout FILE` writes it";
                 found.error(file.span, "the OCSP response can't be used").label(error.to_string()).help(help);
             }
         }
@@ -159,7 +160,7 @@ fn warn_of_time(certificate: &net::Certificate, span: Span, found: &mut Diagnost
         Some((from, _)) if from > now => "the certificate is not valid yet",
         _ => return,
     };
-    let help = "replace the file; a change of it is loaded like any other";
+    let help = "replace the file; linkspan loads changed files";
     found.warning(span, message).label("clients refuse it").help(help);
 }
 
@@ -186,9 +187,9 @@ fn names_are_unique(planned: &plan::Tls, made: &[net::Certificate], found: &mut 
                 good = false;
                 found
                     .error(span, format!("two certificates are for `{name}`"))
-                    .label("for this name too")
+                    .label("for this name, too")
                     .related(earlier, "the first one")
-                    .help("say with `names` which of them it is");
+                    .help("assign the name to one of them with `names`");
             }
         }
     }
@@ -197,7 +198,7 @@ fn names_are_unique(planned: &plan::Tls, made: &[net::Certificate], found: &mut 
 
 fn clients(planned: &plan::ClientAuth, found: &mut Diagnostics) -> Option<Clients> {
     let mut wrong = |span: Span, error: &TlsError| {
-        let help = "it is a PEM file: of authorities' certificates, or of their revocation lists";
+        let help = "expected a PEM file: authorities' certificates, or their revocation lists";
         found.error(span, "clients' certificates can't be checked").label(error.to_string()).help(help);
     };
     let roots = tls::load_roots(&planned.roots.path).map_err(|error| wrong(planned.roots.span, &error)).ok();

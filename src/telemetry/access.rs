@@ -241,7 +241,7 @@ impl Writer {
                 self.broken = false;
             }
             Err(error) => {
-                tracing::error!(%error, path = %path.display(), "the access log cannot be opened anew")
+                tracing::error!(%error, path = %path.display(), "the access log cannot be reopened")
             }
         }
     }

@@ -132,7 +132,11 @@ fn durations(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
 
 fn calls(text: &mut Text, edges: &Counts<2, CallMetrics>) {
     const NAME: &str = "linkspan_call_duration_seconds";
-    text.family(NAME, MetricType::Histogram, "Time from a pipeline's call of another to the answer's head.");
+    text.family(
+        NAME,
+        MetricType::Histogram,
+        "Time from a call of one pipeline by another to the head of the answer.",
+    );
     for ([caller, callee], workers) in edges {
         let mut sum = Snapshot::default();
         workers.values().for_each(|worker| sum += worker.durations());
@@ -204,20 +208,20 @@ fn events(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
             text.sample(name, &[("linkspan_pipeline", pipeline)], sum);
         }
     }
-    text.family("linkspan_traps_total", MetricType::Counter, "Instances that died, by why.");
+    text.family("linkspan_traps_total", MetricType::Counter, "Instances that ended early, by cause.");
     for ([pipeline], workers) in pipelines {
         for (at, kind) in TRAP_KINDS.iter().enumerate() {
             let sum = sum(workers, |worker| worker.traps[at].load(Relaxed));
             text.sample("linkspan_traps_total", &[("kind", kind), ("linkspan_pipeline", pipeline)], sum);
         }
     }
-    text.family("linkspan_instances_warm", MetricType::Gauge, "Instances that there are now.");
+    text.family("linkspan_instances_warm", MetricType::Gauge, "Instances that exist now.");
     for ([pipeline], workers) in pipelines {
         let sum = sum(workers, |worker| worker.warm.load(Relaxed) as u64);
         text.sample("linkspan_instances_warm", &[("linkspan_pipeline", pipeline)], sum);
     }
     const KEPT: &str = "linkspan_instance_host_memory_peak_bytes";
-    text.family(KEPT, MetricType::Gauge, "The most that the host was found to keep for one instance.");
+    text.family(KEPT, MetricType::Gauge, "The largest host memory that was measured for one instance.");
     for ([pipeline], workers) in pipelines {
         let most = workers.values().map(|worker| worker.most_kept.load(Relaxed)).max().unwrap_or(0);
         text.sample(KEPT, &[("linkspan_pipeline", pipeline)], most);
@@ -241,12 +245,12 @@ fn of_stages(text: &mut Text, stages: &Counts<2, StageMetrics>) {
     };
     counter(
         "linkspan_stage_not_applied_total",
-        "Requests that a stage with a condition did not apply to.",
+        "Requests to which a stage with a condition did not apply.",
         &[(None, |of| &of.not_applied)],
     );
     counter(
         "linkspan_stage_bypassed_total",
-        "Requests that went on without a stage, since it failed or its breaker was open.",
+        "Requests that continued without a stage that failed or whose breaker was open.",
         &[
             (Some("failed"), |of: &StageMetrics| &of.bypassed_failed),
             (Some("breaker-open"), |of: &StageMetrics| &of.bypassed_open),
@@ -254,7 +258,7 @@ fn of_stages(text: &mut Text, stages: &Counts<2, StageMetrics>) {
     );
     counter(
         "linkspan_breaker_refusals_total",
-        "Requests that were refused since the breaker of a stage was open.",
+        "Requests that were refused because the breaker of a stage was open.",
         &[(None, |of| &of.refused)],
     );
 }
@@ -268,9 +272,9 @@ fn breakers(text: &mut Text, metrics: &Metrics) {
             text.sample(name, &labels, value(breaker));
         }
     };
-    let help = "Whether the breaker of a stage keeps requests from it.";
+    let help = "Whether the breaker of a stage is open.";
     family("linkspan_breaker_open", MetricType::Gauge, help, |breaker| u64::from(breaker.open));
-    let help = "How often the breaker of a stage opened.";
+    let help = "Times that the breaker of a stage opened.";
     family("linkspan_breaker_opened_total", MetricType::Counter, help, |breaker| breaker.opened);
 }
 
@@ -285,7 +289,7 @@ fn gateway(text: &mut Text, metrics: &Metrics) {
     }
     if let Some(lost) = metrics.lost_handshakes() {
         const NAME: &str = "linkspan_tls_handshakes_lost_total";
-        text.family(NAME, MetricType::Counter, "TLS handshakes that came to nothing, by reason.");
+        text.family(NAME, MetricType::Counter, "TLS handshakes that failed, by reason.");
         for (reason, count) in lost {
             text.sample(NAME, &[("reason", reason)], count);
         }
@@ -299,20 +303,16 @@ fn gateway(text: &mut Text, metrics: &Metrics) {
     let help = "Requests cut because their generation had to end.";
     text.single("linkspan_retirement_streams_cut_total", MetricType::Counter, help, cut);
 
-    text.family(
-        "linkspan_reloads_total",
-        MetricType::Counter,
-        "Reloads and rollbacks, by what became of them.",
-    );
+    text.family("linkspan_reloads_total", MetricType::Counter, "Reloads and rollbacks, by result.");
     for (result, count) in RELOAD_RESULTS.iter().zip(&metrics.reloads) {
         text.sample("linkspan_reloads_total", &[("result", result)], count.load(Relaxed));
     }
     if let Some(last) = metrics.last_reload() {
         let good = u8::from(last.result != ReloadResult::Rejected);
-        let help = "Whether the last reload was not rejected.";
+        let help = "Whether the last reload succeeded.";
         text.single("linkspan_last_reload_successful", MetricType::Gauge, help, good);
         let at = seconds(since_epoch(last.at).as_nanos());
-        let help = "When the last reload ended, since 1970.";
+        let help = "When the last reload ended, in seconds since 1970.";
         text.single("linkspan_last_reload_timestamp_seconds", MetricType::Gauge, help, at);
         let took = seconds(last.took.as_nanos());
         text.single(
@@ -329,7 +329,7 @@ fn access_log(text: &mut Text, metrics: &Metrics) {
     text.family(
         "linkspan_access_log_lines_total",
         MetricType::Counter,
-        "Lines of the access log, by what became of them.",
+        "Lines of the access log, by result.",
     );
     for (result, count) in
         [("dropped", access.dropped()), ("failed", access.failed()), ("written", access.written())]
@@ -341,7 +341,7 @@ fn access_log(text: &mut Text, metrics: &Metrics) {
 fn log(text: &mut Text) {
     const NAME: &str = "linkspan_log_lines_total";
     let Some(counters) = crate::telemetry::log::counters() else { return };
-    text.family(NAME, MetricType::Counter, "Lines of the log, by what became of them.");
+    text.family(NAME, MetricType::Counter, "Lines of the log, by result.");
     for (result, count) in counters.results() {
         text.sample(NAME, &[("result", result)], count);
     }
@@ -355,7 +355,7 @@ fn process(text: &mut Text, metrics: &Metrics) {
     text.single(
         "process_start_time_seconds",
         MetricType::Gauge,
-        "When the process started, since 1970.",
+        "When the process started, in seconds since 1970.",
         started,
     );
 }

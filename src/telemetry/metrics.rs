@@ -221,7 +221,7 @@ impl Metrics {
         *lock(&self.last_reload)
     }
 
-    /// When the process started, since 1970.
+    /// When the process started, in seconds since 1970.
     pub(super) fn started(&self) -> Duration {
         since_epoch(self.started)
     }

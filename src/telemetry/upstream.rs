@@ -96,7 +96,7 @@ const FAMILIES: [Family; 5] = [
     }),
     (
         "linkspan_upstream_connections_open",
-        "Connections with a server that there are now.",
+        "Connections that are open with a server.",
         MetricType::Gauge,
         |it| it.open.load(Relaxed) as u64,
     ),
@@ -114,7 +114,7 @@ pub(super) fn render(text: &mut Text, servers: &Counts<2, UpstreamMetrics>) {
         }
     }
     let name = "linkspan_upstream_faults_total";
-    text.family(name, MetricType::Counter, "Faults of a server, by what it did wrong.");
+    text.family(name, MetricType::Counter, "Failures of a server, by kind.");
     for ([upstream, server], workers) in servers {
         for (at, fault) in FAULTS.iter().enumerate() {
             let labels = [("fault", *fault), ("linkspan_upstream", upstream), ("server", server)];

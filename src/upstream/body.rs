@@ -206,6 +206,6 @@ fn why(kind: ErrorKind) -> String {
     match kind {
         ErrorKind::Broken(why) => why,
         ErrorKind::CutOff => "the configuration was replaced too long ago".to_owned(),
-        _ => "not at its end within `limits.total-timeout`".to_owned(),
+        _ => "it did not end within `limits.total-timeout`".to_owned(),
     }
 }

@@ -246,7 +246,7 @@ chain_test! {
                 assert_eq!(answer.text(), "three\n");
             }
         });
-        let line = gateway.line(|line| line["message"] == "a call was refused: it is beyond `limits.call-depth`");
+        let line = gateway.line(|line| line["message"] == "a call was refused: `limits.call-depth` is reached");
         assert_eq!((&line["caller"], &line["pipeline"]), (&"two".into(), &"three".into()));
         gateway.stop();
     }

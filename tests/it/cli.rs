@@ -241,7 +241,7 @@ fn inspect_tells_what_is_inert() {
         let import = imports.iter().find(|import| import["name"].as_str().unwrap().starts_with(name));
         import.unwrap()["status"].as_str().unwrap()
     };
-    assert_eq!(status("wasi:cli/environment@"), "the stage's own; finds nothing unless `env` is granted");
+    assert_eq!(status("wasi:cli/environment@"), "the stage's own; empty unless `env` is granted");
     assert_eq!(status("wasi:io/poll@"), "shared");
     assert!(status("wasi:clocks/wall-clock@").contains("; needs `grant = { clocks = true }`"));
     let text = linkspan(&["inspect", text(&file)]).code(0).stdout;

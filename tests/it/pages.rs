@@ -101,7 +101,7 @@ fn links_lead_to_files_and_headings() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Comments and messages name pages as `docs/NAME.md`.
+/// Comments and messages name pages by their path from the repository.
 #[test]
 fn pages_that_sources_name_exist() {
     let mut sources = Vec::new();

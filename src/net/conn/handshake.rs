@@ -38,7 +38,7 @@ pub(super) fn secured(
         Ok(Ok(stream)) => {
             let info = tls_info(&stream);
             if info.is_none() {
-                let why = "a client's certificate has names that stages can't be told: refused";
+                let why = "a client's certificate was refused: its names do not fit into fields for stages";
                 tracing::warn!(listener, %peer, "{why}");
                 lost.count(Lost::ClientName);
             }

@@ -188,7 +188,7 @@ async fn addresses<F>(
             Some(place) => Some((addresses, Some(place))),
             None => {
                 let client = addresses.0;
-                tracing::debug!(listener, %peer, %client, "closed: as many connections as an address may have");
+                tracing::debug!(listener, %peer, %client, "closed: the address has reached `limits.connections-per-address`");
                 None
             }
         },

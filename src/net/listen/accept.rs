@@ -190,7 +190,7 @@ where
             None => match self.worker.capacity.addresses.enter(peer.ip()) {
                 Some(place) => Some(place),
                 None => {
-                    let what = "an address has as many connections as it may have; more of it are closed";
+                    let what = "an address has reached `limits.connections-per-address`; its further connections are closed";
                     self.limit_log.note(&self.listener.name, what, &peer.ip());
                     // Without a trace: it is the client that is to remember.
                     let _ = tcp.set_zero_linger();
@@ -213,7 +213,11 @@ where
             return Some(slot);
         }
         let limit = self.worker.limits.connections;
-        self.limit_log.note(&self.listener.name, "connection limit reached; new ones wait", &limit);
+        self.limit_log.note(
+            &self.listener.name,
+            "`limits.connections` is reached; new connections wait",
+            &limit,
+        );
         // The semaphore is shared by all workers and hands slots out in order, so that none of them starves.
         let mut slot = std::pin::pin!(Arc::clone(semaphore).acquire_owned());
         loop {
@@ -244,7 +248,7 @@ async fn finish(mut connections: JoinSet<()>, listener: &ListenerState, mut shut
         listener = name,
         connections = cut.connections,
         requests = cut.requests,
-        "not done in time: cut"
+        "requests did not finish in time and were cut"
     );
     connections.shutdown().await;
     // The tasks of HTTP/2 streams learn of their connection's end by being polled once more.

@@ -103,7 +103,7 @@ impl Inherited {
 /// The names of the descriptors that are for the process `pid`; `None` if there are none.
 fn passed(variable: impl Fn(&str) -> Option<OsString>, pid: u32) -> io::Result<Option<Vec<String>>> {
     let bad = |what: &str, value: &OsString| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("{what}={} makes no sense", value.display()))
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{what}={} is not valid", value.display()))
     };
     let number = |what: &str| {
         let Some(value) = variable(what) else { return Ok(None) };

@@ -178,7 +178,7 @@ impl Received {
         let mut answer = [0];
         self.old.read_exact(&mut answer)?;
         if answer != [TAKEN] {
-            return Err(invalid("the old process answered with something else than that it stops"));
+            return Err(invalid("the old process did not confirm that it stops"));
         }
         self.shared.set(false);
         Ok(())
@@ -263,9 +263,11 @@ impl<S: Fn() -> io::Result<Vec<Duplicate>>> Offering<S> {
                 Ok(Event::Input) => return Ok(Some(new)),
                 Ok(Event::Stopped) => return Ok(None),
                 Ok(Event::Timeout) => {
-                    tracing::warn!(limit = ?SERVING_TIMEOUT, "a new process took too long to serve: going on");
+                    tracing::warn!(limit = ?SERVING_TIMEOUT, "a new process took too long to serve: this process continues");
                 }
-                Err(error) => tracing::warn!(%error, "a new process did not take over: going on"),
+                Err(error) => {
+                    tracing::warn!(%error, "a new process did not take over: this process continues")
+                }
             }
         }
         Ok(None)
@@ -302,7 +304,7 @@ impl<S: Fn() -> io::Result<Vec<Duplicate>>> Offering<S> {
             let mut said = [0];
             (&*new).read_exact(&mut said)?;
             if said != [SERVING] {
-                return Err(invalid("it said something else than that it serves"));
+                return Err(invalid("it did not confirm that it serves"));
             }
         }
         Ok(event)

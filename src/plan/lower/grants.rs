@@ -231,7 +231,7 @@ impl Lowering<'_> {
             }
             if let Some((_, earlier)) = mounts.iter().find(|(mount, _)| mount.at == at.value) {
                 self.diagnostics
-                    .error(at.span, format!("two directories of one stage are seen as `{}`", at.value))
+                    .error(at.span, format!("two directories of one stage have the path `{}`", at.value))
                     .label("the same path")
                     .related(*earlier, "the first directory")
                     .help("choose another path for one of them");
@@ -257,7 +257,10 @@ impl Lowering<'_> {
         self.diagnostics
             .error(text.span, format!("cannot grant the directory `{}`", text.text))
             .label(label)
-            .help(format!("looked for {}; paths start from the configuration file's folder", path.display()));
+            .help(format!(
+                "looked for {}; paths are relative to the configuration file's folder",
+                path.display()
+            ));
         None
     }
 }

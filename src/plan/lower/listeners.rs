@@ -24,7 +24,7 @@ impl Lowering<'_> {
             if let Some(earlier) = listeners.iter().find(same) {
                 self.diagnostics
                     .error(listener.span, format!("two listeners have the address {}", listener.address))
-                    .label("taken already")
+                    .label("already in use")
                     .related(earlier.span, "the first listener")
                     .help("give one of them another port, or remove it");
             }
@@ -60,14 +60,14 @@ impl Lowering<'_> {
                 self.diagnostics
                     .error(table.span_of(keys::Listener::redirect_port), "`redirect-port` without `redirect`")
                     .label("nothing is redirected")
-                    .help("add `redirect = \"https\"`, or remove it");
+                    .help("add `redirect = \"https\"`, or remove `redirect-port`");
             }
             return None;
         }
         if table.has(keys::Listener::tls) {
             self.diagnostics
                 .error(table.span_of(keys::Listener::redirect), "a listener with `tls` redirects to itself")
-                .label("clients are at https already")
+                .label("clients already use https")
                 .help("put `redirect` on a listener without `tls`");
         }
         Some(table.redirect_port.unwrap_or(HTTPS))
@@ -82,10 +82,10 @@ impl Lowering<'_> {
             self.diagnostics
                 .error(
                     table.span_of(keys::Listener::proxy_protocol),
-                    "nobody is trusted to speak the PROXY protocol",
+                    "no proxy is trusted to send the PROXY protocol",
                 )
                 .label("every connection would be closed")
-                .help("name who may in `[http]`: `trusted-proxies = [\"10.0.0.0/8\"]`");
+                .help("name the proxies in `[http]`: `trusted-proxies = [\"10.0.0.0/8\"]`");
         }
     }
 }

@@ -275,7 +275,10 @@ impl Lowering<'_> {
                 let meant = Path::new(text.text).with_file_name(name);
                 format!("did you mean `{}`? There is no {}", meant.display(), path.display())
             }
-            _ => format!("looked for {}; paths start from the configuration file's folder", path.display()),
+            _ => format!(
+                "looked for {}; paths are relative to the configuration file's folder",
+                path.display()
+            ),
         };
         self.diagnostics
             .error(text.span, format!("cannot read the {noun} `{}`", text.text))

@@ -24,14 +24,14 @@ impl Lowering<'_> {
         if let Some(taken) = listeners.iter().find(|one| one.address == address && address.port() != 0) {
             self.diagnostics
                 .error(text.span, format!("the admin listener has the address of a listener, {address}"))
-                .label("taken already")
+                .label("already in use")
                 .related(taken.span, "the listener")
                 .help("give one of them another port");
         }
         if !table.is_given(keys::Admin::token) && !is_loopback(address.ip()) {
             self.diagnostics
                 .error(text.span, "the admin listener needs a token")
-                .label("others than this machine can reach it")
+                .label("other machines can reach this address")
                 .help("add `token = { env = \"LINKSPAN_ADMIN_TOKEN\" }`, or use 127.0.0.1");
         }
         Some(Admin { address, token, span: text.span })

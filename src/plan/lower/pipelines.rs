@@ -127,18 +127,18 @@ impl Lowering<'_> {
         if stages == 0 {
             self.diagnostics
                 .error(text.span, "a pipeline with a native service needs a stage")
-                .label("nothing stands before it")
+                .label("the pipeline has no stage")
                 .help("add `stages`, or call the service without a pipeline");
         }
         let (label, help) = match self.around.program {
             Some(program) if program.natives.contains(text.text) => return Some(End::Native(name)),
             Some(program) => {
                 let names: Vec<&str> = program.natives.iter().map(String::as_str).collect();
-                let none = "the program gives it one with `GatewayBuilder::native`";
+                let none = "the program registers it with `GatewayBuilder::native`";
                 ("the program has no service of this name", suggest(text.text, &names, "there are", none))
             }
             None => (
-                "only a program that embeds linkspan has services of its own",
+                "only a program that embeds linkspan has native services",
                 "end the pipeline with a component: `service = { component = \"hello\" }`".to_owned(),
             ),
         };
@@ -237,7 +237,9 @@ impl Lowering<'_> {
             self.diagnostics
                 .warning(span, format!("{concurrency} requests at once need more `host-memory` in `{name}`"))
                 .label(format!("`{name}` has {}", format_size(there as u64)))
-                .help(format!("give it `limits = {{ host-memory = \"{wanted}\" }}`, or lower `concurrency`"));
+                .help(format!(
+                    "give the stage `limits = {{ host-memory = \"{wanted}\" }}`, or lower `concurrency`"
+                ));
             return;
         }
     }
@@ -262,8 +264,7 @@ impl Lowering<'_> {
         let own = [keys::StageLimits::cpu, keys::StageLimits::concurrency];
         for (limits, key) in limits.flat_map(|limits| own.map(|key| (limits, key))) {
             if limits.has(key) {
-                let help =
-                    "link the stage with `link = \"dynamic\"`, or set it for all in the pipeline's `limits`";
+                let help = "link the stage with `link = \"dynamic\"`, or set it for all stages in the pipeline's `limits`";
                 refuse(limits.span_of(key), key.name, help);
             }
         }
@@ -281,14 +282,14 @@ impl Lowering<'_> {
         if service.when.is_some() {
             self.diagnostics
                 .error(table.span_of(keys::Stage::when), "a service applies to every request")
-                .label("nothing comes after it")
+                .label("nothing follows a service")
                 .help("let routes lead to several pipelines");
         }
         for (key, wrong) in bypasses {
             if wrong {
                 self.diagnostics
                     .error(table.span_of(key), "a service can't be bypassed")
-                    .label("nothing comes after it")
+                    .label("nothing follows a service")
                     .help("use `on-failure = \"fail\"`, and `then = \"close\"` in a breaker");
             }
         }

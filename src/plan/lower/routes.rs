@@ -78,7 +78,7 @@ impl Lowering<'_> {
             (pipeline, _) => {
                 let message = match pipeline {
                     Some(_) => "a route has both `pipeline` and `split`",
-                    None => "a route leads nowhere",
+                    None => "a route has no pipeline",
                 };
                 self.diagnostics.error(table.span(), message).label("one of the two is needed").help(
                     "write `pipeline = \"edge\"`, or `split = [{ pipeline = \"edge\", weight = 99 }, …]`",
@@ -164,7 +164,7 @@ impl Lowering<'_> {
         if let Some(meant) = nearest(method.as_str(), STANDARD_METHODS) {
             self.diagnostics
                 .warning(text.span, format!("`{method}` is not a standard method"))
-                .label("taken as it is")
+                .label("used as written")
                 .help(format!("did you mean `{meant}`?"));
         }
     }

@@ -191,7 +191,7 @@ impl Lowering<'_> {
             self.diagnostics
                 .error(name.span, format!("the environment variable `{}` is not set", name.text))
                 .label("not set")
-                .help("set it, to UTF-8 text, in the environment in which linkspan runs");
+                .help("set the variable to UTF-8 text in linkspan's environment");
             return None;
         };
         if value.len() > ConfigValue::MAX_SIZE {

@@ -79,7 +79,7 @@ impl Lowering<'_> {
                     self.diagnostics
                         .error(text.span, format!("`{}` is an address", text.text))
                         .label("not a name")
-                        .help("clients never ask for an address; the listener's first certificate is what they get");
+                        .help("clients never ask for an address; they get the listener's first certificate");
                 }
                 Ok(pattern) => names.push((pattern.to_string(), text.span)),
                 Err(Fault { label, help, .. }) => {

@@ -47,7 +47,7 @@ impl Lowering<'_> {
             };
             if let Some((_, earlier)) = found.iter().find(|(other, _)| *other == server) {
                 self.diagnostics
-                    .error(text.span, format!("the server `{server}` is there twice"))
+                    .error(text.span, format!("the server `{server}` is listed twice"))
                     .label("the same server")
                     .related(*earlier, "the first one")
                     .help("remove one of them");
@@ -80,7 +80,7 @@ impl Lowering<'_> {
                 self.diagnostics
                     .error(table.span_of(has), format!("`{}` without `{}`", has.name, lacks.name))
                     .label(format!("`{}` is missing", lacks.name))
-                    .help("a certificate of our own is a chain and its key, in PEM files");
+                    .help("a client certificate needs a chain and its key, in PEM files");
             }
         }
         let name = name.as_ref().and_then(|name| {

@@ -16,14 +16,14 @@ impl Lowering<'_> {
         let parts = [Keys::methods, Keys::path, Keys::header, Keys::percent];
         if !parts.iter().any(|key| table.is_given(*key)) {
             self.diagnostics
-                .error(table.span(), "`when` says nothing")
+                .error(table.span(), "`when` has no condition")
                 .label("the stage applies to every request")
                 .help("remove it, or add `methods`, `path`, `header` or `percent`");
         }
         if pin.is_some() && !table.is_given(Keys::percent) {
             self.diagnostics
                 .error(table.span_of(Keys::pin), "`pin` needs a `percent`")
-                .label("there is nothing to draw")
+                .label("there is nothing to decide")
                 .help("remove it, or add the share of the requests, `percent = 10`");
         }
         let pin = pin.as_ref().and_then(|pin| self.pin_of(pin));
@@ -71,7 +71,7 @@ impl Lowering<'_> {
             )
             .label("with this one")
             .help(
-                "link some of the stages with `link = \"dynamic\"`, which are passed over without a combination; \
+                "link some of the stages with `link = \"dynamic\"`, which need no combination; \
                  give stages the same condition; or use a pipeline for each route",
             );
     }

@@ -21,7 +21,7 @@ pub enum LogFormat {
         /// Whether a terminal shows it.
         colours: bool,
     },
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

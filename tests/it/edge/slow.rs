@@ -250,7 +250,7 @@ fn connections_per_address() {
     }
     assert!(ask([127, 0, 0, 2]).1, "another one");
     gateway
-        .line(|line| line["message"].as_str().is_some_and(|text| text.starts_with("an address has as many")));
+        .line(|line| line["message"].as_str().is_some_and(|text| text.starts_with("an address has reached")));
     drop(held.pop());
     crate::harness::eventually("there is room again", || ask([127, 0, 0, 1]).1);
     gateway.stop();

@@ -24,7 +24,7 @@ const CASES: &[Case] = &[
     ("GET /a%00 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", [Some("GET"), Some("localhost"), Some("/a%00")], 400, "bad-request", Some("The path has an encoded backslash or control character.")),
     ("CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n", [Some("CONNECT"), Some("localhost:1"), Some("")], 501, "not-implemented", None),
     ("GET / HTTP/1.1\nHost: localhost\n\n", [None, None, None], 400, "bad-request", Some("a line does not end with CRLF")),
-    ("GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", [None, None, None], 400, "bad-request", Some("a field's name is no token with a colon behind it")),
+    ("GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", [None, None, None], 400, "bad-request", Some("a field's name is not a token followed by a colon")),
     ("GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", [None, None, None], 400, "bad-request", Some("the version is neither HTTP/1.1 nor HTTP/1.0")),
     ("GET file:///x HTTP/1.1\r\nHost: localhost\r\n\r\n", [None, None, None], 400, "bad-request", Some("the head is malformed")),
     (LARGE, [None, None, None], 431, "headers-too-large", Some("the head has too many fields, or too large ones")),

@@ -76,7 +76,8 @@ fn a_cache_that_others_can_write_is_refused() {
 #[test]
 fn what_needs_a_restart_is_named() {
     let served = Served::start("", &stamped(1));
-    let named = |line: &Line| line["message"] == "what changed there needs a restart; the old values go on";
+    let named =
+        |line: &Line| line["message"] == "these changes need a restart; the old values stay in effect";
     run(async {
         served.swap(&stamped(2)).await;
         assert_eq!(served.gateway.count(named), 0);
@@ -149,7 +150,8 @@ fn a_changed_admin_token_is_named_and_a_taken_admin_address_too() {
     let head = head("").replace("[admin]\n", "[admin]\ntoken = { file = \"token\" }\n");
     let served = Served::start_in(folder, &head, &stamped(1));
     let address = served.admin;
-    let named = |line: &Line| line["message"] == "what changed there needs a restart; the old values go on";
+    let named =
+        |line: &Line| line["message"] == "these changes need a restart; the old values stay in effect";
     std::fs::write(served.file("token"), "fedcba9876543210").unwrap();
     served.gateway.signal(rustix::process::Signal::HUP);
     assert_eq!(served.gateway.line(named)["changed"], "[\"admin.token\"]");

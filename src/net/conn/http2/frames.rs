@@ -185,7 +185,7 @@ impl Ledger {
             _ => true,
         };
         if idle && self.control.spend(now) {
-            self.flood.get_or_insert("its frames bring no request on");
+            self.flood.get_or_insert("its frames advance no request");
         }
     }
 
