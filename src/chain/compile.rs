@@ -397,6 +397,7 @@ impl Segment {
             [only] => only.sockets.clone(),
             _ => WasiSocketsCtx::default(),
         };
+        let trial = trial.then(|| Trial::new(limits.lift_trial));
         Ok(Self {
             id: SegmentId(NEXT.fetch_add(1, Ordering::Relaxed)),
             pipeline,
@@ -406,7 +407,7 @@ impl Segment {
             scopes,
             fresh,
             links_on,
-            trial: trial.then(Trial::default),
+            trial,
             judges,
             rehearsal,
             pre,

@@ -1,17 +1,16 @@
 //! A trial of rewritten lifts: whether a segment's stages can do with them is seen by what they do.
 //!
 //! A stage that can't fails at what it does on ordinary requests, so mostly at its first one. So one request at a time
-//! goes through the rewritten form until [`PASSES`] have come through, on all workers together; the others take the
-//! original form meanwhile. The first failure settles it for all of them.
+//! goes through the rewritten form until so many have come through, on all workers together, as `limits.lift-trial` says;
+//! the others take the original form meanwhile. The first failure settles it for all of them.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Requests that have to come through one at a time before others may be in it beside them.
-pub const PASSES: u32 = 32;
-
 /// What is known of a segment's rewritten form.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Trial {
+    /// Requests that have to come through one at a time before others may be in it beside them.
+    passes: u32,
     failed: AtomicBool,
     passed: AtomicU32,
     taken: AtomicBool,
@@ -31,12 +30,22 @@ pub enum Admission<'a> {
 pub struct Turn<'a>(&'a Trial);
 
 impl Trial {
+    /// One of so many requests.
+    pub fn new(passes: u32) -> Self {
+        Self {
+            passes,
+            failed: AtomicBool::default(),
+            passed: AtomicU32::default(),
+            taken: AtomicBool::default(),
+        }
+    }
+
     /// How a request may enter now.
     pub fn admit(&self) -> Admission<'_> {
         if self.has_failed() {
             return Admission::Original;
         }
-        if self.passed.load(Ordering::Relaxed) >= PASSES {
+        if self.passed.load(Ordering::Relaxed) >= self.passes {
             return Admission::Open;
         }
         match self.taken.swap(true, Ordering::AcqRel) {
@@ -81,20 +90,21 @@ mod tests {
 
     #[test]
     fn one_request_at_a_time_until_enough_have_passed() {
-        let trial = Trial::default();
-        for _ in 0..PASSES {
+        let trial = Trial::new(3);
+        for _ in 0..3 {
             let first = turn(&trial).expect("nobody is in it");
             assert!(matches!(trial.admit(), Admission::Original), "somebody is in it");
             first.pass();
         }
         assert!(matches!(trial.admit(), Admission::Open));
+        assert!(matches!(Trial::new(0).admit(), Admission::Open), "there is no trial");
         assert!(trial.fail() && !trial.fail());
         assert!(matches!(trial.admit(), Admission::Original));
     }
 
     #[test]
     fn a_turn_that_is_given_up_is_the_next_ones() {
-        let trial = Trial::default();
+        let trial = Trial::new(1);
         drop(turn(&trial));
         assert!(turn(&trial).is_some());
     }

@@ -307,7 +307,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!((gateway.connections, gateway.header_size), (10_000, 64 << 10));
     assert_eq!(gateway.idle_timeout, Duration::from_secs(75));
     let pipeline = PipelineLimits::default();
-    assert_eq!((pipeline.instances, pipeline.request_body), (64, 64 << 20));
+    assert_eq!((pipeline.instances, pipeline.request_body, pipeline.lift_trial), (64, 64 << 20, 32));
     assert_eq!(pipeline.deadline, Duration::from_secs(30));
     let stage = StageLimits::default();
     assert_eq!((stage.memory, stage.table_elements, stage.host_memory), (64 << 20, 20_000, 32 << 20));
