@@ -430,6 +430,16 @@ impl Segment {
         Some(reason)
     }
 
+    /// Whether its rewritten lifts failed their trial, and its other form takes the requests.
+    pub fn is_disproved(&self) -> bool {
+        self.trial.as_ref().is_some_and(Trial::has_failed)
+    }
+
+    /// Whether a stage may reach beyond its store in ways that nobody counts.
+    pub fn acts_unseen(&self) -> bool {
+        self.scopes.iter().any(|scope| scope.acts_unseen())
+    }
+
     /// An empty store with the segment's budgets, which tells `pulse` how it is.
     pub fn store(&self, pulse: Arc<Pulse>) -> wasmtime::Store<InstanceState> {
         let engine = match &self.pre {

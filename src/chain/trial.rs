@@ -59,7 +59,8 @@ impl Trial {
         !self.failed.swap(true, Ordering::Relaxed)
     }
 
-    fn has_failed(&self) -> bool {
+    /// Whether it failed.
+    pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 }

@@ -114,9 +114,14 @@ impl Lent {
     }
 
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.touched.store(true, Ordering::Relaxed);
         match &mut *self.body.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(body) => Pin::new(body).poll_frame(cx),
+            Some(body) => {
+                // The end can be read again.
+                if !body.is_end_stream() {
+                    self.touched.store(true, Ordering::Relaxed);
+                }
+                Pin::new(body).poll_frame(cx)
+            }
             None => Poll::Ready(Some(Err(Error::ConnectionTerminated))),
         }
     }

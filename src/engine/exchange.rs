@@ -66,6 +66,8 @@ pub struct Exchange {
     phase: Cell<Phase>,
     /// The tick at which a response's head must be there.
     deadline: Cell<u64>,
+    /// How often the guests of its instance had reached beyond their store when its call began, if it did.
+    began: Cell<Option<u64>>,
     /// The tick at which a body last moved, in either direction.
     progress: Cell<u64>,
     /// The tick at which the response's head was there.
@@ -111,6 +113,7 @@ impl Exchange {
             owner: RefCell::new(None),
             phase: Cell::new(Phase::Calling),
             deadline: Cell::new(deadline),
+            began: Cell::new(None),
             progress: Cell::new(0),
             answered: Cell::new(0),
             upload,
@@ -127,6 +130,17 @@ impl Exchange {
     /// Notes which instance it is in.
     pub fn enter(&self, owner: Weak<dyn Owner>) {
         self.owner.replace(Some(owner));
+    }
+
+    /// Notes that its call begins, and how often guests of the instance have [acted](crate::host::Pulse::acts) so far.
+    pub fn begin(&self, acts: u64) {
+        self.began.set(Some(acts));
+    }
+
+    /// Whether something may have been done for it: it began, and guests of its instance have acted since, `acts` times in
+    /// all, or may have `unseen`.
+    pub fn may_have_acted(&self, acts: u64, unseen: bool) -> bool {
+        self.began.get().is_some_and(|began| unseen || began != acts)
     }
 
     /// It is over: its instance has room again.
@@ -229,7 +243,7 @@ impl Exchange {
     fn fault(&self, failure: &Failure) -> Fault {
         let context = self.context.as_ref();
         match failure {
-            _ if self.is_abandoned() => Fault::Unknown,
+            _ if self.is_abandoned() || failure.is_for_another_form() => Fault::Unknown,
             Failure::Guest(_) if self.upload.has_failed() => Fault::Unknown,
             Failure::Guest(_) if context.is_some_and(|context| context.next_failed()) => Fault::HandedOn,
             Failure::Deadline if self.is_cut_off() || self.upload.is_awaited() || self.awaits_next() => {

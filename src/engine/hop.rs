@@ -126,38 +126,49 @@ impl Hop {
         &self,
         worker: &Rc<Worker>,
         mut request: Box<ChainRequest>,
-        attempt: Option<Attempt>,
+        mut attempt: Option<Attempt>,
     ) -> Outcome {
-        let (segment, turn) = self.current();
-        let pool = worker.pool(segment, &self.in_use);
-        let due = request.due(pool.tick(), self.segment.limits.deadline);
-        let context = self.segment.links_on.then(|| request.context(due));
-        // Kept only where it may be needed a second time.
-        let spare = (self.on_failure == OnFailure::Bypass).then(|| {
-            let lent = request.body.lend();
-            (request.with_body(RequestBody::empty()), lent)
-        });
-        let failure = match pool.handle(request, due, context.clone(), attempt).await {
-            Ok(response) => {
-                if let Some(turn) = turn {
-                    turn.pass();
+        loop {
+            let (segment, turn) = self.current();
+            let pool = worker.pool(segment, &self.in_use);
+            let due = request.due(pool.tick(), self.segment.limits.deadline);
+            let context = self.segment.links_on.then(|| request.context(due));
+            let bypasses = self.on_failure == OnFailure::Bypass;
+            // Kept only where it may be needed a second time.
+            let spare = (bypasses || segment.trial.is_some()).then(|| {
+                let lent = request.body.lend();
+                (request.with_body(RequestBody::empty()), lent)
+            });
+            let failure = match pool.handle(request, due, context.clone(), attempt).await {
+                Ok(response) => {
+                    if let Some(turn) = turn {
+                        turn.pass();
+                    }
+                    return Outcome::Answered(response);
                 }
-                return Outcome::Answered(response);
+                Err(failure) => failure,
+            };
+            let again = failure.is_for_another_form();
+            // Once the next stage was called, an error may be that one's, and calling
+            // it again could do its work twice.
+            if let Some(context) = context.filter(|context| !again && context.was_passed_on()) {
+                return whose(failure, &context);
             }
-            Err(failure) => failure,
-        };
-        // Once the next stage was called, an error may be that one's, and calling
-        // it again could do its work twice.
-        if let Some(context) = context.filter(|context| context.was_passed_on()) {
-            return whose(failure, &context);
+            let Some((mut same, lent)) = spare.filter(|_| again || bypasses) else {
+                return Outcome::Failed(failure);
+            };
+            let Some(body) = lent.reclaim() else { return Outcome::Failed(failure) };
+            same.body = body;
+            let request_id = format_args!("{:016x}", same.origin.id);
+            if !again {
+                tracing::warn!(%request_id, stage = self.name(), reason = %failure, "a stage failed and was bypassed");
+                self.metrics(worker).bypassed_failed.fetch_add(1, Relaxed);
+                return self.bypass(same);
+            }
+            tracing::info!(%request_id, stage = self.name(), "a request goes through the original form after all");
+            attempt = self.breaker.as_ref().and_then(|breaker| breaker.admit());
+            request = same;
         }
-        let Some((mut request, lent)) = spare else { return Outcome::Failed(failure) };
-        let Some(body) = lent.reclaim() else { return Outcome::Failed(failure) };
-        request.body = body;
-        let request_id = format_args!("{:016x}", request.origin.id);
-        tracing::warn!(%request_id, stage = self.name(), reason = %failure, "a stage failed and was bypassed");
-        self.metrics(worker).bypassed_failed.fetch_add(1, Relaxed);
-        self.bypass(request)
     }
 
     fn bypass(&self, request: Box<ChainRequest>) -> Outcome {

@@ -209,6 +209,7 @@ impl Instance {
     /// The next request to begin with, if it can have one more now.
     fn next_job(&self) -> Option<Job> {
         let job = self.turns.next()?;
+        job.exchange.begin(self.pulse.acts());
         if self.turns.served() >= self.segment.limits.reuse as u64 {
             self.state.set(self.state.get().retire());
         }
@@ -470,7 +471,8 @@ impl Instance {
             None if memory => TrapKind::Memory,
             None => TrapKind::Trap,
         });
-        let failure = Failure::Trap { reason, stage: self.segment.blame(error) };
+        let again = disproved.is_some() && self.segment.is_disproved();
+        let failure = Failure::Trap { reason, stage: self.segment.blame(error), again };
         tracing::warn!(
             pipeline = %self.segment.pipeline,
             stage = match &failure { Failure::Trap { stage, .. } => stage.as_deref(), _ => None },
@@ -487,7 +489,7 @@ impl Instance {
             End::Done => return,
             End::Killed(why) => {
                 tracing::debug!(pipeline = %self.segment.pipeline, reason = why, "instance ended");
-                Failure::Trap { reason: why.to_owned(), stage: None }
+                Failure::killed(why)
             }
             End::Trapped(error) => self.on_trap(&error),
             End::NotMade(error) => {
@@ -505,12 +507,16 @@ impl Instance {
             }
         };
         // Those that it did not begin with have lost nothing, unless no instance can be made.
-        if !matches!(failure, Failure::Instantiate(_)) {
+        if !matches!(failure, Failure::Instantiate(_)) && !failure.is_for_another_form() {
             self.give_back();
         }
+        let (acts, unseen) = (self.pulse.acts(), self.segment.acts_unseen());
         for exchange in self.turns.take() {
             match exchange.phase() {
-                Phase::Calling => exchange.fail(failure.clone()),
+                Phase::Calling => {
+                    let done = exchange.may_have_acted(acts, unseen);
+                    exchange.fail(if done { failure.clone().for_good() } else { failure.clone() });
+                }
                 Phase::Streaming => {
                     if trapped {
                         exchange.trapped();

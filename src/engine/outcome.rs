@@ -16,6 +16,8 @@ pub enum Failure {
         reason: String,
         /// The stage whose code it was, where that is known.
         stage: Option<String>,
+        /// It was the fault of a rewritten lift, and did nothing for this request: another form of the segment can take it.
+        again: bool,
     },
     /// The handler answered with an error.
     Guest(ErrorCode),
@@ -34,6 +36,30 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The instance was ended, for this reason.
+    pub(super) fn killed(reason: &str) -> Self {
+        Self::Trap { reason: reason.to_owned(), stage: None, again: false }
+    }
+
+    /// The segment's rewritten lift failed its trial before this request began.
+    pub(super) fn disproved() -> Self {
+        let reason = "the trial of a rewritten lift failed".to_owned();
+        Self::Trap { reason, stage: None, again: true }
+    }
+
+    /// The same of a request for which something may have been done.
+    pub(super) fn for_good(self) -> Self {
+        match self {
+            Self::Trap { reason, stage, .. } => Self::Trap { reason, stage, again: false },
+            other => other,
+        }
+    }
+
+    /// Whether another form of the segment can take the request.
+    pub(super) fn is_for_another_form(&self) -> bool {
+        matches!(self, Self::Trap { again: true, .. })
+    }
+
     /// What the stage before learns of it. What happened is the log's.
     pub(super) fn into_code(self) -> ErrorCode {
         match self {

@@ -126,9 +126,7 @@ impl InstancePool {
         let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
         self.dispatch(Job { request, exchange, patience, context, in_row: false });
         // The sender is always used or its instance died without a word.
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Failure::Trap { reason: "the instance is gone".to_owned(), stage: None }))
+        answer.await.unwrap_or_else(|_| Err(Failure::killed("the instance is gone")))
     }
 
     fn dispatch(self: &Rc<Self>, job: Job) {
@@ -253,6 +251,11 @@ impl InstancePool {
     }
 
     fn serve_waiting(self: &Rc<Self>) {
+        if self.segment.is_disproved() {
+            for job in self.waiting.take() {
+                job.exchange.fail(Failure::disproved());
+            }
+        }
         while !self.waiting.borrow().is_empty() {
             let Some(instance) = self.checkout() else { return };
             match self.next_waiting() {
@@ -325,7 +328,7 @@ impl Home for InstancePool {
         self.live.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
         self.ready.borrow_mut().retain(|known| !Rc::ptr_eq(known, instance));
         self.serve_waiting();
-        if trapped && self.tick() >= self.replace_after.get() {
+        if trapped && !self.segment.is_disproved() && self.tick() >= self.replace_after.get() {
             self.replace_after.set(self.tick() + REPLACE_EVERY);
             self.make_spare();
         }

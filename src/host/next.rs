@@ -308,6 +308,7 @@ pub(super) async fn carry(
         let context = context(&mut store)?;
         let request = store.get().table.delete(request)?;
         let pulse = store.get().pulse();
+        pulse.act();
         // Until it is answered.
         let kept = store.get().keep_outside(size_of_fields(&request.headers))?;
         wasmtime::error::Ok((leave(request, &mut store, was_sent), context, pulse, kept))

@@ -4,7 +4,7 @@ use super::egress::Egress;
 use super::limiter::{Cell, Limiter, Quota};
 use super::next::Next;
 use super::rehearsal::Rehearsal;
-use crate::plan::{Grants, Mount, SocketProtocol, SocketRule, Stage, StageId};
+use crate::plan::{Grant, Grants, Mount, SocketProtocol, SocketRule, Stage, StageId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
@@ -78,6 +78,14 @@ impl StageScope {
             log: Cell::default(),
             dropped_lines: AtomicU64::new(0),
             rehearsal,
+        })
+    }
+
+    /// Whether it may reach beyond its store in ways that [`Pulse::acts`](super::Pulse::acts) does not count.
+    pub fn acts_unseen(&self) -> bool {
+        Grant::ALL.iter().any(|grant| match grant {
+            Grant::Random | Grant::Clocks | Grant::Env | Grant::Egress => false,
+            Grant::Stdio | Grant::Filesystem | Grant::Sockets => grant.is_in(&self.grants),
         })
     }
 

@@ -65,6 +65,8 @@ pub struct Pulse {
     broke_off: AtomicBool,
     /// The store should have no further calls.
     worn: AtomicBool,
+    /// What guests did that reaches beyond their store.
+    acts: AtomicU64,
     /// Bytes that the host keeps for them, and that are in no table of the store.
     pub(super) outside: AtomicUsize,
     /// The most that the host was found to keep for them, in bytes.
@@ -90,6 +92,17 @@ impl Pulse {
     /// The most that the host was found to keep for the guests, in bytes, whenever it counted.
     pub fn most_kept(&self) -> usize {
         self.most_kept.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a guest does what reaches beyond its store, and can't be taken back: calls the next stage or another
+    /// pipeline, sends a request, writes to the log, counts a request.
+    pub(super) fn act(&self) {
+        self.acts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so.
+    pub fn acts(&self) -> u64 {
+        self.acts.load(Ordering::Relaxed)
     }
 
     /// Says that the store should have no further calls: what stays behind after each would fill it.

@@ -42,6 +42,7 @@ impl own3::wasi::http::client::HostWithStore<InstanceState> for HasSelf<Instance
         let result = async { was_sent.await.unwrap_or(Err(Error::ConnectionTerminated)) };
         let request = store.with(|mut store| {
             let request = store.get().table.delete(request)?;
+            store.get().pulse.act();
             // Until it is answered.
             let kept = store.get().keep_outside(size_of_fields(&request.headers))?;
             wasmtime::error::Ok((request.into_http(&mut store, result), kept))
@@ -76,6 +77,7 @@ impl own2::wasi::http::outgoing_handler::HostWithStore<InstanceState> for HasSel
         use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host;
         let context = next::context(&mut store)?;
         let pulse = store.get().pulse();
+        pulse.act();
         // The head of what comes back.
         store.get().keep(HEAD)?;
         let mut hooks = Outgoing { scope, context, pulse };

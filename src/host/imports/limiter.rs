@@ -17,6 +17,7 @@ impl own::linkspan::gateway::rate_limiter::Host for InstanceState {
         key: String,
         quota: rate_limiter::Quota,
     ) -> wasmtime::Result<Result<rate_limiter::Decision, rate_limiter::Error>> {
+        self.pulse.act();
         let quota = Quota { burst: quota.burst, interval: quota.interval };
         Ok(match scope.limiter.take(&key, quota) {
             Ok(decision) => Ok(rate_limiter::Decision {

@@ -28,6 +28,7 @@ impl own::wasi::logging::logging::HostWithStore<InstanceState> for HasSelf<Insta
             Level::Warn => tracing::Level::WARN,
             Level::Error | Level::Critical => tracing::Level::ERROR,
         };
+        store.get().pulse.act();
         scope.log_for(next::request(&mut store)?, level, &context, &message);
         Ok(())
     }

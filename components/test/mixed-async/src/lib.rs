@@ -8,6 +8,7 @@
 //! | `response` | the response has a further field |
 //! | `refuse` | 403, without a body, without the next stage |
 //! | `error` | `internal-error` with the message that `x-message` is |
+//! | `own` | 200, with a body of its own, without the next stage |
 //! | `body` | the response's body in upper case |
 //! | `echo-body` | the request's body in upper case |
 //! | `trailers` | the response's trailers, with one more |
@@ -29,6 +30,11 @@ async fn handle(mut request: Request, next: AsyncNext) -> Result<Response, Error
         "edits" => {
             let edits = request.header_values("x-edit-request");
             edit(request.headers_mut(), &edits);
+        }
+        "own" => {
+            let mut response = Response::new(200);
+            response.set_body(streamed("own"));
+            return Ok(response);
         }
         "refuse" => return Ok(Response::new(403)),
         "error" => return Err(internal(request.header("x-message").unwrap_or_default())),
@@ -96,6 +102,16 @@ async fn never() {
     let (writer, reader) = wit_future::new::<Result<(), Error>>(|| Ok(()));
     std::mem::forget(writer);
     let _ = reader.await;
+}
+
+fn streamed(text: &'static str) -> Body {
+    let (mut writer, body) = Body::channel();
+    spawn_local(async move {
+        writer.contents.write_all(text.into()).await;
+        drop(writer.contents);
+        let _ = writer.trailers.write(Ok(None)).await;
+    });
+    body
 }
 
 fn upper_case(body: Body) -> Body {
