@@ -4,6 +4,7 @@ use super::upload::{Upload, UploadPace};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,8 @@ struct Counted {
     exceeded: AtomicBool,
     too_slow: AtomicBool,
     malformed: AtomicBool,
+    /// Its sender is gone, or took the request back.
+    left: AtomicBool,
     /// It ended with an error, whatever that was.
     failed: AtomicBool,
     /// Somebody waits for more of it.
@@ -42,8 +45,13 @@ impl UploadState {
         self.0.malformed.load(Ordering::Relaxed)
     }
 
+    /// Whether its sender went away before its end, or took the request back.
+    pub fn has_left(&self) -> bool {
+        self.0.left.load(Ordering::Relaxed)
+    }
+
     /// Whether it ended with an error.
-    pub(super) fn has_failed(&self) -> bool {
+    pub fn has_failed(&self) -> bool {
         self.0.failed.load(Ordering::Relaxed)
     }
 
@@ -183,6 +191,12 @@ impl RequestBody {
     }
 }
 
+/// Whether the body of a connection ended since its bytes broke HTTP's rules, and not since no more came.
+fn broke_rules(error: &hyper::Error) -> bool {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    io.is_some_and(|error| matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = Error;
@@ -227,8 +241,9 @@ impl RequestBody {
             Inner::Empty => return Poll::Ready(None),
             Inner::Incoming(body) => {
                 let frame = Pin::new(body).poll_frame(cx);
-                if let Poll::Ready(Some(Err(_))) = frame {
+                if let Poll::Ready(Some(Err(error))) = &frame {
                     this.exceeded.0.malformed.store(true, Ordering::Relaxed);
+                    this.exceeded.0.left.store(!broke_rules(error), Ordering::Relaxed);
                 }
                 frame.map(|f| f.map(|f| f.map_err(Error::Hyper)))
             }

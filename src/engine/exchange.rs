@@ -34,6 +34,9 @@ const PARTIAL: &str = "a later stage's response broke off";
 pub(super) const UPLOAD_BROKE: &str =
     "the request's body broke off, and nothing moved within `limits.linger`";
 
+/// Why a body is cut that ended as if nothing had been, after the request's own broke off.
+const OF_A_PART: &str = "the request's body broke off, and a stage ended its response as if it had not";
+
 /// Why a body is cut whose generation had to end.
 pub(super) const CUT_OFF: &str = "its generation was replaced too long ago";
 
@@ -75,6 +78,8 @@ pub struct Exchange {
     /// What came of the request's body, and how much of it had at the last look.
     upload: UploadState,
     uploaded: Cell<u64>,
+    /// The request's body had broken off when the response's head was there.
+    broke_before: Cell<bool>,
     reply: RefCell<Option<oneshot::Sender<Reply>>>,
     /// Why the body must not end as if it were complete.
     aborted: Cell<Option<&'static str>>,
@@ -118,6 +123,7 @@ impl Exchange {
             answered: Cell::new(0),
             upload,
             uploaded: Cell::new(0),
+            broke_before: Cell::new(false),
             reply: RefCell::new(Some(reply)),
             aborted: Cell::new(None),
             body: RefCell::new(None),
@@ -197,6 +203,11 @@ impl Exchange {
         self.upload.has_failed()
     }
 
+    /// Whether that was so after the response's head was there, so that the stage could not say so in it.
+    fn is_of_a_part(&self) -> bool {
+        self.upload_broke() && !self.broke_before.get()
+    }
+
     /// Whether nobody waits for the response's head any more.
     pub fn is_abandoned(&self) -> bool {
         self.reply.borrow().as_ref().is_some_and(oneshot::Sender::is_closed)
@@ -213,6 +224,7 @@ impl Exchange {
         self.phase.set(Phase::Streaming);
         self.progress.set(tick);
         self.answered.set(tick);
+        self.broke_before.set(self.upload_broke());
         if let Some(context) = &self.context {
             context.answer();
         }
@@ -443,7 +455,8 @@ impl ResponseBody {
     /// Why its end is none, if so.
     fn partial(&self) -> Option<&'static str> {
         match &self.keeper {
-            Keeper::Exchange { exchange, .. } => exchange.is_partial().then_some(PARTIAL),
+            Keeper::Exchange { exchange, .. } if exchange.is_partial() => Some(PARTIAL),
+            Keeper::Exchange { exchange, .. } => exchange.is_of_a_part().then_some(OF_A_PART),
             Keeper::Pause(_) | Keeper::Segment => None,
         }
     }
@@ -506,7 +519,7 @@ impl Body for ResponseBody {
                 this.end(Err(Error::ConnectionTerminated));
                 Poll::Ready(Some(Err(error)))
             }
-            // The end of a dead instance's body is no end, nor is one that a stage made of another's that broke off.
+            // The end of a dead instance's body is no end, nor is one that a stage made of a body that broke off.
             None => {
                 let broken = this.broken().or_else(|| this.partial());
                 this.end(match broken {

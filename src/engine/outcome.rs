@@ -23,6 +23,8 @@ pub enum Failure {
     Guest(ErrorCode),
     /// The handler gave a response that can't be sent.
     InvalidResponse(String),
+    /// The request's body broke off, and a stage answered as if it had not.
+    OfAPart,
     /// No response head within the deadline.
     Deadline,
     /// No instance had room, and the queue was full or took too long.
@@ -66,7 +68,7 @@ impl Failure {
             Self::Guest(code) => code,
             Self::Deadline => ErrorCode::HttpResponseTimeout,
             Self::Capacity | Self::BreakerOpen => ErrorCode::ConnectionLimitReached,
-            Self::InvalidResponse(_) => ErrorCode::HttpProtocolError,
+            Self::InvalidResponse(_) | Self::OfAPart => ErrorCode::HttpProtocolError,
             Self::Upstream(error) => upstream_code(error.kind),
             Self::Trap { .. } | Self::Instantiate(_) => {
                 ErrorCode::InternalError(Some("the next stage failed".to_owned()))
@@ -81,6 +83,9 @@ impl fmt::Display for Failure {
             Self::Trap { reason, .. } => write!(f, "the instance died: {reason}"),
             Self::Guest(code) => write!(f, "the handler answered {}", error_text(code)),
             Self::InvalidResponse(reason) => write!(f, "the response can't be sent: {reason}"),
+            Self::OfAPart => {
+                f.write_str("the request's body broke off, and a stage answered as if it had not")
+            }
             Self::Deadline => f.write_str("no response head within `limits.deadline`"),
             Self::Capacity => {
                 f.write_str("no instance had room: `limits.queue` is full, or `limits.queue-timeout` passed")

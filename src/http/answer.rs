@@ -4,7 +4,7 @@ use super::headers::clean_trailers;
 use super::record::Record;
 use super::request_id::RequestId;
 use super::respond::{Refusal, refuse};
-use crate::engine::{BodyError, ResponseBody};
+use crate::engine::{BodyError, ResponseBody, UploadState};
 use crate::gateway::Generation;
 use crate::plan::{Pipeline, PipelineIndex};
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub enum AnswerBody {
         body: Option<ResponseBody>,
         /// Kept to the end of the body, as is said by `gateway`.
         here: Here,
+        /// What becomes of the request's body.
+        upload: UploadState,
         /// Written when the body is gone.
         record: Record,
     },
@@ -52,7 +54,16 @@ impl Body for AnswerBody {
                 (Pin::new(body).poll_frame(cx).map_err(|never| match never {}), record)
             }
             Self::Chain { body: None, .. } => return Poll::Ready(None),
-            Self::Chain { body: Some(body), here, record } => (poll_chain(body, here, record, cx), record),
+            Self::Chain { body: Some(body), here, upload, record } => {
+                let frame = poll_chain(body, here, record, cx);
+                if upload.has_left() {
+                    record.left();
+                }
+                if is_over(body) {
+                    record.over();
+                }
+                (frame, record)
+            }
         };
         if let Poll::Ready(Some(Ok(frame))) = &mut frame {
             if let Some(trailers) = frame.trailers_mut() {
@@ -79,6 +90,11 @@ impl Body for AnswerBody {
             }
         }
     }
+}
+
+/// Whether all of `body` is out; a reader that knows the length does not ask for the end.
+pub(super) fn is_over(body: &ResponseBody) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 fn poll_chain(
@@ -118,5 +134,6 @@ impl Here {
 /// The gateway's own answer to a request.
 pub(super) fn refused(refusal: &Refusal, mut record: Record, id: &RequestId) -> Response<AnswerBody> {
     record.refused(refusal);
+    record.over();
     refuse(refusal, id.as_str()).map(|body| AnswerBody::Gateway { body: Full::new(body), record })
 }

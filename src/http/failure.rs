@@ -27,6 +27,7 @@ pub(super) fn explain(
         Failure::Guest(_) | Failure::Deadline if limit.is_malformed() => {
             Refusal::BadRequest("The request's body is malformed.")
         }
+        Failure::OfAPart => Refusal::BadRequest("The request's body is malformed."),
         Failure::Guest(ErrorCode::HttpRequestBodySize(_)) => Refusal::PayloadTooLarge,
         Failure::Trap { .. } | Failure::Instantiate(_) => Refusal::GuestTrap,
         Failure::Guest(ErrorCode::HttpResponseTimeout) => Refusal::Deadline,

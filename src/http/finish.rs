@@ -8,19 +8,23 @@
 //! | 304, and any to HEAD | without body; `Content-Length` is what a GET would have got, and stays |
 //!
 //! The body of a response that has none is dropped unread.
+//!
+//! A response of success or redirection to a request whose body broke off was made of a part of it, and is refused: the client
+//! would take it for an answer to the whole.
 
-use crate::engine::{Failure, ResponseBody};
+use crate::engine::{Failure, ResponseBody, UploadState};
 use http::header::{CONTENT_LENGTH, TRAILER};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::Body as _;
 
-/// `response` as the answer to a request with `method`; without its body, if it may have none.
+/// `response` as the answer to a request with `method`, of whose body this became; without its own, if it may have none.
 ///
 /// # Errors
-/// [`Failure::InvalidResponse`], if it can't be an answer.
+/// [`Failure::InvalidResponse`] and [`Failure::OfAPart`], if it can't be an answer.
 pub(super) fn finish(
     mut response: Response<ResponseBody>,
     method: &Method,
+    upload: &UploadState,
 ) -> Result<Response<Option<ResponseBody>>, Failure> {
     let status = response.status();
     if status.is_informational() {
@@ -28,6 +32,9 @@ pub(super) fn finish(
             "{} is not the status of a final response",
             status.as_u16()
         )));
+    }
+    if upload.has_failed() && !status.is_client_error() && !status.is_server_error() {
+        return Err(Failure::OfAPart);
     }
     let length = response.body().size_hint().exact();
     let headers = response.headers_mut();

@@ -45,6 +45,8 @@ impl Recorder {
             in_flight: Some(metrics.begin(method)),
             start: Instant::now(),
             answered: false,
+            over: false,
+            left: false,
             status: CLIENT_GONE,
             reason: None,
             detail: None,
@@ -225,6 +227,10 @@ pub struct Record {
     in_flight: Option<InFlight>,
     start: Instant,
     answered: bool,
+    /// All of the answer is out, or it was cut.
+    over: bool,
+    /// The client left before that, or before the end of its request.
+    left: bool,
     status: u16,
     reason: Option<&'static str>,
     detail: Option<&'static str>,
@@ -264,7 +270,19 @@ impl Record {
             Failure::Trap { .. } | Failure::Instantiate(_) => {}
             // Counted for its servers, and for its stage.
             Failure::Upstream(_) | Failure::BreakerOpen => {}
+            // The client's doing.
+            Failure::OfAPart => {}
         }
+    }
+
+    /// All of the answer is out.
+    pub fn over(&mut self) {
+        self.over = true;
+    }
+
+    /// The client left, or took its request back.
+    pub fn left(&mut self) {
+        self.left = true;
     }
 
     /// Bytes of the response's body went out.
@@ -274,6 +292,7 @@ impl Record {
 
     /// The response broke off.
     pub fn cut_short(&mut self) {
+        self.over = true;
         self.reason = Some("cut-short");
         if let Some(in_flight) = &self.in_flight {
             in_flight.metrics().cut_short();
@@ -284,9 +303,13 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let duration = self.start.elapsed();
+        let left = self.left || !self.over;
         if let Some(in_flight) = self.in_flight.take()
             && self.answered
         {
+            if left {
+                in_flight.metrics().abandoned();
+            }
             in_flight.end(self.status, duration);
         }
         let Some(details) = &self.details else { return };
@@ -314,7 +337,7 @@ impl Drop for Record {
             not_applied: details.not_applied.as_deref(),
             bypassed: details.origin.as_ref().and_then(|origin| origin.bypassed()).as_deref(),
             status: self.status,
-            reason: self.reason.or((!self.answered).then_some("client-gone")),
+            reason: self.reason.or(left.then_some("client-gone")),
             detail: self.detail,
             request_bytes: details.limit.as_ref().map_or(0, UploadState::bytes),
             response_bytes: self.response_bytes,

@@ -1,6 +1,6 @@
 //! The life of a request, from its head to its answer.
 
-use super::answer::{AnswerBody, Here, refused};
+use super::answer::{AnswerBody, Here, is_over, refused};
 use super::client_cert::identify;
 use super::failure::explain;
 use super::finish::finish;
@@ -208,17 +208,23 @@ impl Service {
             // 5. Walk the chain, and say what became of it.
             let pipeline = here.generation.pipeline(here.pipeline);
             let response = pipeline.handle(&self.worker, request).await;
-            match response.and_then(|response| finish(response, &head.method)) {
+            match response.and_then(|response| finish(response, &head.method, &limit)) {
                 Ok(mut response) => {
                     clean_response(response.headers_mut());
                     if let Some(name) = &here.generation.plan.http.via {
                         add_via(response.headers_mut(), Version::HTTP_11, name);
                     }
                     record.answered(response.status().as_u16(), None);
-                    response.map(|body| AnswerBody::Chain { body, here, record })
+                    if response.body().as_ref().is_none_or(is_over) {
+                        record.over();
+                    }
+                    response.map(|body| AnswerBody::Chain { body, here, upload: limit, record })
                 }
                 Err(failure) => {
                     record.failed(&failure);
+                    if limit.has_left() {
+                        record.left();
+                    }
                     here.generation.broke_off();
                     let refusal = explain(&failure, &limit, here.plan(), &head, &here.id);
                     refused(&refusal, record, &here.id)

@@ -194,7 +194,7 @@ const EVENTS: [Event; 7] = [
     }),
     (
         "linkspan_requests_abandoned_total",
-        "Requests whose client left before there was an answer.",
+        "Requests whose client left before their end or that of the answer.",
         |events| &events.abandoned,
     ),
     ("linkspan_instances_made_total", "Instances made.", |events| &events.made),

@@ -149,6 +149,11 @@ impl PipelineMetrics {
         self.events.cut_short.fetch_add(1, Relaxed);
     }
 
+    /// A client left after its response's head; before it, [`InFlight`] counts.
+    pub fn abandoned(&self) {
+        self.events.abandoned.fetch_add(1, Relaxed);
+    }
+
     /// An instance was made.
     pub fn instance_made(&self) {
         self.events.made.fetch_add(1, Relaxed);

@@ -125,6 +125,105 @@ chain_test! {
     }
 }
 
+/// A pipeline whose stage does something with bodies, eight requests at most, and the admin listener's address.
+fn transforming(chain: Chain, service: &str) -> (Gateway, std::net::SocketAddr) {
+    let limits = "instances = 2\nconcurrency = 4\nlinger = \"50ms\"\nqueue-timeout = \"20s\"\ndeadline = \"10m\"\n\
+                  body-idle-timeout = \"10m\"";
+    let pipeline = chain.pipeline(service).stage("fault-middleware").limit(limits);
+    // A table of its own, behind the limits.
+    let gateway = Gateway::start(&Setup::of([pipeline]).limit("[admin]\naddress = \"127.0.0.1:0\""));
+    let line = gateway.line(|line| line["message"] == "admin listening");
+    let admin = line["address"].as_str().unwrap().parse().unwrap();
+    (gateway, admin)
+}
+
+/// Waits until so many clients are known to have left.
+async fn left(admin: std::net::SocketAddr, count: u64) {
+    let wanted = format!("linkspan_requests_abandoned_total{{linkspan_pipeline=\"main\"}} {count}");
+    let start = std::time::Instant::now();
+    loop {
+        let mut client = Client::open(admin, Protocol::Http1).await;
+        let answer = client.get("/metrics", &[]).await.ok();
+        if answer.text().lines().any(|line| line == wanted) {
+            return;
+        }
+        let told = answer
+            .text()
+            .lines()
+            .find(|line| line.starts_with("linkspan_requests_abandoned"))
+            .map(str::to_owned);
+        assert!(start.elapsed() < SOON, "not {count}: {told:?}");
+        tokio::time::sleep(20 * MS).await;
+    }
+}
+
+chain_test! {
+    /// Clients that leave in the midst of a body that a stage transforms hold nothing, and are counted: as many as fit, and
+    /// nobody is turned away after them.
+    fn bodies_that_a_stage_transforms(chain) {
+        let (gateway, admin) = transforming(chain, "echo");
+        run(async {
+            let mut count = 0;
+            for fault in ["transform-request", "swallow-request", "transform-response"] {
+                for protocol in PROTOCOLS {
+                    let mut clients = Vec::new();
+                    for _ in 0..8 {
+                        let mut client = Client::connect(&gateway, protocol).await;
+                        let (feeder, body) = body::channel();
+                        in_time(feeder.send(Frame::data("some bytes of it".into()))).await.unwrap();
+                        let fields = [("x-middleware-fault", fault)];
+                        let answer = in_time(client.send(request(Method::POST, "/", &fields, body))).await.unwrap();
+                        clients.push((client, answer, feeder));
+                    }
+                    drop(clients);
+                    let mut next = Client::connect(&gateway, protocol).await;
+                    assert_eq!(next.get("/", &[]).await.status, 200, "{fault} {protocol:?}");
+                    count += 8;
+                    left(admin, count).await;
+                }
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
+    /// A stage that takes a broken upload for a whole one has no answer to it that looks whole.
+    fn uploads_that_a_stage_takes_for_whole(chain) {
+        for (service, fault) in [("fault-service", "read-body"), ("echo", "none")] {
+            let (gateway, admin) = transforming(chain, service);
+            let fields = [("x-middleware-fault", "swallow-request"), ("x-fault", fault)];
+            let head = "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n";
+            let lines = fields.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+            let mut tcp = std::net::TcpStream::connect(gateway.plain).unwrap();
+            tcp.set_read_timeout(Some(SOON)).unwrap();
+            tcp.write_all(format!("{head}{lines}\r\n5\r\nhello\r\nzz\r\n").as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            // A reset, where the gateway has not read all.
+            let _ = tcp.read_to_end(&mut answer);
+            let answer = String::from_utf8_lossy(&answer);
+            match service {
+                "echo" => assert!(!answer.ends_with("0\r\n\r\n"), "looks complete: {answer}"),
+                _ => assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}"),
+            }
+            run(async {
+                // The stream is reset: it can have no answer, and is no answered request.
+                let mut client = Client::connect(&gateway, Protocol::Http2).await;
+                let (feeder, body) = body::fallible();
+                in_time(feeder.send(Ok(Frame::data("some bytes of it".into())))).await.unwrap();
+                let sent = client.start(request(Method::POST, "/", &fields, body));
+                in_time(feeder.send(Err(std::io::Error::other("taken back")))).await.unwrap();
+                if let Ok(response) = in_time(sent).await {
+                    assert!(in_time(response.into_body().collect()).await.is_err());
+                }
+                left(admin, 1).await;
+                client.get("/", &[]).await.ok();
+            });
+            gateway.stop();
+        }
+    }
+}
+
 /// A place in the queue is free again, too.
 #[test]
 fn the_queue_is_free_again() {
