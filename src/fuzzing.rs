@@ -5,17 +5,19 @@
 
 use crate::chain::{Member, Naming, compose};
 use crate::component::Component;
+use crate::component::flatten::{Item, flatten};
 use std::path::Path;
 
 /// A target's name, which its corpus has too, and what it does with some bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("admin", crate::admin::fuzzing::run),
     ("component", component),
     ("config", config),
     ("fields", crate::host::fuzzing::run),
+    ("flatten", flattened),
     ("frames", crate::net::conn::http2::frames::fuzzing::run),
     ("handover", crate::net::handover::fuzzing::run),
     ("paths", crate::http::fuzzing::run),
@@ -44,6 +46,35 @@ pub fn component(data: &[u8]) {
                 }
             }
         }
+    }
+}
+
+/// A component, evaluated: what it names is there, and a composition of it with itself is twice what it is alone.
+pub fn flattened(data: &[u8]) {
+    let Ok(flat) = flatten(data) else { return };
+    let assert_there = |item: &Item<'_>| match item {
+        Item::Canonical(canonical) => assert!(*canonical < flat.canonicals.len()),
+        Item::Export { instance, name } => {
+            let module = &flat.modules[flat.instances[*instance].module];
+            assert!(module.exports.iter().any(|export| export.name == *name), "{name}");
+        }
+    };
+    for instance in &flat.instances {
+        assert_eq!(instance.imports.len(), flat.modules[instance.module].imports.len());
+        instance.imports.iter().for_each(assert_there);
+    }
+    flat.lifts.iter().for_each(|lift| assert_there(&lift.core));
+    let Ok(component) = Component::from_bytes(Path::new("fuzzed.wasm"), data.into(), |_| None) else {
+        return;
+    };
+    if component.bytes[..] != *data {
+        return;
+    }
+    let members: Vec<_> = (0..2).map(|index| Member { index, component: &component }).collect();
+    if let Ok(composition) = compose(&members, Naming::Portable) {
+        let composed = flatten(&composition.bytes).expect("both of it were understood");
+        assert_eq!(composed.parts, 2 * flat.parts);
+        assert_eq!(composed.instances.len(), 2 * flat.instances.len());
     }
 }
 
@@ -177,6 +208,11 @@ mod tests {
     #[test]
     fn fields() {
         fuzz("fields", 5_000);
+    }
+
+    #[test]
+    fn flattened() {
+        fuzz("flatten", 500);
     }
 
     #[test]

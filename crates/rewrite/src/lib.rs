@@ -6,6 +6,7 @@
 //! | [`relift`](mod@relift) | an export that is lifted asynchronously becomes one that is lifted synchronously |
 //! | [`detach`](mod@detach) | synchronous operations take a stream, future or subtask out of its waitable set first |
 //! | [`candidate`] | imports and exports of a release candidate of WASI 0.3.0 are named after the release |
+//! | [`flatten`](mod@flatten) | a component is evaluated to its core modules, and to what each of their imports finally is |
 //! | [`nesting`] | validates, and bounds what its readers have to follow |
 //! | [`interface`] | names of interfaces, compared as the component model links them |
 //!
@@ -34,12 +35,14 @@
 
 pub mod candidate;
 pub mod detach;
+pub mod flatten;
 pub mod interface;
 mod layout;
 mod module;
 mod moved;
 pub mod nesting;
 mod not_rewritable;
+mod outline;
 pub mod relift;
 mod section;
 

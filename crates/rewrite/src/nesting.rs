@@ -45,7 +45,7 @@ pub fn validate(bytes: &[u8]) -> Result<Types, Malformed> {
 }
 
 /// Checks that every part is there, and that nothing is nested too deep.
-fn check(bytes: &[u8]) -> Result<(), Malformed> {
+pub(crate) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     let mut depth = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload?;

@@ -2,6 +2,7 @@
 
 use crate::nesting::Malformed;
 use wasm_encoder::reencode;
+use wasmparser::CanonicalFunction;
 
 /// Why a component stays as it is, in words that follow its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +13,13 @@ impl NotRewritable {
     /// With the reason.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
+    }
+
+    /// For a canonical function that is not known.
+    pub(crate) fn unknown(function: &CanonicalFunction) -> Self {
+        let text = format!("{function:?}");
+        let name = text.split([' ', '{', '(']).next().unwrap_or_default();
+        Self(format!("it uses a part of the component model that is not known here ({name})"))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::Seam;
 use crate::layout::{MAX_FLAT, Shape};
-use crate::nesting::validate;
+use crate::outline::{Definition, Outline};
 use crate::{Interface, NotRewritable};
 use std::collections::HashMap;
 use wasmparser::component_types::{
@@ -16,7 +16,7 @@ use wasmparser::component_types::{
 use wasmparser::types::TypesRef;
 use wasmparser::{
     CanonicalFunction as Canonical, CanonicalOption, ComponentAlias, ComponentExternalKind as External,
-    ComponentOuterAliasKind, ExternalKind, Parser, Payload, ValType,
+    ComponentOuterAliasKind, ExternalKind, ValType,
 };
 
 /// A canonical function that is replaced by one that does the same and keeps count.
@@ -111,9 +111,8 @@ pub struct Wiring {
 /// # Errors
 /// [`NotRewritable`] with the reason why it must stay as it is.
 pub fn analyse(bytes: &[u8], seam: &Seam) -> Result<Wiring, NotRewritable> {
-    let types = validate(bytes).map_err(|error| NotRewritable::new(format!("it is not valid: {error}")))?;
     let outline = Outline::read(bytes)?;
-    outline.wiring(types.as_ref(), seam)
+    Outermost::of(&outline)?.wiring(outline.types(0)?, seam)
 }
 
 /// A function of the component's index space, as far as it matters.
@@ -123,9 +122,9 @@ enum Function {
     Other,
 }
 
-/// What is read of a component before it is judged.
+/// The outermost component's index spaces, before it is judged.
 #[derive(Default)]
-struct Outline {
+struct Outermost {
     instances: Vec<Option<Interface>>,
     functions: Vec<Function>,
     core_functions: u32,
@@ -136,75 +135,45 @@ struct Outline {
     canonicals: Vec<(Option<u32>, Canonical)>,
 }
 
-impl Outline {
-    fn read(bytes: &[u8]) -> Result<Self, NotRewritable> {
-        let mut outline = Self::default();
-        let mut depth = 0_u32;
-        let mut in_module = 0_u32;
-        for payload in Parser::new(0).parse_all(bytes) {
-            let payload = payload?;
-            match &payload {
-                Payload::ModuleSection { .. } if depth > 0 => {
-                    return Err(NotRewritable::new("it is composed of several components"));
-                }
-                Payload::ModuleSection { .. } => in_module += 1,
-                Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) if in_module > 0 => in_module -= 1,
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                _ if in_module > 0 => {}
-                _ if depth > 0 => check_nested(payload)?,
-                _ => outline.read_section(payload)?,
-            }
+impl Outermost {
+    fn of(outline: &Outline<'_>) -> Result<Self, NotRewritable> {
+        let mut outermost = Self::default();
+        let Some((body, nested)) = outline.bodies.split_first() else { return Ok(outermost) };
+        for definition in nested.iter().flat_map(|body| &body.definitions) {
+            check_nested(definition)?;
         }
-        Ok(outline)
+        for definition in &body.definitions {
+            outermost.read(definition)?;
+        }
+        Ok(outermost)
     }
 
-    fn read_section(&mut self, payload: Payload<'_>) -> Result<(), NotRewritable> {
-        match payload {
-            Payload::ComponentImportSection(section) => {
-                for import in section {
-                    let import = import?;
-                    let named = import.name.implements.unwrap_or(import.name.name);
-                    self.define(import.ty.kind(), || Interface::parse(named))?;
-                }
+    fn read(&mut self, definition: &Definition<'_>) -> Result<(), NotRewritable> {
+        match definition {
+            Definition::Import(import) => {
+                let named = import.name.implements.unwrap_or(import.name.name);
+                self.define(import.ty.kind(), || Interface::parse(named))?;
             }
-            Payload::ComponentAliasSection(section) => {
-                for alias in section {
-                    self.alias(alias?)?;
-                }
+            Definition::Alias(alias) => self.alias(alias)?,
+            Definition::Instance(_) => self.instances.push(None),
+            Definition::Export(export) => {
+                self.define(export.kind, || None)?;
+                self.exports.extend(Interface::parse(export.name.name));
             }
-            Payload::ComponentInstanceSection(section) => {
-                for instance in section {
-                    instance?;
-                    self.instances.push(None);
-                }
+            Definition::Canonical(function) => {
+                let index = match function {
+                    Canonical::Lift { .. } => {
+                        self.functions.push(Function::Other);
+                        None
+                    }
+                    _ => {
+                        self.core_functions += 1;
+                        Some(self.core_functions - 1)
+                    }
+                };
+                self.canonicals.push((index, function.clone()));
             }
-            Payload::ComponentExportSection(section) => {
-                for export in section {
-                    let export = export?;
-                    self.define(export.kind, || None)?;
-                    self.exports.extend(Interface::parse(export.name.name));
-                }
-            }
-            Payload::ComponentCanonicalSection(section) => {
-                for function in section {
-                    let function = function?;
-                    let index = match function {
-                        Canonical::Lift { .. } => {
-                            self.functions.push(Function::Other);
-                            None
-                        }
-                        _ => {
-                            self.core_functions += 1;
-                            Some(self.core_functions - 1)
-                        }
-                    };
-                    self.canonicals.push((index, function));
-                }
-            }
-            Payload::ComponentStartSection { .. } => {
-                return Err(NotRewritable::new("it has a start function"));
-            }
+            Definition::Start => return Err(NotRewritable::new("it has a start function")),
             _ => {}
         }
         Ok(())
@@ -224,8 +193,8 @@ impl Outline {
         Ok(())
     }
 
-    fn alias(&mut self, alias: ComponentAlias<'_>) -> Result<(), NotRewritable> {
-        match alias {
+    fn alias(&mut self, alias: &ComponentAlias<'_>) -> Result<(), NotRewritable> {
+        match *alias {
             ComponentAlias::InstanceExport { kind: External::Func, instance_index, name } => {
                 let interface = self.instances.get(instance_index as usize).cloned().flatten();
                 self.functions.push(match interface {
@@ -436,18 +405,13 @@ fn is_plain(types: TypesRef<'_>, function: &Canonical) -> bool {
 }
 
 /// What stands inside of a nested component. Those of wit-component only rename.
-fn check_nested(payload: Payload<'_>) -> Result<(), NotRewritable> {
-    match payload {
-        Payload::ComponentCanonicalSection(_) | Payload::InstanceSection(_) => {
+fn check_nested(definition: &Definition<'_>) -> Result<(), NotRewritable> {
+    match definition {
+        Definition::Module(_)
+        | Definition::Canonical(_)
+        | Definition::CoreInstance(_)
+        | Definition::Alias(ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. }) => {
             Err(NotRewritable::new("it is composed of several components"))
-        }
-        Payload::ComponentAliasSection(section) => {
-            for alias in section {
-                if let ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. } = alias? {
-                    return Err(NotRewritable::new("it is composed of several components"));
-                }
-            }
-            Ok(())
         }
         _ => Ok(()),
     }
@@ -532,10 +496,6 @@ fn check_known(function: &Canonical) -> Result<(), NotRewritable> {
         | Canonical::WaitableSetDrop
         | Canonical::WaitableJoin
         | Canonical::ThreadYield { .. } => Ok(()),
-        unknown => {
-            let text = format!("{unknown:?}");
-            let name = text.split([' ', '{', '(']).next().unwrap_or_default();
-            Err(NotRewritable::new(format!("it uses a part of the component model that is not known here ({name})")))
-        }
+        unknown => Err(NotRewritable::unknown(unknown)),
     }
 }
