@@ -1,4 +1,4 @@
-//! What is answered: the way of one request from its head to its response.
+//! The answer to a request: from its head to its response.
 
 use std::sync::Arc;
 use std::time::Duration;

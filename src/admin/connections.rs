@@ -1,8 +1,8 @@
-//! The open connections, and which of them makes room for a new one.
+//! The open connections, and the connection that makes room for a new one.
 //!
-//! Health must be answered whoever else is connected, so no connection waits for another to end: when all places are
-//! taken, the oldest connection without a complete head is closed, else the oldest that is answered or reads its answer.
-//! Only one that waits for a reload keeps its place; there are never as many of those as places.
+//! Health must be answered whoever else is connected, so no connection waits for another to end. When all places are
+//! taken, the oldest connection without a complete head is closed, else the oldest that is answered or reads its
+//! answer. Only a connection that waits for a reload keeps its place; there are always fewer of these than places.
 
 use std::cell::Cell;
 use std::rc::Rc;

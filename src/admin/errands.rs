@@ -1,4 +1,4 @@
-//! Reloads and rollbacks, which take their time: one after the other, on a thread of their own.
+//! Reloads and rollbacks take their time: they run one after the other, on a thread of their own.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,13 +1,13 @@
-//! Who may ask what.
+//! Access control: which request needs what.
 //!
-//! | asked for | needs |
+//! | request | needs |
 //! | --- | --- |
 //! | `/healthz`, `/readyz` | nothing: a load balancer knows no token, and may use any host name |
 //! | everything else | the token, if there is one |
-//! | everything else, without a token | a `Host` that is an IP address or `localhost`: a page of a name that was made to point here (DNS rebinding) has neither |
+//! | everything else, without a token | a `Host` that is an IP address or `localhost`: a page whose name was made to point here (DNS rebinding) has neither |
 //! | `POST` | also that no browser says that another site sent it (`Sec-Fetch-Site`, `Origin`) |
 //!
-//! A token makes any `Host` good, since a page of another site doesn't know it and a browser doesn't add it.
+//! With a token, any `Host` is accepted: a page of another site does not know the token, and a browser does not add it.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv6Addr};

@@ -1,14 +1,15 @@
 //! The admin listener: health, metrics, the state of the gateway, reload and rollback, on an address of its own.
 //!
-//! `server` starts it; it asks the gateway through [`Control`]. Promised: it has its own thread, so that it answers while the
-//! workers are busy, and costs them nothing; a taken address is an error at the start; every answer but a metric's text is
-//! JSON, and an error is an `application/problem+json` (RFC 9457). Who may ask what is decided in `guard`.
+//! `server` starts the listener, which asks the gateway through [`Control`]. Guarantees: the listener has its own
+//! thread, so that it answers while the workers are busy, and costs them nothing; an address in use is an error at the
+//! start; every answer except the text of metrics is JSON, and an error is an `application/problem+json` (RFC 9457).
+//! `guard` decides who may ask what.
 //!
-//! Bounds: [`MAX_CONNECTIONS`] at once, of which one makes room for each further one; one request each, its head within 5 s and 16 KiB, its
-//! body within 64 KiB, its answer within two minutes; reloads and rollbacks run one after the other, and the fifth that
-//! waits is answered 429.
+//! Bounds: [`MAX_CONNECTIONS`] at once, of which one makes room for each further one; one request per connection, its
+//! head within 5 s and 16 KiB, its body within 64 KiB, its answer within two minutes; reloads and rollbacks run one
+//! after the other, and the fifth that waits is answered with 429.
 //!
-//! This room never touches a store, a pipeline or a request of the gateway, and never reads a file. It never imports
+//! This room never touches a store, a pipeline or a request of the gateway, never reads a file, and never imports
 //! wasmtime.
 
 mod answer;

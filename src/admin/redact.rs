@@ -1,11 +1,11 @@
 //! The configuration without its secrets.
 //!
-//! What comes from a variable or a file never stands in the text; its reference is shown, since it is no secret. Of what
-//! does stand there, the key tables say where a value can be one: the admin token always is; a stage's `config` and its
-//! `grant.env` hold whatever their authors chose, so there everything below a name that sounds like a secret is taken out,
-//! and every text that looks like one (see `is_secret_name` and `is_secret_text`). Such guesses take out too much rather
-//! than too little, but they are guesses: a secret under a name that says nothing is shown. What the tables do not know is
-//! taken out. Comments are never shown.
+//! A value from a variable or a file is never in the text; its reference is shown, because a reference is no secret.
+//! For values in the text, the key tables say where a secret can be. The admin token always is one. A stage's `config`
+//! and `grant.env` hold whatever their authors chose: everything below a name that sounds like a secret is redacted
+//! there, and every text that looks like one (see `is_secret_name` and `is_secret_text`). These guesses redact too much
+//! rather than too little, but a secret under an ordinary name is shown. Keys that the tables do not know are redacted.
+//! Comments are never shown.
 
 use serde_json::{Map, Value as Json, json};
 use toml::{Table as Toml, Value};

@@ -1,22 +1,20 @@
 //! Compiled compositions, kept so that nothing is composed or compiled twice.
 //!
-//! In memory, for configurations that come back within the life of the process,
-//! and, if the configuration names a folder, on disk, for a start that need not
-//! compile at all. The key is the hash of what is composed (the components and
-//! their places, and the way it is done: [`COMPOSITION`]) and of everything in the
-//! engine that decides on the code (Wasmtime's version, its settings, the CPU).
+//! The cache is in memory, for configurations that come back within the life of the process, and, in the cache folder,
+//! on disk, for a start that need not compile at all. The key is the hash of everything that is composed (the
+//! components, their places, and the method: [`COMPOSITION`]) and of everything in the engine that affects the code
+//! (Wasmtime's version, its settings, the CPU).
 //!
-//! Pipelines of the same components, each with its own configuration, run the same code: it is in memory once for an
-//! engine, as long as a segment has it.
+//! Pipelines of the same components, each with its own configuration, run the same code: the code is in memory once for
+//! an engine, as long as a segment has it.
 //!
-//! Compiled code is run without looking at it, so that what is loaded must be what
-//! was stored: the folder must belong to this user and be writable to nobody else,
-//! or it is not used; each file begins with the hash of its content and of its key,
-//! so that one which was damaged, cut short or renamed is compiled again. Files are
-//! written under another name first and never seen half.
+//! Compiled code is run without being checked, so the loaded code must be the stored code. The folder must belong to
+//! this user and be writable to nobody else, or it is not used. Each file begins with the hash of its content and of
+//! its key, so that a file that was damaged, truncated or renamed is compiled again. Files are written under another
+//! name first and never seen half-written.
 //!
-//! Bounds: [`MAX_MEMORY`] bytes in memory, and what the configuration allows on disk; then what was not used for
-//! the longest time is forgotten. The folder may be emptied at any time.
+//! Bounds: [`MAX_MEMORY`] bytes in memory, and the configured size on disk; the entries that were unused for the
+//! longest time are dropped. The folder may be emptied at any time.
 
 use super::compose::{COMPOSITION, Composed, Member, Places};
 use crate::component::Digest;

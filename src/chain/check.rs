@@ -1,8 +1,7 @@
-//! Whether a component may stand at a stage: the last word before composing.
+//! Whether a component may stand at a stage: the last check before composing.
 //!
-//! Everything wrong is told, at the place in the TOML, with a next step. What
-//! passes here composes and links; the few things that only the composer or the
-//! compiler can find are told by them.
+//! Every mistake is reported, at its place in the TOML, with a next step. A pipeline that passes composes and links;
+//! the composer and the compiler report the few mistakes that only they can find.
 
 use super::settings::check_settings;
 use crate::component::{Component, EntryPoint, Interface, Role, is_older};

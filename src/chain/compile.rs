@@ -1,10 +1,9 @@
 //! From composed bytes to a segment that can be instantiated.
 //!
-//! [`Runtime`] is Wasmtime's engine with linkspan's choices and the thread that
-//! advances its epoch. Its pooling allocator is sized from the pipelines: an
-//! instance's memories and tables come from slots that exist already, so that an
-//! instantiation costs microseconds, and running out is an error that the engine
-//! room turns into waiting, never a growing process.
+//! [`Runtime`] is Wasmtime's engine with linkspan's choices, and the thread that advances its epoch. Its pooling
+//! allocator is sized from the pipelines: an instance's memories and tables come from existing slots, so that an
+//! instantiation costs microseconds. Running out of slots is an error, which the engine room turns into waiting, and
+//! never a growing process.
 
 use super::cache::Code;
 use super::compose::{EXPORT_0_2, stage_of};

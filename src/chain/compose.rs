@@ -1,14 +1,12 @@
 //! Static composition: the stages of a segment become one component.
 //!
-//! Each stage's `wasi:http/handler` import is joined to the next stage's export.
-//! A composition merges equal imports, which would make one stage's configuration
-//! and capabilities everybody's. So an import that is each stage's own is imported
-//! under a plain name that tells the stages apart, `stage2-wasi-config-store`,
-//! which is encoded as `(implements "wasi:config/store@...")` and answered per
-//! stage by the host.
+//! Each stage's `wasi:http/handler` import is joined to the next stage's export. A composition merges equal imports,
+//! which would give one stage's configuration and capabilities to all. An import that belongs to a stage therefore has
+//! a plain name that tells the stages apart, `stage2-wasi-config-store`, which is encoded as `(implements
+//! "wasi:config/store@...")`, and the host provides it per stage.
 //!
-//! Bounds: the plan allows 16 middleware in front of a service. A component that
-//! stands at several stages is embedded, and compiled, once.
+//! Bounds: the plan allows 16 middleware in front of a service. A component that stands at several stages is embedded,
+//! and compiled, once.
 
 use super::panics::caught;
 use crate::component::{Component, Digest, EntryPoint, Interface};

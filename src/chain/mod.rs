@@ -1,9 +1,8 @@
 //! Stages become something that runs.
 //!
-//! [`check`] says whether a component may stand at a stage, [`compose`] joins the
-//! stages of a segment into one component with wac, [`compile`] makes that
-//! component ready to be instantiated, and [`prove`] does that once. Called by `gateway::build` and by the
-//! commands that look at pipelines; never on the path of a request.
+//! [`check`] says whether a component may stand at a stage, [`compose`] joins the stages of a segment into one
+//! component with wac, [`compile`] makes that component ready to be instantiated, and [`prove`] instantiates it once.
+//! `gateway::build` and the commands that look at pipelines call this room; it never runs on the path of a request.
 
 pub mod cache;
 pub mod check;

@@ -1,8 +1,8 @@
-//! What goes on where a build panics.
+//! Panics in a build.
 //!
-//! Components come from outside, and much that reads, joins and compiles them is not ours. A panic in any of it is a
-//! defect, and must not end a gateway that serves: whoever builds does so within [`caught`], and tells a panic as it
-//! tells what else is wrong.
+//! Components come from outside, and libraries read, join and compile them. A panic in any of that code is a defect,
+//! and must not end a gateway that serves: every build runs within [`caught`], and reports a panic like any other
+//! mistake.
 
 use crate::config::{Diagnostics, Span};
 use std::any::Any;

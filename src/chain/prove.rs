@@ -1,10 +1,10 @@
 //! A segment is proven before it serves.
 //!
-//! One instance of it is made and dropped, within the limits that it has when it serves: so a start that traps, computes
-//! or waits for ever, or wants too much memory, is found while the generation before is live. Then each stage that can
-//! judge its configuration (`linkspan:config/check`, see `wit/config.wit`) is asked, in the same instance, with its own
-//! configuration and grants, but without a way out (`host/rehearsal.rs`). The segment's composition exports what its
-//! stages judge with, beside the handler.
+//! One instance of the segment is made and dropped, within the limits that it has when it serves. A start that traps,
+//! computes or waits for ever, or needs too much memory, is thus found while the previous generation is live. Then each
+//! stage that can judge its configuration (`linkspan:config/check`, see `wit/config.wit`) does so in the same instance,
+//! with its own configuration and grants, but without a way out (`host/rehearsal.rs`). The segment's composition
+//! exports its stages' judgements beside the handler.
 //!
 //! Bounds: the pipeline's `limits.deadline` and `limits.cpu` for the start and for each judgement, the stages'
 //! `limits.memory`; [`MAX_FINDINGS`] findings of a stage, in [`MAX_WORDS`] bytes.

@@ -1,9 +1,9 @@
 //! Engines, kept from generation to generation.
 //!
-//! To make an engine reserves the slots of its pool, with a system call for each stack; to drop one gives all of it back.
-//! Either keeps the process's address space locked for a millisecond or more, in which no worker gets a page or an
-//! instance. So an engine whose last segment is gone does for the next generation that needs no more room, and one that
-//! nobody wants is dropped by whoever looks after replaced generations, never by a worker.
+//! Making an engine reserves the slots of its pool, with a system call for each stack; dropping an engine releases all
+//! of it. Both lock the process's address space for a millisecond or more, in which no worker gets a page or an
+//! instance. An engine whose last segment is gone therefore serves the next generation that needs no more room. The
+//! code that looks after replaced generations drops unused engines, never a worker.
 
 use super::compile::{PoolSize, Runtime, RuntimeError};
 use std::sync::{Mutex, PoisonError};

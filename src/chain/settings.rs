@@ -1,7 +1,7 @@
 //! A stage's configuration against the schema that its component carries.
 //!
-//! A stage gets every scalar as text, whatever its type in TOML, so a text that is a number is one here. No finding
-//! shows a value.
+//! A stage receives every scalar as text, whatever its type in TOML, so a text that is a number counts as a number
+//! here. No finding shows a value.
 
 use crate::component::schema::{Others, Schema, Type};
 use crate::config::{Diagnostics, Entry, Node, Span, Value, nearest, suggest};

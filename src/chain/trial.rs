@@ -1,8 +1,8 @@
-//! A trial of rewritten lifts: whether a segment's stages can do with them is seen by what they do.
+//! A trial of rewritten lifts: requests show whether a segment's stages work with them.
 //!
-//! A stage that can't fails at what it does on ordinary requests, so mostly at its first one. So one request at a time
-//! goes through the rewritten form until so many have come through, on all workers together, as `limits.lift-trial` says;
-//! the others take the original form meanwhile. The first failure settles it for all of them.
+//! A stage that does not work rewritten fails on ordinary requests, mostly on its first. One request at a time
+//! therefore goes through the rewritten form until `limits.lift-trial` requests have passed, on all workers together;
+//! the other requests take the original form meanwhile. The first failure settles the trial for all of them.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

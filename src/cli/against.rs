@@ -1,9 +1,8 @@
 //! `linkspan check --against URL`: what a reload would change in a running gateway.
 //!
-//! The admin listener's `/generations` lists the segments that are live, each with its
-//! identity. A segment of the checked configuration with the same identity would be
-//! taken over as it runs; the others would be made, and live ones without a
-//! counterpart would be retired.
+//! The admin listener's `/generations` lists the live segments, each with its identity. A segment of the checked
+//! configuration with the same identity would be taken over as it runs; the others would be made, and live segments
+//! without a counterpart would be retired.
 
 use super::Failed;
 use crate::gateway::Generation;

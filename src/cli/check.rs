@@ -1,4 +1,4 @@
-//! `linkspan check`: everything that `serve` would refuse, and all of it at once.
+//! `linkspan check`: reports everything that `serve` would refuse, at once.
 
 use super::Failed;
 use super::against::compare;

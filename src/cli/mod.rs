@@ -1,14 +1,13 @@
-//! The command line: one file a command. Errors become text and exit codes here and
-//! nowhere else.
+//! The command line: one file per command. Errors become text and exit codes here and nowhere else.
 //!
 //! | code | meaning |
 //! | --- | --- |
-//! | 0 | it worked; for `serve`: it stopped, and every request was finished |
+//! | 0 | the command succeeded; `serve` stopped after every request had finished |
 //! | 1 | the configuration, a component or a composition is wrong, as printed |
-//! | 2 | the command line is wrong, or the variable `LINKSPAN_LOG` |
-//! | 3 | the system refused something: an address is taken, a file can't be written |
+//! | 2 | the command line or the variable `LINKSPAN_LOG` is wrong |
+//! | 3 | the system refused something: an address is in use, a file can't be written |
 //! | 4 | `serve` stopped, and had to cut requests that did not finish in time |
-//! | 5 | linkspan panicked: a defect of it, whatever it was given |
+//! | 5 | linkspan panicked, which is a defect of linkspan, whatever the input was |
 
 mod against;
 mod bench;

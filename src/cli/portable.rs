@@ -1,7 +1,7 @@
-//! What of a pipeline other hosts can't have: `linkspan compose --portable` says it.
+//! The parts of a pipeline that other hosts can't have, as `linkspan compose --portable` reports them.
 //!
-//! Some of it a component can't do without, so that there is no composition; the rest is lost, which is an error unless
-//! it was asked for.
+//! A component can't do without some of these parts, so there is no composition. The other parts are lost, which is an
+//! error unless `--lossy` allows it.
 
 use crate::component::Interface;
 use crate::config::{Diagnostics, Severity, Span};

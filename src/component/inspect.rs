@@ -1,7 +1,7 @@
 //! What a component imports, exports and needs, read from its bytes.
 //!
-//! Nothing is compiled or run. The whole binary is validated first, so that the
-//! rest of linkspan never meets a malformed component.
+//! Nothing is compiled or run. The whole binary is validated first, so that the rest of linkspan never sees a malformed
+//! component.
 
 use super::schema::{self, Schema};
 use linkspan_rewrite::candidate::{candidate, named};

@@ -1,9 +1,7 @@
 //! Component files: read once, hashed once, and understood without running them.
 //!
-//! Called by `gateway::build`, which turns a plan into something that runs, and by
-//! `linkspan inspect`. This room reads bytes and says what they are; it never
-//! compiles them and never decides whether a pipeline may use them (that is
-//! `chain::check`).
+//! `gateway::build`, which turns a plan into something that runs, and `linkspan inspect` call this room. It reads bytes
+//! and describes them; it never compiles them and never decides whether a pipeline may use them (`chain::check` does).
 //!
 //! Bounds: a file of more than [`MAX_COMPONENT_BYTES`] is refused.
 

@@ -1,10 +1,11 @@
-//! The schema of a configuration that a component carries: what keys it knows, and of what type.
+//! The schema of a configuration that a component carries: its keys and their types.
 //!
-//! It is a custom section of the component, or of a core module in it, which is where a compiler can write it
+//! The schema is a custom section of the component, or of a core module in it, where a compiler can write it
 //! ([`SECTION`]; `docs/stage-interface.md` has the format). Its content is a JSON Schema of the stage's `config` table,
-//! of which the keywords of [`Schema`] count. Others are skipped, so that an author may use them for editors.
+//! of which the keywords of [`Schema`] count. Other keywords are ignored, so that an author may use them for editors.
 //!
-//! Bounds: [`MAX_BYTES`], [`MAX_KEYS`], [`MAX_DEPTH`], and [`MAX_WORD`] for what stands in a finding. What is malformed is told, and is never more than that.
+//! Bounds: [`MAX_BYTES`], [`MAX_KEYS`], [`MAX_DEPTH`], and [`MAX_WORD`] for text in a finding. A malformed schema is a
+//! warning, and never more than that.
 
 use serde_json::{Map, Value, json};
 

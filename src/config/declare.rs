@@ -1,9 +1,9 @@
-//! How a table and its keys are declared: once, and everything else is made from that.
+//! The declaration of a table and its keys: everything else is made from it.
 //!
-//! `keys!` makes of one declaration the struct that a table is read into, its reader, its defaults, and the `Table`
-//! that the decoder, the JSON Schema and the documentation follow. `choices!` makes an enum of the words that a key may
-//! have. What does not fit together does not compile: a field whose type is not what its key holds, a default that is
-//! none of the words, a key without a default that is not read into an `Option`.
+//! `keys!` makes from one declaration the struct into which a table is read, its reader, its defaults, and the `Table`
+//! that the decoder, the JSON Schema and the documentation use. `choices!` makes an enum of the words that a key may
+//! have. A contradiction does not compile: a field whose type differs from its key's values, a default that is none of
+//! the words, a key without a default that is not read into an `Option`.
 
 use std::marker::PhantomData;
 use std::time::Duration;

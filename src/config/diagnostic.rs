@@ -1,8 +1,8 @@
-//! What is wrong with a configuration, where, and what to do about it.
+//! A mistake in a configuration: what is wrong, where, and what to do about it.
 //!
-//! A check never stops at the first mistake: it adds a [`Diagnostic`] to the [`Diagnostics`] of the file and goes on,
-//! so that one run shows everything. Later steps (the inspection of components, linking) add their own with the
-//! spans that the plan carries.
+//! A check never stops at the first mistake: it adds a [`Diagnostic`] to the [`Diagnostics`] of the file and continues,
+//! so that one run shows everything. Later steps (the inspection of components, linking) add theirs with the spans that
+//! the plan carries.
 
 use std::fmt;
 use std::sync::Arc;

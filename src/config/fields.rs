@@ -1,4 +1,4 @@
-//! What the decoder makes of a table: a checked value for each key that is given.
+//! The decoder's result for a table: a checked value for each key that is given.
 
 use std::time::Duration;
 

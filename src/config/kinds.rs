@@ -1,5 +1,5 @@
-//! What is known of a key: its name, type, bounds and presence. The words in which `keys` declares, and which decoder,
-//! schema and documentation read.
+//! The properties of a key: its name, type, bounds and presence. `keys` declares with these types; decoder, schema and
+//! documentation read them.
 
 use std::time::Duration;
 

@@ -1,12 +1,12 @@
 //! From the text of a configuration file to checked tables in which everything knows its place.
 //!
-//! `plan` calls it. It promises that all mistakes of a file are found in one run, each with its line and a next step;
-//! that text which is no TOML gives exactly one error; that a table which comes out has only keys that exist, with
-//! values of the right type inside their bounds; and that the decoder, the JSON Schema and the defaults say the same,
-//! because all three are made from [`keys`]. A file is at most [`MAX_FILE_SIZE`] long.
+//! `plan` calls this room. Guarantees: one run finds all mistakes of a file, each with its line and a next step; text
+//! that is not TOML gives exactly one error; a table that comes out has only existing keys, with values of the right
+//! type inside their bounds; the decoder, the JSON Schema and the defaults agree, because all three are made from
+//! [`keys`]. A file is at most [`MAX_FILE_SIZE`] long.
 //!
-//! It never reads another file or an environment variable, knows nothing of what the values are for, and never imports
-//! wasmtime. What a name refers to is `plan`'s matter.
+//! This room never reads another file or an environment variable, does not know what the values are for, and never
+//! imports wasmtime. `plan` resolves names.
 
 mod declare;
 mod decode;

@@ -1,4 +1,4 @@
-//! The tables of `docs/configuration.md` are those of the declarations: `BLESS=1` writes them, else they must be the same.
+//! The tables of `docs/configuration.md` must equal the declarations; `BLESS=1` writes them.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What of a configuration holds until the process is started again, as the declarations of its keys say.
+//! The parts of a configuration that hold until the process is started again, according to the declarations of their
+//! keys.
 
 use std::fmt::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! What the tables of a configuration are read into: types, each value with its place where somebody may have to blame it.
+//! The types into which the tables of a configuration are read, each value with its place where a finding may need it.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,8 +1,8 @@
 //! Bodies that leave a worker's thread.
 //!
-//! What a body is made of may belong to its thread. So it is read there, by [`pump`], and its frames go through a
-//! queue of [`QUEUE`] to the [`Body`], which anybody can read. Backpressure is the queue's: no frame is taken before
-//! there is a place for it. A [`Body`] that is dropped ends the pump, and with it the body behind it.
+//! The parts of a body may belong to the worker's thread. [`pump`] therefore reads the body there, and its frames go
+//! through a queue of [`QUEUE`] to the [`Body`], which any thread can read. The queue gives backpressure: no frame is
+//! taken before there is room for it. Dropping a [`Body`] ends the pump, and with it the original body.
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};

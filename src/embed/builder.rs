@@ -1,4 +1,4 @@
-//! Pipelines described in code, which become the TOML that would describe them.
+//! Pipelines that are described in code become the equivalent TOML.
 
 use super::BoxError;
 use super::body::Body;

@@ -1,8 +1,8 @@
-//! A service of the program as what a pipeline ends in.
+//! A service of the program as the end of a pipeline.
 //!
-//! It is called on the tokio runtime of whoever called the pipeline, not on the worker: it may use what that runtime
-//! has, and may compute without holding up other pipelines. The request's extensions go along. Its future is dropped
-//! with the call.
+//! The service is called on the tokio runtime of the pipeline's caller, not on the worker: it may use what that runtime
+//! has, and may compute without delaying other pipelines. The request's extensions travel with it. The service's future
+//! is dropped with the call.
 
 use super::BoxError;
 use super::body::{Body, bridge};

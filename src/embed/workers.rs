@@ -1,7 +1,7 @@
 //! The threads on which embedded pipelines run, and the way to them.
 //!
-//! Each has its own event loop, instances and queue of calls, which is bounded: nobody waits to get into it. A call
-//! goes to the worker that has the fewest. The threads end when nobody can call any more and what they have is done.
+//! Each thread has its own event loop, instances and bounded queue of calls: nobody waits to get into the queue. A call
+//! goes to the worker with the fewest calls. The threads end when nobody can call any more and their calls are done.
 
 use super::body::{Body, bridge};
 use crate::http::service::Service;

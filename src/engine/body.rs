@@ -1,4 +1,4 @@
-//! A request's body on its way into an instance, streamed, never buffered, and held to the pipeline's limit.
+//! A request's body on its way into an instance: streamed, never buffered, and bounded by the pipeline's limit.
 
 use super::upload::{Upload, UploadPace};
 use bytes::Bytes;

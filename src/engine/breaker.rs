@@ -1,9 +1,8 @@
-//! The circuit breaker of a stage: takes it out of the way while it keeps failing.
+//! The circuit breaker of a stage, which takes a stage that keeps failing out of the way.
 //!
-//! Closed, it counts the stage's failures; `failures` of them within `window` open
-//! it. Open, no request reaches the stage for as long as `open` says; then one
-//! does, as a probe, and decides whether it closes or stays open as long again. The
-//! state is the process's, shared by its workers.
+//! A closed breaker counts the stage's failures; `failures` of them within `window` open it. While the breaker is open,
+//! no request reaches the stage for the time `open`; then one request does, as a probe, and decides whether the breaker
+//! closes or stays open for the same time again. The state belongs to the process and is shared by its workers.
 
 use crate::plan::Breaker as Spec;
 use std::collections::VecDeque;

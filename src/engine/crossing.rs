@@ -1,4 +1,4 @@
-//! Bodies that never leave their worker, where a body is asked for that could.
+//! Bodies that never leave their worker, for interfaces that ask for bodies that could.
 
 use super::outcome::BodyError;
 use crate::host::CallContext;

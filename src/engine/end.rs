@@ -1,8 +1,8 @@
-//! The end of a pipeline that is no segment: a service of the program that embeds the gateway, or servers elsewhere.
+//! An end of a pipeline that is no segment: a service of the program that embeds the gateway, or servers elsewhere.
 //!
-//! What is promised of connections and retries is `upstream`'s, and what a native service runs on is `embed`'s. The
-//! deadline holds here as in a segment: past it, what is under way is dropped. A response's body is bounded by the segment
-//! before, or, where there is none, here.
+//! `upstream` has the guarantees about connections and retries, and `embed` the runtime of a native service. The
+//! deadline applies here as in a segment: after it, work under way is dropped. The previous segment bounds a response's
+//! body; without one, the bound is here.
 
 use super::crossing::crossing;
 use super::exchange::{Reply, ResponseBody};

@@ -1,8 +1,7 @@
-//! The way out of a store: the one maker of what a segment's guests reach as [`Next`].
+//! The way out of a store: the one maker of the [`Next`] that a segment's guests call.
 //!
-//! A request that leaves its store becomes a [`ChainRequest`] here, on the same thread, and what comes of it goes back as
-//! guests know it: a response whose body tells the call how it fares, or an error code, beside which the reason travels for
-//! the host.
+//! A request that leaves its store becomes a [`ChainRequest`] here, on the same thread, and the result returns in the
+//! guests' terms: a response whose body reports to the call, or an error code, with the reason beside it for the host.
 
 use super::body::{RequestBody, UploadState};
 use super::onward::Onward;

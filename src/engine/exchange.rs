@@ -1,8 +1,8 @@
-//! One request inside of an instance, and the body of its response, streamed, never buffered.
+//! One request in an instance, and the body of its response, streamed, never buffered.
 //!
-//! The body talks to its exchange only. It makes sure that a response which was cut short is seen as cut short:
-//! wasmtime-wasi-http ends a body as if it were complete when its instance is gone, so the end counts only as long as the
-//! exchange was not aborted.
+//! The body talks to its exchange only. The exchange makes sure that a cut response is seen as cut: wasmtime-wasi-http
+//! ends a body as if it were complete when its instance is gone, so the end counts only if the exchange was not
+//! aborted.
 
 use super::body::UploadState;
 use super::breaker::Attempt;

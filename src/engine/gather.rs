@@ -1,9 +1,9 @@
-//! Small pieces of a body, gathered to larger ones.
+//! Small pieces of a body, gathered into larger pieces.
 //!
-//! A guest that writes a body byte by byte would cost the connection a frame, a write and a packet for each. So once
-//! [`STREAK`] pieces in a row were shorter than [`SMALL`], further ones are kept while more of them come: until
-//! [`FULL`] bytes are there, or the guest has had its turn and written nothing. That is no wait: what a guest writes and
-//! then waits after goes out at once, and a body in pieces of a usual size is never touched.
+//! A guest that writes a body byte by byte would cost the connection a frame, a write and a packet for each byte.
+//! Therefore, once [`STREAK`] pieces in a row were shorter than [`SMALL`], further pieces are kept as long as more
+//! arrive: until [`FULL`] bytes are there, or the guest has had its turn and written nothing. This adds no wait: a
+//! piece after which the guest waits goes out at once, and a body in pieces of a usual size is never touched.
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};

@@ -1,4 +1,4 @@
-//! The call of a function of guests.
+//! Calling a function of guests.
 
 use crate::host::{CallContext, InstanceState, kept};
 use std::sync::Arc;

@@ -1,11 +1,9 @@
-//! A segment as seen from the one before it: the host's half of a dynamic link, with the policy of its stage.
+//! A segment as seen from the previous one: the host's half of a dynamic link, with the policy of its stage.
 //!
-//! A pipeline is a list of hops. The front end calls the first; a segment's last
-//! stage calls the next through its import of `wasi:http/handler`. Each has its own
-//! pool on the worker, so that what happens in one store ends that hop and nothing
-//! else. All of it stays on one thread, although Wasmtime asks the futures of host
-//! functions to be `Send`: what is not is wrapped so that another thread could only
-//! panic.
+//! A pipeline is a list of hops. The front end calls the first hop; a segment's last stage calls the next hop through
+//! its import of `wasi:http/handler`. Each hop has its own pool on the worker, so that a failure in one store ends that
+//! hop and nothing else. Everything stays on one thread, although Wasmtime requires the futures of host functions to be
+//! `Send`: values that are not `Send` are wrapped so that another thread could only panic.
 
 use super::body::RequestBody;
 use super::breaker::{Attempt, Breaker};

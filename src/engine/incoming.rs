@@ -1,8 +1,7 @@
 //! A call of a service of WASI 0.2.
 //!
-//! Such a service holds its store while it waits, also while it waits for a client
-//! to take what it wrote. So the response is handed over in the very call in which
-//! the guest sets it, and not when the store next has time.
+//! Such a service holds its store while it waits, also while it waits for a client to take its output. The response is
+//! therefore handed over in the very call in which the guest sets it, and not when the store is next polled.
 
 use super::body::RequestBody;
 use super::guests::call_guests;

@@ -1,11 +1,9 @@
 //! One instance of a segment: a task that owns a store and runs its event loop.
 //!
-//! The task takes requests from its queue, calls the chain, hands responses over
-//! and keeps the store running while bodies stream. It ends when it is killed (by
-//! the pool, for a deadline or for idleness), when its guests trap, or when it has
-//! served what it may. Whatever the end, it is marked dead first, every request in
-//! it gets its answer, and the store is dropped last: so a body that sees its
-//! stream end knows whether that was the guest's doing.
+//! The task takes requests from its queue, calls the chain, hands responses over and keeps the store running while
+//! bodies stream. It ends when it is killed (by the pool, for a deadline or for idleness), when its guests trap, or
+//! when it has served its number of requests. In every case, the instance is marked dead first, every request in it
+//! gets its answer, and the store is dropped last: a body that sees its stream end knows whether the guest ended it.
 
 mod calls;
 mod state;

@@ -1,19 +1,15 @@
 //! Where requests meet instances: onward → hop → pool → instance, and out of an instance through an entrance.
 //!
-//! Everything here lives on one worker thread and stays there. A [`InstancePool`] keeps
-//! the warm instances of one segment; an instance is a task that owns a store and
-//! runs its event loop; an [`Exchange`](exchange::Exchange) is one request inside
-//! of an instance, from its head to the end of its response's body.
+//! Everything here lives on one worker thread and stays there. An [`InstancePool`] keeps the warm instances of one
+//! segment; an instance is a task that owns a store and runs its event loop; an [`Exchange`](exchange::Exchange) is one
+//! request in an instance, from its head to the end of its response's body.
 //!
-//! Bounds, all from the pipeline's limits: instances, requests at once in one
-//! instance, requests before it is replaced, waiting requests and how long they
-//! wait, the time to a response's head, the pause in a body, the computation
-//! without waiting, the life of work left behind. Time is measured in ticks of the
-//! worker ([`TICK`]), outside of the stores' event loops, which may not run timers
-//! for as long as a guest computes (wasmtime #11869, #11870).
+//! Bounds, all from the pipeline's limits: instances, requests at once in one instance, requests before an instance is
+//! replaced, waiting requests and their wait, the time to a response's head, the pause in a body, computation without
+//! waiting, and the life of work after a response. Time is measured in ticks of the worker ([`TICK`]), outside the
+//! stores' event loops, which may not run timers while a guest computes (wasmtime #11869, #11870).
 //!
-//! What never happens: a request that hangs, an answer that is cut short and looks
-//! complete, a dead instance that keeps its slot.
+//! What never happens: a request that hangs, a cut answer that looks complete, a dead instance that keeps its slot.
 
 pub mod body;
 mod breaker;

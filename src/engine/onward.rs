@@ -1,8 +1,8 @@
 //! What comes next: segments, one after the other, and the end of the pipeline.
 //!
-//! A request's conditions are looked at once, as it enters its pipeline. Each combination of a segment's stages that a
-//! request can need is a hop of its own, compiled when the generation is built, so that a stage which does not apply
-//! costs nothing; where none of a segment's stages applies, the request goes on to the next segment.
+//! A request's conditions are evaluated once, when the request enters its pipeline. Each combination of a segment's
+//! stages that a request can need is a hop of its own, compiled when the generation is built, so that a stage that does
+//! not apply costs nothing. If none of a segment's stages applies, the request continues with the next segment.
 
 use super::end::End;
 use super::exchange::Reply;

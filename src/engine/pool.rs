@@ -1,8 +1,8 @@
 //! The instances of one segment on one worker.
 //!
-//! A request goes to the most recently used instance that has room, whose memory
-//! is warm; if none has, to a new one; if there are as many as there may be, into a
-//! queue of bounded length and time. Instances that only linger make room first.
+//! A request goes to the most recently used instance with room, whose memory is warm; else to a new instance; else, if
+//! the number of instances is reached, into a queue of bounded length and time. Instances that only linger make room
+//! first.
 
 use super::breaker::Attempt;
 use super::clock::{Clock, ticks};

@@ -1,7 +1,7 @@
 //! How fast a client sends the body of its request.
 //!
-//! Its time is that in which somebody waits for the next piece, and it has none ready. What a stage computes between two
-//! pieces is not the client's time.
+//! The client's time is the time in which somebody waits for the next piece and none has arrived. Time in which a stage
+//! computes between two pieces does not count.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,9 +1,9 @@
-//! Reading files that a configuration names: regular files only, within a bound, and without waiting for anybody.
+//! Reading the files that a configuration names: regular files only, within a bound, and without waiting.
 //!
-//! Called by every room that reads such a file. Opening a named pipe waits until somebody writes to it, and reading one,
-//! a terminal or a device may never end; a reload that met one would hold up all later reloads. So what is not a regular
-//! file is refused, `/dev/stdin` and the pipes of a shell's `<(…)` among them. This room never writes, and knows nothing of
-//! what a file is for.
+//! Every room that reads such a file calls this room. Opening a named pipe waits until somebody writes to it, and
+//! reading a pipe, a terminal or a device may never end; a reload that met one would delay all later reloads. Files
+//! that are not regular are therefore refused, including `/dev/stdin` and the pipes of a shell's `<(…)`. This room
+//! never writes, and does not know what a file is for.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _};

@@ -1,9 +1,8 @@
-//! From what was read to a generation, or to everything that is wrong with it.
+//! From the inputs to a generation, or to everything that is wrong with it.
 //!
-//! Files were read, hashed and inspected before (see `inputs`). Here every stage is
-//! checked, so that one run shows every mistake; then segments that are the same as
-//! ones that run are taken over, and only the others are composed and compiled.
-//! Nothing that is live is touched.
+//! The files were read, hashed and inspected before (see `inputs`). Here every stage is checked, so that one run shows
+//! every mistake. Then segments that equal running segments are taken over, and only the others are composed and
+//! compiled. Nothing that is live is touched.
 
 use super::generation::Generation;
 use super::identity::{Part, Variant, of_pipelines, of_upstream};

@@ -1,18 +1,16 @@
 //! The one way in which the live generation changes.
 //!
-//! Whatever asks for it (a changed file, SIGHUP, the admin listener), a reload reads
-//! everything, builds a new generation beside the live one, prepares its listeners,
-//! and only then swaps. Whatever is wrong leaves the live one as it is, and says so
-//! in the log and in the record. A build that panics is one that is wrong. Reloads
-//! come one after the other; one that would change nothing does nothing.
+//! Whatever requests it (a changed file, SIGHUP, the admin listener), a reload reads everything, builds a new
+//! generation beside the live one, prepares its listeners, and only then swaps. A mistake leaves the live generation as
+//! it is, and is reported in the log and in the record. A build that panics is a mistake, too. Reloads run one after
+//! the other; a reload that would change nothing does nothing.
 //!
-//! What is told of all this ([`Control::generations`]) was published at the last change, and never waits for the
-//! reload that is under way: a build may take a minute.
+//! The report ([`Control::generations`]) is published at each change, and never waits for the current reload: a build
+//! may take a minute.
 //!
-//! Bounds: `gateway.history` replaced configurations are kept for a rollback, with
-//! the bytes of their components; a replaced generation is kept by its requests, at
-//! most for `gateway.retire-timeout`, after which they are cut. [`RECORDS`] reloads
-//! are remembered.
+//! Bounds: `gateway.history` replaced configurations are kept for a rollback, with the bytes of their components; a
+//! replaced generation is kept by its requests, at most for `gateway.retire-timeout`, after which they are cut.
+//! [`RECORDS`] reloads are remembered.
 
 use super::build::{Workshop, build};
 use super::generation::Generation;

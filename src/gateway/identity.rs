@@ -1,12 +1,12 @@
 //! What makes two segments, or two configurations, the same.
 //!
-//! A segment that is made of the same components with the same configuration,
-//! grants and limits, and is linked to the same next one and to the same pipelines
-//! by the same names, is the same segment: a new generation takes it over as it runs, with its warm instances. Secrets are
-//! part of it, as hashes. A condition is not part of the stages that run, but of what comes to them: where it changes,
-//! the stages of its segment are taken over, and those of the segments before it, which are linked to it, are not.
+//! A segment with the same components, configuration, grants and limits, linked to the same next segment and to the
+//! same pipelines by the same names, is the same segment: a new generation takes it over as it runs, with its warm
+//! instances. Secrets are part of the identity, as hashes. A condition is not part of the stages that run, but of the
+//! requests that reach them: if a condition changes, the stages of its segment are taken over, and the stages of
+//! earlier segments, which are linked to it, are not.
 //!
-//! What is configured is taken apart field by field, without `..`: a new field does not compile until it is said here
+//! The configuration is destructured field by field, without `..`: a new field does not compile until this file says
 //! whether it counts.
 
 use super::build::segments;

@@ -1,8 +1,7 @@
-//! Everything that a generation is built from, read once.
+//! Everything from which a generation is built, read once.
 //!
-//! Files are read and hashed here and nowhere else, so that a file which changes in
-//! between can't give two halves of different versions; and so that a generation
-//! can be built again, for a rollback, when its files are long gone.
+//! Files are read and hashed here and nowhere else, so that a file that changes in between can't give two halves of
+//! different versions, and so that a generation can be built again, for a rollback, when its files are gone.
 
 use super::identity::Identity;
 use crate::chain::caught;

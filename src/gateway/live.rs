@@ -1,4 +1,4 @@
-//! The generation that serves: the only file that knows that it can change.
+//! The generation that serves. Only this file knows that it can change.
 
 #![expect(clippy::disallowed_types, reason = "this is the one file that swaps")]
 

@@ -1,9 +1,8 @@
 //! The state of the gateway as a whole.
 //!
-//! A [`Generation`] is a configuration that was built: components read, chains
-//! compiled, routes sorted. It never changes; [`Live`] holds the one that serves,
-//! and is the only place that swaps it. Called by `server` to build and by `http` to
-//! route. It never reads a file for a request.
+//! A [`Generation`] is a configuration that was built: components read, chains compiled, routes sorted. A generation
+//! never changes; [`Live`] holds the generation that serves, and is the only place that swaps it. `server` builds
+//! generations and `http` routes with them. This room never reads a file for a request.
 
 pub mod build;
 pub mod control;

@@ -1,4 +1,4 @@
-//! What the proof of a segment found, at its lines.
+//! The findings of a segment's proof, at their lines.
 
 use crate::chain::{Breakdown, Flaw};
 use crate::config::{Diagnostics, Span};

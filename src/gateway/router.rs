@@ -1,9 +1,8 @@
 //! Which route a request takes.
 //!
-//! The order is the plan's (see [`crate::plan::Route`]): exact host, then the
-//! longest wildcard, then any; within a host the longest path; within a path a
-//! route that names the method. The cost of a look-up grows with the number of
-//! labels in the host and segments in the path, not with the number of routes.
+//! The plan defines the order (see [`crate::plan::Route`]): the exact host, then the longest wildcard, then any host;
+//! within a host the longest path; within a path a route that names the method. The cost of a look-up grows with the
+//! number of labels in the host and segments in the path, not with the number of routes.
 
 use crate::plan::{HostPattern, Route};
 use http::Method;

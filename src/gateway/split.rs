@@ -1,8 +1,8 @@
-//! Which pipeline of a route serves a request, where several share it.
+//! Which pipeline of a route serves a request, if several share the route.
 //!
-//! Chance decides by weight, or a header or cookie: equal values go to the same
-//! pipeline as long as the weights stay, and a value that is a pipeline's name
-//! chooses it. A request without the pinned field is left to chance.
+//! Chance decides by weight, or a header or cookie decides: equal values go to the same pipeline as long as the weights
+//! stay, and a value that is a pipeline's name chooses that pipeline. A request without the pinned field is left to
+//! chance.
 
 use crate::plan::share::{draw, place};
 use crate::plan::{PipelineIndex, Plan, Route};

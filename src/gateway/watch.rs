@@ -1,9 +1,8 @@
 //! Notices that a file of the configuration changed.
 //!
-//! By looking at each from time to time, not by asking the kernel to tell: that sees
-//! files behind symbolic links which are swapped, as Kubernetes does, on every file
-//! system. A change counts once the files look the same twice in a row, so that one
-//! which is still being written is not read.
+//! The watch looks at each file from time to time, and does not ask the kernel for events: that also works for files
+//! behind symbolic links that are swapped, as in Kubernetes, on every file system. A change counts once the files look
+//! the same twice in a row, so that a file that is still being written is not read.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Bindings made from `wit/`, with an import of a stage's own told from the next
-//! stage's by an id that Wasmtime hands to each call.
+//! Bindings made from `wit/`. An id that Wasmtime passes to each call distinguishes a stage's own import from another
+//! stage's.
 
 #![allow(missing_docs, reason = "generated code, documented in wit/")]
 #![allow(clippy::all, clippy::pedantic, reason = "generated code")]

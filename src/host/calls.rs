@@ -1,13 +1,11 @@
-//! Calls of a pipeline by its name: requests of a stage's own to
-//! `http://<pipeline>.internal`, which stay in this process.
+//! Calls of a pipeline by its name: a stage's own requests to `http://<pipeline>.internal`, which stay in this process.
 //!
-//! A host of one label under `.internal` is a pipeline, always: such a request never
-//! goes into the network, whatever the stage's `egress` says. A stage calls what its
-//! `calls` name, and is told of everything else the same: that it may not, whether
-//! there is such a pipeline or not.
+//! A host of one label under `.internal` is always a pipeline: such a request never enters the network, whatever the
+//! stage's `egress` says. A stage may call what its `calls` names; every other name gets the same refusal, whether such
+//! a pipeline exists or not.
 //!
-//! The request leaves the store as one to the next stage does (see `next`), and the
-//! callee sees it with the authority that the caller wrote.
+//! The request leaves the store like a request to the next stage (see `next`), and the called pipeline sees the
+//! authority that the caller wrote.
 
 use super::next::{self, CallContext, Next, NextFuture, RequestHead};
 use super::scope::StageScope;

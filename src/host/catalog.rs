@@ -1,13 +1,14 @@
-//! An interface that a stage may import.
+//! The interfaces that a stage may import.
 //!
-//! Deny by default: what reaches beyond the stage itself needs a grant in the TOML. What stays inside (its own
-//! configuration, its own log lines, its own counters) needs none, nor do types alone.
+//! Deny by default: an import that reaches beyond the stage itself needs a grant in the TOML. Imports that stay inside
+//! (the stage's own configuration, log lines and counters) need none, nor do types alone.
 //!
-//! A component of WASI 0.2 imports much merely by existing: the start-up of its libc and of its language asks for
-//! environment, directories and standard streams. With a grant for each, the grants would say nothing. So where it can be
-//! told that nothing is there (no variables, no directories, an end of input, access denied), an import of 0.2 without its
-//! grant is told so, and is no error. A clock that stands still and a random number that is none would be lies, so these
-//! need their grant in both. Components of 0.3 import what they call, and need it for all.
+//! A component of WASI 0.2 imports much that it never uses: the start-up of its libc and of its language asks for
+//! environment, directories and standard streams. If each import needed a grant, the grants would say nothing. Where an
+//! answer can truthfully say that nothing is there (no variables, no directories, an end of input, access denied), an
+//! import of 0.2 without its grant gets that answer, and is no error. A clock that stands still and a constant random
+//! number would be false, so these need their grant in both versions. Components of 0.3 import what they call, and need
+//! a grant for each import.
 
 use super::scope::Scope;
 use super::state::InstanceState;

@@ -1,17 +1,14 @@
 //! Requests that a stage sends out into the network: `wasi:http/client`.
 //!
-//! Denied unless one of the stage's `egress` rules names scheme, host and port. A
-//! name that a rule allows still can't lead inside: what it resolves to must be a
-//! public address, unless the rule names the address itself (or `localhost`, for
-//! loopback addresses), or the stage's `egress-networks` have it. The
-//! address that was checked is the one that is connected to, so that a name can't
-//! change in between (DNS rebinding), and redirects are the guest's to follow, by
-//! another checked request.
+//! A request is denied unless one of the stage's `egress` rules names its scheme, host and port. A name that a rule
+//! allows still can't lead to an internal address: it must resolve to a public address, unless the rule names the
+//! address itself (or `localhost`, for loopback addresses), or the stage's `egress-networks` contain it. The request
+//! connects to the very address that was checked, so that a name can't change in between (DNS rebinding). The guest
+//! follows redirects, by another checked request.
 //!
-//! Bounds, of the stage's limits: requests at once, connections at once, for which
-//! requests wait, the time to connect and agree on TLS, and the time to a response's
-//! head, waiting included. Each request has a connection of its own, HTTP/1.1, with
-//! the web's certificate roots for https.
+//! Bounds, from the stage's limits: requests at once, connections at once, for which requests wait, the time to connect
+//! and agree on TLS, and the time to a response's head, including the wait. Each request has a connection of its own,
+//! HTTP/1.1, with the web's certificate roots for https.
 
 use super::scope::StageScope;
 use crate::plan::{self, StageLimits, decimal};

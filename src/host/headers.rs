@@ -1,7 +1,7 @@
-//! `linkspan:gateway/headers`: fields read and edited where they are.
+//! `linkspan:gateway/headers`: fields that are read and edited in place.
 //!
-//! Bound by hand rather than by `bindgen!`: names and values are made from the
-//! guest's memory, without a copy between, since this is what most middleware do.
+//! The bindings are written by hand rather than by `bindgen!`: names and values are made from the guest's memory
+//! without a copy in between, because most middleware does this.
 
 use super::kept::HEAD;
 use super::kept::types::size_of_field;

@@ -1,14 +1,11 @@
 //! Counters that all instances of a stage share: `linkspan:gateway/rate-limiter`.
 //!
-//! The generic cell rate algorithm (GCRA, ITU-T I.371): a key's whole state is its
-//! theoretical arrival time, so that a decision is one comparison and one store,
-//! taken under the lock of one of [`SHARDS`] shards.
+//! The algorithm is the generic cell rate algorithm (GCRA, ITU-T I.371): the whole state of a key is its theoretical
+//! arrival time, so that a decision is one comparison and one store, under the lock of one of [`SHARDS`] shards.
 //!
-//! Bounds: a [`Limiter`] keeps at most as many keys as the live configuration says
-//! (`limits.rate-limit-keys`). A full shard first forgets the keys whose burst is
-//! whole again, which changes no decision; if all are in use, the answer is
-//! [`TakeError::TooManyKeys`]. Times are nanoseconds since the process's first
-//! decision, in 64 bits: 584 years.
+//! Bounds: a [`Limiter`] keeps at most as many keys as the live configuration says (`limits.rate-limit-keys`). A full
+//! shard first forgets keys whose burst is whole again, which changes no decision; if all keys are in use, the answer
+//! is [`TakeError::TooManyKeys`]. Times are nanoseconds since the process's first decision, in 64 bits: 584 years.
 
 use crate::plan::GatewayLimits;
 use std::collections::HashMap;

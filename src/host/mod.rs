@@ -1,14 +1,11 @@
-//! What a stage may import, and what answers it.
+//! What a stage may import, and the implementations.
 //!
-//! [`imports`] has a file for each grant: every interface that linkspan offers, whose
-//! it is (one for all stages of a chain, or each stage's own), which grant it needs,
-//! and what answers it. The other files do what the answers promise. Called by
-//! `chain`, which links a component against what is offered, and by Wasmtime, on
-//! behalf of a guest.
+//! [`imports`] has a file for each grant: every interface that linkspan offers, to whom it belongs (to all stages of a
+//! chain, or to each stage), which grant it needs, and its implementation. The other files do the work behind the
+//! implementations. `chain` calls this room to link a component, and Wasmtime on behalf of a guest.
 //!
-//! A host function never reaches the environment of the gateway, nor a file or an
-//! address that is not granted: what a stage may see was read or opened when the
-//! generation was made and is in its [`StageScope`].
+//! A host function never reaches the environment of the gateway, nor a file or an address that is not granted: what a
+//! stage may see was read or opened when the generation was made and is in its [`StageScope`].
 
 pub mod bindings;
 mod calls;

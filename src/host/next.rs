@@ -1,9 +1,8 @@
-//! The next stage, where it is in another store: `wasi:http/handler`, imported by
-//! the last stage of a segment that is linked to the next one by the host.
+//! The next stage, if it is in another store: `wasi:http/handler`, imported by the last stage of a segment that the
+//! host links to the next segment.
 //!
-//! The request leaves the store as the host sees it, body and all streaming, and
-//! the response comes back the same way. A body that the guest passed on untouched
-//! never enters it.
+//! The request leaves the store as the host sees it, with its body streaming, and the response returns the same way. A
+//! body that the guest passed on untouched never enters the store.
 
 use super::kept::{HEAD, size_of_fields};
 use super::rehearsal::Rehearsal;

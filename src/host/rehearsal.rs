@@ -1,7 +1,7 @@
-//! What a segment may do, and what is kept of what it says, while it is proven (`chain/prove.rs`).
+//! What a segment may do while it is proven (`chain/prove.rs`), and what is kept of its output.
 //!
-//! No worker runs it then, so nothing leads on to another stage or pipeline; and a stage that judges its configuration
-//! reaches nothing outside. Once a segment serves, all of this is one load of a flag.
+//! During the proof no worker runs the segment, so nothing leads on to another stage or pipeline, and a stage that
+//! judges its configuration reaches nothing outside. Once a segment serves, all of this is one load of a flag.
 //!
 //! Bounds: [`MAX_LINES`] lines are kept, each of at most [`MAX_LINE`] bytes.
 

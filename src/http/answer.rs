@@ -1,4 +1,4 @@
-//! The body of an answer, and what is kept to its end.
+//! The body of an answer, and what lives to its end.
 
 use super::headers::clean_trailers;
 use super::record::Record;

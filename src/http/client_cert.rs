@@ -1,4 +1,4 @@
-//! What stages are told of a client's certificate: three fields that only the gateway sets.
+//! How stages identify a client's certificate: three fields that only the gateway sets.
 //!
 //! | field | of the verified certificate |
 //! | --- | --- |
@@ -6,10 +6,10 @@
 //! | `client-cert-names` | its alternative names, `DNS:a.example, URI:spiffe://example/a`; absent if there are none |
 //! | `client-cert-sha256` | its SHA-256, in lower-case hexadecimal |
 //!
-//! Every request loses what its client sent under names that begin with `client-cert`, over which listener it ever came, and
-//! in its trailers: those of RFC 9440 among them, which other servers take for a proxy's word. `_` is `-` in that, since
-//! there are servers that take the one for the other. So a stage that finds `client-cert-sha256` knows that the client has
-//! shown this certificate, and that it ends in one of the listener's `client-auth.roots`.
+//! On every listener, fields whose names begin with `client-cert` are removed from every request and its trailers,
+//! including those of RFC 9440, which other servers take for a proxy's statement. `_` counts as `-` in these names,
+//! because some servers treat them alike. A stage that finds `client-cert-sha256` therefore knows that the client has
+//! shown this certificate, and that its chain ends in one of the listener's `client-auth.roots`.
 
 use http::{HeaderMap, HeaderName};
 

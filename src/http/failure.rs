@@ -1,4 +1,4 @@
-//! What a request without a response comes to: the client's answer, and a line of the log with the reason.
+//! A request without a response: the client's answer, and a line of the log with the reason.
 
 use super::normalize::NormalHead;
 use super::request_id::RequestId;

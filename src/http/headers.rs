@@ -1,10 +1,10 @@
-//! Fields that are about one connection, or about the framing of one message, and so not for the other side (RFC 9110
-//! §7.6.1). They are removed before the first stage sees a request and before the client sees a response; a stage that
-//! finds one could not forward it, since `wasi:http` forbids to set them.
+//! Fields that concern one connection, or the framing of one message, and so not the other side (RFC 9110 §7.6.1). They
+//! are removed before the first stage sees a request and before the client sees a response; a stage could not forward
+//! them, since `wasi:http` forbids setting them.
 //!
-//! A client can have fields removed by naming them in `Connection`, but only its own: what the gateway adds, it adds after
-//! this. Fields with `_` in their names go as well: CGI and its kin take them for those with `-` (`http.underscores`).
-//! Nothing here fails; what is not understood is removed.
+//! A client can have fields removed by naming them in `Connection`, but only its own: the gateway adds its fields
+//! afterwards. Fields with `_` in their names are removed as well: CGI and similar interfaces take them for fields with
+//! `-` (`http.underscores`). Nothing here fails; a field that is not understood is removed.
 
 use http::header::{
     self, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRAILER,

@@ -1,8 +1,8 @@
-//! The hosts that requests name, in their normal form, with what stages are told of them.
+//! The hosts that requests name, in their normal form, with the fields that stages see about them.
 //!
-//! A connection, and mostly a worker, sees the same few names again and again: they are kept, since to make one took 0.4 µs and
-//! five allocations of each request. At most [`MOST`] for each scheme; who sends another name each time only makes it work as
-//! if nothing were kept.
+//! A connection, and mostly a worker, sees the same few names again and again. The names are kept, because making one
+//! took 0.4 µs and five allocations per request. At most [`MOST`] are kept for each scheme; a client that sends another
+//! name each time only loses this advantage.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,9 +1,8 @@
-//! A copy of a request for a second pipeline, whose answer nobody gets.
+//! A copy of a request for a second pipeline, whose answer is dropped.
 //!
-//! The copy must change nothing for the client: its body follows the original's
-//! frame by frame through a queue of [`QUEUE`] frames, and a mirror that does not
-//! keep up loses the rest, with an error, instead of slowing the original down. At
-//! most [`MIRRORS`] copies run at once on a worker; more are not made.
+//! The copy must change nothing for the client: its body follows the original's frame by frame through a queue of
+//! [`QUEUE`] frames, and a mirror that falls behind loses the rest, with an error, and does not slow the original down.
+//! At most [`MIRRORS`] copies run at once on a worker; no more are made.
 
 use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
 use crate::host::RequestOrigin;

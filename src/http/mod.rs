@@ -1,10 +1,10 @@
-//! HTTP as the gateway understands it: what a request must be before anything looks at it, and what is answered when it
-//! does not get its pipeline's answer.
+//! HTTP as the gateway understands it: what a request must be before anything looks at it, and the answer to a request
+//! that does not get its pipeline's answer.
 //!
 //! [`normalize`] turns a request's head into its one normal form, which the router, the stages and an upstream all see;
-//! [`headers`] removes the fields that are about a connection, in both directions; [`provenance`] tells stages of the client;
-//! [`kinds`] and [`hosts`] spare a request what most requests need not do, or what was done for another one;
-//! [`service`] is the life of a request, step by step; [`respond`] is the only table from an outcome to a response.
+//! [`headers`] removes the fields that concern a connection, in both directions; [`provenance`] names the client to
+//! stages; [`kinds`] and [`hosts`] spare requests repeated work; [`service`] is the life of a request, step by step;
+//! [`respond`] is the only table from an outcome to a response.
 //!
 //! This room never touches a socket and never buffers a body.
 

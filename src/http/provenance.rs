@@ -1,11 +1,12 @@
-//! Where a request comes from, as stages are told, and whom one may believe.
+//! The client of a request, as stages see it, and who is trusted to name it.
 //!
-//! Anybody can write `X-Forwarded-For`. So what a client says of itself is believed only from a trusted proxy
-//! (`http.trusted-proxies`); from everybody else all such fields are removed, and then those of the configured form are set:
+//! Anybody can write `X-Forwarded-For`. These fields are therefore believed only from a trusted proxy
+//! (`http.trusted-proxies`); from everybody else all such fields are removed. Then the fields of the configured form
+//! are set:
 //!
 //! | field | value |
 //! | --- | --- |
-//! | `X-Forwarded-For`, or `for` of `Forwarded` | a trusted proxy's list, and the peer behind it |
+//! | `X-Forwarded-For`, or `for` of `Forwarded` | a trusted proxy's list, and the peer after it |
 //! | `X-Forwarded-Proto`, `-Host`, `-Port`, or `proto` and `host` | a trusted proxy's, if it sent one valid value; else the request's own |
 //! | `X-Real-IP` | the client: of the list, the rightmost address that is no trusted proxy |
 //!

@@ -1,7 +1,7 @@
 //! What is counted and logged of a request, from its head to the end of its answer.
 //!
-//! A record is written when it is dropped, which happens whatever becomes of the
-//! request: the body's end, the client's departure, a stop.
+//! A record is written when it is dropped, which happens however the request ends: at the body's end, when the client
+//! leaves, at a stop.
 
 use super::normalize::NormalHead;
 use super::request_id::RequestId;

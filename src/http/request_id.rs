@@ -1,8 +1,8 @@
-//! The gateway's own name for a request: in its problem details and in the log.
+//! The gateway's own name for a request, in its problem document and in the log.
 //!
-//! 16 hexadecimal digits, unique in the process and hard to meet in another one: a
-//! random number of the thread, counted up. It is no secret, and no promise that
-//! clients' own identifiers are kept; that is the `request-id` middleware's work.
+//! The name has 16 hexadecimal digits, unique in the process and unlikely in another process: a random number of the
+//! thread, counted up. It is no secret, and does not keep clients' own identifiers; the middleware `request-id` does
+//! that.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,5 +1,5 @@
-//! W3C Trace Context: `traceparent` is passed on if it is valid; one that is not is removed, or made anew. `tracestate` goes
-//! with the `traceparent` that it came with, or not at all.
+//! W3C Trace Context: a valid `traceparent` is passed on; an invalid one is removed or replaced. `tracestate` is passed
+//! on with the `traceparent` that it came with, or not at all.
 
 use std::hash::{BuildHasher as _, RandomState};
 

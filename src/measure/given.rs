@@ -1,4 +1,4 @@
-//! `linkspan bench hops --stage`: chains of middleware that somebody has.
+//! `linkspan bench hops --stage`: chains of given middleware.
 
 use super::Failure;
 use crate::chain::Member;

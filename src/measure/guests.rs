@@ -1,4 +1,4 @@
-//! The components that are measured: those that the binary carries, or those of a folder.
+//! The measured components: those in the binary, or those in a folder.
 
 use super::Failure;
 use clap::Args;

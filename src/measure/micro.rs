@@ -1,8 +1,9 @@
-//! `linkspan bench micro`: where the nanoseconds of a hop are.
+//! `linkspan bench micro`: the parts of a hop's cost.
 //!
-//! From the bottom up: a call inside of WebAssembly, a resource's way from component to component, a call of the host; a
-//! native layer, to compare; a hop in all its forms, and with real middleware in it; and the same separation as processes
-//! have it, a request over a loopback connection. Everything has its turn in every round, and the best round counts.
+//! From the bottom up: a call inside WebAssembly, a resource that crosses from component to component, a call of the
+//! host; a native layer, for comparison; a hop in all its forms, and with real middleware; and the same separation
+//! between processes, a request over a loopback connection. Everything has a turn in every round, and the best round
+//! counts.
 
 use super::guests::{Guests, Source};
 use super::hops::send;

@@ -1,7 +1,8 @@
-//! What linkspan measures of itself, in this process: hops, what they are made of, pipelines, and calls.
+//! linkspan's measurements of itself, in this process: hops, their parts, pipelines, and calls.
 //!
-//! `cli` calls it for `linkspan bench`, and prints what comes out. It sends requests through the same pools, instances and
-//! chains that serve real ones, but over no listener. It never serves anybody, and nothing that serves uses it.
+//! `cli` calls this room for `linkspan bench`, and prints the results. The measurements send requests through the same
+//! pools, instances and chains that serve real requests, but over no listener. This room never serves a client, and no
+//! serving code uses it.
 
 pub mod calls;
 mod given;

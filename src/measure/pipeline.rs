@@ -1,9 +1,9 @@
-//! `linkspan bench pipeline`: what a pipeline costs, and which of its stages costs what.
+//! `linkspan bench pipeline`: the cost of a pipeline, and of each of its stages.
 //!
-//! The cost of a stage is what a request would cost less without it: the pipeline is built once as it is and once
-//! without each of its stages, all of it as `serve` builds it, and the same request goes through all of them in turn. So
-//! a stage that makes its neighbours dearer (an async one among sync ones) shows that, and the costs of all stages need
-//! not add up to the whole.
+//! The cost of a stage is the difference that the stage makes to a request: the pipeline is built once as it is and
+//! once without each of its stages, as `serve` builds it, and the same request goes through all of them in turn. A
+//! stage that makes its neighbours more expensive (an async one among sync ones) shows that, and the costs of all
+//! stages need not add up to the whole.
 
 use super::{Failure, run_here};
 use crate::component::Lift;

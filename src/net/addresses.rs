@@ -1,7 +1,7 @@
 //! How many connections each client has open, in the whole process.
 //!
-//! A client is an IPv4 address, or the first 64 bits of an IPv6 address: a network of that size is the least that one
-//! customer is given (RFC 6177), so that any bound on single addresses could be walked around.
+//! A client is an IPv4 address, or the first 64 bits of an IPv6 address: a customer is given at least a network of that
+//! size (RFC 6177), so a bound on single addresses could be evaded.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,4 +1,4 @@
-//! Fields that are about one connection, whatever the message (RFC 9110 §7.6.1).
+//! Fields that concern one connection, whatever the message (RFC 9110 §7.6.1).
 
 use http::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,

@@ -1,13 +1,13 @@
 //! A configuration that is valid by construction, and that knows no WebAssembly.
 //!
 //! [`load`] and [`parse`] turn a file into a [`Plan`], or into everything that is wrong with it in one run. A plan
-//! promises: every index points at something; names are unique and well formed; there is a listener, a pipeline and a
-//! route; no two routes claim the same request; every number is inside its bounds; the files it names existed when it
-//! was made; values from environment variables and files are read and bounded ([`ConfigValue`]). What is in the
-//! component files it does not know: the items carry the [`Span`]s with which whoever opens them can blame the line.
+//! guarantees: every index points at something; names are unique and well formed; there is a listener, a pipeline and a
+//! route; no two routes claim the same request; every number is inside its bounds; the files that the plan names
+//! existed when it was made; values from environment variables and files are read and bounded ([`ConfigValue`]). The
+//! plan does not know what is in the component files: its items carry the [`Span`]s for findings about them.
 //!
-//! It reads the files and variables that the configuration names, when it is loaded and never later. It never imports
-//! wasmtime.
+//! This room reads the files and variables that the configuration names, when the configuration is loaded and never
+//! later. It never imports wasmtime.
 
 mod decimal;
 mod egress;

@@ -1,4 +1,4 @@
-//! What whoever runs the gateway sees of it: the admin listener and the access log.
+//! The operator's view of the gateway: the admin listener and the access log.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What is taken for HTTP, and what requests carry along.
+//! Rules for requests, and fields that the gateway adds to them.
 
 use std::net::IpAddr;
 

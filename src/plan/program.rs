@@ -1,4 +1,4 @@
-//! What is around a configuration: the process's environment, or a program that embeds the gateway.
+//! The surroundings of a configuration: the process's environment, or a program that embeds the gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

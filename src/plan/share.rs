@@ -1,7 +1,7 @@
-//! Numbers that decide which share of the requests one belongs to.
+//! Numbers that decide to which share of the requests a request belongs.
 //!
-//! Drawn by chance, evenly; or from a header or cookie, so that equal values are drawn alike in every process and
-//! gateways side by side agree.
+//! The numbers are drawn by chance, evenly; or from a header or cookie, so that equal values give equal numbers in
+//! every process, and gateways side by side agree.
 
 use http::HeaderMap;
 use http::header::COOKIE;

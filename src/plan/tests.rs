@@ -1,4 +1,4 @@
-//! Whole configurations: what comes out of good ones. The diagnostics of bad ones are the golden files in `tests/ui`.
+//! Whole configurations: the plans of good ones. The golden files in `tests/ui` have the diagnostics of bad ones.
 
 use std::fs;
 use std::path::PathBuf;

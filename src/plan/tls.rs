@@ -1,5 +1,5 @@
-//! TLS of a listener, as far as the configuration's text says it. Its files existed when the plan was made; they are not
-//! read yet.
+//! TLS of a listener, as the configuration's text has it. The files existed when the plan was made; they are not read
+//! yet.
 
 use std::path::{Path, PathBuf};
 

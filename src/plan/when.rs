@@ -1,4 +1,4 @@
-//! Conditions of stages: which requests they apply to.
+//! Conditions of stages: the requests to which they apply.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 

@@ -1,5 +1,4 @@
-//! The listeners of `serve`: those of the first configuration, and what later ones
-//! make of them.
+//! The listeners of `serve`: those of the first configuration, and what reloads change about them.
 
 use super::Error;
 use super::operate::TakenOver;

@@ -1,9 +1,9 @@
-//! What serves: a configuration's file becomes workers that listen, until a signal, and may change meanwhile.
+//! The server: a configuration's file becomes workers that listen, until a signal, and may change meanwhile.
 //!
-//! `cli` says [`Server::build`] and [`Server::run`]. `listeners` has the sockets of all workers and what a reload does with
-//! them, `operate` the signals, watched files and admin listener that ask for changes, [`prepare`] and [`tls`] read what a
-//! configuration names, [`worker`] is a thread that serves. `embed` shares the last and the reading. This room never
-//! parses arguments, prints, or chooses an exit code, and never looks into a request.
+//! `cli` calls [`Server::build`] and [`Server::run`]. `listeners` has the sockets of all workers and what a reload does
+//! with them; `operate` has the signals, watched files and admin listener that request changes; [`prepare`] and [`tls`]
+//! read what a configuration names; [`worker`] is a thread that serves. `embed` shares the worker and the reading. This
+//! room never parses arguments, prints, or chooses an exit code, and never looks into a request.
 
 mod error;
 mod listeners;

@@ -1,5 +1,5 @@
-//! What an operator does with a gateway that serves: signals, changed files, the
-//! admin listener. All of them end in [`Control`], one after the other.
+//! The operator's ways to change a gateway that serves: signals, changed files, the admin listener. All of them end in
+//! [`Control`], one after the other.
 
 use super::Error;
 use crate::admin::{self, AdminConfig, AdminHandle, ReloadOutcome};

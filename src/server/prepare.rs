@@ -1,5 +1,5 @@
-//! From a configuration to everything that a generation is built from: what `check` does once, and a server or an
-//! embedding program at its start and at each reload.
+//! From a configuration to the inputs of a generation: `check` does this once, and a server or an embedding program at
+//! its start and at each reload.
 
 use super::tls::TlsSettings;
 use crate::config::Diagnostics;

@@ -1,4 +1,4 @@
-//! A worker: a thread with an event loop, instances, and the service that requests are given to.
+//! A worker: a thread with an event loop, instances, and the service that handles requests.
 
 use crate::engine::Worker;
 use crate::gateway::Live;

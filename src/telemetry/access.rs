@@ -1,11 +1,11 @@
 //! The access log: lines in a bounded queue, and a thread that writes them.
 //!
-//! [`AccessLog::record`] never waits. A line that finds the queue full is dropped, one that cannot be written is lost;
-//! both are counted, and the log says when it begins. Lines are written whole, several at once when there are several. A
-//! line has a few KiB at most, so that the queue's memory is bounded, too.
+//! [`AccessLog::record`] never waits. When the queue is full, a line is dropped; a line that can't be written is lost.
+//! Both are counted, and the log says when this begins. Lines are written whole, several at once when there are
+//! several. A line has a few KiB at most, so the queue's memory is bounded, too.
 //!
-//! The file is appended to, and made if it is not there, readable for its owner and group. [`AccessLog::reopen`] is for
-//! whoever moves it away. [`AccessLog::close`] writes what is queued, within a bound.
+//! The file is appended to, and made if it is missing, readable for its owner and group. [`AccessLog::reopen`] is for
+//! rotation. [`AccessLog::close`] writes what is queued, within a bound.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

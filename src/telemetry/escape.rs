@@ -1,4 +1,4 @@
-//! Characters that a terminal or a reader of lines would not take for text, and how they are written instead.
+//! Characters that a terminal or a reader of lines would not take for text, and their escapes.
 
 use std::fmt::{self, Write};
 

@@ -1,7 +1,7 @@
 //! Prometheus's text format, version 0.0.4.
 //!
-//! HTTP's metrics have the names and labels of OpenTelemetry's semantic conventions, as Prometheus spells them; the rest
-//! starts with `linkspan_`, or is what every process has. Each is described in docs/metrics.md.
+//! The metrics of HTTP have the names and labels of OpenTelemetry's semantic conventions in Prometheus's spelling;
+//! other names start with `linkspan_`, or are common to all processes. docs/metrics.md describes each metric.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};

@@ -1,9 +1,9 @@
 //! One line of the access log.
 //!
-//! Much of it is what a client sent, so nothing in it can end a line, a field or a terminal's patience: every field is
-//! escaped, and cut at a bound where a client chooses its length. In JSON, control characters, line separators and marks
-//! of writing direction become `\uXXXX`, and bytes that are not UTF-8 become U+FFFD; in the combined format, everything
-//! but visible ASCII becomes `\xHH`. A field that was cut ends in `...`.
+//! Much of a line is text from a client, so nothing in it can end a line or a field, or disturb a terminal: every field
+//! is escaped, and cut at a bound where a client chooses its length. In JSON, control characters, line separators and
+//! marks of writing direction become `\uXXXX`, and bytes that are not UTF-8 become U+FFFD; in the combined format,
+//! everything except visible ASCII becomes `\xHH`. A field that was cut ends in `...`.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};

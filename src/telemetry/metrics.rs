@@ -1,9 +1,9 @@
 //! The process's counts, from which a scrape is written.
 //!
-//! Every worker has its own [`PipelineMetrics`] for each pipeline and keeps it; they are added up when a scrape asks.
-//! A pipeline that vanished from the configuration keeps its series to the end of the process, because a counter that
-//! goes backwards looks like a restart; so the names are bounded: after 10,000, new ones share `_other`. So are the pairs
-//! of pipelines of which one calls the other, and the stages of which something is counted.
+//! Every worker has and keeps its own [`PipelineMetrics`] for each pipeline; a scrape adds them up. A pipeline that
+//! vanished from the configuration keeps its series to the end of the process, because a counter that goes backwards
+//! looks like a restart. The names are therefore bounded: after 10,000, new names share `_other`. The same bound
+//! applies to pairs of pipelines of which one calls the other, and to stages with counts.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

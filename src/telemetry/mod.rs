@@ -1,11 +1,11 @@
-//! What the gateway tells about its work: metrics, the log and the access log.
+//! The gateway's reports about its work: metrics, the log and the access log.
 //!
-//! `http`, `engine` and `gateway` count into [`Metrics`] and write to [`AccessLog`]; `admin` shows the former. Promised:
-//! nothing here ever makes a request wait. Counting is one uncontended atomic; a line of the access log is put in a
-//! bounded queue, or dropped and counted. What a client sends is never the name of a series, and is escaped and cut where
-//! it stands in a line.
+//! `http`, `engine` and `gateway` count into [`Metrics`] and write to [`AccessLog`]; `admin` shows the metrics.
+//! Guarantees: nothing here ever makes a request wait. Counting is one uncontended atomic; a line of the access log is
+//! put into a bounded queue, or dropped and counted. Text from a client is never the name of a series, and is escaped
+//! and cut in a line.
 //!
-//! This room takes numbers and text, and knows nothing of requests or generations beyond them. It never imports wasmtime.
+//! This room takes numbers and text, and knows nothing else about requests or generations. It never imports wasmtime.
 
 pub mod access;
 mod calendar;

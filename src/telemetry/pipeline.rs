@@ -1,11 +1,11 @@
 //! What one worker counts of one pipeline.
 //!
-//! Only that worker writes here, so that an atomic is never contended; a scrape reads it from another thread and may see
-//! a request in one series that is not in another yet. Orderings are relaxed throughout: no count guards anything.
+//! Only that worker writes here, so that an atomic is never contended; a scrape reads from another thread and may see a
+//! request in one series that is not in another yet. Orderings are relaxed throughout: no count guards anything.
 //!
-//! Bounds: durations are kept for each pair of method and status that occurred, in pages that are made when first needed
-//! (an ordinary pipeline takes some KiB); after [`MAX_PAIRS`] pairs, new ones go into one series, `_OTHER`. A guest that
-//! answers with every status there is costs no more than that.
+//! Bounds: durations are kept for each pair of method and status that occurred, in pages that are made when first
+//! needed (an ordinary pipeline takes some KiB); after [`MAX_PAIRS`] pairs, new pairs share one series, `_OTHER`. A
+//! guest that answers with every possible status costs no more than that.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};

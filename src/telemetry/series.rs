@@ -1,4 +1,4 @@
-//! Counts by name: what each worker counts of one thing, kept to the end of the process.
+//! Counts by name: each worker's counts of one thing, kept to the end of the process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

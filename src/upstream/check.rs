@@ -1,7 +1,7 @@
 //! Active checks: a request to each server at intervals, on one thread for all upstreams.
 //!
-//! Each has a connection of its own, as a client that comes for the first time has. Checks of an upstream end when
-//! nobody has it any more.
+//! Each check has a connection of its own, like a client's first request. Checks of an upstream end when nobody uses it
+//! any more.
 
 use super::body::{Payload, Slot};
 use super::connect::{OpenGuard, connect, start};

@@ -1,4 +1,4 @@
-//! A request's head as a server gets it, and a response's as it is handed on.
+//! A request's head as a server receives it, and a response's head as it is passed on.
 
 use super::error::ErrorKind;
 use crate::net::strip_hop_by_hop;

@@ -1,8 +1,8 @@
-//! Which servers get requests: what active checks say, and what became of requests.
+//! Which servers get requests: the results of active checks and of requests.
 //!
-//! Shared by all workers. A server is up unless its checks fail or it is ejected. Ejection is bounded by a share of the
-//! servers, so that a fault of ours, or of all of them, does not take the last ones out; a server that comes back is
-//! ejected again at its first failure.
+//! All workers share this state. A server is up unless its checks fail or it is ejected. Ejection is bounded by a share
+//! of the servers, so that a fault of the gateway, or of all servers, does not take the last ones out; a server that
+//! comes back is ejected again at its first failure.
 
 use crate::plan::{Ejection, Server, ServerHost};
 use std::net::SocketAddr;

@@ -1,19 +1,19 @@
 //! Servers elsewhere in which pipelines end: from a request without a connection to a response.
 //!
 //! An [`Upstream`] is a group of servers with their health, shared by all workers and taken over by a new generation
-//! that has the same; a [`ConnectionPool`] is what one worker has of it: connections, and requests that wait for one. `engine`
-//! sends requests through it, `gateway` makes and starts upstreams. Connections are hyper's, HTTP/1.1 or HTTP/2, and
-//! stay on their worker.
+//! with the same upstream. A [`ConnectionPool`] is one worker's part of it: connections, and requests that wait for
+//! one. `engine` sends requests through it, `gateway` makes and starts upstreams. Connections are hyper's, HTTP/1.1 or
+//! HTTP/2, and stay on their worker.
 //!
-//! Promised: bodies stream in both directions, each as fast as the slower side; a connection whose exchange did not
-//! come to its proper end on both sides is never used again; a response that was cut is never handed on as complete; a
-//! request is sent twice only where that can't do anything twice; fields of a connection stay on it.
+//! Guarantees: bodies stream in both directions, each as fast as the slower side; a connection whose exchange did not
+//! end properly on both sides is never used again; a response that was cut is never passed on as complete; a request is
+//! sent twice only where that can't have an effect twice; fields of a connection stay on it.
 //!
-//! Bounds, all from `[upstreams.NAME.limits]`: time to connect, to the response's head, between two pieces of its body,
-//! of all together; connections, streams and idle connections for each server, requests that wait. Times are looked at
-//! at the worker's ticks.
+//! Bounds, all from `[upstreams.NAME.limits]`: the time to connect, to the response's head, between two pieces of its
+//! body, and of all together; connections, streams and idle connections for each server; requests that wait. Times are
+//! checked at the worker's ticks.
 //!
-//! It never looks into a body, never imports wasmtime, and knows nothing of pipelines.
+//! This room never looks into a body, never imports wasmtime, and knows nothing of pipelines.
 
 mod body;
 mod check;

@@ -1,8 +1,8 @@
-//! What one worker has of an upstream: which server gets a request, its connections, and who waits for one.
+//! One worker's part of an upstream: which server gets a request, the connections, and the requests that wait for one.
 //!
-//! A request holds a [`Permit`] of a server from before it has a connection until that is given back. There are as many
-//! as connections are allowed (with HTTP/2, times streams), so that they bound connections, too: a new one is made only
-//! by who has a permit and finds none idle.
+//! A request holds a [`Permit`] of a server from before it has a connection until the connection is given back. There
+//! are as many permits as allowed connections (with HTTP/2, times streams), so that permits bound connections, too: a
+//! new connection is made only by a request that has a permit and finds no idle connection.
 
 use super::body::Payload;
 use super::connect::{self, OpenGuard};

@@ -1,4 +1,4 @@
-//! One request through an upstream, in as many attempts as it may have.
+//! One request through an upstream, in as many attempts as are allowed.
 
 use super::body::{Download, Payload, Slot};
 use super::error::{Error, ErrorKind};

@@ -1,4 +1,4 @@
-//! The time that a request takes, watched by its worker's tick.
+//! The time that a request takes, checked at its worker's ticks.
 
 use super::error::ErrorKind;
 use crate::plan::UpstreamLimits;

@@ -1,8 +1,8 @@
 //! Every key of the file: its name, type, default, bounds and meaning.
 //!
-//! A file for each part of the configuration, and in it a declaration for each table (see `declare`). The decoder checks
-//! a file against them, and the structs that `plan` works on, the JSON Schema, the tables in `docs/configuration.md` and the
-//! list of what needs a restart are made from them, so that they cannot drift apart.
+//! Each part of the configuration has a file, and each table in it a declaration (see `declare`). The decoder checks a
+//! configuration against the declarations. The structs that `plan` works on, the JSON Schema, the tables in
+//! `docs/configuration.md` and the list of keys that need a restart are made from them, so that they can't drift apart.
 
 mod file;
 mod grants;

@@ -1,4 +1,4 @@
-//! Where an instance is in its life, and what changes that.
+//! The states of an instance's life, and their transitions.
 
 /// An instance's state. Nothing leads back.
 ///

@@ -1,7 +1,7 @@
 //! The requests of an instance, and whose turn it is.
 //!
-//! Where a call holds its store while it waits, an instance has one call at a time. Requests that come in at once stand in a
-//! row in it then, as long as calls don't wait: one whose memory is warm serves them all.
+//! Where a call holds its store while it waits, an instance has one call at a time. Requests that arrive at once then
+//! stand in a row in one instance, as long as calls don't wait: one warm instance serves them all.
 
 use crate::engine::exchange::Exchange;
 use crate::engine::request::ChainRequest;

@@ -1,4 +1,4 @@
-//! Edits in place, beside the functions of `wasi:http/types` that they stand for.
+//! Edits in place, compared with the equivalent functions of `wasi:http/types`.
 
 use super::Change;
 use crate::host::state::Hooks;

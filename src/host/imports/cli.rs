@@ -1,4 +1,4 @@
-//! What of `wasi:cli` says the same to every stage: there is no terminal, and an exit ends the instance.
+//! The parts of `wasi:cli` that are the same for every stage: there is no terminal, and an exit ends the instance.
 
 use crate::host::state::InstanceState;
 use wasmtime::component::{HasSelf, Resource};

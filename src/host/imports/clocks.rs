@@ -1,10 +1,8 @@
-//! `clocks`, and how well a stage can tell the time.
+//! `clocks`, and how precisely a stage can tell the time.
 //!
-//! A fine clock is a tool: with one, code that shares a process can measure what its
-//! neighbours do, by what they leave in the caches. `clocks = "coarse"` tells the
-//! time in steps of [`COARSE`], some thousand times longer than such a difference
-//! takes, and still as fine as the timers that requests are made of. A wait ends at
-//! a step as well, so that it tells no more than the clock.
+//! With a fine clock, code that shares a process can measure what its neighbours do, by what they leave in the caches.
+//! `clocks = "coarse"` gives the time in steps of [`COARSE`], some thousand times longer than such a difference, and
+//! still as fine as the timers of requests. A wait ends at a step as well, so that it reveals no more than the clock.
 
 use crate::host::bindings::named_imports as own3;
 use crate::host::scope::Scope;

@@ -1,4 +1,4 @@
-//! `env`: the variables that the stage was granted, and nothing of the gateway's own.
+//! `env`: the variables that are granted to the stage, and none of the gateway's own.
 
 use crate::host::bindings::named_imports as p3;
 use crate::host::scope::Scope;

@@ -1,4 +1,4 @@
-//! `filesystem`: an open file is whose directory it was found in.
+//! `filesystem`: an open file belongs to the stage in whose directory it was found.
 
 use crate::host::bindings::named_imports as own3;
 use crate::host::scope::Scope;

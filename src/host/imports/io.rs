@@ -1,4 +1,4 @@
-//! What streams of WASI 0.2 are made of.
+//! The parts of streams of WASI 0.2.
 
 use crate::host::wasi2::io::{HasIo, Io};
 use wasmtime::component::{HasData, ResourceTable};

@@ -1,8 +1,8 @@
-//! What answers the imports of stages: a file for each grant, and for what needs none.
+//! The implementations of stages' imports: a file for each grant, and for imports that need none.
 //!
-//! Each file has its [`Offer`]s, of WASI 0.3 and 0.2, which name what they need and put the answer into a linker. What is
-//! each stage's own is answered from its [`Scope`](super::Scope); what is one for all stages of a store is mostly
-//! wasmtime-wasi's: types whose resources a stage can only get through imports of its own.
+//! Each file has its [`Offer`]s, of WASI 0.3 and 0.2, which name the required grant and put the implementation into a
+//! linker. Imports that belong to a stage use its [`Scope`](super::Scope). Imports that all stages of a store share are
+//! mostly wasmtime-wasi's: types whose resources a stage can only get through imports of its own.
 
 /// Declares what a file offers: whose it is, which interface of which version, what answers it, and what it needs. What
 /// answers is the host's module of the interface, and the part of a store that it works on; or a closure that links it.

@@ -1,4 +1,4 @@
-//! `random`: numbers tell a stage nothing of another.
+//! `random`: random numbers reveal nothing about another stage.
 
 use crate::host::state::InstanceState;
 use wasmtime_wasi::p2::bindings::random as p2;

@@ -1,4 +1,4 @@
-//! `sockets`: a socket of 0.2 knows whose it is from the function that makes it; the rest is shared. A stage that makes
+//! `sockets`: a socket of 0.2 belongs to a stage by the function that makes it; the rest is shared. A stage that makes
 //! sockets of 0.3 has a store of its own.
 
 use crate::host::scope::Scope;

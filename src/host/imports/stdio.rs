@@ -1,8 +1,7 @@
-//! `stdio`: what a stage prints goes to the log, line by line, and there is nothing to read.
+//! `stdio`: a stage's output goes to the log, line by line, and its input is empty.
 //!
-//! Bounds: a line of more than [`MAX_LOG_MESSAGE`] bytes is logged in pieces;
-//! lines count against the stage's log quota. Bytes that are no UTF-8 are shown
-//! as U+FFFD.
+//! Bounds: a line of more than [`MAX_LOG_MESSAGE`] bytes is logged in pieces; lines count against the stage's log
+//! quota. Bytes that are not UTF-8 are shown as U+FFFD.
 
 use crate::host::bindings::named_imports as own3;
 use crate::host::kept::Outside;

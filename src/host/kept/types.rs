@@ -1,7 +1,7 @@
-//! Those functions of `wasi:http/types` that make the host keep more: as wasmtime-wasi-http has them, and counted.
+//! The functions of `wasi:http/types` that can grow host memory: wasmtime-wasi-http's, with counting.
 //!
-//! They take the place of wasmtime-wasi-http's in the linker. The others can't make more than an entry of the store's
-//! table, whose number is bounded, or move what was counted when it came.
+//! They replace wasmtime-wasi-http's functions in the linker. The other functions can only make an entry of the store's
+//! table, whose number is bounded, or move something that was counted when it arrived.
 
 use super::size_of_fields;
 use crate::host::state::InstanceState;

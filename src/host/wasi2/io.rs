@@ -1,9 +1,8 @@
-//! `wasi:io` of WASI 0.2: a call that waits holds its store, and says so.
+//! `wasi:io` of WASI 0.2: a call that waits holds its store, and reports it.
 //!
-//! Nothing else in the store moves while a guest waits in `poll` or in a blocking
-//! read or write, so the pool must send requests elsewhere meanwhile. What may be in a
-//! stream on its way counts against `limits.host-memory`, and a write takes no more at once
-//! than that is reckoned with. All the rest is as `wasmtime-wasi` has it.
+//! Nothing else in the store proceeds while a guest waits in `poll` or in a blocking read or write, so the pool must
+//! send requests elsewhere meanwhile. Data in a stream counts against `limits.host-memory`, and a write takes no more
+//! at once than was counted for it. The rest is `wasmtime-wasi`'s.
 
 use crate::host::state::{InstanceState, OUTGOING_CHUNK};
 use wasmtime::component::{HasData, Resource};

@@ -1,4 +1,4 @@
-//! Those functions of `wasi:http/types` 0.2 that make the host keep more: as wasmtime-wasi-http has them, and counted.
+//! The functions of `wasi:http/types` 0.2 that can grow host memory: wasmtime-wasi-http's, with counting.
 
 use crate::host::kept::types::{size_of_copy, size_of_field, size_of_list};
 use crate::host::state::InstanceState;

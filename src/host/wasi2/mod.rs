@@ -1,8 +1,8 @@
-//! WASI 0.2, for components that import it beside 0.3 and for services of it.
+//! WASI 0.2, for components that import it beside 0.3 and for services of 0.2.
 //!
-//! What a stage imports of it is answered beside the same of 0.3, in [`imports`](super::imports), from the same scopes and
-//! under the same grants. What a libc imports merely by existing is there without a grant, and does nothing (see
-//! [`catalog`](super::catalog)). Here is what only 0.2 has.
+//! The imports of 0.2 are implemented beside those of 0.3, in [`imports`](super::imports), with the same scopes and
+//! under the same grants. Imports that exist merely because of a libc work without a grant and are empty (see
+//! [`catalog`](super::catalog)). This folder has only what is particular to 0.2.
 
 pub mod bindings;
 pub mod codes;

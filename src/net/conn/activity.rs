@@ -1,11 +1,12 @@
 //! What a connection is doing, as far as its timeouts must know, and the one timer that enforces them.
 //!
-//! hyper has one timeout for HTTP/1.1, `header_read_timeout`, that runs from the moment at which it begins to wait for a
-//! head: it takes an idle kept-alive connection and a head that dribbles in for the same thing. For HTTP/2 it has none. So
-//! hyper gets a [`HeadTimer`] that never fires and only reports when the wait for a head begins and ends; [`Activity`]
-//! adds what the transport and the requests report; and [`Watchdog`] derives the connection's deadline from both.
+//! hyper has one timeout for HTTP/1.1, `header_read_timeout`, which runs from the moment at which hyper begins to wait
+//! for a head: it does not distinguish an idle kept-alive connection from a head that dribbles in. For HTTP/2, hyper
+//! has none. hyper therefore gets a [`HeadTimer`] that never fires and only reports when the wait for a head begins and
+//! ends; [`Activity`] adds the reports of the transport and the requests; and [`Watchdog`] derives the connection's
+//! deadline from both.
 //!
-//! The cost to a request is a few stores and one look at the clock: what has just happened is [`UNREAD`] until the watchdog,
+//! The cost to a request is a few stores and one look at the clock: a recent event is [`UNREAD`] until the watchdog,
 //! which is polled after hyper, finds it still so. The timer wheel is touched once per timeout, not once per request.
 
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! What all of one worker's connections have in common.
+//! What all connections of one worker have in common.
 
 use std::rc::Rc;
 

@@ -1,11 +1,12 @@
 //! How fast clients take the bodies of responses.
 //!
-//! A client's time is that between a piece of a body which is given to the connection and the moment at which the
-//! connection asks for the next: the transport, or the stream's window, takes no more meanwhile. Time in which a service
-//! makes the next piece is not the client's.
+//! A client's time runs from the moment at which a piece of a body is given to the connection to the moment at which
+//! the connection asks for the next piece: the transport, or the stream's window, takes no more meanwhile. Time in
+//! which a service makes the next piece does not count.
 //!
-//! A client has [`GatewayLimits::download_grace`] of it. What it takes gives time back, by [`GatewayLimits::download_rate`], but never
-//! more than the grace: kernels buffer megabytes, and who had those has not read them yet.
+//! A client has [`GatewayLimits::download_grace`] of time. What the client takes gives time back, by
+//! [`GatewayLimits::download_rate`], but never more than the grace: kernels buffer megabytes, which the client has not
+//! read yet.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The TLS handshake of a connection, and what came of it.
+//! The TLS handshake of a connection, and its result.
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! What is known of a connection, whatever it speaks: the same for all of its requests.
+//! What is known of a connection, whatever its protocol: the same for all of its requests.
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;

@@ -1,15 +1,16 @@
 //! One accepted connection, from its TLS handshake to its end.
 //!
-//! What it speaks is settled before its first request: with TLS, ALPN decides between `h2` and `http/1.1` (a client without
-//! ALPN gets HTTP/1.1; one that offers only other protocols gets the handshake's `no_application_protocol`); without TLS it
-//! is HTTP/1.1. hyper's builder of that protocol then serves it directly.
+//! The protocol is settled before the first request: with TLS, ALPN decides between `h2` and `http/1.1` (a client
+//! without ALPN gets HTTP/1.1; a client that offers only other protocols gets the handshake's
+//! `no_application_protocol`); without TLS, the protocol is HTTP/1.1. hyper's builder of that protocol then serves the
+//! connection directly.
 //!
-//! What bounds it: [`GatewayLimits`] and the constants below. A head that hyper's parser refuses (too large: 431, malformed:
-//! 400) is answered by hyper with the status alone and the connection closes: there is no request yet that could have an id.
+//! Bounds: [`GatewayLimits`] and the constants below. hyper answers a head that its parser refuses (too large: 431,
+//! malformed: 400) with the status alone and closes the connection: there is no request yet that could have an id.
 //!
-//! Memory that one client can make a connection hold: HTTP/1.1 a read and a write buffer of `header-size` (at least
-//! [`http1::MIN_BUFFER`]) each; HTTP/2 [`http2::CONNECTION_WINDOW`] of request bodies that nobody has read yet, and [`http2::SEND_BUFFER`] of
-//! response for each stream.
+//! Memory that one client can make a connection hold: for HTTP/1.1, a read and a write buffer of `header-size` (at
+//! least [`http1::MIN_BUFFER`]) each; for HTTP/2, [`http2::CONNECTION_WINDOW`] of request bodies that nobody has read
+//! yet, and [`http2::SEND_BUFFER`] of response for each stream.
 
 mod activity;
 mod context;

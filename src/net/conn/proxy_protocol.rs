@@ -1,11 +1,11 @@
-//! The PROXY protocol (haproxy's `proxy-protocol.txt`, §2.1 and §2.2): who the client of a connection is, in the word of a
-//! proxy that forwards its bytes.
+//! The PROXY protocol (haproxy's `proxy-protocol.txt`, §2.1 and §2.2): a proxy that forwards a connection's bytes names
+//! the client of the connection.
 //!
-//! A listener speaks one version or none; guessing would let any client choose. The header comes first, before TLS, within a
-//! time, and only from an address that is trusted to speak for others: everybody else's connection is closed unread, also if
-//! it would have begun with a request. What is not a header, or is for something other than TCP, ends the connection; `LOCAL`
-//! and `UNKNOWN` (a proxy's own health checks) leave the addresses as they are. Of the additional values (TLV) of version 2
-//! nothing is used; a header with more than [`MAX_BINARY`] bytes behind its fixed part is refused.
+//! A listener speaks one version or none; guessing would let any client choose. The header comes first, before TLS,
+//! within a time, and only from an address that is trusted: every other connection is closed unread, also if it would
+//! have begun with a request. Bytes that are no header, or a header for something other than TCP, end the connection;
+//! `LOCAL` and `UNKNOWN` (a proxy's own health checks) leave the addresses as they are. The additional values (TLV) of
+//! version 2 are not used; a header with more than [`MAX_BINARY`] bytes after its fixed part is refused.
 
 use std::fmt;
 use std::io;

@@ -1,5 +1,5 @@
-//! Requests that HTTP's own rules refuse, before there is one that a service could be asked for: HTTP/1's are refused by
-//! `http1::wire` and by hyper's parser, HTTP/2's by h2.
+//! Requests that HTTP's own rules refuse before a service could be called: `http1::wire` and hyper's parser refuse
+//! those of HTTP/1, h2 those of HTTP/2.
 
 use http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! The requests of a connection as hyper meets them: each is counted from its head to the end of its response's body.
+//! The requests of a connection as hyper sees them: each is counted from its head to the end of its response's body.
 
 use std::cell::Cell;
 use std::convert::Infallible;

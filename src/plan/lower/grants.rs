@@ -1,8 +1,8 @@
-//! What a stage may use of the world outside.
+//! The capabilities of a stage.
 //!
-//! A grant is declared once in each of three rooms. Its keys are in `config/keys/grants.rs`. Here, `grants!` says what is
-//! left of them once they are checked, and what the rest of the gateway asks of that. In `host/imports/`, a file of its own
-//! says which interfaces it opens, and answers them. A part that is missing does not compile.
+//! A grant is declared once in each of three rooms. Its keys are in `config/keys/grants.rs`. Here, `grants!` says what
+//! remains of them once they are checked, and what the rest of the gateway asks of that. In `host/imports/`, a file of
+//! its own says which interfaces the grant opens, and implements them. A part that is missing does not compile.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -1,7 +1,7 @@
 //! From decoded tables to a plan, collecting all errors.
 //!
-//! One file for each part of the plan. A part that is wrong is left out or replaced, and the rest is still checked:
-//! the plan leaves this folder only if nothing was wrong, so a replacement is never seen.
+//! One file for each part of the plan. A part that is wrong is left out or replaced, and the rest is still checked: the
+//! plan leaves this folder only if nothing was wrong, so a replacement is never seen.
 
 mod components;
 mod grants;

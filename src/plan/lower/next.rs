@@ -1,4 +1,5 @@
-//! The pipelines that a stage reaches, by names of its own or by theirs, and that none reaches itself that way.
+//! The pipelines that a stage reaches, by names of its own or by the pipelines' names; no pipeline reaches itself that
+//! way.
 
 use super::{Lowering, Names};
 use crate::config::{At, Node, Span, Text, Value};

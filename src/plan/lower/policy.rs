@@ -1,4 +1,4 @@
-//! What is taken for HTTP.
+//! Rules for requests.
 
 use super::Lowering;
 use http::HeaderName;

@@ -1,4 +1,4 @@
-//! Routes: hosts, paths, methods, and that no two of them claim the same request.
+//! Routes: hosts, paths and methods. No two routes claim the same request.
 
 use std::collections::HashMap;
 

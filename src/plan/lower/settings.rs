@@ -1,5 +1,5 @@
 //! Configuration values and environment variables of a stage: flattened, with references to the process's environment
-//! and to files replaced by what they name.
+//! and to files replaced by their values.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! One line of the log, as text for people or as a JSON object.
 //!
-//! Much of what stands in a line was said by a client or a guest, so nothing in it can end the line or reach a terminal:
-//! every value is escaped, and cut at a bound. A value of text that could be taken for several stands in quotes. Only
-//! `findings`, which are made here and are about the operator's files, have lines of their own, and those are indented.
+//! Much of a line is text from a client or a guest, so nothing in it can end the line or reach a terminal: every value
+//! is escaped, and cut at a bound. A text value that could be taken for several values is quoted. Only `findings`,
+//! which linkspan makes about the operator's files, have lines of their own, and those are indented.
 
 use std::fmt::{self, Debug, Write};
 

@@ -1,9 +1,9 @@
 //! The log: lines about the gateway's work, on standard error.
 //!
-//! `server` starts it, and everything says what it has to say with `tracing`. Promised: nobody waits for whoever reads
-//! standard error, since lines go through a bounded queue to a thread of their own and are dropped and counted where it is
-//! full; whatever a client or a guest can cause over and over has a rate; a value has a length; and nothing that stands in a
-//! line can end it. [`close`] writes what is queued, within a bound.
+//! `server` starts the log, and all code writes to it with `tracing`. Guarantees: nobody waits for the reader of
+//! standard error, because lines go through a bounded queue to a thread of their own and are dropped and counted when
+//! the queue is full; lines that a client or a guest can cause again and again have a rate; a value has a maximum
+//! length; and nothing in a line can end it. [`close`] writes what is queued, within a bound.
 //!
 //! A program that embeds the gateway has a log of its own, and none of this.
 

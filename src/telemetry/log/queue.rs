@@ -1,7 +1,7 @@
 //! Lines on their way to standard error.
 //!
-//! Whoever has a line puts it in a buffer of bounded size and goes on; one thread writes what is there. So a reader that
-//! stalls costs lines, which are counted, and never a request.
+//! Code that logs puts its line into a buffer of bounded size and continues; one thread writes the buffer. A reader
+//! that stalls therefore costs lines, which are counted, and never a request.
 
 use std::fs::File;
 use std::io::{self, Write};

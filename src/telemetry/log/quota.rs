@@ -1,8 +1,8 @@
 //! How many lines of one kind there may be.
 //!
-//! A kind is a place in the code together with the pipeline, stage, listener or server that the line is about: whatever one
-//! client or guest can cause over and over is one kind, and leaves room for the others. What is beyond the rate is counted,
-//! and said now and then.
+//! A kind is a place in the code together with the pipeline, stage, listener or server of the line. Whatever one client
+//! or guest can cause again and again is one kind, and leaves room for the others. Lines beyond the rate are counted,
+//! and the log reports their number now and then.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/1.0: hyper's settings for it, and the bytes that hyper gets to read.
+//! HTTP/1.1 and HTTP/1.0: hyper's settings, and the bytes that hyper gets to read.
 
 pub(super) mod wire;
 

@@ -1,14 +1,14 @@
-//! What a client may do to an HTTP/2 connection beside sending requests.
+//! Bounds on everything that a client does to an HTTP/2 connection beside sending requests.
 //!
-//! The protocol lets a client send frames that cost an answer, or just work, and bring no request on: PING, SETTINGS,
+//! The protocol lets a client send frames that cost an answer, or just work, and advance no request: PING, SETTINGS,
 //! PRIORITY, WINDOW_UPDATE, CONTINUATION, empty DATA, frames of unknown types; and streams that are opened and reset at
-//! once. h2 takes any number of them. So the transport under it is looked at: only the nine bytes before each frame
-//! (RFC 9113 §4.1), in both directions, without a copy.
+//! once. h2 takes any number of them. The transport below h2 is therefore inspected: only the nine bytes before each
+//! frame (RFC 9113 §4.1), in both directions, without a copy.
 //!
-//! Each bound is a budget, filled at an even rate up to the bound in [`WINDOW`], and by what moves: answers that we send,
-//! bodies that come and go. A download may cost a WINDOW_UPDATE or two for each piece, an answer a PING, and an answered
-//! stream one reset. When a budget is empty the client is told ENHANCE_YOUR_CALM, if the socket takes that at once, and the
-//! connection ends.
+//! Each bound is a budget, filled at an even rate up to the bound in [`WINDOW`], and by progress: answers that are
+//! sent, bodies in both directions. A download may cost a WINDOW_UPDATE or two for each piece, an answer a PING, and an
+//! answered stream one reset. When a budget is empty, the client gets ENHANCE_YOUR_CALM, if the socket takes that at
+//! once, and the connection ends.
 
 use std::io;
 use std::pin::Pin;

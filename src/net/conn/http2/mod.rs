@@ -1,4 +1,4 @@
-//! HTTP/2: hyper's settings for it, and what a client may do beside sending requests.
+//! HTTP/2: hyper's settings, and the bounds on everything that a client does beside sending requests.
 
 pub mod frames;
 pub(super) mod streams;

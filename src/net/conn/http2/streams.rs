@@ -1,8 +1,9 @@
-//! Streams whose requests h2 refuses by itself: hyper does not hear of them, only their clients do.
+//! Streams whose requests h2 refuses itself: hyper never sees them, only their clients do.
 //!
-//! h2 gives requests to hyper in the order of their streams, but for those that it refuses. So the streams that a client has
-//! opened wait here until a request comes, which is the first one's, or until a frame goes out for one of them: an answer or
-//! a reset for a stream whose request never came is h2's own. One that ends the connection is for the last of them.
+//! h2 gives requests to hyper in the order of their streams, without those that it refuses. The streams that a client
+//! has opened therefore wait here until a request comes, which belongs to the first of them, or until a frame goes out
+//! for one of them: an answer or a reset for a stream whose request never came is h2's own. A frame that ends the
+//! connection belongs to the last of them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! Headers of the PROXY protocol: what is read of them does not depend on what follows, and is not beyond its bounds.
+//! Headers of the PROXY protocol: their reading does not depend on what follows, and stays within its bounds.
 
 use super::{MAX_BINARY, MAX_TEXT, read_binary, read_text};
 use futures::executor::block_on;
