@@ -7,6 +7,7 @@
 
 use super::body::RequestBody;
 use super::breaker::{Attempt, Breaker};
+use super::clock::ticks;
 use super::exchange::ResponseBody;
 use super::outcome::Failure;
 use super::request::ChainRequest;
@@ -20,6 +21,7 @@ use http::Response;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// What a pipeline does with a segment.
 pub struct Hop {
@@ -31,6 +33,8 @@ pub struct Hop {
     fallback: Option<Arc<Segment>>,
     /// What happens to a request when it fails.
     on_failure: OnFailure,
+    /// The time of its stage, within the pipeline's.
+    deadline: Option<Duration>,
     /// What takes it out of the way.
     pub breaker: Option<Arc<Breaker>>,
     /// Its first stage, the only one where it has a policy of its own, as it is counted: `0:key-auth`.
@@ -65,6 +69,7 @@ impl Hop {
             identity,
             fallback,
             on_failure: OnFailure::Fail,
+            deadline: None,
             breaker: None,
             stage: stage.into(),
             pipeline: segment.pipeline.as_str().into(),
@@ -75,8 +80,13 @@ impl Hop {
 
     /// With what its stage has of a policy.
     #[must_use]
-    pub fn with_policy(self, on_failure: OnFailure, breaker: Option<Arc<Breaker>>) -> Self {
-        Self { on_failure, breaker, ..self }
+    pub fn with_policy(
+        self,
+        on_failure: OnFailure,
+        deadline: Option<Duration>,
+        breaker: Option<Arc<Breaker>>,
+    ) -> Self {
+        Self { on_failure, deadline, breaker, ..self }
     }
 
     /// Its breaker for a scrape, if it has one.
@@ -129,7 +139,8 @@ impl Hop {
         loop {
             let (segment, turn) = self.current();
             let pool = worker.pool(segment, &self.in_use);
-            let due = request.due(pool.tick(), self.segment.limits.deadline);
+            let all = request.due(pool.tick(), self.segment.limits.deadline);
+            let due = self.deadline.map_or(all, |own| all.min(pool.tick() + ticks(own)));
             let context = self.segment.links_on.then(|| request.context(due));
             let bypasses = self.on_failure == OnFailure::Bypass;
             // Kept only where it may be needed a second time.
@@ -152,7 +163,9 @@ impl Hop {
             if let Some(context) = context.filter(|context| !again && context.was_passed_on()) {
                 return whose(failure, &context);
             }
-            let Some((mut same, lent)) = spare.filter(|_| again || bypasses) else {
+            // The pipeline's deadline is a promise to the client: past it, nothing is left for the other stages.
+            let late = matches!(failure, Failure::Deadline) && pool.tick() >= all;
+            let Some((mut same, lent)) = spare.filter(|_| again || bypasses && !late) else {
                 return Outcome::Failed(failure);
             };
             let Some(body) = lent.reclaim() else { return Outcome::Failed(failure) };

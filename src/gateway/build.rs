@@ -411,7 +411,8 @@ impl<'a> Maker<'a> {
         // Only a stage that stands alone has a policy of its own.
         let first = stages.first()?;
         let breaker = first.breaker.clone().map(|spec| Arc::new(Breaker::new(spec, first.id.to_string())));
-        let hop = Hop::new(*identity, segment, fallback).with_policy(first.on_failure, breaker);
+        let hop = Hop::new(*identity, segment, fallback);
+        let hop = hop.with_policy(first.on_failure, first.limits.deadline, breaker);
         let hop = Arc::new(hop);
         self.workshop.keep(&hop);
         Some(hop)

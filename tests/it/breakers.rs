@@ -89,6 +89,35 @@ chain_test! {
     }
 }
 
+chain_test! {
+    /// A stage's own deadline ends that stage, which is bypassed, or answered for with 504. The pipeline's is a promise to the
+    /// client: past it, nobody is bypassed.
+    fn deadlines(chain) {
+        let pipeline = |name: &str, keys: &str, deadline: &str| {
+            let keys = format!("link = \"dynamic\"\n{keys}\n");
+            let pipeline = chain.named(name, "fault-service").stage_with("fault-middleware", &keys);
+            pipeline.limit(&format!("deadline = \"{deadline}\"")).route(&format!("path = \"/{name}\""))
+        };
+        let (own, bypass) = ("limits = { deadline = \"200ms\" }", "on-failure = \"bypass\"");
+        let gateway = Gateway::start(&Setup::of([
+            pipeline("both", &format!("{own}\n{bypass}"), "10m"),
+            pipeline("own", own, "10m"),
+            pipeline("late", bypass, "300ms"),
+        ]));
+        run(async {
+            let hang = [("x-middleware-fault", "hang")];
+            let mut client = Client::connect(&gateway, Protocol::Http1).await;
+            let answer = client.get("/both", &hang).await.ok();
+            let stage = format!("both/{}:fault-middleware", chain.front.len());
+            assert_eq!((answer.text(), answer.header("linkspan-bypassed")), ("ok", Some(&*stage)));
+            client.get("/own", &hang).await.problem(504, "deadline");
+            client.get("/late", &hang).await.problem(504, "deadline");
+        });
+        gateway.counts(1, |line| line["message"] == "a stage failed and was bypassed");
+        gateway.stop();
+    }
+}
+
 /// A trap in the midst of the response's body counts as well, also of a probe, which its head had made a success.
 #[test]
 fn bodies_that_break_off() {

@@ -123,6 +123,9 @@ keys! {
     /// Memory of the host for one instance, beside its linear memories, [below](#host-memory). An instance that exceeds
     /// it ends.
     host_memory: usize = size(MIB, 4 * GIB).default("32MiB");
+    /// From the head of a request at the stage to the head of its response, including the time that the stage waits for
+    /// the next one. Then the stage has failed. The pipeline's `deadline` holds as well. Only for a dynamic stage.
+    deadline: Option<Duration> = time(MS, HOUR).optional("\"2s\"", "the pipeline's");
     /// Like the pipeline's key. Only for a dynamic stage.
     cpu: Option<Duration> = time(MS, MINUTE).optional("\"200ms\"", "the pipeline's");
     /// Like the pipeline's key. Only for a dynamic stage.

@@ -261,7 +261,7 @@ impl Lowering<'_> {
             }
         }
         let limits = table.limits.iter();
-        let own = [keys::StageLimits::cpu, keys::StageLimits::concurrency];
+        let own = [keys::StageLimits::deadline, keys::StageLimits::cpu, keys::StageLimits::concurrency];
         for (limits, key) in limits.flat_map(|limits| own.map(|key| (limits, key))) {
             if limits.has(key) {
                 let help = "link the stage with `link = \"dynamic\"`, or set it for all stages in the pipeline's `limits`";
