@@ -24,7 +24,7 @@ fn files(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
 
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
-    files(&repository(), &["md"], &mut pages);
+    files(repository(), &["md"], &mut pages);
     pages.sort();
     assert!(pages.len() > 20, "{pages:?}");
     pages
@@ -105,7 +105,7 @@ fn links_lead_to_files_and_headings() {
 #[test]
 fn pages_that_sources_name_exist() {
     let mut sources = Vec::new();
-    files(&repository(), &["rs", "toml", "wit", "py"], &mut sources);
+    files(repository(), &["rs", "toml", "wit", "py"], &mut sources);
     let mut wrong = Vec::new();
     for source in sources {
         // Some tests are of files that are not UTF-8.
