@@ -1,23 +1,26 @@
-//! One instance of a segment: a task that owns a store and runs its event loop.
+//! One instance of a segment: a task that owns what is inside and runs its event loop.
 //!
-//! The task takes requests from its queue, calls the chain, hands responses over and keeps the store running while
+//! The task takes requests from its queue, calls the chain, hands responses over and keeps the inside running while
 //! bodies stream. It ends when it is killed (by the pool, for a deadline or for idleness), when its guests trap, or
 //! when it has served its number of requests. In every case, the instance is marked dead first, every request in it
-//! gets its answer, and the store is dropped last: a body that sees its stream end knows whether the guest ended it.
+//! gets its answer, and the inside is dropped last: a body that sees its stream end knows whether the guest ended it.
+//!
+//! What the inside is made of, only `form` and the forms know.
 
-mod calls;
+mod component;
+mod form;
 mod state;
 mod turns;
 
 use super::clock::{Clock, ticks};
-use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase, UPLOAD_BROKE};
+use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase, Reply, UPLOAD_BROKE};
 use super::outcome::{Failure, reason};
-use crate::chain::{Guests, Segment};
+use crate::chain::Segment;
 use crate::component::Lift;
-use crate::host::kept;
 use crate::host::state::CpuBudgetExceeded;
-use crate::host::{InstanceState, Pulse};
+use crate::host::{Pulse, kept};
 use crate::telemetry::TrapKind;
+use form::{Calls, Inside};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use state::{Left, Rest, State};
@@ -29,8 +32,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 pub use turns::Job;
 use turns::Turns;
-use wasmtime::component::Accessor;
-use wasmtime::{PoolConcurrencyLimitError, Store};
+use wasmtime::PoolConcurrencyLimitError;
 
 /// The bound `limits.total` was reached.
 const TOO_LONG: &str = "its body did not end within `limits.total`";
@@ -222,6 +224,23 @@ impl Instance {
         }
     }
 
+    /// The call of `exchange` has returned, with this for whoever waits.
+    fn on_reply(self: &Rc<Self>, exchange: &Rc<Exchange>, reply: Reply) {
+        self.on_return();
+        match reply {
+            Ok(_) if exchange.phase() == Phase::Expired => Rc::clone(self).on_end(exchange),
+            Ok(mut response) => {
+                response.body_mut().settle();
+                self.on_room();
+                exchange.answer(response);
+            }
+            Err(failure) => {
+                exchange.fail(failure);
+                Rc::clone(self).on_end(exchange);
+            }
+        }
+    }
+
     /// A call has returned.
     fn on_return(&self) {
         self.turns.returned();
@@ -352,9 +371,9 @@ impl Instance {
     }
 
     async fn run(self: Rc<Self>) {
-        let mut store = self.segment.store(Arc::clone(&self.pulse));
+        let mut inside = Inside::new(&self.segment, Arc::clone(&self.pulse));
         let end = {
-            let mut life = pin!(self.live(&mut store));
+            let mut life = pin!(inside.live(&self));
             std::future::poll_fn(|cx| self.poll_life(life.as_mut(), cx)).await
         };
         // The order matters: see the module's documentation.
@@ -364,13 +383,13 @@ impl Instance {
         }
         let trapped = matches!(end, End::Trapped(_));
         self.on_death(end);
-        drop(store);
+        drop(inside);
         if let Some(home) = self.home.upgrade() {
             home.on_death(&self, trapped);
         }
     }
 
-    /// Polls the store's event loop from outside, where a kill is always seen.
+    /// Polls the event loop of what is inside from outside, where a kill is always seen.
     fn poll_life(
         self: &Rc<Self>,
         life: Pin<&mut impl Future<Output = End>>,
@@ -400,29 +419,14 @@ impl Instance {
         poll
     }
 
-    /// Makes the instance and serves until there is nothing left to do.
-    async fn live(self: &Rc<Self>, store: &mut Store<InstanceState>) -> End {
-        let guests = match self.segment.instantiate(store).await {
-            Ok(guests) => guests,
-            Err(error) => return End::NotMade(error),
-        };
-        match store.run_concurrent(async |store| self.serve(store, &guests).await).await {
-            Ok(Ok(())) => End::Done,
-            Ok(Err(error)) | Err(error) => End::Trapped(error),
-        }
-    }
-
-    async fn serve(
-        self: &Rc<Self>,
-        store: &Accessor<InstanceState>,
-        guests: &Guests,
-    ) -> wasmtime::Result<()> {
+    /// Serves, by calls of `guests`, until there is nothing left to do.
+    async fn serve(self: &Rc<Self>, guests: &impl Calls) -> wasmtime::Result<()> {
         let mut calls = FuturesUnordered::new();
         self.state.set(self.state.get().made());
         std::future::poll_fn(|cx| {
             loop {
                 while let Some(job) = self.next_job() {
-                    calls.push(self.call(store, guests, job));
+                    calls.push(guests.call(self, job));
                 }
                 match calls.poll_next_unpin(cx) {
                     Poll::Ready(Some(Ok(()))) => {}
@@ -433,7 +437,7 @@ impl Instance {
             if !self.turns.is_empty() {
                 return Poll::Pending;
             }
-            let quiet = calls.is_empty() && store.poll_no_interesting_tasks(cx).is_ready();
+            let quiet = calls.is_empty() && guests.poll_idle(cx).is_ready();
             self.rest.set(self.rest.get().seen(quiet));
             if quiet && self.state.get().is_ending() { Poll::Ready(Ok(())) } else { Poll::Pending }
         })

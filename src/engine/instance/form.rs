@@ -1,0 +1,55 @@
+//! What is inside an instance, in the form of its segment.
+//!
+//! There is one way of a request through the engine: hop, pool, instance, exchange. What guests are made of, how they are
+//! called and whose event loop runs them is behind [`Inside`], and differs by form. An instance needs of it:
+//!
+//! - **to be made**, with a [`Pulse`] through which the instance learns, without asking the inside, what the guests keep
+//!   (`Pulse::most_kept`), whether they compute, wait or are worn, and what they did beyond their store;
+//! - **to live** ([`Inside::live`]): it makes the guests and runs their event loop around [`Instance::serve`], which takes
+//!   requests in turn;
+//! - **calls** ([`Calls`]): one request in, its response out, or a trap; and whether guests have anything left to do;
+//! - **to end**: it is dropped, after the instance has told everybody.
+//!
+//! A form is a variant here, with a file beside this one; hops, pools and exchanges do not know which it is. The choice is
+//! made once for an instance, by its segment: calls are generic, so that a request pays nothing for there being several.
+
+use super::component::Component;
+use super::{End, Instance, Job};
+use crate::chain::Segment;
+use crate::host::Pulse;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// The inside of an instance.
+pub(super) enum Inside {
+    /// A component instance in a store of its own.
+    Component(Component),
+}
+
+/// Guests that run.
+pub(super) trait Calls {
+    /// Calls the guests with a request. Its response goes to the exchange ([`Instance::on_reply`]) as soon as it is there;
+    /// the call may go on after that.
+    ///
+    /// # Errors
+    /// A trap, which is the end of the instance.
+    async fn call(&self, instance: &Rc<Instance>, job: Job) -> wasmtime::Result<()>;
+
+    /// Whether guests have nothing left to do, where no call is under way.
+    fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl Inside {
+    /// The inside of an instance of `segment`, without guests yet, which tells `pulse` how it is.
+    pub fn new(segment: &Segment, pulse: Arc<Pulse>) -> Self {
+        Self::Component(Component::new(segment, pulse))
+    }
+
+    /// Makes the guests, and has `instance` serve until there is nothing left to do.
+    pub async fn live(&mut self, instance: &Rc<Instance>) -> End {
+        match self {
+            Self::Component(component) => component.live(instance).await,
+        }
+    }
+}
