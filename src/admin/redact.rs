@@ -59,7 +59,6 @@ const NAMING: &[&str] = &["name", "header", "field", "key"];
 const NAMED: &[&str] = &["value", "values"];
 
 /// The text of a configuration as JSON without its secrets; `null` if it is no TOML.
-#[must_use]
 pub fn redacted(text: &str) -> Json {
     match text.parse::<Toml>() {
         Ok(root) => shown(&Value::Table(root), &Kind::Table(keys::File::TABLE)),

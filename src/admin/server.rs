@@ -46,7 +46,6 @@ pub struct AdminHandle {
 
 impl AdminHandle {
     /// The address, with the port that was taken.
-    #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }

@@ -276,7 +276,6 @@ macro_rules! choices {
 
         impl $choice {
             /// The word that stands for it.
-            #[must_use]
             pub const fn word(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+

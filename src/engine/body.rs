@@ -153,6 +153,7 @@ impl RequestBody {
     }
 
     /// The same, with a client that has to keep a pace.
+    #[must_use]
     pub fn at_pace(mut self, pace: UploadPace) -> Self {
         self.upload = matches!(self.inner, Inner::Incoming(_)).then(|| Upload::new(pace));
         self

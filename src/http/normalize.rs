@@ -54,19 +54,16 @@ pub struct NormalHead {
 
 impl NormalHead {
     /// The authority without its port; an IPv6 address in its brackets.
-    #[must_use]
     pub fn host(&self) -> &str {
         self.authority().host()
     }
 
     /// The host, with a port that is not the scheme's.
-    #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.named.authority
     }
 
     /// The path without the query.
-    #[must_use]
     pub fn path(&self) -> &str {
         self.path_and_query.path()
     }

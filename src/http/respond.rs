@@ -241,13 +241,11 @@ impl Refusal {
     }
 
     /// The status of the answer.
-    #[must_use]
     pub fn status(&self) -> StatusCode {
         self.row().status
     }
 
     /// A stable name for logs and metrics; the last part of the problem's `type`.
-    #[must_use]
     pub fn kind(&self) -> &'static str {
         self.row().kind
     }
@@ -255,7 +253,6 @@ impl Refusal {
 
 impl Refusal {
     /// Which rule the request broke, where that is more than its kind says.
-    #[must_use]
     pub fn detail(&self) -> Option<&'static str> {
         match self {
             Self::BadRequest(reason) => Some(reason),
@@ -282,7 +279,6 @@ struct Problem<'a> {
 
 /// The answer to a refused request. `request_id` may be anything, even the client's own: it is escaped. A HEAD request's
 /// answer loses its body on its way out, not here.
-#[must_use]
 pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
     let Row { status, kind, title, detail } = refusal.row();
     let problem = Problem {

@@ -45,7 +45,6 @@ impl LostHandshakes {
 impl Capacity {
     /// Made once per process from its limits, then cloned for each worker. A limit of 0 counts as 1: a gateway that may
     /// accept nothing is a mistake that configuration reports.
-    #[must_use]
     pub fn new(limits: &GatewayLimits) -> Self {
         let limit = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         let handshakes = limits.handshakes.clamp(1, Semaphore::MAX_PERMITS);
@@ -59,7 +58,6 @@ impl Capacity {
     }
 
     /// TLS handshakes that came to nothing so far, by reason.
-    #[must_use]
     pub fn lost_handshakes(&self) -> [(&'static str, u64); 4] {
         let counts = &self.lost_handshakes.0;
         [("timeout", 0), ("gone", 1), ("refused", 2), ("client-name", 3)]
@@ -67,7 +65,6 @@ impl Capacity {
     }
 
     /// Connections that are open now, in the whole process.
-    #[must_use]
     pub fn open_connections(&self) -> usize {
         self.limit - self.connections.available_permits()
     }

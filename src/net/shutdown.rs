@@ -39,7 +39,6 @@ pub struct Trigger(Arc<watch::Sender<ShutdownPhase>>);
 pub struct Shutdown(watch::Receiver<ShutdownPhase>);
 
 /// A trigger and what it triggers.
-#[must_use]
 pub fn channel() -> (Trigger, Shutdown) {
     let (sender, receiver) = watch::channel(ShutdownPhase::Serving);
     (Trigger(Arc::new(sender)), Shutdown(receiver))
@@ -72,13 +71,11 @@ impl Trigger {
 
 impl Shutdown {
     /// Whether new clients are welcome: false from [`Trigger::not_ready`] on.
-    #[must_use]
     pub fn is_ready(&self) -> bool {
         *self.0.borrow() == ShutdownPhase::Serving
     }
 
     /// Whether a stop has begun, for who wants to refuse new work.
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         *self.0.borrow() >= ShutdownPhase::Draining
     }

@@ -90,7 +90,6 @@ pub(super) struct LastReload {
 
 impl Metrics {
     /// The counts of a process that starts now.
-    #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             started: SystemTime::now(),
@@ -112,13 +111,11 @@ impl Metrics {
 
     /// What `worker` counts of the pipeline called `name`: the same for the same two, across generations. Takes a lock;
     /// it is for building a generation, not for a request.
-    #[must_use]
     pub fn pipeline(&self, name: &str, worker: usize) -> Arc<PipelineMetrics> {
         self.pipelines.of([name], worker)
     }
 
     /// What `worker` counts of `server` of the upstream called `name`, likewise; `up` says whether it gets requests.
-    #[must_use]
     pub fn upstream(
         &self,
         name: &str,
@@ -132,19 +129,16 @@ impl Metrics {
     }
 
     /// What `worker` counts of calls of the pipeline `callee` by the pipeline `caller`, likewise.
-    #[must_use]
     pub fn call(&self, caller: &str, callee: &str, worker: usize) -> Arc<CallMetrics> {
         self.calls.of([caller, callee], worker)
     }
 
     /// What `worker` counts of `stage` of the pipeline called `name`, likewise.
-    #[must_use]
     pub fn stage(&self, name: &str, stage: &str, worker: usize) -> Arc<StageMetrics> {
         self.stages.of([name, stage], worker)
     }
 
     /// What `worker` counts of requests that reach no pipeline: no route, or a head that breaks the rules.
-    #[must_use]
     pub fn unrouted(&self, worker: usize) -> Arc<PipelineMetrics> {
         self.pipeline(NONE, worker)
     }
@@ -189,13 +183,11 @@ impl Metrics {
     }
 
     /// What access logs count into, across reloads.
-    #[must_use]
     pub fn access_log(&self) -> &Arc<AccessCounters> {
         &self.access
     }
 
     /// All of it as Prometheus text, [`Metrics::CONTENT_TYPE`]. Its order depends on names only.
-    #[must_use]
     pub fn render(&self) -> String {
         exposition::render(self)
     }

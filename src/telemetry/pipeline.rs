@@ -229,7 +229,6 @@ impl InFlight {
     }
 
     /// Where the request is counted.
-    #[must_use]
     pub fn metrics(&self) -> &Arc<PipelineMetrics> {
         &self.metrics
     }

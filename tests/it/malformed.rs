@@ -160,7 +160,7 @@ fn a_build_that_panics_leaves_the_live_generation() {
             let outcome = control.reload(trigger);
             let Change::Refused(found) = outcome.result else { panic!("{trigger}: {outcome:?}") };
             let found = found.to_string();
-            assert!(found.contains(defect) && found.contains("a defect of it"), "{trigger}: {found}");
+            assert!(found.contains(defect) && found.contains("a defect of linkspan"), "{trigger}: {found}");
             assert_eq!((outcome.generation, number()), (1, 1), "{trigger}");
         }
         switch.store(false, Ordering::Relaxed);

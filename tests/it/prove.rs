@@ -330,10 +330,9 @@ fn keys_are_shown_and_described_for_editors() {
     );
     let component = dist("rate-limit");
     let text = output(&["inspect", component.to_str().unwrap()]);
-    for line in [
-        "rate  string; required  Requests in a time",
-        "key-header  string; default \"x-consumer\"  The field",
-    ] {
+    for line in
+        ["rate  string; required  Requests per time", "key-header  string; default \"x-consumer\"  The field"]
+    {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
     let json: serde_json::Value =

@@ -80,7 +80,6 @@ pub enum ChangeError {
 }
 
 /// The queue of one worker's changes.
-#[must_use]
 pub fn changes() -> (mpsc::Sender<EndpointChange>, mpsc::Receiver<EndpointChange>) {
     mpsc::channel(CHANGES)
 }

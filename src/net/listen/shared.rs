@@ -14,7 +14,6 @@ pub struct Shared {
 
 impl Shared {
     /// For sockets that outlive this process: whoever started it holds them.
-    #[must_use]
     pub fn always() -> Self {
         Self { always: true, now: Arc::default() }
     }
@@ -25,7 +24,6 @@ impl Shared {
     }
 
     /// What was last said.
-    #[must_use]
     pub fn get(&self) -> bool {
         self.always || self.now.load(SeqCst)
     }

@@ -28,14 +28,12 @@ pub struct Certificate {
 
 impl Certificate {
     /// A certificate for all DNS names that it has.
-    #[must_use]
     pub fn new(key: CertifiedKey) -> Self {
         let names = dns_names(&key);
         Self { key, staple: None, names }
     }
 
     /// From when to when it is valid, as far as that can be read.
-    #[must_use]
     pub fn validity(&self) -> Option<(SystemTime, SystemTime)> {
         let mut whole = SliceReader::new(self.key.cert.first()?).ok()?;
         let mut body = inside(&mut inside(&mut whole, Tag::Sequence)?, Tag::Sequence)?;
@@ -49,7 +47,6 @@ impl Certificate {
     }
 
     /// Whether clients that ask for `name` will take it; it may begin with `*.`.
-    #[must_use]
     pub fn covers(&self, name: &str) -> bool {
         if name.starts_with("*.") {
             return dns_names(&self.key).iter().any(|own| own == name);

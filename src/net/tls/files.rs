@@ -49,7 +49,6 @@ pub enum TlsError {
 
 impl TlsError {
     /// The file that is at fault, so that a diagnostic can point at the line that names it.
-    #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::Unreadable { file, .. }

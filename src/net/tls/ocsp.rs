@@ -25,7 +25,6 @@ impl Staple {
     }
 
     /// Whether it may be shown at `time`.
-    #[must_use]
     pub fn is_fresh(&self, time: SystemTime) -> bool {
         self.until.is_none_or(|until| time < until)
     }

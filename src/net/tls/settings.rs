@@ -47,7 +47,6 @@ pub struct Clients {
 
 impl Settings {
     /// The defaults, with one certificate.
-    #[must_use]
     pub fn of(certificate: Certificate) -> Self {
         Self {
             certificates: vec![certificate],

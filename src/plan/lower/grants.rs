@@ -59,7 +59,6 @@ macro_rules! grants {
             pub const ALL: &[Self] = &[$(Self::$grant),+];
 
             /// The key under `grant` that gives it.
-            #[must_use]
             pub const fn key(self) -> &'static str {
                 match self {
                     $(Self::$grant => GrantTable::$field.name,)+
@@ -67,7 +66,6 @@ macro_rules! grants {
             }
 
             /// Whether `grants` have it.
-            #[must_use]
             pub fn is_in(self, grants: &Grants) -> bool {
                 match self {
                     $(Self::$grant => {
@@ -163,7 +161,6 @@ pub struct Egress {
 
 impl Egress {
     /// Whether any rule allows a request to `scheme://host:port`; see [`EgressRule::allows`].
-    #[must_use]
     pub fn allows(&self, scheme: &str, host: &str, port: u16) -> bool {
         self.rules.iter().flatten().any(|rule| rule.allows(scheme, host, port))
     }
