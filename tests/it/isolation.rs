@@ -209,7 +209,7 @@ chain_test! {
 fn cpu_of_a_stage() {
     let own = "link = \"dynamic\"\nlimits = { cpu = \"30ms\" }";
     let pipeline = Pipeline::new("main", "fault-service").stage_with("fault-middleware", own);
-    let gateway = Gateway::start(&Setup::of([pipeline.limit("cpu = \"10s\"")]));
+    let gateway = Gateway::start(&Setup::of([pipeline.limit("cpu = \"1s\"").limit("deadline = \"2m\"")]));
     run(async {
         for protocol in PROTOCOLS {
             let mut client = Client::connect(&gateway, protocol).await;
@@ -221,7 +221,7 @@ fn cpu_of_a_stage() {
         let mut client = Client::connect(&gateway, Protocol::Http1).await;
         let id = client.get("/", &[("x-fault", "loop")]).await.problem(500, "guest-trap");
         let line = gateway.reason(&id);
-        assert!(line["reason"].as_str().unwrap().contains("more than 10s"), "{line}");
+        assert!(line["reason"].as_str().unwrap().contains("more than 1s"), "{line}");
     });
     gateway.stop();
 }

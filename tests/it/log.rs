@@ -1,9 +1,11 @@
 //! The log, when nobody reads it, when there is too much of it, and when somebody wants to write into it.
 
-use crate::harness::{Client, Folder, Gateway, Protocol, SOON, binary, dist, eventually, identity, run};
+use crate::harness::{
+    Client, Folder, Gateway, Protocol, SOON, binary, dist, eventually, free, identity, run,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{PipeReader, Read as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
@@ -25,16 +27,14 @@ fn configuration(folder: &Folder, plain: SocketAddr, admin: SocketAddr, log: &st
     folder.write("linkspan.toml", text)
 }
 
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// Serves with a standard error that nobody reads.
-fn unread(file: &std::path::Path, plain: SocketAddr) -> (Child, PipeReader) {
+fn unread(file: &std::path::Path, plain: SocketAddr, admin: SocketAddr) -> (Child, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut serve = binary(&["serve", file.to_str().unwrap()]);
     let child = serve.stdout(Stdio::null()).stderr(writer).spawn().unwrap();
-    eventually("it listens", || std::net::TcpStream::connect(plain).is_ok());
+    for address in [plain, admin] {
+        eventually("it listens", || std::net::TcpStream::connect(address).is_ok());
+    }
     (child, reader)
 }
 
@@ -67,7 +67,7 @@ fn end(mut child: Child) {
 fn a_stalled_reader_of_standard_error_stalls_nobody() {
     let (folder, plain, admin) = (Folder::new(), free(), free());
     let file = configuration(&folder, plain, admin, "rate = 1000000\nqueue = \"256KiB\"");
-    let (child, mut reader) = unread(&file, plain);
+    let (child, mut reader) = unread(&file, plain, admin);
     run(async {
         // More than the pipe, the writer and the queue take.
         let start = Instant::now();
@@ -101,7 +101,7 @@ fn a_stalled_reader_of_standard_error_stalls_nobody() {
 fn a_stalled_reader_of_standard_error_does_not_hold_up_the_end() {
     let (folder, plain, admin) = (Folder::new(), free(), free());
     let file = configuration(&folder, plain, admin, "");
-    let (child, _reader) = unread(&file, plain);
+    let (child, _reader) = unread(&file, plain, admin);
     run(async { fail(plain, "error", 600).await });
     end(child);
 }

@@ -59,7 +59,7 @@ fn mass(pipeline: fn(&str) -> Pipeline, field: &'static str, faults: &[(&'static
     let setup = Setup::of([pipeline("main"), hasty, brief]).each(LIMITS).workers(2).log("error");
     let gateway = Gateway::start(&setup);
     let files = gateway.files_at_rest();
-    let (few, many) = (scaled(400, 4_000), scaled(2_000, 100_000));
+    let (few, many) = (scaled(400, 4_000), scaled(1_000, 100_000));
     for (fault, expected) in faults {
         // What grows once, to as many instances as are needed at once, is there after the first ones.
         send(&gateway, field, fault, *expected, few);

@@ -5,6 +5,7 @@
 
 mod demo;
 mod guests;
+mod progress;
 mod python;
 mod toolchain;
 
@@ -96,11 +97,27 @@ fn test(project: &Project, rest: &[String]) -> Result<()> {
         .current_dir(&guests)
         .env("CARGO_TARGET_DIR", project.target.join("guests/native"));
     execute(&mut command)?;
+    // The build alone, of what will be run.
+    let ours = rest.iter().take_while(|argument| *argument != "--").cloned();
+    let arguments = ["test", "--release", "--workspace"].map(String::from);
+    let build: Vec<String> = arguments.iter().cloned().chain(ours).chain(["--no-run".to_owned()]).collect();
+    progress::build("building the gateway and its tests", &project.root, &build)?;
     step("testing the gateway");
     let mut command = cargo();
-    command.args(["test", "--release", "--workspace"]).args(rest).current_dir(&project.root);
+    command.args(arguments).args(rest).current_dir(&project.root);
+    if env::var_os(THREADS).is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        command.env(THREADS, (TESTS_A_CORE * cores).to_string());
+    }
     execute(&mut command)
 }
+
+/// What tells tests how many of them run at once.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// Tests that run at once for each core. Most of what they do is to wait: for a deadline, for a client that is slow on
+/// purpose, for a gateway to start.
+const TESTS_A_CORE: usize = 5;
 
 /// Where things are.
 struct Project {
@@ -124,15 +141,10 @@ impl Project {
 
     /// Build the gateway in a profile; the path of its binary.
     fn build_gateway(&self, profile: &str) -> Result<PathBuf> {
-        step(
-            "building the gateway and some 330 crates that it needs (about 10 minutes on two cores, the first time)",
-        );
-        let mut command = cargo();
         // With the features that the whole workspace asks of its dependencies: tests then find them built.
-        command
-            .args(["build", "--profile", profile, "--workspace", "--bin", "linkspan"])
-            .current_dir(&self.root);
-        execute(&mut command)?;
+        let arguments = ["build", "--profile", profile, "--workspace", "--bin", "linkspan"].map(String::from);
+        step("building the gateway (about 10 minutes on two cores, the first time)");
+        progress::build("building the gateway", &self.root, &arguments)?;
         Ok(self.target.join(profile).join("linkspan"))
     }
 }

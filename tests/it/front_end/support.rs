@@ -28,7 +28,7 @@ pub const MS: Duration = Duration::from_millis(1);
 pub const HOUR: Duration = Duration::from_hours(1);
 
 /// Long enough for anything that happens at once on a busy machine, and never waited for when it does.
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(60);
 
 // ---- The service --------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ pub use client::{Answer, Client, ENCRYPTED, PROTOCOLS, Protocol, get, request};
 pub use gateway::{Gateway, Line, binary};
 pub use load::{Load, drive};
 pub use seeded::Seeded;
-pub use setup::{Folder, Pipeline, Setup, dist, repository, there};
+pub use setup::{Folder, Pipeline, Setup, dist, free, repository, there};
 pub use tls::{client as client_tls, identity};
 
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub const MS: Duration = Duration::from_millis(1);
 
 /// Long enough for anything that happens at once, on a machine that does other things too, and never waited for when it
 /// does.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(120);
 
 /// Whether the long forms of the tests are wanted.
 pub fn full() -> bool {

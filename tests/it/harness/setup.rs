@@ -2,6 +2,7 @@
 
 use super::tls;
 use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,6 +27,20 @@ pub fn there(name: &str) -> bool {
         eprintln!("SKIPPED: {name} could not be built on this machine");
     }
     there
+}
+
+/// An address where nobody listens. Its port is none of those that the system gives out, so that no other test is given it
+/// before somebody listens there.
+pub fn free() -> SocketAddr {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let first = usize::try_from(std::process::id()).unwrap() * 101;
+    loop {
+        let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port.try_into().unwrap()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A folder that is removed with its content.

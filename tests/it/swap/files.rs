@@ -3,7 +3,7 @@
 use super::number;
 use super::stamped;
 use super::support::{Served, head, pipeline, whole};
-use crate::harness::{Client, Folder, Line, Protocol, SOON, identity, run, soon};
+use crate::harness::{Client, Folder, Line, Protocol, SOON, free, identity, run, soon};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
@@ -20,8 +20,7 @@ fn live(line: &Line) -> bool {
 #[test]
 fn listeners_come_and_go() {
     let served = Served::start("", &stamped(1));
-    // Free a moment ago, and not given out again so soon.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free();
     run(async {
         let more = format!("{}[[listeners]]\naddress = \"{address}\"\n\n", stamped(2));
         served.swap(&more).await;

@@ -3,11 +3,11 @@
 use super::number;
 use super::stamped;
 use super::support::{Served, head, whole};
-use crate::harness::{Client, Folder, Line, MS, Protocol, SOON, run};
+use crate::harness::{Client, Folder, Line, MS, Protocol, SOON, free, run};
 use http::Method;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -92,7 +92,6 @@ fn what_needs_a_restart_is_named() {
 /// no probe is told that the gateway is not ready.
 #[test]
 fn a_takeover_takes_the_admin_listener() {
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (plain, tls, admin) = (free(), free(), free());
     let head = format!(
         "[gateway]\nworkers = 1\nwatch = \"0s\"\nhandover = \"takeover.sock\"\n[admin]\naddress = \"{admin}\"\n\n\

@@ -333,10 +333,7 @@ pub fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
 }
 
-/// An address where nobody listens.
-pub fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+pub use crate::harness::free as nowhere;
 
 // ---- The gateway --------------------------------------------------------------------------------------------------------
 
