@@ -1,19 +1,19 @@
 //! From composed bytes to a segment that can be instantiated.
 //!
-//! [`Runtime`] is Wasmtime's engine with linkspan's choices, and the thread that advances its epoch. Its pooling
+//! [`Runtime`] is Wasmtime's engine with linkspan's choices. Its pooling
 //! allocator is sized from the pipelines: an instance's memories and tables come from existing slots, so that an
 //! instantiation costs microseconds. Running out of slots is an error, which the engine room turns into waiting, and
 //! never a growing process.
 
 use super::cache::Code;
 use super::compose::{EXPORT_0_2, stage_of};
+use super::epoch::{self, guests_run};
 use super::trial::Trial;
 use crate::component::{Lift, Shape, TRAP_PREFIX};
-use crate::host::state::EPOCH_TICK;
 use crate::host::{self, Budget, InstanceState, Next, Pulse, Rehearsal, Scope, kept};
 use crate::plan::PipelineLimits;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
 use wasmtime::component::Linker;
 use wasmtime_wasi::sockets::WasiSocketsCtx;
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
@@ -115,10 +115,19 @@ struct Room {
 #[derive(Debug, Default)]
 pub struct Shortage(AtomicUsize);
 
+/// Workers whose clocks rest wait for it.
+static WANTED: tokio::sync::Notify = tokio::sync::Notify::const_new();
+
 impl Shortage {
     /// At least so many are wanted.
     pub fn want(&self, instances: usize) {
         self.0.fetch_max(instances, Ordering::Relaxed);
+        WANTED.notify_waiters();
+    }
+
+    /// Comes to its end when instances are wanted somewhere, from this call on.
+    pub fn wanted() -> impl Future<Output = ()> {
+        WANTED.notified()
     }
 
     /// Whether one is wanted, which the caller then makes room for.
@@ -169,7 +178,7 @@ impl Runtime {
             .memory_guard_size(memory.guard)
             .allocation_strategy(room.pool());
         let engine = wasmtime::Engine::new(&config)?;
-        advance_epoch_of(&engine)?;
+        epoch::advance(&engine).map_err(wasmtime::Error::from)?;
         Ok(Self { engine, room, shortage: Arc::default() })
     }
 
@@ -258,28 +267,6 @@ impl Room {
             );
         pool
     }
-}
-
-/// Engines whose epoch the process's clock advances. Those that are gone are
-/// forgotten at the next tick.
-static CLOCKED: Mutex<Vec<wasmtime::EngineWeak>> = Mutex::new(Vec::new());
-
-/// Lets the process's clock advance the epoch of `engine`; the first call starts its
-/// thread.
-fn advance_epoch_of(engine: &wasmtime::Engine) -> Result<(), RuntimeError> {
-    static STARTED: Once = Once::new();
-    CLOCKED.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
-    let mut result = Ok(());
-    STARTED.call_once(|| {
-        let clock = || loop {
-            std::thread::sleep(EPOCH_TICK);
-            let mut clocked = CLOCKED.lock().unwrap_or_else(PoisonError::into_inner);
-            clocked.retain(|engine| engine.upgrade().map(|e| e.increment_epoch()).is_some());
-        };
-        let thread = std::thread::Builder::new().name("linkspan-epoch".to_owned());
-        result = thread.spawn(clock).map(drop);
-    });
-    Ok(result.map_err(wasmtime::Error::from)?)
 }
 
 /// A number that no other segment of this process has.
@@ -455,7 +442,11 @@ impl Segment {
             table.set_max_capacity(kept::concurrent_entries(bound));
         }
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| store.data().on_epoch());
+        guests_run();
+        store.epoch_deadline_callback(|store| {
+            guests_run();
+            store.data().on_epoch()
+        });
         store
     }
 

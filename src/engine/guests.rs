@@ -1,5 +1,6 @@
 //! Calling a function of guests.
 
+use crate::chain::guests_run;
 use crate::host::{CallContext, InstanceState, kept};
 use std::sync::Arc;
 use wasmtime::AsContextMut as _;
@@ -28,6 +29,7 @@ where
     let (call, task) = store.with(|mut store| {
         let parameters = parameters(&mut store)?;
         store.as_context_mut().set_epoch_deadline(FIRST_TURN);
+        guests_run();
         let call = function.start_call_concurrent(&mut store, parameters)?;
         let task = call.task();
         store.get().begin_call(task, request, context);

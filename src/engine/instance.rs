@@ -172,6 +172,11 @@ impl Instance {
         self.state.get().is_ending() && self.turns.is_empty()
     }
 
+    /// Whether it does nothing, and only grows old.
+    pub fn is_at_rest(&self) -> bool {
+        self.turns.is_empty() && self.state.get() == State::Open && self.rest.get().guests == Left::Nothing
+    }
+
     /// Takes a request. The caller has checked that there is room, and sees to it that it is worked on.
     pub fn submit(self: &Rc<Self>, job: Job) {
         let owner: Weak<Self> = Rc::downgrade(self);

@@ -297,6 +297,11 @@ impl InstancePool {
         idle && self.in_use.strong_count() == 0
     }
 
+    /// Whether nobody waits or works in it: it only has instances that grow old.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.waiting.borrow().is_empty() && self.live.borrow().iter().all(|instance| instance.is_at_rest())
+    }
+
     /// Ends all instances: those at work after what they have.
     fn retire(&self) {
         let live: Vec<_> = self.live.borrow().clone();

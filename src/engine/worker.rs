@@ -4,11 +4,12 @@ use super::body::RequestBody;
 use super::clock::{Clock, TICK};
 use super::pool::InstancePool;
 use crate::chain::Segment;
-use crate::chain::compile::SegmentId;
+use crate::chain::compile::{SegmentId, Shortage};
 use crate::telemetry::{CallMetrics, Metrics, StageMetrics};
 use crate::upstream::{self, Upstream, UpstreamId};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,47 @@ impl<T> Counters<T> {
         }
         let those = all.entry(Arc::clone(first)).or_default();
         Arc::clone(those.entry(Arc::clone(second)).or_insert_with(make))
+    }
+}
+
+/// Ticks with nothing to look after until the clock rests: with a request a second, it never does.
+const PATIENCE: u32 = 50;
+
+/// The time between ticks of a clock that rests: for idle instances and connections that are too old, and for what ends with
+/// its generation.
+const REST: Duration = Duration::from_millis(500);
+
+/// Advances the clock of a worker until that is gone. Fifty ticks a second are a tenth of a percent of a core: while there is
+/// no request, there are two, but whoever asks for the time, or for a place that idle instances have, ends that.
+async fn run_clock(worker: Weak<Worker>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut quiet = 0;
+    loop {
+        let now = interval.tick().await;
+        let Some(worker) = worker.upgrade() else { return };
+        let clock = worker.clock.clone();
+        // From here on, nobody's wish is missed.
+        let mut wanted = pin!(Shortage::wanted());
+        quiet = if worker.on_tick(now) { quiet + 1 } else { 0 };
+        drop(worker);
+        if quiet < PATIENCE {
+            continue;
+        }
+        tokio::select! {
+            () = clock.rest() => {
+                quiet = 0;
+                interval.reset();
+            }
+            () = wanted.as_mut() => {
+                quiet = 0;
+                interval.reset_immediately();
+            }
+            () = tokio::time::sleep(REST) => {
+                quiet = PATIENCE;
+                interval.reset_immediately();
+            }
+        }
     }
 }
 
@@ -71,29 +113,25 @@ impl Worker {
         });
         let weak = Rc::downgrade(&worker);
         CURRENT.set(Weak::clone(&weak));
-        tokio::task::spawn_local(async move {
-            let start = Instant::now();
-            let mut interval = tokio::time::interval(TICK);
-            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                let now = interval.tick().await;
-                let Some(worker) = weak.upgrade() else { return };
-                let elapsed = now.duration_since(start).as_nanos() / TICK.as_nanos();
-                worker.clock.set(u64::try_from(elapsed).unwrap_or(u64::MAX));
-                let pools: Vec<_> = worker.pools.borrow().values().cloned().collect();
-                for pool in pools {
-                    pool.on_tick();
-                }
-                // A pool of a segment that no generation has, and no instance is in.
-                worker.pools.borrow_mut().retain(|_, pool| !pool.is_over());
-                let upstreams: Vec<_> = worker.upstreams.borrow().values().cloned().collect();
-                for pool in upstreams {
-                    pool.on_tick(now);
-                }
-                worker.upstreams.borrow_mut().retain(|_, pool| !pool.is_over());
-            }
-        });
+        tokio::task::spawn_local(run_clock(weak));
         worker
+    }
+
+    /// Has all pools look after time, and says whether they need no exact one until a request comes.
+    fn on_tick(&self, now: Instant) -> bool {
+        self.clock.set(now);
+        let pools: Vec<_> = self.pools.borrow().values().cloned().collect();
+        for pool in &pools {
+            pool.on_tick();
+        }
+        // A pool of a segment that no generation has, and no instance is in.
+        self.pools.borrow_mut().retain(|_, pool| !pool.is_over());
+        let upstreams: Vec<_> = self.upstreams.borrow().values().cloned().collect();
+        for pool in &upstreams {
+            pool.on_tick(now);
+        }
+        self.upstreams.borrow_mut().retain(|_, pool| !pool.is_over());
+        pools.iter().all(|pool| pool.is_at_rest()) && upstreams.iter().all(|pool| pool.is_at_rest())
     }
 
     /// The time until a tick of this worker.
@@ -117,6 +155,8 @@ impl Worker {
         let pool = upstreams
             .entry(upstream.id)
             .or_insert_with(|| upstream::ConnectionPool::new(upstream, &self.metrics, self.number));
+        // It may have rested, and with it what the pool knows of the time.
+        pool.set_now(self.clock.now());
         Rc::clone(pool)
     }
 

@@ -17,11 +17,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Ticks between looks at idle connections and old addresses.
-const TIDY_EVERY: u64 = 25;
+/// The time between looks at idle connections and old addresses.
+const TIDY_EVERY: Duration = Duration::from_millis(500);
 
 /// The connections of one worker to the servers of an upstream.
 pub struct ConnectionPool<B: Payload> {
@@ -37,7 +38,7 @@ pub struct ConnectionPool<B: Payload> {
     /// Retries that may be made, in hundredths.
     budget: Cell<usize>,
     now: Cell<Instant>,
-    ticks: Cell<u64>,
+    tidied: Cell<Instant>,
 }
 
 /// Retries that may be made at once, however few requests there were before.
@@ -115,7 +116,7 @@ impl<B: Payload> ConnectionPool<B> {
             exchanges: RefCell::default(),
             budget: Cell::new(if core.plan.retry.budget == 0 { 0 } else { RESERVE }),
             now: Cell::new(Instant::now()),
-            ticks: Cell::new(0),
+            tidied: Cell::new(Instant::now()),
             core,
         })
     }
@@ -383,15 +384,25 @@ impl<B: Payload> ConnectionPool<B> {
             timer.on_tick(now, self.limits());
         }
         self.hand_out();
-        self.ticks.set(self.ticks.get() + 1);
-        if self.ticks.get().is_multiple_of(TIDY_EVERY) {
+        if now.duration_since(self.tidied.get()) >= TIDY_EVERY {
+            self.tidied.set(now);
             self.tidy(now);
         }
     }
 
+    /// Tells the time where there may have been no tick for long.
+    pub fn set_now(&self, now: Instant) {
+        self.now.set(now);
+    }
+
+    /// Whether there is no request, but only connections that grow old.
+    pub fn is_at_rest(&self) -> bool {
+        self.exchanges.borrow().is_empty()
+    }
+
     fn tidy(&self, now: Instant) {
         let patience = match self.owner.strong_count() {
-            0 => std::time::Duration::ZERO,
+            0 => Duration::ZERO,
             _ => self.limits().keep_alive_timeout,
         };
         for (server, connections) in self.servers.iter().enumerate() {

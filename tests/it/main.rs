@@ -38,6 +38,7 @@ mod pages;
 mod polyglot;
 mod prove;
 mod relift;
+mod rest;
 mod strict;
 mod structure;
 mod swap;

@@ -138,6 +138,16 @@ impl Gateway {
         Path::new("/proc").join(self.child.id().to_string()).join(name)
     }
 
+    /// How often its thread of this name was woken.
+    pub fn woken(&self, thread: &str) -> u64 {
+        let tasks = std::fs::read_dir(self.proc("task")).unwrap();
+        let mut statuses =
+            tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok());
+        let status = statuses.find(|status| status.lines().next().unwrap().ends_with(thread)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse().unwrap()
+    }
+
     /// Resident memory, in bytes.
     pub fn resident(&self) -> u64 {
         self.memory("VmRSS:")
