@@ -8,6 +8,7 @@
 use super::cache::Code;
 use super::compose::{EXPORT_0_2, stage_of};
 use super::epoch::{self, guests_run};
+use super::functions::Functions;
 use super::trial::Trial;
 use crate::component::{Lift, Shape, TRAP_PREFIX};
 use crate::host::{self, Budget, InstanceState, Next, Pulse, Rehearsal, Scope, kept};
@@ -149,22 +150,30 @@ impl From<wasmtime::Error> for RuntimeError {
 
 impl Runtime {
     /// An engine whose pool has room for `segments`, and for no more than
-    /// `instances` instances in all.
+    /// `instances` instances in all. What it compiles may be kept in `functions`.
     ///
     /// # Errors
     /// If the address space for the pool can't be reserved, or no thread started.
-    pub fn new(segments: &[PoolSize], instances: u32) -> Result<Self, RuntimeError> {
+    pub fn new(
+        segments: &[PoolSize],
+        instances: u32,
+        functions: Option<&Arc<Functions>>,
+    ) -> Result<Self, RuntimeError> {
         let room = Room::of(segments, instances);
         if room.memories <= MANY_MEMORIES
             // Where a process may not have as much, it gets along with less.
-            && let Ok(runtime) = Self::reserving(WHOLE, room)
+            && let Ok(runtime) = Self::reserving(WHOLE, room, functions)
         {
             return Ok(runtime);
         }
-        Self::reserving(NARROW, room)
+        Self::reserving(NARROW, room, functions)
     }
 
-    fn reserving(memory: Reservation, room: Room) -> Result<Self, RuntimeError> {
+    fn reserving(
+        memory: Reservation,
+        room: Room,
+        functions: Option<&Arc<Functions>>,
+    ) -> Result<Self, RuntimeError> {
         let mut config = wasmtime::Config::new();
         config
             .wasm_component_model_async(true)
@@ -177,6 +186,10 @@ impl Runtime {
             .memory_reservation(memory.reserved)
             .memory_guard_size(memory.guard)
             .allocation_strategy(room.pool());
+        if let Some(functions) = functions {
+            let functions: Arc<dyn wasmtime::CacheStore> = Arc::<Functions>::clone(functions);
+            config.enable_incremental_compilation(functions)?;
+        }
         let engine = wasmtime::Engine::new(&config)?;
         epoch::advance(&engine).map_err(wasmtime::Error::from)?;
         Ok(Self { engine, room, shortage: Arc::default() })
@@ -500,11 +513,11 @@ mod tests {
         let engine = |instances| {
             let size =
                 PoolSize { instances, core_instances: 4, memories: 1, stages: 1, ..PoolSize::default() };
-            made_for(&Runtime::new(&[size], u32::MAX).expect("an engine"))
+            made_for(&Runtime::new(&[size], u32::MAX, None).expect("an engine"))
         };
         let with = |memory| {
             let room = Room::of(&[PoolSize::default()], 1);
-            made_for(&Runtime::reserving(memory, room).expect("an engine"))
+            made_for(&Runtime::reserving(memory, room, None).expect("an engine"))
         };
         assert_eq!(engine(MANY_MEMORIES), with(WHOLE));
         assert_eq!(engine(MANY_MEMORIES + 1), with(NARROW));

@@ -9,6 +9,7 @@ pub mod check;
 pub mod compile;
 pub mod compose;
 pub mod epoch;
+mod functions;
 pub mod panics;
 pub mod prove;
 pub mod runtimes;

@@ -6,7 +6,8 @@
 //! code that looks after replaced generations drops unused engines, never a worker.
 
 use super::compile::{PoolSize, Runtime, RuntimeError};
-use std::sync::{Mutex, PoisonError};
+use super::functions::{Functions, Shared};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most unused engines that are kept. Their slots hold some pages each.
@@ -17,7 +18,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The engines of a process that takes up one configuration after the other.
 #[derive(Default)]
-pub struct Runtimes(Mutex<Vec<Kept>>);
+pub struct Runtimes {
+    kept: Mutex<Vec<Kept>>,
+    functions: Arc<Functions>,
+}
 
 struct Kept {
     runtime: Runtime,
@@ -31,21 +35,26 @@ impl Runtimes {
     /// # Errors
     /// Those of [`Runtime::new`].
     pub fn get(&self, segments: &[PoolSize], instances: u32) -> Result<Runtime, RuntimeError> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let found =
             kept.iter_mut().find(|it| it.runtime.is_unused() && it.runtime.does_for(segments, instances));
         if let Some(found) = found {
             found.unused = None;
             return Ok(found.runtime.clone());
         }
-        let runtime = Runtime::new(segments, instances)?;
+        let runtime = Runtime::new(segments, instances, Some(&self.functions))?;
         kept.push(Kept { runtime: runtime.clone(), unused: None });
         Ok(runtime)
     }
 
+    /// Has engines keep compiled functions for the next composition, until the result is dropped.
+    pub fn share(&self) -> Shared<'_> {
+        self.functions.share()
+    }
+
     /// Drops engines that were unused for `patience`, or are too many, and says how many unused ones there still are.
     pub fn tidy(&self, patience: Duration) -> usize {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut unused = 0;
         // The newest are the most likely to fit.
         let mut at = kept.len();

@@ -113,6 +113,8 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
             }
         }
     }
+    // Equal functions of the segments are compiled once.
+    let _shared = workshop.runtimes.share();
     for index in plan.called_first() {
         let first = maker.pipeline(index, &mut diagnostics);
         maker.pipelines.borrow_mut()[index.0] = first;

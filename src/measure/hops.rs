@@ -161,7 +161,7 @@ fn chains(hops: &Options, depths: &[u64]) -> Result<Chains, Failure> {
         .flat_map(|(_, _, members)| link.segments(members))
         .map(|members| PoolSize::of(members.iter().map(|member| &member.component.shape), 4, &BUDGET))
         .collect();
-    let runtime = Runtime::new(&sizes, 1_000).map_err(Failure::system)?;
+    let runtime = Runtime::new(&sizes, 1_000, None).map_err(Failure::system)?;
     chains
         .iter()
         .map(|(guest, depth, members)| {

@@ -170,7 +170,7 @@ async fn floor() -> Result<(wasmtime::Store<()>, Vec<Row>), Failure> {
         stages: 2,
         ..PoolSize::default()
     };
-    let runtime = Runtime::new(&[size], 1).map_err(Failure::system)?;
+    let runtime = Runtime::new(&[size], 1, None).map_err(Failure::system)?;
     let engine = runtime.engine();
     let component = Component::new(engine, FLOOR).map_err(Failure::wrong)?;
     let mut linker: Linker<()> = Linker::new(engine);

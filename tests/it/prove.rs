@@ -1,6 +1,6 @@
 //! What is proven before it serves: that stages start, and that they find their configurations right.
 
-use crate::harness::{Client, Folder, Protocol, binary, dist, repository, run};
+use crate::harness::{Client, Folder, Gateway, Pipeline, Protocol, Setup, binary, dist, repository, run};
 use crate::swap::support::{Served, head, pipeline};
 use std::fs;
 use std::path::Path;
@@ -229,6 +229,19 @@ fn a_stage_that_does_not_start_is_told_at_its_line() {
         let (accepted, text) = checked("prove = false", link, starting("unreachable"), "");
         assert!(accepted, "{text}");
     }
+}
+
+/// A component that stands in two pipelines is compiled once, though each is composed for itself.
+#[test]
+fn equal_functions_of_pipelines_are_compiled_once() {
+    let (cache, side) = (Folder::new(), Pipeline::new("side", "fault-service").route("path = \"/side\""));
+    let main = Pipeline::new("main", "fault-service").stage("pass-through-sync");
+    let setup = Setup::of([main, side]).log("linkspan=debug");
+    let gateway = Gateway::start(&setup.env("XDG_CACHE_HOME", cache.path().to_str().unwrap()));
+    let line = gateway.line(|line| line["message"] == "functions were compiled");
+    let (compiled, shared) = (line["compiled"].as_u64().unwrap(), line["shared"].as_u64().unwrap());
+    assert!(shared * 2 > compiled, "{line}");
+    gateway.stop();
 }
 
 #[test]
