@@ -7,6 +7,7 @@
 use super::generation::Generation;
 use super::identity::{Part, Variant, of_pipelines, of_upstream};
 use super::inputs::{Components, Inputs, Natives, Shapes};
+use super::progress::Progress;
 use super::prove::tell;
 use super::router::Router;
 use crate::chain::check::{Position, check_stage, of_older_candidate};
@@ -98,6 +99,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         upstreams: upstreams.iter().zip(identities).collect(),
         pipelines: RefCell::new(vec![None; plan.pipelines.len()]),
         runtime: None,
+        progress: Progress::of(0),
         compiled: Cell::new(0),
         reused: Cell::new(0),
     };
@@ -115,6 +117,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
     }
     // Equal functions of the segments are compiled once.
     let _shared = workshop.runtimes.share();
+    maker.progress = Progress::of(wanted.len());
     for index in plan.called_first() {
         let first = maker.pipeline(index, &mut diagnostics);
         maker.pipelines.borrow_mut()[index.0] = first;
@@ -286,6 +289,7 @@ struct Maker<'a> {
     pipelines: RefCell<Vec<Option<Onward>>>,
     /// For segments that do not run yet, if there are any.
     runtime: Option<Runtime>,
+    progress: Progress,
     compiled: Cell<usize>,
     reused: Cell<usize>,
 }
@@ -429,6 +433,7 @@ impl<'a> Maker<'a> {
         diagnostics: &mut Diagnostics,
     ) -> Option<Arc<Segment>> {
         let what = || format!("pipeline `{}` can't be compiled", pipeline.name);
+        self.progress.next(&pipeline.name);
         let segment = match caught(|| self.try_segment(pipeline, stages, next, diagnostics)) {
             Ok(Ok(segment)) => segment?,
             Err(panicked) => {

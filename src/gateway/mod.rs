@@ -10,6 +10,7 @@ mod generation;
 mod identity;
 pub mod inputs;
 mod live;
+mod progress;
 mod prove;
 pub mod router;
 pub mod split;

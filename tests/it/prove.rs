@@ -231,6 +231,23 @@ fn a_stage_that_does_not_start_is_told_at_its_line() {
     }
 }
 
+/// Whoever waits for a build is told that it goes on, and how far it is.
+#[test]
+fn a_long_build_says_how_far_it_is() {
+    let folder = Folder::new();
+    folder.write("stage.wasm", fs::read(dist("pass-through-sync")).unwrap());
+    folder.write("service.wasm", starting("(loop br 0)"));
+    let text = whole("", "dynamic", "{ component = \"stage\" }", "component = \"service\"");
+    let file = folder.write("linkspan.toml", text + "[pipelines.main.limits]\ncpu = \"3s\"\n");
+    let output = binary(&["serve", file.to_str().unwrap(), "--log-format", "json"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let told = lines.filter(|line| line["message"] == "compiling").collect::<Vec<_>>();
+    let first = told.first().unwrap_or_else(|| panic!("no such line in {text}"));
+    assert_eq!((&first["pipeline"], &first["segment"], &first["of"]), (&"main".into(), &1.into(), &2.into()));
+    assert!(first["seconds"].as_u64() >= Some(1), "{first}");
+}
+
 /// A component that stands in two pipelines is compiled once, though each is composed for itself.
 #[test]
 fn equal_functions_of_pipelines_are_compiled_once() {
