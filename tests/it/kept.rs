@@ -149,7 +149,7 @@ fn ordinary_guests_are_far_from_it() {
 fn a_busy_instance_is_replaced_before_it_is_full() {
     const KEYS: &str = "limits = { host-memory = \"2MiB\" }";
     let pipeline = |link: &str| {
-        let pipeline = crate::harness::Pipeline::new(link, "hello").link(link).service_with(KEYS);
+        let pipeline = crate::harness::Pipeline::new(link, "empty").link(link).service_with(KEYS);
         let pipeline = pipeline.stage_with("pass-through-async", KEYS).route(&format!("path = \"/{link}\""));
         pipeline.limit("instances = 1").limit("reuse = 1000000").limit("concurrency = 8")
     };
