@@ -147,11 +147,11 @@ fn outside<'s>(
     rehearsal: &Arc<Rehearsal>,
 ) -> Result<(WasiFilesystemCtx, WasiSocketsCtx), (&'s Mount, wasmtime::Error)> {
     let mut builder = WasiCtxBuilder::new();
-    for mount in &stage.grants.filesystem {
+    for mount in stage.grants.filesystem.iter().flatten() {
         let perms = if mount.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
         builder.preopened_dir(&mount.path, &mount.at, perms).map_err(|error| (mount, error))?;
     }
-    let rules: Arc<[SocketRule]> = stage.grants.sockets.clone().into();
+    let rules: Arc<[SocketRule]> = stage.grants.sockets.iter().flatten().cloned().collect();
     let has = |protocol| rules.iter().any(|rule| rule.protocol == protocol);
     builder.allow_tcp(has(SocketProtocol::Tcp)).allow_udp(has(SocketProtocol::Udp));
     let rehearsal = Arc::clone(rehearsal);

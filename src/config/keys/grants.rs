@@ -34,10 +34,10 @@ keys! {
     /// [Calls](calls.md); at most 64.
     calls: Vec<At<String>> = texts(&Kind::Text(TextForm::Pipeline), 0, MAX_CALLS).optional("[\"inventory\"]", "none");
     /// `wasi:filesystem`: these directories, each `{ path = "data", as = "/data", write = false }`, and nothing outside
-    /// of them; at most 16.
-    filesystem: Vec<Decoded<Mount>> = tables(0, 16).optional("[{ path = \"data\", as = \"/data\" }]", "none");
-    /// `wasi:sockets`: TCP and UDP to these addresses and no others; at most 64.
-    sockets: Vec<At<String>> =
+    /// of them; at most 16. `[]` grants the import and no directory.
+    filesystem: Option<Vec<Decoded<Mount>>> = tables(0, 16).optional("[{ path = \"data\", as = \"/data\" }]", "none");
+    /// `wasi:sockets`: TCP and UDP to these addresses and no others; at most 64. `[]` grants the import and no address.
+    sockets: Option<Vec<At<String>>> =
         texts(&Kind::Text(TextForm::Socket), 0, 64).optional("[\"tcp://10.0.0.5:5432\"]", "none");
 }
 

@@ -125,14 +125,15 @@ grants! {
             [] => lost_if(it.rules.is_some(), "the bounds of its `egress`"),
             _ => Elsewhere::Impossible("it calls pipelines by their names"),
         };
-    /// The directories that it sees; none means no file system at all. Each `at` is unique.
-    Filesystem, filesystem: Vec<Mount> = [filesystem] lowering.mounts(filesystem);
-        given |it| !it.is_empty();
-        elsewhere |it| lost_if(!it.is_empty(), "its directories (`filesystem`)");
-    /// The addresses that its sockets may reach; none means no sockets at all.
-    Sockets, sockets: Vec<SocketRule> = [sockets] lowering.parsed(sockets, SocketRule::parse);
-        given |it| !it.is_empty();
-        elsewhere |it| lost_if(!it.is_empty(), "the bounds of its `sockets`");
+    /// The directories that it sees; `Some` and empty grants a file system without any. Each `at` is unique.
+    Filesystem, filesystem: Option<Vec<Mount>> = [filesystem] filesystem.as_ref().map(|it| lowering.mounts(it));
+        given Option::is_some;
+        elsewhere |it| lost_if(it.is_some(), "its directories (`filesystem`)");
+    /// The addresses that its sockets may reach; `Some` and empty grants the interfaces, and nothing behind them.
+    Sockets, sockets: Option<Vec<SocketRule>> =
+        [sockets] sockets.as_ref().map(|rules| lowering.parsed(rules, SocketRule::parse));
+        given Option::is_some;
+        elsewhere |it| lost_if(it.is_some(), "the bounds of its `sockets`");
 }
 
 impl fmt::Display for Grant {

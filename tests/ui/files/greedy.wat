@@ -6,6 +6,8 @@
   (import "wasi:cli/environment@0.3.0" (instance (export "get-environment" (func))))
   (import "wasi:cli/stdout@0.3.0" (instance (export "write-via-stream" (func))))
   (import "wasi:http/client@0.3.0" (instance (export "send" (func))))
+  (import "wasi:filesystem/preopens@0.3.0" (instance (export "get-directories" (func))))
+  (import "wasi:sockets/types@0.3.0" (instance (export "create" (func))))
   (import "wasi:http/types@0.3.0" (instance))
   (import "wasi:http/handler@0.3.0" (instance $next (export "handle" (func))))
   (core func $lowered (canon lower (func $next "handle")))
