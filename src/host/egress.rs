@@ -50,6 +50,15 @@ impl Egress {
         }
     }
 
+    /// Does `work` in the place of a connection, in as long as connecting may take.
+    pub(super) async fn in_turn<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let work = async {
+            let _permit = self.connections.acquire().await;
+            work.await
+        };
+        tokio::time::timeout(self.connect_timeout, work).await.ok()
+    }
+
     fn allows(&self, target: &Target) -> bool {
         self.granted.allows(target.scheme(), &target.host, target.port)
     }

@@ -39,6 +39,10 @@ keys! {
     /// `wasi:sockets`: TCP and UDP to these addresses and no others; at most 64. `[]` grants the import and no address.
     sockets: Option<Vec<At<String>>> =
         texts(&Kind::Text(TextForm::Socket), 0, 64).optional("[\"tcp://10.0.0.5:5432\"]", "none");
+    /// `wasi:sockets/ip-name-lookup` of WASI 0.3: the addresses of these hosts and no others, `"db.example.com"` or
+    /// `"*.example.com"`; at most 64. What an address can be used for is up to `sockets`.
+    lookup: Option<Vec<At<String>>> =
+        texts(&Kind::Text(TextForm::Host), 0, 64).optional("[\"db.example.com\"]", "none");
 }
 
 keys! {

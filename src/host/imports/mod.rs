@@ -45,6 +45,7 @@ mod http;
 mod io;
 mod limiter;
 mod logging;
+mod lookup;
 mod random;
 mod sockets;
 mod stdio;
@@ -69,6 +70,7 @@ const fn of(grant: Grant) -> &'static [Offer] {
         Grant::Egress => egress::OFFERS,
         Grant::Filesystem => filesystem::OFFERS,
         Grant::Sockets => sockets::OFFERS,
+        Grant::Lookup => lookup::OFFERS,
     }
 }
 

@@ -12,7 +12,7 @@ fn later_patch_versions_are_on_offer_and_other_tracks_are_not() {
     assert_eq!(find("wasi:http/types@0.2.0").map(|offer| offer.track), Some("0.2"));
     assert!(find("wasi:http/types@0.3.0-rc-2026-03-15").is_none());
     assert!(find("wasi:http/handler@0.2.0").is_none());
-    assert!(find("wasi:sockets/ip-name-lookup@0.3.0").is_none());
+    assert!(find("wasi:clocks/timezone@0.3.0").is_none());
 }
 
 #[test]

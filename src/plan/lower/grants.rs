@@ -13,7 +13,7 @@ use super::{Lowering, Names, describe};
 pub use crate::config::keys::Clocks;
 use crate::config::keys::{Grant as GrantTable, Kind, Mount as MountTable};
 use crate::config::{At, Decoded, Fault, Keys as _, Span, Text};
-use crate::plan::{ConfigValue, EgressRule, Network, PipelineIndex, SocketRule};
+use crate::plan::{ConfigValue, EgressRule, HostPattern, Network, PipelineIndex, SocketRule};
 
 /// Longest path at which a stage sees a directory, in bytes.
 const MAX_GUEST_PATH: usize = 256;
@@ -134,6 +134,11 @@ grants! {
         [sockets] sockets.as_ref().map(|rules| lowering.parsed(rules, SocketRule::parse));
         given Option::is_some;
         elsewhere |it| lost_if(it.is_some(), "the bounds of its `sockets`");
+    /// The hosts whose addresses it may look up.
+    Lookup, lookup: Option<Vec<HostPattern>> =
+        [lookup] lookup.as_ref().map(|hosts| lowering.parsed(hosts, HostPattern::parse));
+        given Option::is_some;
+        elsewhere |it| lost_if(it.is_some(), "the bounds of its `lookup`");
 }
 
 impl fmt::Display for Grant {

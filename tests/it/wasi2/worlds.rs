@@ -161,7 +161,7 @@ chain_test! {
 }
 
 chain_test! {
-    /// The same through WASI 0.3: directories and sockets, each stage its own, whatever they are linked like.
+    /// The same through WASI 0.3: directories, sockets and look-ups, each stage its own, whatever they are linked like.
     fn outside_of_0_3(chain) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -169,11 +169,12 @@ chain_test! {
         folders[0].write("file", "of 0");
         folders[1].write("file", "of 1");
         let stage = |pipeline: Pipeline, name: &str, grant: String| {
-            let config = format!("config = {{ name = \"{name}\", port = {port} }}");
+            let config = format!("config = {{ name = \"{name}\", port = {port}, host = \"localhost\" }}");
             pipeline.stage_with("probe-outside", &format!("{config}\ngrant = {{ {grant} }}"))
         };
         let grant = |at: usize, write, address: &str| {
-            format!("sockets = [\"{address}\"], {}", directory(folders[at].path(), write))
+            let lookup = ["localhost", "*.example.com"][at];
+            format!("sockets = [\"{address}\"], lookup = [\"{lookup}\"], {}", directory(folders[at].path(), write))
         };
         let pipeline = stage(chain.pipeline("hello"), "one", grant(0, true, &format!("tcp://127.0.0.1:{port}")));
         let pipeline = stage(pipeline, "two", grant(1, false, "tcp://10.0.0.0/8:1-65535"));
@@ -185,9 +186,11 @@ chain_test! {
                     ("x-one-file", "of 0"),
                     ("x-one-write", "ok"),
                     ("x-one-connect", "ok"),
+                    ("x-one-lookup", "ok"),
                     ("x-two-file", "of 1"),
                     ("x-two-write", "ErrorCode::NotPermitted"),
                     ("x-two-connect", "ErrorCode::AccessDenied"),
+                    ("x-two-lookup", "ErrorCode::AccessDenied"),
                 ] {
                     assert_eq!(answer.header(field), Some(value), "{field}");
                 }

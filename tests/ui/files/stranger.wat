@@ -2,7 +2,7 @@
 (component
   (import "wasi:keyvalue/store@0.2.0-draft" (instance))
   (import "wasi:clocks/monotonic-clock@0.1.0" (instance))
-  (import "wasi:sockets/ip-name-lookup@0.3.0" (instance))
+  (import "wasi:cli/exit@0.3.0" (instance))
   (import "wasi:config/store@0.2.0-draft" (instance))
   (import "acme:cache/store" (instance))
   (import "get-secret" (func (result string)))

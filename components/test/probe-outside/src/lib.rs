@@ -3,8 +3,9 @@
 //!
 //! | key | meaning |
 //! | --- | --- |
-//! | `name` | the fields are `x-<name>-file`, `-write` and `-connect` |
+//! | `name` | the fields are `x-<name>-file`, `-write`, `-connect` and `-lookup` |
 //! | `port` | connects a TCP socket to this port of 127.0.0.1 |
+//! | `host` | looks its addresses up |
 //!
 //! It reads `file` of the first directory, and creates `new` there. An error is
 //! told as its code.
@@ -13,6 +14,7 @@ use linkspan_sdk::bindings::wasi::filesystem::preopens;
 use linkspan_sdk::bindings::wasi::filesystem::types::{
     Descriptor, DescriptorFlags, ErrorCode, OpenFlags, PathFlags,
 };
+use linkspan_sdk::bindings::wasi::sockets::ip_name_lookup::resolve_addresses;
 use linkspan_sdk::bindings::wasi::sockets::types::{
     ErrorCode as SocketError, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, TcpSocket,
 };
@@ -21,13 +23,15 @@ use linkspan_sdk::{AsyncNext, Config, Error, FromConfig, HeaderName, Request, Re
 struct Options {
     name: HeaderName,
     port: u16,
+    host: String,
 }
 
 impl FromConfig for Options {
     fn from_config(config: &mut Config) -> Option<Self> {
         let name = config.required("name");
         let port = config.required("port");
-        Some(Self { name: name?, port: port? })
+        let host = config.required("host");
+        Some(Self { name: name?, port: port?, host: host? })
     }
 }
 
@@ -43,8 +47,10 @@ async fn handle(options: &'static Options, request: Request, next: AsyncNext) ->
         None => "no directory".to_owned(),
     };
     let connected = connect(options.port).await.map_or_else(|error| format!("{error:?}"), |()| "ok".into());
+    let looked_up = resolve_addresses(options.host.clone()).await;
+    let looked_up = looked_up.map_or_else(|error| format!("{error:?}"), |_| "ok".into());
     let mut response = next.call(request).await?;
-    for (what, seen) in [("file", read), ("write", written), ("connect", connected)] {
+    for (what, seen) in [("file", read), ("write", written), ("connect", connected), ("lookup", looked_up)] {
         response.headers_mut().set(format!("x-{}-{what}", options.name.as_str()), seen);
     }
     Ok(response)

@@ -1,0 +1,57 @@
+//! `lookup`: addresses of hosts. A look-up tells a name to a server, so that it is a way out as much as a request is.
+//!
+//! It counts as one of the stage's connections (`limits.egress-connections`), and takes at most as long as connecting may
+//! (`limits.egress-connect-timeout`).
+
+use crate::host::bindings::named_imports as own;
+use crate::host::bindings::wasi::sockets::ip_name_lookup::ErrorCode;
+use crate::host::scope::{Scope, StageScope};
+use crate::host::state::InstanceState;
+use std::net::IpAddr;
+use wasmtime::component::{Accessor, HasSelf};
+use wasmtime_wasi::p3::bindings::sockets::types::IpAddress;
+
+offers! {
+    own "wasi:sockets/ip-name-lookup" "0.3" (own::wasi::sockets::ip_name_lookup) needs Lookup;
+}
+
+/// The most addresses of a host that a stage is told.
+const MAX_ADDRESSES: usize = 64;
+
+impl own::wasi::sockets::ip_name_lookup::Host for InstanceState {}
+
+impl own::wasi::sockets::ip_name_lookup::HostWithStore<InstanceState> for HasSelf<InstanceState> {
+    async fn resolve_addresses(
+        _store: &Accessor<InstanceState, Self>,
+        scope: Scope,
+        name: String,
+    ) -> wasmtime::Result<Result<Vec<IpAddress>, ErrorCode>> {
+        Ok(resolve(&scope, &name).await)
+    }
+}
+
+async fn resolve(scope: &StageScope, name: &str) -> Result<Vec<IpAddress>, ErrorCode> {
+    // An address is its own, and nobody is asked.
+    if let Ok(address) = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return Ok(vec![address.to_canonical().into()]);
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let mut granted = scope.grants.lookup.iter().flatten();
+    if scope.is_shut() || !granted.any(|pattern| pattern.matches(name)) {
+        scope.log(tracing::Level::WARN, "lookup", &format!("denied: {name}"));
+        return Err(ErrorCode::AccessDenied);
+    }
+    let found = scope.egress.in_turn(tokio::net::lookup_host((name, 0))).await;
+    let found = found.ok_or(ErrorCode::TemporaryResolverFailure)?;
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in found.map_err(|_| ErrorCode::NameUnresolvable)? {
+        let address = address.ip().to_canonical();
+        if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    match addresses.is_empty() {
+        true => Err(ErrorCode::NameUnresolvable),
+        false => Ok(addresses.into_iter().map(IpAddress::from).collect()),
+    }
+}
