@@ -4,7 +4,7 @@
 //! without a copy in between, because most middleware does this.
 
 use super::kept::HEAD;
-use super::kept::types::size_of_field;
+use super::kept::heads::size_of_field;
 use super::state::InstanceState;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue};

@@ -1,7 +1,7 @@
 //! Types of HTTP, whose resources must be the same for all stages of a store, and edits of them in place.
 
 use crate::host::state::InstanceState;
-use crate::host::{headers, kept, wasi2};
+use crate::host::{headers, kept};
 use wasmtime_wasi_http::{WasiHttp, p2, p3};
 
 offers! {
@@ -15,6 +15,6 @@ offers! {
         use p2::bindings::http::types;
         let options = types::LinkOptions::default();
         types::add_to_linker::<_, WasiHttp>(linker, &options, InstanceState::http)?;
-        wasi2::kept::add_to_linker(linker)
+        kept::heads::add_0_2(linker)
     });
 }

@@ -17,6 +17,7 @@
 //! field costs an addition that way, and a guest can't hide behind a path on which nobody subtracts. It can have at
 //! most that sixteenth too much, and as much again of what comes from clients and counts as [`HEAD`] until then.
 
+pub(super) mod heads;
 pub(super) mod types;
 mod wear;
 

@@ -3,17 +3,15 @@
 //! They replace wasmtime-wasi-http's functions in the linker. The other functions can only make an entry of the store's
 //! table, whose number is bounded, or move something that was counted when it arrived.
 
-use super::size_of_fields;
+use super::heads;
 use crate::host::state::InstanceState;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use wasmtime::component::{Access, FutureConsumer, FutureReader, Linker, Resource, Source, StreamReader};
 use wasmtime::{AsContextMut as _, StoreContextMut};
-use wasmtime_wasi::TrappableError;
 use wasmtime_wasi_http::p3::bindings::http::types::{
-    ErrorCode, FieldSizePayload, HeaderError, HostFields, HostRequest as _, HostRequestWithStore,
-    HostResponseWithStore, Method, RequestOptions,
+    ErrorCode, FieldSizePayload, HostRequestWithStore, HostResponseWithStore, RequestOptions,
 };
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{FieldMap, WasiHttp};
@@ -28,88 +26,11 @@ const MAX_ERROR_TEXT: usize = 2 << 10;
 
 /// Puts these functions in front of those that `linker` has.
 pub(in crate::host) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
+    heads::add_0_3(linker)?;
     linker.allow_shadowing(true);
-    add_fields(linker)?;
-    add_heads(linker)?;
     add_bodies(linker)?;
     linker.allow_shadowing(false);
     Ok(())
-}
-
-/// What a list of fields takes at most, on its way into a map.
-pub(in crate::host) fn size_of_list(list: &[(String, Vec<u8>)]) -> usize {
-    list.iter().map(|(name, value)| size_of_field(name.len(), value.len())).sum()
-}
-
-/// What a field whose name and value have so many bytes takes at most: the map may double.
-pub(in crate::host) fn size_of_field(name: usize, value: usize) -> usize {
-    name + value + 256
-}
-
-/// What a copy of `fields` takes once it is edited.
-pub(in crate::host) fn size_of_copy(
-    state: &InstanceState,
-    fields: &Resource<FieldMap>,
-) -> wasmtime::Result<usize> {
-    Ok(size_of_fields(state.table.get(fields)?))
-}
-
-fn add_fields(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    let mut types = linker.instance("wasi:http/types@0.3.0")?;
-    types.func_wrap(
-        "[static]fields.from-list",
-        |mut store: Store<'_>, (list,): (Vec<(String, Vec<u8>)>,)| {
-            store.data_mut().keep(size_of_list(&list))?;
-            Ok((refused(store.data_mut().http().from_list(list))?,))
-        },
-    )?;
-    types.func_wrap(
-        "[method]fields.append",
-        |mut store: Store<'_>, (fields, name, value): (Fields, String, Vec<u8>)| {
-            store.data_mut().keep(size_of_field(name.len(), value.len()))?;
-            Ok((refused(store.data_mut().http().append(fields, name, value))?,))
-        },
-    )?;
-    types.func_wrap(
-        "[method]fields.set",
-        |mut store: Store<'_>, (fields, name, values): (Fields, String, Vec<Vec<u8>>)| {
-            let bytes: usize = values.iter().map(|value| size_of_field(name.len(), value.len())).sum();
-            store.data_mut().keep(bytes)?;
-            Ok((refused(store.data_mut().http().set(fields, name, values))?,))
-        },
-    )?;
-    types.func_wrap("[method]fields.clone", |mut store: Store<'_>, (fields,): (Fields,)| {
-        let state = store.data_mut();
-        state.keep(size_of_copy(state, &fields)?)?;
-        Ok((HostFields::clone(&mut state.http(), fields)?,))
-    })
-}
-
-fn add_heads(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    let mut types = linker.instance("wasi:http/types@0.3.0")?;
-    types.func_wrap(
-        "[method]request.set-method",
-        |mut store: Store<'_>, (request, method): (Resource<Request>, Method)| {
-            if let Method::Other(name) = &method {
-                store.data_mut().keep(name.len())?;
-            }
-            Ok((store.data_mut().http().set_method(request, method)?,))
-        },
-    )?;
-    types.func_wrap(
-        "[method]request.set-path-with-query",
-        |mut store: Store<'_>, (request, path): (Resource<Request>, Option<String>)| {
-            store.data_mut().keep(path.as_ref().map_or(0, String::len))?;
-            Ok((store.data_mut().http().set_path_with_query(request, path)?,))
-        },
-    )?;
-    types.func_wrap(
-        "[method]request.set-authority",
-        |mut store: Store<'_>, (request, authority): (Resource<Request>, Option<String>)| {
-            store.data_mut().keep(authority.as_ref().map_or(0, String::len))?;
-            Ok((store.data_mut().http().set_authority(request, authority)?,))
-        },
-    )
 }
 
 fn add_bodies(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
@@ -176,10 +97,6 @@ fn add_bodies(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
 
 fn http<'a>(store: &'a mut Store<'_>) -> Access<'a, InstanceState, WasiHttp> {
     Access::<InstanceState, WasiHttp>::new(store.as_context_mut(), InstanceState::http)
-}
-
-fn refused<T>(result: Result<T, TrappableError<HeaderError>>) -> wasmtime::Result<Result<T, HeaderError>> {
-    result.map(Ok).or_else(|error| error.downcast().map(Err))
 }
 
 /// The requests and responses that guests made, by their places in the table. A place that was given away since is

@@ -7,4 +7,3 @@
 pub mod bindings;
 pub mod codes;
 pub(super) mod io;
-pub(super) mod kept;
