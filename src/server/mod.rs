@@ -82,8 +82,6 @@ impl Server {
         let endpoints = front.listen(&plan)?;
         let capacity = Capacity::new(&plan.limits);
         count_connections(&metrics, &capacity);
-        let breakers = Arc::clone(&live);
-        metrics.set_breakers(move || breakers.load().hops().filter_map(|hop| hop.breaker_state()).collect());
         let mut threads = Vec::new();
         for (number, endpoints) in endpoints.into_iter().enumerate() {
             let (changes, limits) = (front.changes(number), plan.limits.clone());

@@ -23,13 +23,15 @@ pub struct Start {
 }
 
 impl Start {
-    /// What the workers of `plan` start with. Opens the access log.
+    /// What the workers of `plan` start with. Opens the access log, and has the metrics tell the live breakers' states.
     ///
     /// # Errors
     /// When the access log can't be opened.
     pub fn new(plan: &Plan, live: Arc<Live>, metrics: Arc<Metrics>) -> io::Result<Self> {
         let open = |log| AccessLog::start(log, Arc::clone(metrics.access_log())).map(Arc::new);
         let access = plan.access_log.as_ref().map(open).transpose()?;
+        let breakers = Arc::clone(&live);
+        metrics.set_breakers(move || breakers.load().hops().filter_map(|hop| hop.breaker_state()).collect());
         Ok(Self { live, metrics, access })
     }
 

@@ -374,6 +374,21 @@ fn the_queue_of_a_worker_is_bounded() {
 }
 
 #[test]
+fn metrics_have_the_state_of_breakers() {
+    let failing =
+        stage("fault-service").grant("clocks", true).set("link", "dynamic").set("breaker.failures", 1);
+    let failing = failing.set("breaker.then", "close").set("breaker.open", "1h");
+    let gateway = Gateway::builder().pipeline(Pipeline::new("main").service(failing)).build().unwrap();
+    run(async {
+        let request = Request::get("/").header("x-fault", "trap").body(body::empty()).unwrap();
+        assert_eq!(ask(&gateway.service("main").unwrap(), request).await.status(), 500);
+        let metrics = gateway.metrics();
+        let open = |line: &str| line.starts_with("linkspan_breaker_open{") && line.ends_with(" 1");
+        assert!(metrics.lines().any(open), "{metrics}");
+    });
+}
+
+#[test]
 fn a_gateway_follows_its_routes() {
     let text = format!(
         "components.hello.path = {:?}\n[pipelines.one]\nservice = {{ component = \"hello\", config = {{ greeting = \
