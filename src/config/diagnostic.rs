@@ -4,7 +4,6 @@
 //! so that one run shows everything. Later steps (the inspection of components, linking) add theirs with the spans that
 //! the plan carries.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::source::{SourceFile, Span};
@@ -169,18 +168,6 @@ impl Diagnostics {
     /// `value` with the warnings, unless there is an error.
     pub fn into_result<T>(self, value: T) -> Result<(T, Diagnostics), Diagnostics> {
         if self.has_errors() { Err(self) } else { Ok((value, self)) }
-    }
-}
-
-impl fmt::Display for Diagnostics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, item) in self.sorted().into_iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            super::render::write_text(f, &self.source, item)?;
-        }
-        Ok(())
     }
 }
 

@@ -14,8 +14,20 @@ const MAX_SHOWN: usize = 160;
 /// Characters shown before the mark where the line is cut.
 const LEAD: usize = 60;
 
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.sorted().into_iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write_text(f, &self.source, item)?;
+        }
+        Ok(())
+    }
+}
+
 /// Writes one diagnostic, ending in a line feed.
-pub(super) fn write_text(f: &mut fmt::Formatter<'_>, source: &SourceFile, item: &Diagnostic) -> fmt::Result {
+fn write_text(f: &mut fmt::Formatter<'_>, source: &SourceFile, item: &Diagnostic) -> fmt::Result {
     let file = source.path().display();
     writeln!(f, "{}: {}", item.severity.as_str(), one_line(&item.message))?;
     let Some(span) = item.span else {

@@ -2,7 +2,8 @@
 
 use super::BoxError;
 use super::body::Body;
-use super::gateway::{Description, Gateway};
+use super::description::{Description, SourceKind};
+use super::gateway::Gateway;
 use super::native::{INNER, native};
 use super::service::{Layer, Service};
 use crate::config::Diagnostics;
@@ -19,12 +20,6 @@ use toml::{Table, Value};
 /// Where a component comes from: a path, which starts from the process's folder if it is relative, or bytes.
 #[derive(Clone, Debug)]
 pub struct Source(pub(super) SourceKind);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum SourceKind {
-    File(PathBuf),
-    Bytes(Given),
-}
 
 /// `From` for each type that is a path.
 macro_rules! paths {
@@ -300,7 +295,7 @@ impl GatewayBuilder {
         Gateway::start(self.describe())
     }
 
-    pub(super) fn describe(self) -> Description {
+    fn describe(self) -> Description {
         let Self { file, mut text, keys, pipelines, components, natives } = self;
         let mut into = Description::new(file, components, natives);
         let mut tables = vec![keys];
@@ -319,6 +314,36 @@ impl GatewayBuilder {
         }
         into.text = text;
         into
+    }
+}
+
+impl Gateway {
+    /// A gateway of nothing yet.
+    ///
+    /// ```no_run
+    /// use linkspan::embed::{Gateway, Pipeline, Stage};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gateway = Gateway::builder()
+    ///     .file("linkspan.toml")
+    ///     .pipeline(Pipeline::new("hello").service(Stage::new("hello", "hello.wasm")))
+    ///     .build()?;
+    /// let hello = gateway.service("hello").ok_or("just built")?;
+    /// gateway.reload()?;
+    /// # let _ = hello;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder::default()
+    }
+
+    /// Like [`Gateway::reload`], with another configuration from now on.
+    ///
+    /// # Errors
+    /// Everything that is wrong; then what is live goes on, and a reload is of what it was.
+    pub fn replace(&self, by: GatewayBuilder) -> Result<bool, Diagnostics> {
+        self.redescribe(by.describe())
     }
 }
 

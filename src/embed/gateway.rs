@@ -1,92 +1,21 @@
 //! A gateway without listeners: what runs, and how it changes.
 
-use super::builder::{GatewayBuilder, SourceKind};
-use super::native::{INNER, inner};
+use super::description::Description;
 use super::service::{Layer, Service};
 use super::workers::Workers;
 use crate::chain::Cache;
-use crate::config::{self, Diagnostics, SourceFile};
+use crate::config::Diagnostics;
 use crate::gateway::control::{Change, Control};
-use crate::gateway::inputs::{Inputs, NativeService};
 use crate::gateway::{Live, Workshop, build};
-use crate::plan::{CompileCache, Given, Plan, Program, Surroundings};
-use crate::server::prepare;
+use crate::plan::{CompileCache, Plan};
 use crate::server::worker::Start;
 use crate::telemetry::Metrics;
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What a text that came from no file is called.
-const UNNAMED: &str = "embedded.toml";
-
 /// How often replaced configurations are looked at while there are any.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// What a gateway is built from.
-#[derive(Clone, Default)]
-pub(super) struct Description {
-    file: Option<PathBuf>,
-    /// What follows the file's text, or stands in its place.
-    pub text: String,
-    /// Configuration values, by the names under which the text has them.
-    pub values: HashMap<String, String>,
-    /// The components of pipelines in code.
-    sources: Vec<(String, SourceKind)>,
-    components: BTreeMap<String, Given>,
-    natives: BTreeMap<String, NativeService>,
-}
-
-impl Description {
-    pub fn new(
-        file: Option<PathBuf>,
-        components: BTreeMap<String, Given>,
-        mut natives: BTreeMap<String, NativeService>,
-    ) -> Self {
-        natives.insert(INNER.to_owned(), NativeService { id: 0, call: inner() });
-        Self { file, components, natives, ..Self::default() }
-    }
-
-    /// Adds a component of a pipeline in code, unless it is there.
-    pub fn add(&mut self, name: String, source: SourceKind) {
-        if let SourceKind::Bytes(given) = &source {
-            self.components.insert(name.clone(), given.clone());
-        }
-        if !self.sources.iter().any(|(known, from)| (known, from) == (&name, &source)) {
-            self.sources.push((name, source));
-        }
-    }
-
-    /// The components that were added, and their paths in the text.
-    pub fn paths(&self) -> impl Iterator<Item = (&str, String)> {
-        self.sources.iter().map(|(name, source)| match source {
-            SourceKind::File(path) => (name.as_str(), path.to_string_lossy().into_owned()),
-            SourceKind::Bytes(_) => (name.as_str(), name.clone()),
-        })
-    }
-
-    /// Reads everything that it names.
-    fn gather(&self, workshop: &Workshop) -> Result<(Inputs, Diagnostics), Diagnostics> {
-        let source = match &self.file {
-            Some(path) => {
-                let file = config::read(path)?;
-                Arc::new(SourceFile::new(path, format!("{}\n{}", file.text(), self.text)))
-            }
-            None => Arc::new(SourceFile::new(UNNAMED, self.text.as_str())),
-        };
-        let program =
-            Program { components: self.components.clone(), natives: self.natives.keys().cloned().collect() };
-        let env = |name: &str| self.values.get(name).cloned().or_else(|| std::env::var(name).ok());
-        let around = Surroundings { env: &env, program: Some(&program) };
-        let natives = self.natives.iter().map(|(name, native)| (name.clone(), native.clone()));
-        // The program listens.
-        let tls = |plan: &Plan, _: &mut Diagnostics| vec![None; plan.listeners.len()];
-        let surveyed = crate::plan::survey_source(source, &around);
-        prepare::read(surveyed, workshop, tls, Arc::new(natives.collect()))
-    }
-}
 
 /// What all handles share.
 pub(super) struct Shared {
@@ -103,26 +32,6 @@ pub(super) struct Shared {
 pub struct Gateway(Arc<Shared>);
 
 impl Gateway {
-    /// A gateway of nothing yet.
-    ///
-    /// ```no_run
-    /// use linkspan::embed::{Gateway, Pipeline, Stage};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let gateway = Gateway::builder()
-    ///     .file("linkspan.toml")
-    ///     .pipeline(Pipeline::new("hello").service(Stage::new("hello", "hello.wasm")))
-    ///     .build()?;
-    /// let hello = gateway.service("hello").ok_or("just built")?;
-    /// gateway.reload()?;
-    /// # let _ = hello;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn builder() -> GatewayBuilder {
-        GatewayBuilder::default()
-    }
-
     pub(super) fn start(description: Description) -> Result<Self, Diagnostics> {
         let mut workshop = Workshop::default();
         let (inputs, warnings) = description.gather(&workshop)?;
@@ -199,13 +108,10 @@ impl Gateway {
         }
     }
 
-    /// Like [`Gateway::reload`], with another configuration from now on.
-    ///
-    /// # Errors
-    /// Everything that is wrong; then what is live goes on, and a reload is of what it was.
-    pub fn replace(&self, by: GatewayBuilder) -> Result<bool, Diagnostics> {
+    /// Like [`Gateway::reload`], with another description from now on, if that is good.
+    pub(super) fn redescribe(&self, description: Description) -> Result<bool, Diagnostics> {
         let lock = || self.0.description.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *lock(), by.describe());
+        let before = std::mem::replace(&mut *lock(), description);
         let result = self.reload();
         if result.is_err() {
             *lock() = before;

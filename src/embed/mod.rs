@@ -45,6 +45,7 @@
 
 mod body;
 mod builder;
+mod description;
 mod gateway;
 mod native;
 mod service;

@@ -168,23 +168,6 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
     }
 }
 
-/// The stages of `pipeline` that share a store: each longest run of static ones, and
-/// alone each dynamic one and each whose component can't be composed.
-pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
-    let joins = |stage: &Stage| {
-        let alone = components.original(stage).is_some_and(|c| c.shape.stands_alone());
-        stage.link == Link::Static && !alone
-    };
-    let mut segments: Vec<Vec<&Stage>> = Vec::new();
-    for stage in pipeline.all_stages() {
-        match segments.last_mut() {
-            Some(run) if joins(stage) && run.iter().all(|stage| joins(stage)) => run.push(stage),
-            _ => segments.push(vec![stage]),
-        }
-    }
-    segments
-}
-
 /// A stage, and the form of its component that is to stand there.
 pub type Placed<'a> = (&'a Stage, &'a Component);
 

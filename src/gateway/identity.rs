@@ -9,76 +9,14 @@
 //! The configuration is destructured field by field, without `..`: a new field does not compile until this file says
 //! whether it counts.
 
-use super::build::segments;
+use super::collect::Identity;
 use super::inputs::{Components, Natives};
 use crate::component::Digest;
 use crate::plan::when::combinations;
 use crate::plan::{
-    Applied, ConfigValue, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan,
-    UpstreamTlsFiles,
+    Applied, End, GatewayLimits, Link, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan, UpstreamTlsFiles,
 };
 use crate::upstream::TlsSettings;
-use sha2::{Digest as _, Sha256};
-use std::fmt::Debug;
-use std::hash::{Hash, Hasher};
-
-/// Collects what counts. Every part has its length in front, so that no two
-/// different lists of parts look the same.
-pub struct Identity(Sha256);
-
-impl Identity {
-    /// Starts with what it is the identity of.
-    pub fn of(what: &str) -> Self {
-        Self(Sha256::new()).text(what)
-    }
-
-    /// Adds bytes.
-    pub fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
-        self
-    }
-
-    /// Adds a text.
-    pub fn text(self, text: &str) -> Self {
-        self.bytes(text.as_bytes())
-    }
-
-    /// Adds a value whose `Debug` form says all of it: numbers, durations, enums.
-    pub fn plain(self, value: &impl Debug) -> Self {
-        self.text(&format!("{value:?}"))
-    }
-
-    /// Adds a value whose `Hash` is of all that counts.
-    pub fn hashed(mut self, value: &impl Hash) -> Self {
-        value.hash(&mut Collector(&mut self.0));
-        self
-    }
-
-    fn values(self, values: &[(String, ConfigValue)]) -> Self {
-        let counted = self.plain(&values.len());
-        values.iter().fold(counted, |it, (name, value)| it.text(name).text(value.expose()))
-    }
-
-    /// The hash of it all.
-    pub fn finish(self) -> Digest {
-        Digest(self.0.finalize().into())
-    }
-}
-
-/// Takes what a `Hash` has to say, which tells lengths and variants by itself.
-struct Collector<'h>(&'h mut Sha256);
-
-impl Hasher for Collector<'_> {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        // The long form is `Identity::finish`.
-        0
-    }
-}
 
 /// The identity of a native service, as the end of a pipeline.
 fn of_native(name: &str, natives: &Natives) -> Digest {
@@ -182,6 +120,23 @@ pub fn of_pipelines<'p>(
     all
 }
 
+/// The stages of `pipeline` that share a store: each longest run of static ones, and
+/// alone each dynamic one and each whose component can't be composed.
+pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
+    let joins = |stage: &Stage| {
+        let alone = components.original(stage).is_some_and(|c| c.shape.stands_alone());
+        stage.link == Link::Static && !alone
+    };
+    let mut segments: Vec<Vec<&Stage>> = Vec::new();
+    for stage in pipeline.all_stages() {
+        match segments.last_mut() {
+            Some(run) if joins(stage) && run.iter().all(|stage| joins(stage)) => run.push(stage),
+            _ => segments.push(vec![stage]),
+        }
+    }
+    segments
+}
+
 /// What requests can need of `stages`.
 fn variants<'p>(stages: &[&'p Stage], identify: impl Fn(&[&Stage]) -> Digest) -> Vec<Variant<'p>> {
     // The plan has no pipeline with too many.
@@ -282,6 +237,6 @@ fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
         component_span: _,
         span: _,
     } = stage;
-    let it = it.text(&id.to_string()).bytes(&digest.0).values(config);
+    let it = it.text(&id.to_string()).bytes(&digest.0).hashed(config);
     it.hashed(grants).plain(limits).plain(&(link, isolation, on_failure, lift)).plain(breaker)
 }

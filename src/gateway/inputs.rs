@@ -3,7 +3,7 @@
 //! Files are read and hashed here and nowhere else, so that a file that changes in between can't give two halves of
 //! different versions, and so that a generation can be built again, for a rollback, when its files are gone.
 
-use super::identity::Identity;
+use super::collect::Identity;
 use crate::chain::caught;
 use crate::component::{Component, Digest, LoadError, NotRewritable, Shape};
 use crate::config::Diagnostics;

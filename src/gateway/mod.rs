@@ -5,6 +5,7 @@
 //! generations and `http` routes with them. This room never reads a file for a request.
 
 pub mod build;
+mod collect;
 pub mod control;
 mod generation;
 mod identity;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
-use super::sockets::listening;
+use super::shared::listening;
 
 /// Sockets that are taken at most; systemd gives no more than its own limit of descriptors anyway.
 pub const MAX_SOCKETS: usize = 256;

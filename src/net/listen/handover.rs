@@ -39,8 +39,7 @@ use rustix::net::{
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::shared::{Duplicate, Shared};
-use super::sockets::listening;
+use super::shared::{Duplicate, Shared, listening};
 
 /// Sockets of one takeover.
 pub const MAX_SOCKETS: usize = 1024;

@@ -6,9 +6,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::activation::Inherited;
 use super::handover::Received;
@@ -115,27 +114,9 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// A descriptor that came from another process, if it is what it should be: a TCP socket that listens.
-///
-/// # Errors
-/// `InvalidInput` if it is something else.
-pub(super) fn listening(descriptor: OwnedFd) -> io::Result<(SocketAddr, TcpListener)> {
-    let not = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("not {what}"));
-    let socket = SockRef::from(&descriptor);
-    if socket.r#type().map_err(|_| not("a socket"))? != Type::STREAM {
-        return Err(not("a stream socket"));
-    }
-    let address = socket.local_addr()?.as_socket().ok_or_else(|| not("a TCP socket"))?;
-    if !socket.is_listener()? {
-        return Err(not("a listening socket"));
-    }
-    // If a process was killed during its last call (`super::accept`), the socket has been deaf since. Fails if not.
-    let _ = socket.detach_filter();
-    Ok((address, TcpListener::from(descriptor)))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::shared::listening;
     use super::*;
 
     #[test]
