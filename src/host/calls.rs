@@ -29,13 +29,14 @@ pub fn callee(authority: &Authority) -> Option<&str> {
     (domain.eq_ignore_ascii_case(DOMAIN) && !name.is_empty() && !name.contains('.')).then_some(name)
 }
 
-/// What the stage of `scope` reaches by calling `callee` at `authority`.
+/// What the stage of `scope` reaches by calling `callee` at `authority`, as it works on the request with the number `id`.
 ///
 /// # Errors
 /// `HTTP-request-denied` for what is not granted, which is logged;
 /// `HTTP-request-URI-invalid` for an authority or a scheme that no pipeline has.
 pub fn target<'s>(
     scope: &'s StageScope,
+    id: Option<u64>,
     callee: &str,
     scheme: Option<&Scheme>,
     authority: &Authority,
@@ -49,7 +50,7 @@ pub fn target<'s>(
     let granted = calls.find(|(name, _)| name.eq_ignore_ascii_case(callee));
     granted.map(|(_, next)| next).ok_or_else(|| {
         let message = format!("denied: {callee}{DOMAIN} is not among the stage's `calls`");
-        scope.log(tracing::Level::WARN, "calls", &message);
+        scope.log(id, tracing::Level::WARN, "calls", &message);
         ErrorCode::HttpRequestDenied
     })
 }
@@ -65,9 +66,10 @@ pub async fn send(
     callee: &str,
 ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
     let found = store.with(|mut store| {
+        let id = next::request(&mut store)?;
         let request = store.get().table.get_mut(&request)?;
         let Some(authority) = &request.authority else { return Ok(Err(ErrorCode::HttpRequestUriInvalid)) };
-        let found = target(scope, callee, request.scheme.as_ref(), authority);
+        let found = target(scope, id, callee, request.scheme.as_ref(), authority);
         // What a guest leaves out, the callee may count on.
         request.scheme.get_or_insert(Scheme::HTTP);
         request.path_with_query.get_or_insert(PathAndQuery::from_static("/"));
@@ -90,8 +92,9 @@ pub fn start(
 ) -> NextFuture {
     let (parts, body) = request.into_parts();
     let http::uri::Parts { scheme, authority, path_and_query, .. } = parts.uri.into_parts();
+    let id = context.as_ref().map(|context| context.origin.id);
     let found = authority.as_ref().ok_or(ErrorCode::HttpRequestUriInvalid);
-    let found = found.and_then(|authority| target(scope, callee, scheme.as_ref(), authority));
+    let found = found.and_then(|authority| target(scope, id, callee, scheme.as_ref(), authority));
     let (next, context) = match (found, context) {
         (Ok(next), Some(context)) => (next, context),
         (Ok(_), None) => return Box::pin(async { Err(ErrorCode::HttpRequestDenied.into()) }),

@@ -10,8 +10,11 @@
 //! and agree on TLS, and the time to a response's head, including the wait. Each request has a connection of its own,
 //! HTTP/1.1, with the web's certificate roots for https.
 
+pub(super) mod reach;
+
+use self::reach::Egress;
 use super::scope::StageScope;
-use crate::plan::{self, StageLimits, decimal};
+use crate::plan::decimal;
 use http::header::HOST;
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, Uri};
@@ -20,45 +23,13 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-/// What of the network a stage may use, over all its instances.
-pub struct Egress {
-    granted: plan::Egress,
-    /// Requests that it may still send.
-    requests: Semaphore,
-    /// Connections that it may still open.
-    connections: Arc<Semaphore>,
-    connect_timeout: Duration,
-    timeout: Duration,
-}
-
 impl Egress {
-    /// What is granted to a stage, within `limits`.
-    pub fn new(granted: &plan::Egress, limits: &StageLimits) -> Self {
-        Self {
-            granted: granted.clone(),
-            requests: Semaphore::new(limits.egress_requests),
-            connections: Arc::new(Semaphore::new(limits.egress_connections)),
-            connect_timeout: limits.egress_connect_timeout,
-            timeout: limits.egress_timeout,
-        }
-    }
-
-    /// Does `work` in the place of a connection, in as long as connecting may take.
-    pub(super) async fn in_turn<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let work = async {
-            let _permit = self.connections.acquire().await;
-            work.await
-        };
-        tokio::time::timeout(self.connect_timeout, work).await.ok()
-    }
-
     fn allows(&self, target: &Target) -> bool {
         self.granted.allows(target.scheme(), &target.host, target.port)
     }
@@ -110,7 +81,8 @@ impl Target {
     }
 }
 
-/// Sends `request` for the stage of `scope`, if it may.
+/// Sends `request` for the stage of `scope`, if it may. `id` is the number of the request that the stage works on, if that
+/// is known.
 ///
 /// # Errors
 /// `HTTP-request-denied` without a rule; `destination-IP-prohibited` if a name led
@@ -119,13 +91,14 @@ impl Target {
 /// sending can meet.
 pub async fn send(
     scope: &StageScope,
+    id: Option<u64>,
     request: Request<WasiBody>,
     options: Option<RequestOptions>,
 ) -> Result<Response<WasiBody>, ErrorCode> {
     let (target, egress) = (Target::of(request.uri())?, &scope.egress);
     if !egress.allows(&target) || scope.is_shut() {
         let message = format!("denied: {}://{}:{}", target.scheme(), target.host, target.port);
-        scope.log(tracing::Level::WARN, "egress", &message);
+        scope.log(id, tracing::Level::WARN, "egress", &message);
         return Err(ErrorCode::HttpRequestDenied);
     }
     // Of the response's head, not of its body: that one has its connection.
@@ -136,7 +109,7 @@ pub async fn send(
     let answer = answer.await.unwrap_or(Err(ErrorCode::HttpResponseTimeout));
     if matches!(answer, Err(ErrorCode::DestinationIpProhibited)) {
         let message = format!("denied: {} leads inside, to no network of `egress-networks`", target.host);
-        scope.log(tracing::Level::WARN, "egress", &message);
+        scope.log(id, tracing::Level::WARN, "egress", &message);
     }
     answer
 }

@@ -1,6 +1,6 @@
 //! A stage's own world: what its imports reach, in whichever store it runs.
 
-use super::egress::Egress;
+use super::egress::reach::Egress;
 use super::limiter::{Cell, Limiter, Quota};
 use super::next::Next;
 use super::rehearsal::Rehearsal;
@@ -99,13 +99,9 @@ impl StageScope {
         self.rehearsal.is_shut()
     }
 
-    /// Writes a line of the stage's to the log, if it still may.
-    pub fn log(&self, level: tracing::Level, context: &str, message: &str) {
-        self.log_for(None, level, context, message);
-    }
-
-    /// The same for the request with this number, where it is known for which the stage works.
-    pub fn log_for(&self, request: Option<u64>, level: tracing::Level, context: &str, message: &str) {
+    /// Writes a line of the stage's to the log, if it still may: for the request with this number, where it is known for
+    /// which the stage works.
+    pub fn log(&self, request: Option<u64>, level: tracing::Level, context: &str, message: &str) {
         if !self.log.take(LOG_QUOTA).allowed {
             self.dropped_lines.fetch_add(1, Ordering::Relaxed);
             return;

@@ -67,6 +67,8 @@ pub struct Pulse {
     worn: AtomicBool,
     /// What guests did that reaches beyond their store.
     acts: AtomicU64,
+    /// The number of the request that the only call is for which did not return yet; else 0.
+    only_call: AtomicU64,
     /// Bytes that the host keeps for them, and that are in no table of the store.
     pub(super) outside: AtomicUsize,
     /// The most that the host was found to keep for them, in bytes.
@@ -113,6 +115,11 @@ impl Pulse {
     /// Whether the store should have no further calls.
     pub fn is_worn(&self) -> bool {
         self.worn.load(Ordering::Relaxed)
+    }
+
+    /// The number of the request that the guests work on, where one call is under way in the store.
+    pub(super) fn only_call(&self) -> Option<u64> {
+        Some(self.only_call.load(Ordering::Relaxed)).filter(|request| *request != 0)
     }
 
     /// Says that the guests will never run again, although they were not done.
@@ -253,11 +260,18 @@ impl InstanceState {
     /// Notes that the host started `task` for the request with this number.
     pub fn begin_call(&mut self, task: GuestTaskId, request: u64, context: Option<Arc<CallContext>>) {
         self.calls.push(Call { task, request, context });
+        self.note_only_call();
     }
 
     /// Notes that `task` returned.
     pub fn end_call(&mut self, task: GuestTaskId) {
         self.calls.retain(|call| call.task != task);
+        self.note_only_call();
+    }
+
+    fn note_only_call(&self) {
+        let only = if let [call] = &self.calls[..] { call.request } else { 0 };
+        self.pulse.only_call.store(only, Ordering::Relaxed);
     }
 
     /// The context of the call that the host started as `task`.

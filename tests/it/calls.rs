@@ -47,6 +47,7 @@ chain_test! {
         });
         gateway.counts(2, denied);
         let line = gateway.line(denied);
+        assert!(line["request_id"].is_string(), "{line}");
         assert_eq!(line["stage"], format!("main/{}:caller", chain.front.len()));
         gateway.stop();
     }

@@ -312,6 +312,7 @@ chain_test! {
         });
         let said = |line: &Line| line["message"].as_str().is_some_and(|it| it.contains("leads inside"));
         gateway.counts(1, said);
+        assert!(gateway.line(said)["request_id"].is_string());
         gateway.stop();
     }
 }

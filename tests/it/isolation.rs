@@ -67,7 +67,7 @@ chain_test! {
 }
 
 chain_test! {
-    /// What a stage prints comes into the log, line by line, with its pipeline and stage.
+    /// What a stage prints comes into the log, line by line, with its pipeline, stage and request.
     fn standard_streams(chain) {
         let pipeline = chain.pipeline("hello").stage("print").stage("print");
         let gateway = Gateway::start(&Setup::of([pipeline]));
@@ -83,6 +83,7 @@ chain_test! {
                         });
                         assert_eq!(line["pipeline"], "main");
                         assert_eq!(line["context"], stream);
+                        assert!(line["request_id"].is_string(), "{line}");
                         assert_eq!(line["level"], "INFO");
                         assert_eq!(line["target"], "linkspan::stage");
                     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::{EgressRule, Network};
+use crate::plan::{self, EgressRule, Network, StageLimits};
 use std::cell::Cell;
 
 /// Addresses that are not of the public internet, however they are written.

@@ -30,9 +30,11 @@ impl own3::wasi::http::client::HostWithStore<InstanceState> for HasSelf<Instance
         scope: Scope,
         request: Resource<Request>,
     ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
-        let callee = store.with(|mut store| {
+        let (id, callee) = store.with(|mut store| {
+            let id = next::request(&mut store)?;
             let request = store.get().table.get(&request)?;
-            wasmtime::error::Ok(request.authority.as_ref().and_then(calls::callee).map(str::to_owned))
+            let callee = request.authority.as_ref().and_then(calls::callee).map(str::to_owned);
+            wasmtime::error::Ok((id, callee))
         })?;
         if let Some(callee) = callee {
             return calls::send(store, &scope, request, &callee).await;
@@ -51,7 +53,7 @@ impl own3::wasi::http::client::HostWithStore<InstanceState> for HasSelf<Instance
             (Ok((request, options)), kept) => (request, options, kept),
             (Err(error), _) => return error.downcast().map(Err),
         };
-        let outcome = egress::send(&scope, request, options.as_deref().copied()).await;
+        let outcome = egress::send(&scope, id, request, options.as_deref().copied()).await;
         store.with(|mut store| match outcome {
             Ok(response) => {
                 let _ = sent.send(Ok(()));
@@ -76,11 +78,12 @@ impl own2::wasi::http::outgoing_handler::HostWithStore<InstanceState> for HasSel
     ) -> wasmtime::Result<Result<Resource<FutureIncomingResponse>, ErrorCodeOf02>> {
         use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host;
         let context = next::context(&mut store)?;
+        let id = next::request(&mut store)?;
         let pulse = store.get().pulse();
         pulse.act();
         // The head of what comes back.
         store.get().keep(HEAD)?;
-        let mut hooks = Outgoing { scope, context, pulse };
+        let mut hooks = Outgoing { scope, id, context, pulse };
         let WasiHttpCtxView { table, ctx, .. } = store.get().http();
         let result = WasiHttpCtxView { hooks: &mut hooks, table, ctx }.handle(request, options);
         result.map(Ok).or_else(|error| error.downcast().map(Err))
@@ -90,6 +93,8 @@ impl own2::wasi::http::outgoing_handler::HostWithStore<InstanceState> for HasSel
 /// Sends a stage's own request.
 struct Outgoing {
     scope: Scope,
+    /// The number of the request that the stage works on.
+    id: Option<u64>,
     /// The call that it comes from.
     context: Option<Arc<CallContext>>,
     pulse: Arc<Pulse>,
@@ -116,14 +121,14 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         _result: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sending {
-        let scope = Scope::clone(&self.scope);
+        let (scope, id) = (Scope::clone(&self.scope), self.id);
         let callee = request.uri().authority().and_then(calls::callee).map(str::to_owned);
         let answer: NextFuture = match callee {
             Some(callee) => {
                 let (context, pulse) = (self.context.take(), Arc::clone(&self.pulse));
                 calls::start(&scope, &callee, request, options, context, pulse)
             }
-            None => Box::pin(async move { Ok(egress::send(&scope, request, options).await?) }),
+            None => Box::pin(async move { Ok(egress::send(&scope, id, request, options).await?) }),
         };
         Box::new(async move {
             let response = answer.await.map_err(|error| error.code)?;

@@ -29,7 +29,7 @@ impl own::wasi::logging::logging::HostWithStore<InstanceState> for HasSelf<Insta
             Level::Error | Level::Critical => tracing::Level::ERROR,
         };
         store.get().pulse.act();
-        scope.log_for(next::request(&mut store)?, level, &context, &message);
+        scope.log(next::request(&mut store)?, level, &context, &message);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::host::bindings::named_imports as own;
 use crate::host::bindings::wasi::sockets::ip_name_lookup::ErrorCode;
+use crate::host::next;
 use crate::host::scope::{Scope, StageScope};
 use crate::host::state::InstanceState;
 use std::net::IpAddr;
@@ -22,15 +23,19 @@ impl own::wasi::sockets::ip_name_lookup::Host for InstanceState {}
 
 impl own::wasi::sockets::ip_name_lookup::HostWithStore<InstanceState> for HasSelf<InstanceState> {
     async fn resolve_addresses(
-        _store: &Accessor<InstanceState, Self>,
+        store: &Accessor<InstanceState, Self>,
         scope: Scope,
         name: String,
     ) -> wasmtime::Result<Result<Vec<IpAddress>, ErrorCode>> {
-        Ok(resolve(&scope, &name).await)
+        let id = store.with(|mut store| {
+            store.get().pulse.act();
+            next::request(&mut store)
+        })?;
+        Ok(resolve(&scope, id, &name).await)
     }
 }
 
-async fn resolve(scope: &StageScope, name: &str) -> Result<Vec<IpAddress>, ErrorCode> {
+async fn resolve(scope: &StageScope, id: Option<u64>, name: &str) -> Result<Vec<IpAddress>, ErrorCode> {
     // An address is its own, and nobody is asked.
     if let Ok(address) = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         return Ok(vec![address.to_canonical().into()]);
@@ -38,7 +43,7 @@ async fn resolve(scope: &StageScope, name: &str) -> Result<Vec<IpAddress>, Error
     let name = name.strip_suffix('.').unwrap_or(name);
     let mut granted = scope.grants.lookup.iter().flatten();
     if scope.is_shut() || !granted.any(|pattern| pattern.matches(name)) {
-        scope.log(tracing::Level::WARN, "lookup", &format!("denied: {name}"));
+        scope.log(id, tracing::Level::WARN, "lookup", &format!("denied: {name}"));
         return Err(ErrorCode::AccessDenied);
     }
     let found = scope.egress.in_turn(tokio::net::lookup_host((name, 0))).await;

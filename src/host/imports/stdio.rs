@@ -1,15 +1,19 @@
 //! `stdio`: a stage's output goes to the log, line by line, and its input is empty.
 //!
 //! Bounds: a line of more than [`MAX_LOG_MESSAGE`] bytes is logged in pieces; lines count against the stage's log
-//! quota. Bytes that are not UTF-8 are shown as U+FFFD.
+//! quota. Bytes that are not UTF-8 are shown as U+FFFD. A line carries the id of the request whose
+//! call made the stream, as long as no other call is under way in the store: a guest may keep a stream and print other
+//! requests' lines into it. Streams of WASI 0.2 belong to no call.
 
 use crate::host::bindings::named_imports as own3;
 use crate::host::kept::Outside;
+use crate::host::next;
 use crate::host::scope::{MAX_LOG_MESSAGE, Scope};
-use crate::host::state::InstanceState;
+use crate::host::state::{InstanceState, Pulse};
 use crate::host::wasi2::bindings::named_imports as own2;
 use bytes::Bytes;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{
@@ -37,6 +41,8 @@ struct LineLog {
     scope: Scope,
     name: &'static str,
     line: Vec<u8>,
+    /// The request whose call made the stream, and the store that tells which calls are under way.
+    made_for: Option<(u64, Arc<Pulse>)>,
     /// Of a line that is not complete, where no resource of the store stands for it.
     kept: Option<Outside>,
 }
@@ -44,7 +50,7 @@ struct LineLog {
 impl LineLog {
     /// A log for the stream called `name` (`stdout` or `stderr`).
     fn new(scope: Scope, name: &'static str) -> Self {
-        Self { scope, name, line: Vec::new(), kept: None }
+        Self { scope, name, line: Vec::new(), made_for: None, kept: None }
     }
 
     /// The same for a stream that is no resource of the store of `state`.
@@ -79,7 +85,9 @@ impl LineLog {
         if !self.line.is_empty() {
             let text = String::from_utf8_lossy(&self.line);
             let text = text.strip_suffix('\r').unwrap_or(&text);
-            self.scope.log(tracing::Level::INFO, self.name, text);
+            let made_for = self.made_for.as_ref();
+            let request = made_for.filter(|(id, pulse)| pulse.only_call() == Some(*id)).map(|(id, _)| *id);
+            self.scope.log(request, tracing::Level::INFO, self.name, text);
             self.line.clear();
         }
     }
@@ -147,26 +155,36 @@ impl<T: 'static> own3::wasi::cli::stdin::HostWithStore<T> for HasSelf<InstanceSt
 
 impl own3::wasi::cli::stdout::HostWithStore<InstanceState> for HasSelf<InstanceState> {
     fn write_via_stream(
-        mut store: Access<'_, InstanceState, Self>,
+        store: Access<'_, InstanceState, Self>,
         scope: Scope,
         data: StreamReader<u8>,
     ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
-        let log = LineLog::outside(scope, "stdout", store.get())?;
-        data.pipe(&mut store, log)?;
-        done(&mut store)
+        print(store, scope, "stdout", data)
     }
 }
 
 impl own3::wasi::cli::stderr::HostWithStore<InstanceState> for HasSelf<InstanceState> {
     fn write_via_stream(
-        mut store: Access<'_, InstanceState, Self>,
+        store: Access<'_, InstanceState, Self>,
         scope: Scope,
         data: StreamReader<u8>,
     ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
-        let log = LineLog::outside(scope, "stderr", store.get())?;
-        data.pipe(&mut store, log)?;
-        done(&mut store)
+        print(store, scope, "stderr", data)
     }
+}
+
+/// Logs what comes out of `data`.
+fn print(
+    mut store: Access<'_, InstanceState>,
+    scope: Scope,
+    name: &'static str,
+    data: StreamReader<u8>,
+) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
+    let request = next::request(&mut store)?;
+    let mut log = LineLog::outside(scope, name, store.get())?;
+    log.made_for = request.map(|id| (id, store.get().pulse()));
+    data.pipe(&mut store, log)?;
+    done(&mut store)
 }
 
 /// A future that is already there: writing to the log can't fail.
