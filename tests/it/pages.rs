@@ -139,6 +139,37 @@ fn the_table_of_contents_has_every_page() {
     assert!(missing.is_empty(), "docs/README.md does not list {missing:?}");
 }
 
+/// The list of words names types and modules as they are.
+#[test]
+fn words_name_types_that_exist() {
+    let page = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
+    let (_, words) = page.split_once("\n## Words\n").unwrap();
+    let (words, _) = words.split_once("\n## ").unwrap();
+    let mut sources = Vec::new();
+    files(&repository().join("src"), &["rs"], &mut sources);
+    let code: String = sources.iter().map(|source| fs::read_to_string(source).unwrap()).collect();
+    let declared = |name: &str| {
+        ["struct", "enum", "trait"].iter().any(|kind| {
+            let start = format!("{kind} {name}");
+            code.match_indices(&start).any(|(at, _)| {
+                !code[at + start.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+            })
+        })
+    };
+    let mut wrong = Vec::new();
+    for row in words.lines().filter(|line| line.starts_with("| ")).skip(2) {
+        let bearers = row.split(" | ").nth(1).unwrap_or_default();
+        for path in bearers.split('`').skip(1).step_by(2).filter(|path| path.contains("::")) {
+            let file = repository().join("src").join(path.replace("::", "/"));
+            let name = path.rsplit("::").next().unwrap_or_default();
+            if !declared(name) && !file.is_dir() && !file.with_extension("rs").exists() {
+                wrong.push(path.to_owned());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "ARCHITECTURE.md names what there is not: {wrong:?}");
+}
+
 #[test]
 fn anchors_are_those_of_a_git_host() {
     assert_eq!(anchor("Framing, HTTP/1.1"), "framing-http11");
