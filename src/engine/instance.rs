@@ -7,8 +7,10 @@
 //!
 //! What the inside is made of, only `form` and the forms know.
 
+mod calls;
 mod component;
 mod form;
+mod life;
 mod state;
 mod turns;
 
@@ -20,13 +22,10 @@ use crate::component::Lift;
 use crate::host::state::CpuBudgetExceeded;
 use crate::host::{Pulse, kept};
 use crate::telemetry::TrapKind;
-use form::{Calls, Inside};
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use state::{Left, Rest, State};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -98,24 +97,6 @@ enum Work {
     Over,
 }
 
-/// The task of an instance.
-struct Task(Rc<Instance>);
-
-impl Future for Task {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_work(cx)
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        // The work holds on to its instance.
-        self.0.work.replace(Work::Over);
-    }
-}
-
 /// How a task ended.
 enum End {
     /// Nothing left to do.
@@ -131,9 +112,9 @@ impl Instance {
         self.pulse.most_kept()
     }
 
-    /// Starts the task of a new instance on this thread's `LocalSet`.
-    pub fn spawn(segment: &Arc<Segment>, home: Weak<dyn Home>, clock: Clock) -> Rc<Self> {
-        let instance = Rc::new(Self {
+    /// A new instance, without a task yet.
+    fn new(segment: &Arc<Segment>, home: Weak<dyn Home>, clock: Clock) -> Rc<Self> {
+        Rc::new(Self {
             segment: Arc::clone(segment),
             home,
             state: Cell::new(State::Starting),
@@ -144,10 +125,7 @@ impl Instance {
             work: RefCell::new(Work::Over),
             pulse: Arc::default(),
             clock,
-        });
-        instance.work.replace(Work::Rests(Box::pin(Rc::clone(&instance).run())));
-        tokio::task::spawn_local(Task(Rc::clone(&instance)));
-        instance
+        })
     }
 
     /// Whether it can take one more request now.
@@ -375,25 +353,6 @@ impl Instance {
         self.retire();
     }
 
-    async fn run(self: Rc<Self>) {
-        let mut inside = Inside::new(&self.segment, Arc::clone(&self.pulse));
-        let end = {
-            let mut life = pin!(inside.live(&self));
-            std::future::poll_fn(|cx| self.poll_life(life.as_mut(), cx)).await
-        };
-        // The order matters: see the module's documentation.
-        self.state.set(self.state.get().die());
-        if !matches!(end, End::Done) {
-            self.pulse.break_off();
-        }
-        let trapped = matches!(end, End::Trapped(_));
-        self.on_death(end);
-        drop(inside);
-        if let Some(home) = self.home.upgrade() {
-            home.on_death(&self, trapped);
-        }
-    }
-
     /// Polls the event loop of what is inside from outside, where a kill is always seen.
     fn poll_life(
         self: &Rc<Self>,
@@ -422,31 +381,6 @@ impl Instance {
             }
         }
         poll
-    }
-
-    /// Serves, by calls of `guests`, until there is nothing left to do.
-    async fn serve(self: &Rc<Self>, guests: &impl Calls) -> wasmtime::Result<()> {
-        let mut calls = FuturesUnordered::new();
-        self.state.set(self.state.get().made());
-        std::future::poll_fn(|cx| {
-            loop {
-                while let Some(job) = self.next_job() {
-                    calls.push(guests.call(self, job));
-                }
-                match calls.poll_next_unpin(cx) {
-                    Poll::Ready(Some(Ok(()))) => {}
-                    Poll::Ready(Some(Err(trap))) => return Poll::Ready(Err(trap)),
-                    Poll::Ready(None) | Poll::Pending => break,
-                }
-            }
-            if !self.turns.is_empty() {
-                return Poll::Pending;
-            }
-            let quiet = calls.is_empty() && guests.poll_idle(cx).is_ready();
-            self.rest.set(self.rest.get().seen(quiet));
-            if quiet && self.state.get().is_ending() { Poll::Ready(Ok(())) } else { Poll::Pending }
-        })
-        .await
     }
 
     fn count_trap(&self, kind: TrapKind) {

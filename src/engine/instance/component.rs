@@ -1,6 +1,6 @@
 //! The component form: an instance of one component, composed of a segment's stages, in a store of its own.
 
-use super::form::Calls;
+use super::calls::Calls;
 use super::{End, Instance, Job};
 use crate::chain::{Guests, Segment};
 use crate::engine::exchange::{Exchange, Owner as _, Phase, Reply, ResponseBody};

@@ -7,37 +7,24 @@
 //!   (`Pulse::most_kept`), whether they compute, wait or are worn, and what they did beyond their store;
 //! - **to live** ([`Inside::live`]): it makes the guests and runs their event loop around [`Instance::serve`], which takes
 //!   requests in turn;
-//! - **calls** ([`Calls`]): one request in, its response out, or a trap; and whether guests have anything left to do;
+//! - **calls** ([`Calls`](super::calls::Calls)): one request in, its response out, or a trap; and whether guests have
+//!   anything left to do;
 //! - **to end**: it is dropped, after the instance has told everybody.
 //!
 //! A form is a variant here, with a file beside this one; hops, pools and exchanges do not know which it is. The choice is
 //! made once for an instance, by its segment: calls are generic, so that a request pays nothing for there being several.
 
 use super::component::Component;
-use super::{End, Instance, Job};
+use super::{End, Instance};
 use crate::chain::Segment;
 use crate::host::Pulse;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 /// The inside of an instance.
 pub(super) enum Inside {
     /// A component instance in a store of its own.
     Component(Component),
-}
-
-/// Guests that run.
-pub(super) trait Calls {
-    /// Calls the guests with a request. Its response goes to the exchange ([`Instance::on_reply`]) as soon as it is there;
-    /// the call may go on after that.
-    ///
-    /// # Errors
-    /// A trap, which is the end of the instance.
-    async fn call(&self, instance: &Rc<Instance>, job: Job) -> wasmtime::Result<()>;
-
-    /// Whether guests have nothing left to do, where no call is under way.
-    fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 impl Inside {
