@@ -7,7 +7,8 @@
 //! The request leaves the store like a request to the next stage (see `next`), and the called pipeline sees the
 //! authority that the caller wrote.
 
-use super::next::{self, CallContext, Next, NextFuture, RequestHead};
+use super::context::CallContext;
+use super::next::{self, Next, NextFuture, RequestHead};
 use super::scope::StageScope;
 use super::state::{InstanceState, Pulse};
 use http::uri::{Authority, PathAndQuery, Scheme};

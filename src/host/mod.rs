@@ -10,6 +10,7 @@
 pub mod bindings;
 mod calls;
 pub mod catalog;
+mod context;
 mod egress;
 mod headers;
 pub mod imports;
@@ -22,10 +23,11 @@ pub mod state;
 pub mod wasi2;
 
 pub use catalog::{Offer, Reach, Without};
+pub use context::{CallContext, NoResponse, RequestOrigin};
 #[cfg(any(test, fuzzing))]
 pub use headers::fuzzing;
 pub use limiter::{KeyBound, Limiter, Limiters};
-pub use next::{CallContext, Next, RequestHead, RequestOrigin};
+pub use next::{Next, RequestHead};
 pub use rehearsal::{Act, Rehearsal};
 pub use scope::{Scope, StageScope};
 pub use state::{Budget, InstanceState, Pulse};

@@ -4,22 +4,20 @@
 //! The request leaves the store as the host sees it, with its body streaming, and the response returns the same way. A
 //! body that the guest passed on untouched never enters the store.
 
+use super::context::{Asking, CallContext, NoResponse};
 use super::kept::{HEAD, size_of_fields};
 use super::rehearsal::Rehearsal;
 use super::state::{InstanceState, Pulse};
-use crate::plan::Applied;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, ready};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
@@ -42,203 +40,9 @@ pub struct RequestHead {
     pub options: Option<Arc<RequestOptions>>,
 }
 
-/// What stays the same of a request on its whole way, through stores and pipelines.
-#[derive(Debug, Default)]
-pub struct RequestOrigin {
-    /// The number of the gateway's id for it.
-    pub id: u64,
-    /// What the program that embeds the gateway gave it.
-    pub extensions: http::Extensions,
-    /// The stages that it went on without, since they failed or their breakers were open.
-    bypassed: Mutex<Vec<Arc<str>>>,
-}
-
-impl RequestOrigin {
-    /// A request with the number `id`.
-    pub fn new(id: u64, extensions: http::Extensions) -> Arc<Self> {
-        Arc::new(Self { id, extensions, bypassed: Mutex::default() })
-    }
-
-    /// Notes that it goes on without `stage`.
-    pub fn bypass(&self, stage: Arc<str>) {
-        self.bypassed.lock().unwrap_or_else(PoisonError::into_inner).push(stage);
-    }
-
-    /// The stages that it went on without, in order, separated by blanks.
-    pub fn bypassed(&self) -> Option<String> {
-        let stages = self.bypassed.lock().unwrap_or_else(PoisonError::into_inner);
-        (!stages.is_empty()).then(|| stages.join(" "))
-    }
-}
-
-/// What the host knows of a call while it is in a store: shared by those who made
-/// it and by the calls that come out of it.
-#[derive(Debug)]
-pub struct CallContext {
-    /// The worker's tick at which an answer must be there.
-    pub deadline: u64,
-    /// The request from which it comes.
-    pub origin: Arc<RequestOrigin>,
-    /// The stages of its pipeline that apply to it.
-    pub applied: Applied,
-    /// How many calls by name led here.
-    pub depth: usize,
-    /// Nobody waits for what comes of it any more.
-    over: AtomicBool,
-    /// The stage waited for the next one when that was so.
-    waited: AtomicBool,
-    on_over: Notify,
-    /// Whether the stage called the next one.
-    passed_on: AtomicBool,
-    /// Calls of the next stage that have no answer yet.
-    asking: AtomicU32,
-    /// The stage waits for a piece of the next one's body.
-    reading: AtomicBool,
-    /// The body of the next stage's response broke off, and whether this one was answered by then.
-    broke: AtomicBool,
-    broke_late: AtomicBool,
-    /// The head of the stage's own response is out.
-    answered: AtomicBool,
-    /// Answers that calls out of it got.
-    answers: AtomicU32,
-    /// Why the next stage gave no response.
-    failure: Mutex<Option<Cause>>,
-}
-
-impl CallContext {
-    /// A call for `origin` that must be answered by `deadline`, and to which `depth` calls
-    /// by name led; in a pipeline of which the stages in `applied` apply to it.
-    pub fn new(deadline: u64, origin: Arc<RequestOrigin>, depth: usize, applied: Applied) -> Arc<Self> {
-        Arc::new(Self {
-            deadline,
-            origin,
-            depth,
-            applied,
-            over: AtomicBool::new(false),
-            waited: AtomicBool::new(false),
-            on_over: Notify::new(),
-            passed_on: AtomicBool::new(false),
-            asking: AtomicU32::new(0),
-            reading: AtomicBool::new(false),
-            broke: AtomicBool::new(false),
-            broke_late: AtomicBool::new(false),
-            answered: AtomicBool::new(false),
-            answers: AtomicU32::new(0),
-            failure: Mutex::default(),
-        })
-    }
-
-    /// Ends the calls that came out of this one, and those that will: it was answered
-    /// otherwise.
-    pub fn end(&self) {
-        self.waited.store(self.awaits_next(), Ordering::Relaxed);
-        self.over.store(true, Ordering::Relaxed);
-        self.on_over.notify_waiters();
-    }
-
-    /// What `answer` comes to, unless this call is over before.
-    async fn unless_over(&self, answer: NextFuture) -> Result<http::Response<WasiBody>, NoResponse> {
-        let on_over = self.on_over.notified();
-        if self.over.load(Ordering::Relaxed) {
-            return Err(ErrorCode::ConnectionTerminated.into());
-        }
-        tokio::select! {
-            biased;
-            answer = answer => answer,
-            () = on_over => Err(ErrorCode::ConnectionTerminated.into()),
-        }
-    }
-
-    /// Why the next stage gave no response, if it did not, as an error that the asker knows.
-    pub fn take_failure<E: Error + Clone + 'static>(&self) -> Option<E> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        failure.downcast_ref().cloned()
-    }
-
-    /// Whether the stage called the next one.
-    pub fn was_passed_on(&self) -> bool {
-        self.passed_on.load(Ordering::Relaxed)
-    }
-
-    /// Whether the stage waits for the next one: for its response, or for a piece of its body.
-    pub fn awaits_next(&self) -> bool {
-        self.asking.load(Ordering::Relaxed) > 0 || self.reading.load(Ordering::Relaxed)
-    }
-
-    /// Whether it was answered otherwise while the stage waited for the next one.
-    pub fn has_waited(&self) -> bool {
-        self.waited.load(Ordering::Relaxed)
-    }
-
-    /// Whether the next stage gave no response, or its body broke off.
-    pub fn next_failed(&self) -> bool {
-        self.broke.load(Ordering::Relaxed)
-            || self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// Notes what became of a look into the body of the next stage's response.
-    pub fn on_body<T, E>(&self, frame: &Poll<Option<Result<T, E>>>) {
-        self.reading.store(frame.is_pending(), Ordering::Relaxed);
-        if let Poll::Ready(Some(Err(_))) = frame {
-            self.broke.store(true, Ordering::Relaxed);
-            self.broke_late.fetch_or(self.answered.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that the head of the stage's own response is out.
-    pub fn answer(&self) {
-        self.answered.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the body of the next stage's response broke off while the stage read it and its own response was on its way:
-    /// what it makes of that is no whole, however it ends.
-    pub fn is_partial(&self) -> bool {
-        self.broke_late.load(Ordering::Relaxed)
-    }
-
-    /// Notes that the body of the next stage's response is gone.
-    pub fn on_body_end(&self) {
-        self.reading.store(false, Ordering::Relaxed);
-    }
-}
-
-/// A call of the next stage, until it is answered or given up.
-struct Asking<'a>(&'a CallContext);
-
-impl<'a> Asking<'a> {
-    fn begin(context: &'a CallContext) -> Self {
-        context.passed_on.store(true, Ordering::Relaxed);
-        context.asking.fetch_add(1, Ordering::Relaxed);
-        Self(context)
-    }
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        self.0.asking.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Calls of one request that may be answered at once, one after the other. Then the store has a turn: it has to read what
 /// the guest wrote for those calls, and does that only while the guest waits.
 const AT_ONCE: u32 = 16;
-
-/// Why there is no response, for the host.
-pub type Cause = Arc<dyn Error + Send + Sync>;
-
-/// That there is no response.
-pub struct NoResponse {
-    /// What the stage that asked for one learns.
-    pub code: ErrorCode,
-    /// What the host knows of it beyond, where it is not that stage's own business.
-    pub cause: Option<Cause>,
-}
-
-impl From<ErrorCode> for NoResponse {
-    fn from(code: ErrorCode) -> Self {
-        Self { code, cause: None }
-    }
-}
 
 /// The answer of the next stage.
 pub type NextFuture = Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, NoResponse>> + Send>>;
@@ -332,8 +136,7 @@ pub(super) async fn carry(
     drop(asking);
     // The guest waited, also where that took no turn of its task.
     pulse.on_pending();
-    if context.is_none_or(|context| context.answers.fetch_add(1, Ordering::Relaxed) % AT_ONCE == AT_ONCE - 1)
-    {
+    if context.is_none_or(|context| context.count_answer() % AT_ONCE == AT_ONCE - 1) {
         let mut waited = false;
         poll_fn(|cx| match std::mem::replace(&mut waited, true) {
             true => Poll::Ready(()),
@@ -354,7 +157,7 @@ pub(super) async fn carry(
         }),
         Err(NoResponse { code, cause }) => {
             if let Some((context, cause)) = reader.zip(cause) {
-                *context.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
+                context.fail(cause);
             }
             Ok(Err(code))
         }

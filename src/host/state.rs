@@ -1,9 +1,8 @@
 //! What a store holds beside the guests: resources, budgets, and the shared
 //! halves of WASI.
 
-use super::kept::types::GuestMade;
-use super::kept::{Account, Wear};
-use super::next::CallContext;
+use super::context::CallContext;
+use super::kept::{Account, GuestMade, Wear};
 use http::HeaderName;
 use std::sync::Arc;
 use std::sync::LazyLock;

@@ -1,8 +1,9 @@
 //! `egress` and `calls`: requests of a stage's own, into the network and to pipelines.
 
 use crate::host::bindings::named_imports as own3;
+use crate::host::context::CallContext;
 use crate::host::kept::{HEAD, size_of_fields};
-use crate::host::next::{self, CallContext, NextFuture};
+use crate::host::next::{self, NextFuture};
 use crate::host::scope::Scope;
 use crate::host::state::{InstanceState, Pulse};
 use crate::host::wasi2::bindings::named_imports as own2;

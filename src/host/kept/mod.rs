@@ -17,17 +17,24 @@
 //! field costs an addition that way, and a guest can't hide behind a path on which nobody subtracts. It can have at
 //! most that sixteenth too much, and as much again of what comes from clients and counts as [`HEAD`] until then.
 
+mod account;
+mod guest_made;
 pub(super) mod heads;
 pub(super) mod types;
 mod wear;
 
 use super::state::{InstanceState, OUTGOING_CHUNK, Pulse};
+pub(super) use account::Account;
+use account::ENTRY;
+pub use account::{HostMemoryExceeded, call_bytes, concurrent_entries, exceeded, handles};
+pub(super) use guest_made::GuestMade;
 use http::HeaderMap;
 use std::any::{Any, TypeId};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use wasmtime::component::{ResourceTable, ResourceTableError};
+use wasmtime::StoreContextMut;
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 use wasmtime_wasi_http::FieldMap;
 use wasmtime_wasi_http::p2::body::HostFutureTrailers;
@@ -37,83 +44,9 @@ use wasmtime_wasi_http::p2::types::{
 };
 use wasmtime_wasi_http::p3::{Request, Response};
 pub(super) use wear::Wear;
-pub use wear::after_call;
-
-/// What a resource, a task, a stream or a future counts, beside what it holds.
-const ENTRY: usize = 1 << 10;
 
 /// What a head that comes in counts until it is looked at: most are far smaller.
 pub const HEAD: usize = 8 << 10;
-
-/// The most resources, and the most handles, of one store, whatever its bound.
-const MAX_HANDLES: usize = 100_000;
-
-/// The most that a guest may pass in one call of the host, in bytes, unless fields are allowed more.
-const MAX_CALL: usize = 1 << 20;
-
-/// The error of a guest for which the host would keep more than it may.
-#[derive(Debug, thiserror::Error)]
-#[error("the host would keep more than {0} bytes for its instance (`limits.host-memory`)")]
-pub struct HostMemoryExceeded(pub usize);
-
-/// Whether `error` ended a guest for which the host kept too much.
-pub fn exceeded(error: &wasmtime::Error) -> bool {
-    // Wasmtime has no types for the last two.
-    const TEXTS: [&str; 2] =
-        ["store handle limit exceeded", "fuel allocated for hostcalls has been exhausted"];
-    let told = |text: &str| TEXTS.iter().any(|known| text.contains(known));
-    error.downcast_ref::<HostMemoryExceeded>().is_some()
-        || matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full))
-        || error.chain().any(|cause| told(&cause.to_string()))
-}
-
-/// Tasks, streams, futures and their ends that Wasmtime may have at once in a store that may have `bound` bytes.
-pub fn concurrent_entries(bound: usize) -> usize {
-    bound / 4 / ENTRY
-}
-
-/// Handles that the components of such a store may have at once.
-pub fn handles(bound: usize) -> usize {
-    (bound / ENTRY).min(MAX_HANDLES)
-}
-
-/// Bytes that a guest may pass in one call where fields may have `fields`.
-pub fn call_bytes(fields: usize) -> usize {
-    MAX_CALL.max(2 * fields)
-}
-
-/// The account of one store.
-pub(super) struct Account {
-    /// `limits.host-memory`.
-    bound: usize,
-    /// What may have come since everything was counted.
-    since: usize,
-    /// The most that a head of somebody else's may have.
-    head: usize,
-    /// Texts of errors that may be kept as they are.
-    texts: usize,
-}
-
-impl Account {
-    pub(super) fn new(bound: usize, head: usize) -> Self {
-        Self { bound, since: 0, head, texts: 0 }
-    }
-
-    /// What there is for resources, and for what is in no table.
-    fn resources(&self) -> usize {
-        self.bound / 2
-    }
-
-    /// Texts of errors that may be kept as they are, where one call passes up to `call` bytes.
-    fn texts(&self, call: usize) -> usize {
-        self.bound / 4 / call
-    }
-
-    /// The resources that the store's table may hold.
-    pub(super) fn entries(&self) -> usize {
-        (self.resources() / ENTRY).min(MAX_HANDLES)
-    }
-}
 
 impl InstanceState {
     /// Notes that up to `bytes` more are about to be kept for the guests.
@@ -148,6 +81,19 @@ impl InstanceState {
             true => Err(HostMemoryExceeded(self.account.bound).into()),
             false => Ok(()),
         }
+    }
+}
+
+/// Notes that a call of the store's guests ended, and tells its pulse if the store should have no more of them.
+pub fn after_call(mut store: StoreContextMut<'_, InstanceState>) {
+    if !store.data_mut().wear.is_due() {
+        return;
+    }
+    let Some(table) = store.concurrent_resource_table() else { return };
+    let (held, bound) = (table.iter_mut().count(), table.max_capacity() / 2);
+    let state = store.data_mut();
+    if state.wear.look(held, bound) {
+        state.pulse.wear_out();
     }
 }
 

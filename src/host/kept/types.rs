@@ -99,29 +99,6 @@ fn http<'a>(store: &'a mut Store<'_>) -> Access<'a, InstanceState, WasiHttp> {
     Access::<InstanceState, WasiHttp>::new(store.as_context_mut(), InstanceState::http)
 }
 
-/// The requests and responses that guests made, by their places in the table. A place that was given away since is
-/// harmless: its next owner costs a little more.
-#[derive(Default)]
-pub(in crate::host) struct GuestMade(Vec<u64>);
-
-impl GuestMade {
-    fn insert(&mut self, rep: u32) {
-        let (word, bit) = (rep as usize / 64, rep % 64);
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= 1 << bit;
-    }
-
-    fn remove(&mut self, rep: u32) -> bool {
-        let Some(word) = self.0.get_mut(rep as usize / 64) else { return false };
-        let bit = 1 << (rep % 64);
-        let had = *word & bit != 0;
-        *word &= !bit;
-        had
-    }
-}
-
 /// What a guest says of how it received the body of the message at `rep`, as it may be kept: the host has it until the
 /// guest that made the message asks, which may be never. Who made a message outside of the store does not ask.
 ///

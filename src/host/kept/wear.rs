@@ -7,9 +7,6 @@
 //! the table, whose end is a trap. So what is in the table is counted from time to time, and an instance whose table is
 //! half full takes no more requests: it finishes those that it has, and another one takes its place.
 
-use crate::host::state::InstanceState;
-use wasmtime::StoreContextMut;
-
 /// How a store's table of tasks, streams and futures has filled.
 #[derive(Debug)]
 pub struct Wear {
@@ -28,7 +25,7 @@ impl Default for Wear {
 
 impl Wear {
     /// Notes that a call ended, and says whether it is time to look.
-    fn is_due(&mut self) -> bool {
+    pub(super) fn is_due(&mut self) -> bool {
         self.left -= 1;
         self.left == 0
     }
@@ -37,26 +34,13 @@ impl Wear {
     ///
     /// The next look is after twice as many calls as this one, but so soon that a fourth of what is left can't be taken
     /// in between at the pace so far: some thirty looks in the life of an instance.
-    fn look(&mut self, held: usize, bound: usize) -> bool {
+    pub(super) fn look(&mut self, held: usize, bound: usize) -> bool {
         let pace = held.saturating_sub(self.held).div_ceil(self.between).max(1);
         let soon = bound.saturating_sub(held) / (4 * pace);
         self.held = held;
         self.between = soon.min(2 * self.between).max(1);
         self.left = self.between;
         held >= bound
-    }
-}
-
-/// Notes that a call of the store's guests ended, and tells its pulse if the store should have no more of them.
-pub fn after_call(mut store: StoreContextMut<'_, InstanceState>) {
-    if !store.data_mut().wear.is_due() {
-        return;
-    }
-    let Some(table) = store.concurrent_resource_table() else { return };
-    let (held, bound) = (table.iter_mut().count(), table.max_capacity() / 2);
-    let state = store.data_mut();
-    if state.wear.look(held, bound) {
-        state.pulse.wear_out();
     }
 }
 
