@@ -140,7 +140,7 @@ pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> V
 /// What requests can need of `stages`.
 fn variants<'p>(stages: &[&'p Stage], identify: impl Fn(&[&Stage]) -> Digest) -> Vec<Variant<'p>> {
     // The plan has no pipeline with too many.
-    let combinations = combinations(stages.iter().copied()).unwrap_or_default();
+    let combinations = combinations(stages.iter().copied().filter_map(Stage::condition)).unwrap_or_default();
     let variant = |applied: Applied| {
         let applies = |stage: &&Stage| stage.when.is_none() || applied.has(stage.id.index);
         let stages: Vec<_> = stages.iter().copied().filter(applies).collect();

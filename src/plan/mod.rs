@@ -12,6 +12,8 @@
 mod decimal;
 mod egress;
 mod host;
+mod index;
+mod load;
 mod lower;
 mod name;
 mod network;
@@ -31,13 +33,15 @@ pub mod when;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::decimal::decimal;
 pub use self::egress::{EgressHost, EgressRule, EgressScheme};
 pub use self::host::HostPattern;
+pub use self::index::{ComponentIndex, PipelineIndex, UpstreamIndex};
+pub use self::load::{load, parse, survey, survey_source};
 pub use self::lower::{Call, Clocks, Egress, Elsewhere, Grant, Grants, Mount};
 pub use self::name::{Name, StageId};
 pub use self::network::Network;
@@ -57,7 +61,7 @@ pub use crate::config::KeyOf;
 pub use crate::config::keys::{
     Breaker, BreakerThen, GatewayLimits, Isolation, Link, OnFailure, PipelineLimits, Relift, StageLimits,
 };
-use crate::config::{self, Diagnostics, Fixed, Node, SourceFile, Span};
+use crate::config::{Diagnostics, Fixed, Node, SourceFile, Span};
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -129,18 +133,6 @@ pub enum CompileCache {
     Folder(PathBuf),
 }
 
-/// A component's place in [`Plan::components`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ComponentIndex(pub usize);
-
-/// An upstream's place in [`Plan::upstreams`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UpstreamIndex(pub usize);
-
-/// A pipeline's place in [`Plan::pipelines`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PipelineIndex(pub usize);
-
 /// An address on which requests are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -178,7 +170,7 @@ pub struct ComponentRef {
 pub struct Pipeline {
     /// Its name.
     pub name: Name,
-    /// The middleware in the order in which a request meets it: 0 to [`config::keys::MAX_MIDDLEWARE`].
+    /// The middleware in the order in which a request meets it: 0 to [`MAX_MIDDLEWARE`](crate::config::keys::MAX_MIDDLEWARE).
     pub stages: Vec<Stage>,
     /// What answers.
     pub end: End,
@@ -291,6 +283,11 @@ impl Stage {
         }
     }
 
+    /// Its place in its pipeline, and its condition, if it has one.
+    pub fn condition(&self) -> Option<(usize, &When)> {
+        Some((self.id.index, self.when.as_ref()?))
+    }
+
     /// All that it is told: its configuration's values, and its environment's.
     pub fn values(&self) -> impl Iterator<Item = &ConfigValue> {
         self.config.iter().chain(self.grants.env.iter().flatten()).map(|(_, value)| value)
@@ -356,53 +353,4 @@ impl Plan {
     pub fn diagnostics(&self) -> Diagnostics {
         Diagnostics::new(self.source.clone())
     }
-}
-
-/// Reads and checks the configuration at `path`: the plan with its warnings, or everything that is wrong.
-///
-/// Environment variables are those of the process; one that is not UTF-8 counts as not set.
-pub fn load(path: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
-    lower::lower(config::read(path)?, &Surroundings::process())
-}
-
-/// Like [`load`], but gives what there is of the plan even if something is wrong with it, so that what the plan knows
-/// nothing of (the components' contents) can be checked in the same run. What was wrong is left out or replaced; such a plan
-/// is for finding more mistakes and nothing else.
-pub fn survey(path: &Path) -> (Option<Plan>, Diagnostics) {
-    match config::read(path) {
-        Ok(source) => survey_source(source, &Surroundings::process()),
-        Err(diagnostics) => (None, diagnostics),
-    }
-}
-
-/// Like [`survey`], for a text that is in memory and what surrounds it.
-pub fn survey_source(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Option<Plan>, Diagnostics) {
-    match too_large(&source) {
-        Some(diagnostics) => (None, diagnostics),
-        None => lower::survey(source, around),
-    }
-}
-
-/// Checks `text` as if it stood in the file `path`, taking environment variables from `env_lookup`.
-///
-/// Files that the text names are looked up relative to the folder of `path`; `path` itself is not read.
-pub fn parse(
-    path: &Path,
-    text: &str,
-    env_lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Plan, Diagnostics), Diagnostics> {
-    let source = Arc::new(SourceFile::new(path, text));
-    match too_large(&source) {
-        Some(diagnostics) => Err(diagnostics),
-        None => lower::lower(source, &Surroundings { env: env_lookup, program: None }),
-    }
-}
-
-fn too_large(source: &Arc<SourceFile>) -> Option<Diagnostics> {
-    let limit = config::format_size(config::MAX_FILE_SIZE as u64);
-    (source.text().len() > config::MAX_FILE_SIZE).then(|| {
-        let mut diagnostics = Diagnostics::new(Arc::clone(source));
-        diagnostics.error(None, format!("the configuration is larger than {limit}"));
-        diagnostics
-    })
 }

@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use super::{HostPattern, PipelineIndex};
+use super::HostPattern;
+use super::index::PipelineIndex;
 use crate::config::{Fault, Span};
 
 /// Methods registered by RFC 9110 §9 and RFC 5789.

@@ -9,8 +9,8 @@ use http::Method;
 
 use super::policy::{EncodedSlash, ForwardedForm, PathRules, ProxyPlan, ProxyVersion, RequestIdPolicy};
 use super::*;
-use crate::config::Keys as _;
 use crate::config::keys::{self, Presence, Table};
+use crate::config::{self, Keys as _};
 
 /// A configuration with a key of every kind.
 const FULL: &str = include_str!("tests/full.toml");

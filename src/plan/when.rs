@@ -2,9 +2,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::Pin;
 use super::route::is_below;
 use super::share::{draw_for_condition, place};
-use super::{Pin, Stage};
 use crate::config::keys::MAX_COMBINATIONS;
 
 /// Which requests a stage applies to: those that are in all of its parts. They are looked at as they enter the pipeline,
@@ -105,16 +105,14 @@ impl Applied {
     }
 }
 
-/// The combinations of those of `stages` that have conditions, of which each is what some request needs; the one of all
-/// comes first, also if none does.
+/// The combinations of stages with these conditions, each with its stage's place, that some request needs. The combination
+/// of all stages comes first, also if no request needs it.
 ///
 /// `None` if there are more than [`MAX_COMBINATIONS`].
-pub fn combinations<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Option<Vec<Applied>> {
+pub fn combinations<'a>(conditions: impl IntoIterator<Item = (usize, &'a When)>) -> Option<Vec<Applied>> {
     let mut before: Vec<(usize, &When)> = Vec::new();
     let mut found = vec![Applied::NONE];
-    for stage in stages {
-        let Some(when) = &stage.when else { continue };
-        let index = stage.id.index;
+    for (index, when) in conditions {
         let possible = |combination: &Applied, applies: bool| {
             before.iter().all(|(other, condition)| match (combination.has(*other), applies) {
                 (true, true) => !when.excludes(condition),
@@ -146,10 +144,11 @@ pub fn combinations<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Option<V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Stage;
     use crate::plan::tests::stages_with;
 
     fn count(conditions: &[&str]) -> Option<usize> {
-        combinations(&stages_with(conditions)).map(|found| found.len())
+        combinations(stages_with(conditions).iter().filter_map(Stage::condition)).map(|found| found.len())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Components: names, paths and digests.
 
-use super::Lowering;
+use super::lowering::Lowering;
 use crate::config::keys::Component;
 use crate::config::{Decoded, Fault, Named, Text};
 use crate::plan::{ComponentRef, Name};

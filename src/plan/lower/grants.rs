@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::{Lowering, Names, describe};
+use super::lowering::{Lowering, Names, describe};
 pub use crate::config::keys::Clocks;
 use crate::config::keys::{Grant as GrantTable, Kind, Mount as MountTable};
 use crate::config::{At, Decoded, Fault, Keys as _, Span, Text};

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Lowering;
+use super::lowering::Lowering;
 use crate::config::keys::{self, File};
 use crate::config::{Decoded, Fault};
 use crate::plan::Listener;

@@ -1,7 +1,7 @@
 //! The pipelines that a stage reaches, by names of its own or by the pipelines' names; no pipeline reaches itself that
 //! way.
 
-use super::{Lowering, Names};
+use super::lowering::{Lowering, Names};
 use crate::config::{At, Node, Span, Text, Value};
 use crate::plan::{self, NextPipeline, Pipeline, PipelineIndex, Stage};
 

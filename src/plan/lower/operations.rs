@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::{Lowering, describe, listeners::parse_address};
+use super::listeners::parse_address;
+use super::lowering::{Lowering, describe};
 use crate::config::keys::{self, AccessLog};
 use crate::config::{Decoded, Node, Text};
 use crate::plan::{AccessLogPlan, Admin, ConfigValue, Listener};

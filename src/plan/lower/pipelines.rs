@@ -1,6 +1,6 @@
 //! Pipelines and their stages.
 
-use super::{Lowering, Names};
+use super::lowering::{Lowering, Names};
 use crate::config::keys::{self, File};
 use crate::config::{Decoded, Named, Span, Text, format_size, suggest};
 use crate::plan::{

@@ -1,6 +1,6 @@
 //! Rules for requests.
 
-use super::Lowering;
+use super::lowering::Lowering;
 use http::HeaderName;
 
 use crate::config::keys::{Http, Sni, Traceparent, Underscores};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use super::{Lowering, Names};
+use super::lowering::{Lowering, Names};
 use crate::config::keys::{self, File};
 use crate::config::{At, Decoded, Text, nearest};
 use crate::plan::route::{STANDARD_METHODS, parse_method, parse_path};

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{Lowering, describe};
+use super::lowering::{Lowering, describe};
 use crate::config::{Entry, Node, Span, Text, Value, format_size};
 use crate::files;
 use crate::plan::{ConfigValue, Stage, ValueOrigin};

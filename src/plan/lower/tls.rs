@@ -1,6 +1,6 @@
 //! TLS of a listener.
 
-use super::Lowering;
+use super::lowering::Lowering;
 use crate::config::keys::{self, Alpn, CipherSuite, ClientAuthMode, Fallback, TlsVersion};
 use crate::config::{At, Decoded, Fault, Span, Text};
 use crate::plan::host::HostPattern;

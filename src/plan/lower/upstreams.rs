@@ -1,6 +1,6 @@
 //! Upstreams and their servers.
 
-use super::Lowering;
+use super::lowering::Lowering;
 use crate::config::keys::{self, UpstreamTls};
 use crate::config::{At, Decoded, KeyOf, Named, Span};
 use crate::plan::{HealthCheck, HostPolicy, Server, UpstreamPlan, UpstreamTlsFiles};

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::Lowering;
+use super::lowering::Lowering;
 use crate::config::Decoded;
 use crate::config::keys::{self, MAX_COMBINATIONS, MAX_MIDDLEWARE};
 use crate::plan::when::{Percent, When, combinations};
@@ -58,7 +58,7 @@ impl Lowering<'_> {
     /// Each combination of static stages that a request can need is a component of its own.
     pub(super) fn check_combinations(&mut self, pipeline: &keys::Pipeline, stages: &[Stage]) {
         let fixed = || stages.iter().filter(|stage| stage.link == Link::Static);
-        let fits = |most: usize| combinations(fixed().take(most)).is_some();
+        let fits = |most: usize| combinations(fixed().take(most).filter_map(Stage::condition)).is_some();
         let Some(most) = (1..=MAX_MIDDLEWARE).find(|most| !fits(*most)) else { return };
         let Some(stage) = fixed().nth(most - 1) else { return };
         let table = pipeline.stages.iter().find(|table| table.span() == stage.span);
