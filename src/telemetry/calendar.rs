@@ -1,11 +1,14 @@
 //! Times as access logs write them, always in UTC.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
-use super::metrics::since_epoch;
+/// A clock before 1970 is no reason to fail.
+pub(super) fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
 
 /// A time, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +42,6 @@ impl Utc {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
     use super::*;
 
     fn rfc3339(millis: u64) -> String {

@@ -1,113 +1,40 @@
-//! Prometheus's text format, version 0.0.4.
+//! What is counted, as text for Prometheus.
 //!
 //! The metrics of HTTP have the names and labels of OpenTelemetry's semantic conventions in Prometheus's spelling;
 //! other names start with `linkspan_`, or are common to all processes. docs/metrics.md describes each metric.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::calendar::since_epoch;
 use super::calls::CallMetrics;
-use super::metrics::{BreakerState, Metrics, RELOAD_RESULTS, ReloadResult, StageMetrics, since_epoch};
-use super::pipeline::{BUCKETS, Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
+use super::metrics::{BreakerState, Metrics, RELOAD_RESULTS, ReloadResult, StageMetrics};
+use super::pipeline::{Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
 use super::series::Counts;
+use super::text::{MetricType, Text, seconds, sum};
 use super::upstream;
 
-/// The text being written.
-pub(super) struct Text(String);
-
-#[derive(Clone, Copy)]
-pub(super) enum MetricType {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-impl Text {
-    /// Begins a metric. `help` has neither line feeds nor backslashes.
-    pub(super) fn family(&mut self, name: &str, kind: MetricType, help: &str) {
-        let kind = match kind {
-            MetricType::Counter => "counter",
-            MetricType::Gauge => "gauge",
-            MetricType::Histogram => "histogram",
-        };
-        // Writing to a string cannot fail; so everywhere here.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+impl Metrics {
+    /// All of it as Prometheus text, [`Metrics::CONTENT_TYPE`]. Its order depends on names only.
+    pub fn render(&self) -> String {
+        let pipelines = self.pipelines.all();
+        let mut text = Text::with_capacity(4096 + pipelines.len() * 2048);
+        durations(&mut text, &pipelines);
+        active(&mut text, &pipelines);
+        events(&mut text, &pipelines);
+        of_stages(&mut text, &self.stages.all());
+        breakers(&mut text, self);
+        upstream::render(&mut text, &self.servers.all());
+        calls(&mut text, &self.calls.all());
+        gateway(&mut text, self);
+        access_log(&mut text, self);
+        log(&mut text);
+        process(&mut text, self);
+        text.into_string()
     }
 
-    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.0.push_str(name);
-        for (at, (label, value)) in labels.iter().enumerate() {
-            self.0.push(if at == 0 { '{' } else { ',' });
-            self.0.push_str(label);
-            self.0.push_str("=\"");
-            escape(&mut self.0, value);
-            self.0.push('"');
-        }
-        if !labels.is_empty() {
-            self.0.push('}');
-        }
-        let _ = writeln!(self.0, " {value}");
-    }
-
-    /// The samples of one histogram of the family `name`.
-    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], snapshot: &Snapshot) {
-        let bucket = format!("{name}_bucket");
-        let (mut sum, all) = (0, snapshot.count());
-        for ((_, end), count) in BUCKETS.iter().zip(snapshot.buckets) {
-            sum += count;
-            self.sample(&bucket, &[labels, &[("le", end)]].concat(), sum);
-        }
-        self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), all);
-        self.sample(&format!("{name}_sum"), labels, seconds(snapshot.nanoseconds));
-        self.sample(&format!("{name}_count"), labels, all);
-    }
-
-    /// A metric with one sample and no labels.
-    fn single(&mut self, name: &str, kind: MetricType, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
-    }
-}
-
-/// A label's value as the format wants it.
-fn escape(out: &mut String, value: &str) {
-    for char in value.chars() {
-        match char {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            other => out.push(other),
-        }
-    }
-}
-
-/// Nanoseconds as seconds, in full and without an exponent.
-fn seconds(nanoseconds: u128) -> String {
-    format!("{}.{:09}", nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000)
-}
-
-/// What all workers counted together.
-pub(super) fn sum<T>(workers: &BTreeMap<usize, Arc<T>>, of: impl Fn(&T) -> u64) -> u64 {
-    workers.values().map(|worker| of(worker)).sum()
-}
-
-pub(super) fn render(metrics: &Metrics) -> String {
-    let pipelines = metrics.pipelines.all();
-    let mut text = Text(String::with_capacity(4096 + pipelines.len() * 2048));
-    durations(&mut text, &pipelines);
-    active(&mut text, &pipelines);
-    events(&mut text, &pipelines);
-    of_stages(&mut text, &metrics.stages.all());
-    breakers(&mut text, metrics);
-    upstream::render(&mut text, &metrics.servers.all());
-    calls(&mut text, &metrics.calls.all());
-    gateway(&mut text, metrics);
-    access_log(&mut text, metrics);
-    log(&mut text);
-    process(&mut text, metrics);
-    text.0
+    /// The format of [`Metrics::render`].
+    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 }
 
 fn durations(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
@@ -446,12 +373,5 @@ mod tests {
         let took = "linkspan_last_reload_duration_seconds 1.500000000";
         assert_eq!(lines(&text, "linkspan_last_reload_duration"), [took]);
         assert!(text.find("pipeline=\"a\"").unwrap() < text.find("pipeline=\"b\"").unwrap());
-    }
-
-    #[test]
-    fn labels_are_escaped() {
-        let mut text = Text(String::new());
-        text.sample("x", &[("a", "1\"\n\\"), ("b", "ü")], 7);
-        assert_eq!(text.0, "x{a=\"1\\\"\\n\\\\\",b=\"ü\"} 7\n");
     }
 }

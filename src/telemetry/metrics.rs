@@ -7,11 +7,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::access::AccessCounters;
+use super::calendar::since_epoch;
 use super::calls::CallMetrics;
-use super::exposition;
 use super::pipeline::PipelineMetrics;
 use super::series::{NONE, Series};
 use super::upstream::UpstreamMetrics;
@@ -187,14 +187,6 @@ impl Metrics {
         &self.access
     }
 
-    /// All of it as Prometheus text, [`Metrics::CONTENT_TYPE`]. Its order depends on names only.
-    pub fn render(&self) -> String {
-        exposition::render(self)
-    }
-
-    /// The format of [`Metrics::render`].
-    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
-
     /// Says who knows how many TLS handshakes came to nothing, by reason.
     pub fn set_lost_handshakes(&self, lost: impl Fn() -> [(&'static str, u64); 4] + Send + Sync + 'static) {
         // The first one stays.
@@ -217,11 +209,6 @@ impl Metrics {
     pub(super) fn started(&self) -> Duration {
         since_epoch(self.started)
     }
-}
-
-/// A clock before 1970 is no reason to fail.
-pub(super) fn since_epoch(time: SystemTime) -> Duration {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// What is behind these locks is whole at any time, whoever panicked.

@@ -17,6 +17,7 @@ pub mod log;
 pub mod metrics;
 mod pipeline;
 mod series;
+mod text;
 mod upstream;
 
 pub use access::{AccessCounters, AccessLog};

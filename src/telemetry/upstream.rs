@@ -1,7 +1,7 @@
 //! What one worker counts of one server of an upstream.
 
-use super::exposition::{MetricType, Text, sum};
 use super::series::Counts;
+use super::text::{MetricType, Text, sum};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
