@@ -18,6 +18,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use http_body_util::Empty;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Weak};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, timeout};
@@ -25,8 +26,18 @@ use tokio::time::{MissedTickBehavior, timeout};
 /// Upstreams on their way to the thread: some configurations' worth, which it takes at once.
 const QUEUE: usize = 4096;
 
+impl Upstream {
+    /// Starts to ask the servers for their health, if the configuration says so and that has not begun. It ends when
+    /// nobody has the upstream any more.
+    pub fn start(self: &Arc<Self>) {
+        if self.core.plan.health.is_some() && !self.started.swap(true, Ordering::Relaxed) {
+            begin(self);
+        }
+    }
+}
+
 /// Begins to check the servers of `upstream`.
-pub(super) fn begin(upstream: &Arc<Upstream>) {
+fn begin(upstream: &Arc<Upstream>) {
     static CHECKER: LazyLock<mpsc::Sender<Weak<Upstream>>> = LazyLock::new(|| {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new().name("linkspan-checks".to_owned());

@@ -4,7 +4,7 @@ use super::Core;
 use super::body::{Payload, Upload};
 use super::error::{ErrorKind, chain};
 use super::health::ServerState;
-use super::link::{Http1, Http2, Link, drive};
+use super::link::{Http1, Http2, Link};
 use crate::plan::{ServerHost, UpstreamProtocol};
 use crate::telemetry::UpstreamMetrics;
 use hyper::client::conn::{http1, http2};
@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 /// Windows of HTTP/2: what a server may send ahead of a slow client, for one stream and for a connection.
@@ -163,4 +164,13 @@ pub(super) async fn start<B: Payload>(connected: Connected, open: OpenGuard) -> 
         idle_since: Cell::new(Instant::now()),
         task,
     })))
+}
+
+/// Runs a connection until it ends.
+fn drive(connection: impl Future<Output = ()> + 'static, open: OpenGuard) -> AbortHandle {
+    let task = tokio::task::spawn_local(async move {
+        connection.await;
+        drop(open);
+    });
+    task.abort_handle()
 }

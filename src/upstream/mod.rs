@@ -18,16 +18,19 @@
 mod body;
 mod check;
 mod connect;
+mod download;
 mod error;
 mod fields;
 mod health;
+mod lease;
 mod link;
 mod pool;
 mod send;
 mod timer;
 pub mod tls;
 
-pub use body::{Download, Payload};
+pub use body::Payload;
+pub use download::Download;
 pub use error::{BodyError, Error, ErrorKind};
 pub use health::ServerReport;
 pub use pool::ConnectionPool;
@@ -76,14 +79,6 @@ impl Upstream {
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
         &self.core.plan.name
-    }
-
-    /// Starts to ask the servers for their health, if the configuration says so and that has not begun. It ends when
-    /// nobody has the upstream any more.
-    pub fn start(self: &Arc<Self>) {
-        if self.core.plan.health.is_some() && !self.started.swap(true, Ordering::Relaxed) {
-            check::begin(self);
-        }
     }
 
     /// How the servers are, in the configuration's order.

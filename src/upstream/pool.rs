@@ -8,7 +8,7 @@ use super::body::Payload;
 use super::connect::{self, OpenGuard};
 use super::error::{Error, ErrorKind};
 use super::health::{self, ServerState};
-use super::link::{Fault, Http1, Http2, Lease, Link, broken};
+use super::link::{Http1, Http2, Link};
 use super::timer::{Awaited, RequestTimer};
 use super::{Core, Upstream};
 use crate::plan::{Balance, ServerHost, UpstreamLimits, UpstreamProtocol};
@@ -30,7 +30,7 @@ pub struct ConnectionPool<B: Payload> {
     /// Gone when no generation has the upstream any more.
     owner: Weak<Upstream>,
     name: Arc<str>,
-    servers: Vec<Connections<B>>,
+    pub(super) servers: Vec<Connections<B>>,
     /// Where the round goes on.
     next: Cell<usize>,
     waiting: RefCell<VecDeque<oneshot::Sender<Permit<B>>>>,
@@ -45,22 +45,30 @@ pub struct ConnectionPool<B: Payload> {
 const RESERVE: usize = 10 * 100;
 
 /// Who waits for the connection that is being made, if one is.
-type Connecting = RefCell<Option<Vec<oneshot::Sender<Result<(), Error>>>>>;
+pub(super) type Connecting = RefCell<Option<Vec<oneshot::Sender<Result<(), Error>>>>>;
 
 /// Those to one server.
-struct Connections<B: 'static> {
+pub(super) struct Connections<B: 'static> {
     /// Requests that have a permit.
     active: Cell<usize>,
     /// Connections that are open, or being closed.
     open: Rc<Cell<usize>>,
     /// Idle ones, with the time since when; the last one is used first.
     idle: RefCell<Vec<(Http1<B>, Instant)>>,
-    http2: RefCell<Vec<Rc<Http2<B>>>>,
+    pub(super) http2: RefCell<Vec<Rc<Http2<B>>>>,
     /// Whether it speaks HTTP/2, once that is known.
-    speaks_http2: Cell<Option<bool>>,
+    pub(super) speaks_http2: Cell<Option<bool>>,
     /// Who waits for a connection that is being made, and may be for many.
-    connecting: Connecting,
+    pub(super) connecting: Connecting,
     metrics: Arc<UpstreamMetrics>,
+}
+
+/// What a server did wrong, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Connect,
+    Timeout,
+    Broken,
 }
 
 /// The right to have one request with a server.
@@ -140,6 +148,12 @@ impl<B: Payload> ConnectionPool<B> {
 
     pub(super) fn error(&self, kind: ErrorKind) -> Error {
         Error { upstream: Arc::clone(&self.name), server: None, kind }
+    }
+
+    /// What a failed attempt with a server is to whoever asked.
+    pub(super) fn error_of(&self, server: usize, kind: ErrorKind) -> Error {
+        let (upstream, name) = self.names(server);
+        Error { upstream, server: Some(name), kind }
     }
 
     pub(super) fn metrics(&self, server: usize) -> &UpstreamMetrics {
@@ -275,60 +289,7 @@ impl<B: Payload> ConnectionPool<B> {
 
     // ---- Connections --------------------------------------------------------------------------------------------------
 
-    /// A connection to the permit's server: one that is there, unless a `fresh` one is wanted, or a new one.
-    pub(super) async fn lease(
-        self: &Rc<Self>,
-        permit: Permit<B>,
-        fresh: bool,
-        timer: &RequestTimer,
-    ) -> Result<Lease<B>, Error> {
-        let server = permit.server;
-        loop {
-            if !fresh && let Some(link) = self.idle(server) {
-                return Ok(Lease::new(Link::Http1(link), permit));
-            }
-            if let Some(link) = self.shared(server) {
-                return Ok(Lease::new(Link::Http2(link), permit));
-            }
-            timer.enter(Awaited::Connection, self.now());
-            let connections = &self.servers[server];
-            if connections.speaks_http2.get() == Some(false) {
-                let link = timer.or_stopped(self.open(server)).await;
-                let link = link.unwrap_or_else(|kind| Err(broken(self, server, kind)))?;
-                return Ok(Lease::new(link, permit));
-            }
-            // One connection for all who wait, if it turns out to be one for many.
-            let others = connections.connecting.borrow_mut().as_mut().map(|waiting| {
-                let (sender, receiver) = oneshot::channel();
-                waiting.push(sender);
-                receiver
-            });
-            if let Some(others) = others {
-                let made = timer.or_stopped(others).await.map_err(|kind| broken(self, server, kind))?;
-                // Who made it may have left.
-                made.unwrap_or(Ok(()))?;
-                continue;
-            }
-            *connections.connecting.borrow_mut() = Some(Vec::new());
-            let making = Making(&connections.connecting);
-            let link = timer.or_stopped(self.open(server)).await;
-            let link = link.unwrap_or_else(|kind| Err(broken(self, server, kind)));
-            if let Ok(link) = &link {
-                connections.speaks_http2.set(Some(matches!(link, Link::Http2(_))));
-            }
-            if let Ok(Link::Http2(link)) = &link {
-                connections.http2.borrow_mut().push(Rc::clone(link));
-            }
-            // A time of one request's own says nothing to the others.
-            let own = link.as_ref().err().filter(|error| {
-                !matches!(error.kind, ErrorKind::Deadline | ErrorKind::TotalTimeout | ErrorKind::CutOff)
-            });
-            making.tell(own.map_or(Ok(()), |error| Err(error.clone())));
-            return Ok(Lease::new(link?, permit));
-        }
-    }
-
-    async fn open(&self, server: usize) -> Result<Link<B>, Error> {
+    pub(super) async fn open(&self, server: usize) -> Result<Link<B>, Error> {
         let connections = &self.servers[server];
         let guard = OpenGuard::new(&connections.open, &connections.metrics);
         let connected = connect::connect(&self.core, &self.core.servers[server]).await;
@@ -336,10 +297,10 @@ impl<B: Payload> ConnectionPool<B> {
             Ok(connected) => connect::start(connected, guard).await,
             Err(kind) => Err(kind),
         };
-        link.map_err(|kind| broken(self, server, kind))
+        link.map_err(|kind| self.error_of(server, kind))
     }
 
-    fn idle(&self, server: usize) -> Option<Http1<B>> {
+    pub(super) fn idle(&self, server: usize) -> Option<Http1<B>> {
         let mut idle = self.servers[server].idle.borrow_mut();
         while let Some((link, _)) = idle.pop() {
             if link.sender.is_ready() && self.core.servers[server].has(&link.address) {
@@ -350,7 +311,7 @@ impl<B: Payload> ConnectionPool<B> {
         None
     }
 
-    fn shared(&self, server: usize) -> Option<Rc<Http2<B>>> {
+    pub(super) fn shared(&self, server: usize) -> Option<Rc<Http2<B>>> {
         let mut links = self.servers[server].http2.borrow_mut();
         let state = &self.core.servers[server];
         links.retain(|link| !link.draining.get() && !link.sender.is_closed() && state.has(&link.address));
@@ -440,22 +401,5 @@ impl<B: Payload> ConnectionPool<B> {
     pub fn is_over(&self) -> bool {
         self.owner.strong_count() == 0
             && self.exchanges.borrow().iter().all(|timer| timer.strong_count() == 0)
-    }
-}
-
-/// Tells those who wait for a connection what became of it; that it came to nothing, if it is dropped.
-struct Making<'a>(&'a Connecting);
-
-impl Making<'_> {
-    fn tell(self, result: Result<(), Error>) {
-        for waiting in self.0.take().unwrap_or_default() {
-            drop(waiting.send(result.clone()));
-        }
-    }
-}
-
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        drop(self.0.take());
     }
 }

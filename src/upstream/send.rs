@@ -1,10 +1,10 @@
 //! One request through an upstream, in as many attempts as are allowed.
 
-use super::body::{Download, Payload, Slot};
+use super::body::{Payload, Slot};
+use super::download::Download;
 use super::error::{Error, ErrorKind};
 use super::fields::{Length, UnsentHead, is_idempotent, settle_response};
-use super::link::{Fault, broken};
-use super::pool::ConnectionPool;
+use super::pool::{ConnectionPool, Fault};
 use super::timer::{Awaited, RequestTimer};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Response, StatusCode, Version};
@@ -114,7 +114,7 @@ impl<B: Payload> Work<'_, B> {
         let permit = pool.permit(timer, avoid).await.map_err(none)?;
         let server = permit.server();
         let fail = |kind, unsent, stale| Failed {
-            error: broken(pool, server, kind),
+            error: pool.error_of(server, kind),
             server: Some(server),
             unsent,
             stale,
