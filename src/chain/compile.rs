@@ -299,6 +299,8 @@ pub struct Segment {
     /// How the first stage is lifted: whether an instance can take a request
     /// while another one waits in it.
     pub lift: Lift,
+    /// A guest can wait in a call that holds its store, although its function is async.
+    pub may_hold: bool,
     /// The stages' own worlds.
     pub scopes: Vec<Scope>,
     /// Each request has an instance of its own.
@@ -403,6 +405,7 @@ impl Segment {
             budget,
             limits,
             lift,
+            may_hold: host::imports::may_hold(component),
             scopes,
             fresh,
             links_on,

@@ -18,7 +18,6 @@ use super::clock::{Clock, ticks};
 use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase, Reply, UPLOAD_BROKE};
 use super::outcome::{Failure, reason};
 use crate::chain::Segment;
-use crate::component::Lift;
 use crate::host::state::CpuBudgetExceeded;
 use crate::host::{Pulse, kept};
 use crate::telemetry::TrapKind;
@@ -30,7 +29,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 pub use turns::Job;
-use turns::Turns;
+use turns::{Sharing, Turns};
 use wasmtime::PoolConcurrencyLimitError;
 
 /// The bound `limits.total` was reached.
@@ -118,7 +117,7 @@ impl Instance {
             segment: Arc::clone(segment),
             home,
             state: Cell::new(State::Starting),
-            turns: Turns::new(segment.lift != Lift::Async),
+            turns: Turns::new(Sharing::of(segment)),
             rest: Cell::new(Rest::new(clock.tick())),
             listed: Cell::new(false),
             task: RefCell::new(None),
@@ -372,11 +371,15 @@ impl Instance {
         let poll = life.poll(cx);
         if poll.is_pending() {
             self.pulse.on_pending();
-            // One call at a time, and it waits, or its answer is still sent: the others need not wait for it.
-            if self.turns.must_go_elsewhere() {
+            let held = self.pulse.is_held();
+            // A call that waits, or whose answer is still sent: those that it keeps from their turn need not wait for it.
+            if self.turns.must_go_elsewhere(held) {
                 self.give_back();
             }
-            if was_held && !self.pulse.is_held() {
+            if !held && self.turns.settle() {
+                self.wake();
+            }
+            if was_held && !held {
                 self.on_room();
             }
         }

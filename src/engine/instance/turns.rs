@@ -2,7 +2,13 @@
 //!
 //! Where a call holds its store while it waits, an instance has one call at a time. Requests that arrive at once then
 //! stand in a row in one instance, as long as calls don't wait: one warm instance serves them all.
+//!
+//! A guest with an async function may hold its store, too: in `wasi:io`. Such an instance has several calls, but begins
+//! with the next one only when the one before waits without holding the store, or has returned. A call that was begun can
+//! be moved to no other instance, and would wait as long as the guest that holds the store.
 
+use crate::chain::Segment;
+use crate::component::Lift;
 use crate::engine::exchange::Exchange;
 use crate::engine::request::ChainRequest;
 use crate::host::CallContext;
@@ -24,10 +30,33 @@ pub struct Job {
     pub context: Option<Arc<CallContext>>,
 }
 
+/// How many calls an instance has at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// One, which may hold the store while it waits.
+    Single,
+    /// Several, each of which may come to hold the store.
+    OneAfterAnother,
+    /// Several, none of which holds the store while it waits.
+    Many,
+}
+
+impl Sharing {
+    /// Of the instances of `segment`.
+    pub fn of(segment: &Segment) -> Self {
+        match segment.lift {
+            Lift::Async if segment.may_hold => Self::OneAfterAnother,
+            Lift::Async => Self::Many,
+            _ => Self::Single,
+        }
+    }
+}
+
 /// The requests of an instance.
 pub(super) struct Turns {
-    /// Whether there is one call at a time.
-    single: bool,
+    sharing: Sharing,
+    /// Whether the call that was begun last waited without holding the store, or returned.
+    settled: Cell<bool>,
     /// Those that it did not begin with.
     jobs: RefCell<VecDeque<Job>>,
     /// All that are not over.
@@ -40,9 +69,10 @@ pub(super) struct Turns {
 
 impl Turns {
     /// No request yet.
-    pub fn new(single: bool) -> Self {
+    pub fn new(sharing: Sharing) -> Self {
         Self {
-            single,
+            sharing,
+            settled: Cell::new(true),
             jobs: RefCell::default(),
             exchanges: RefCell::default(),
             calls: Cell::new(0),
@@ -61,10 +91,16 @@ impl Turns {
     pub fn next(&self) -> Option<Job> {
         // An answer that is still sent would be cut if the next one in the row ended the instance.
         let waits = |job: &Job| self.calls.get() > 0 || job.in_row && self.begun() > 0;
-        if self.single && self.jobs.borrow().front().is_none_or(waits) {
+        let not_yet = match self.sharing {
+            Sharing::Single => self.jobs.borrow().front().is_none_or(waits),
+            Sharing::OneAfterAnother => !self.settled.get(),
+            Sharing::Many => false,
+        };
+        if not_yet {
             return None;
         }
         let job = self.jobs.borrow_mut().pop_front()?;
+        self.settled.set(false);
         self.calls.set(self.calls.get() + 1);
         self.served.set(self.served.get() + 1);
         Some(job)
@@ -73,6 +109,14 @@ impl Turns {
     /// A call has returned.
     pub fn returned(&self) {
         self.calls.set(self.calls.get() - 1);
+        self.settled.set(true);
+    }
+
+    /// All calls wait, and none of them holds the store: the next one may begin. Says whether there is one that could not.
+    pub fn settle(&self) -> bool {
+        !self.settled.replace(true)
+            && self.sharing == Sharing::OneAfterAnother
+            && !self.jobs.borrow().is_empty()
     }
 
     /// Takes a request out that is over, and says whether it was there.
@@ -116,17 +160,18 @@ impl Turns {
 
     /// Whether one more would meet nobody whose answer is still sent, or is made to.
     pub fn is_free(&self) -> bool {
-        !self.single || self.begun() == 0
+        self.sharing != Sharing::Single || self.begun() == 0
     }
 
-    /// Whether some wait for a call, or an answer, with which they should not have to wait.
-    pub fn must_go_elsewhere(&self) -> bool {
-        self.single && self.begun() > 0
+    /// Whether those that were not begun would have to wait for a call, or an answer, with which they have nothing to do,
+    /// while the store is `held` or not.
+    pub fn must_go_elsewhere(&self, held: bool) -> bool {
+        self.begun() > 0 && (self.sharing == Sharing::Single || held)
     }
 
     /// Whether one more would have its turn when those of a row of at most `row` had theirs.
     pub fn has_room(&self, row: impl FnOnce() -> usize) -> bool {
-        !self.single || self.calls.get() == 0 && self.jobs.borrow().len() < row()
+        self.sharing != Sharing::Single || self.calls.get() == 0 && self.jobs.borrow().len() < row()
     }
 
     /// Calls that were begun, and those that will be.

@@ -93,5 +93,15 @@ pub(super) fn add_to_linker(
     offers().try_for_each(|offer| (offer.link)(linker, component, lookup))
 }
 
+/// Whether a guest of `component` can wait in a call that holds its store: those of `wasi:io` do.
+pub fn may_hold(component: &Component) -> bool {
+    let engine = component.engine();
+    let holds = |name: &str| {
+        let interface = Interface::parse(name);
+        interface.is_some_and(|interface| io::OFFERS.iter().any(|offer| offer.is_of(&interface)))
+    };
+    component.component_type().imports(engine).any(|(name, _)| holds(name))
+}
+
 #[cfg(test)]
 mod tests;

@@ -262,6 +262,26 @@ chain_test! {
 }
 
 chain_test! {
+    /// Requests that arrive together with one whose guest will wait in `wasi:io` do not wait with it.
+    fn beside_one_that_will_hold(chain) {
+        let pipeline = probe(chain.pipeline("hello"), "p", &[], "clocks = true");
+        let gateway = Gateway::start(&Setup::of([pipeline.limit("instances = 12\nqueue = 12")]));
+        run(async {
+            let mut client = Client::connect(&gateway, Protocol::Http2).await;
+            let held = tokio::task::spawn_local(client.start(get("/", &[("x-look", "sleep=600000")])));
+            let others: Vec<_> =
+                (0..8).map(|_| tokio::task::spawn_local(client.start(get("/", &[])))).collect();
+            for other in others {
+                assert_eq!(in_time(other).await.unwrap().unwrap().status(), 200);
+            }
+            assert!(!held.is_finished());
+            held.abort();
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
     /// A standard library for wasm32-wasip2, which speaks 0.2, in components of 0.3: each stage's files, variables and output.
     fn a_standard_library(chain) {
         if !there("libc-0-3") {
