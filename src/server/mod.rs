@@ -13,7 +13,7 @@ pub mod tls;
 pub mod worker;
 
 use self::listeners::Front;
-use self::operate::{Commands, Operator, TakenOver, compile_in_background};
+use self::operate::{Operator, TakenOver, compile_in_background};
 use self::prepare::gather;
 use self::tls::TlsSettings;
 use self::worker::Start;
@@ -70,7 +70,7 @@ impl Server {
         let plan = generation.plan.clone();
         let (trigger, stop) = shutdown::channel();
         // Before anything is announced: who sees the address may send a signal.
-        let operator = Operator::start(trigger.clone(), plan.gateway.drain_delay, Commands::default())?;
+        let operator = Operator::start(trigger.clone(), stop.clone(), plan.gateway.drain_delay)?;
 
         let metrics = Metrics::new();
         metrics.set_generation(generation.number);

@@ -12,12 +12,15 @@ use crate::telemetry::{AccessLog, Metrics, ReloadResult, log};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often replaced generations are looked after, and commands are looked for.
+/// How often replaced generations are looked after.
 const ROUND: Duration = Duration::from_millis(100);
+
+/// The longest rest of the thread that looks after them, where there are none.
+const REST: Duration = Duration::from_secs(1);
 
 /// Set when another process has taken over and serves.
 #[derive(Clone, Default)]
@@ -35,7 +38,7 @@ impl TakenOver {
 
 /// What signals ask for; asked twice before it is done, it is done once.
 #[derive(Clone, Default)]
-pub(super) struct Commands(Arc<Asked>);
+struct Commands(Arc<Asked>);
 
 #[derive(Default)]
 struct Asked {
@@ -52,9 +55,10 @@ pub(super) struct Operator {
 
 impl Operator {
     /// Takes over the signals: SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR1 opens
-    /// the access log anew.
-    pub(super) fn start(trigger: Trigger, drain_delay: Duration, commands: Commands) -> Result<Self, Error> {
+    /// the access log anew. The thread that calls this is the one that calls [`Operator::serve`].
+    pub(super) fn start(trigger: Trigger, mut stop: Shutdown, drain_delay: Duration) -> Result<Self, Error> {
         let (report, progress) = sync_channel(1);
+        let (commands, operator) = (Commands::default(), std::thread::current());
         let asked = Arc::clone(&commands.0);
         let wait = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -63,18 +67,21 @@ impl Operator {
                 let mut reload = signal(SignalKind::hangup())?;
                 let mut reopen = signal(SignalKind::user_defined1())?;
                 let _ = report.send(());
-                let stop = shutdown::signals(signals, trigger, drain_delay);
+                let signals = shutdown::signals(signals, trigger, drain_delay);
                 let ask = async {
+                    let mut stops = false;
                     loop {
                         tokio::select! {
                             Some(()) = reload.recv() => asked.reload.store(true, Ordering::Relaxed),
                             Some(()) = reopen.recv() => asked.reopen.store(true, Ordering::Relaxed),
+                            () = stop.draining(), if !stops => stops = true,
                             else => std::future::pending().await,
                         }
+                        operator.unpark();
                     }
                 };
                 tokio::select! {
-                    () = stop => {}
+                    () = signals => {}
                     () = ask => {}
                 }
                 Ok::<_, std::io::Error>(())
@@ -105,7 +112,7 @@ impl Operator {
         stop: Shutdown,
         taken_over: TakenOver,
     ) -> Result<Option<AdminHandle>, Error> {
-        let desk = Arc::new(Desk { control, metrics, stop, taken_over });
+        let desk = Arc::new(Desk { control, metrics, stop, taken_over, thread: std::thread::current() });
         let plan = desk.control.live().plan.clone();
         let admin = match &plan.admin {
             None => None,
@@ -179,6 +186,8 @@ struct Desk {
     metrics: Arc<Metrics>,
     stop: Shutdown,
     taken_over: TakenOver,
+    /// Looks after replaced generations.
+    thread: Thread,
 }
 
 impl Desk {
@@ -186,8 +195,9 @@ impl Desk {
         let mut watch = Watch::default();
         watch.loaded(&self.control.files());
         let mut looked = Instant::now();
+        let mut rest = ROUND;
         while !self.stop.is_draining() {
-            std::thread::sleep(ROUND);
+            std::thread::park_timeout(rest);
             if commands.0.reopen.swap(false, Ordering::Relaxed)
                 && let Some(access) = access
             {
@@ -210,6 +220,11 @@ impl Desk {
             let retiring = self.control.look_after_retired();
             self.metrics.set_retiring(retiring);
             self.metrics.streams_cut(self.control.take_cuts());
+            rest = match (retiring, self.control.live().plan.gateway.watch) {
+                (1.., _) => ROUND,
+                (0, Duration::ZERO) => REST,
+                (0, interval) => interval.clamp(ROUND, REST),
+            };
         }
     }
 
@@ -224,6 +239,8 @@ impl Desk {
         };
         self.metrics.reload(result, outcome.duration);
         log::configure(&self.control.live().plan.log);
+        // There may be a generation to look after now.
+        self.thread.unpark();
         outcome
     }
 }
@@ -345,6 +362,7 @@ mod tests {
             metrics: Metrics::new(),
             stop,
             taken_over: TakenOver::default(),
+            thread: std::thread::current(),
         });
         let admin = start_admin(&desk, &plan, plan.admin.as_ref().unwrap()).unwrap();
         let address = admin.local_addr();
