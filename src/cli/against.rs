@@ -4,7 +4,7 @@
 //! configuration with the same identity would be taken over as it runs; the others would be made, and live segments
 //! without a counterpart would be retired.
 
-use super::Failed;
+use super::failed::Failed;
 use crate::gateway::Generation;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

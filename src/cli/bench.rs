@@ -1,7 +1,7 @@
 //! `linkspan bench`: what a hop costs, what a pipeline does and what a call does, measured in this process.
 
-use super::Failed;
 use super::compose::find_pipeline;
+use super::failed::{Failed, print};
 use crate::gateway::Workshop;
 use crate::measure::{Failure, calls, hops, micro, pipeline};
 use crate::server::prepare::gather;
@@ -53,5 +53,5 @@ pub(super) fn run(what: &Bench) -> Result<(), Failed> {
         }
         Bench::Calls(options) => calls::run(options)?,
     };
-    super::print(&text)
+    print(&text)
 }

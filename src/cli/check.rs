@@ -1,7 +1,7 @@
 //! `linkspan check`: reports everything that `serve` would refuse, at once.
 
-use super::Failed;
 use super::against::compare;
+use super::failed::{Failed, print};
 use crate::gateway::Workshop;
 use crate::server::prepare::prepare;
 use crate::server::tls::TlsSettings;
@@ -41,11 +41,11 @@ pub(super) fn run(file: &Path, format: Format, against: Option<&str>) -> Result<
         Err(found) => (found, None),
     };
     match format {
-        Format::Json => super::print(&format!("{:#}\n", found.to_json()))?,
+        Format::Json => print(&format!("{:#}\n", found.to_json()))?,
         Format::Text => {
             eprint!("{found}");
             if let Some(summary) = &summary {
-                super::print(summary)?;
+                print(summary)?;
             }
         }
     }

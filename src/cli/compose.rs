@@ -2,7 +2,8 @@
 //! for other hosts.
 
 use super::check::counted;
-use super::{Failed, portable};
+use super::failed::Failed;
+use super::portable;
 use crate::chain::Naming;
 use crate::component::Digest;
 use crate::config::Severity;

@@ -1,6 +1,6 @@
 //! `linkspan inspect`: a component from the outside.
 
-use super::Failed;
+use super::failed::{Failed, print};
 use crate::component::inspect::Import;
 use crate::component::{Component, Role, Schema, Shape, is_older};
 use crate::host::catalog::HANDLER;
@@ -16,7 +16,7 @@ pub(super) fn run(path: &Path, json: bool) -> Result<(), Failed> {
         true => format!("{:#}\n", to_json(&component)),
         false => to_text(&component)?,
     };
-    super::print(&text)
+    print(&text)
 }
 
 /// The world of `component` as WIT. A composition with imports under plain names has

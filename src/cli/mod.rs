@@ -13,16 +13,16 @@ mod against;
 mod bench;
 mod check;
 mod compose;
+mod failed;
 mod inspect;
 mod portable;
 mod schema;
 mod serve;
 
 use crate::chain::panics;
-use crate::server;
 use crate::telemetry::log;
 use clap::{Parser, Subcommand};
-use std::fmt;
+use failed::Failed;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -94,53 +94,6 @@ enum Command {
         /// A configuration, in TOML: adds the stages' `config` as its components describe it
         file: Option<PathBuf>,
     },
-}
-
-/// Why a command failed: what to print, and how to exit.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    message: String,
-    code: u8,
-}
-
-impl Failed {
-    /// The configuration or a component is wrong.
-    pub(crate) fn wrong(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 1 }
-    }
-
-    /// The command line or a variable is wrong.
-    pub(crate) fn usage(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 2 }
-    }
-
-    /// The system refused something.
-    pub(crate) fn system(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 3 }
-    }
-}
-
-impl From<server::Error> for Failed {
-    fn from(error: server::Error) -> Self {
-        let code = match &error {
-            server::Error::Wrong(_) => 1,
-            server::Error::System(_) => 3,
-            server::Error::Cut(_) => 4,
-        };
-        Self { message: error.to_string(), code }
-    }
-}
-
-/// Prints what a command was asked for. Whoever reads it may stop early, as `head`
-/// does.
-pub(crate) fn print(text: &str) -> Result<(), Failed> {
-    use std::io::Write as _;
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failed::system(format!("cannot print: {error}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Runs the command line of this process.

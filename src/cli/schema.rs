@@ -1,6 +1,6 @@
 //! `linkspan schema`: the JSON Schema of a configuration.
 
-use super::Failed;
+use super::failed::{Failed, print};
 use crate::gateway::inputs::{Shapes, load_components};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -11,7 +11,7 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), Failed> {
     if let Some(file) = file {
         add_components(&mut schema, file)?;
     }
-    super::print(&format!("{schema:#}\n"))
+    print(&format!("{schema:#}\n"))
 }
 
 fn add_components(schema: &mut Value, file: &Path) -> Result<(), Failed> {

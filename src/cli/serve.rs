@@ -1,6 +1,6 @@
 //! `linkspan serve`: the log, then a server until a signal.
 
-use super::Failed;
+use super::failed::Failed;
 use crate::server::Server;
 use crate::telemetry::log;
 use std::io::IsTerminal as _;

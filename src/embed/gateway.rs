@@ -2,6 +2,7 @@
 
 use super::description::Description;
 use super::service::{Layer, Service};
+use super::shared::Shared;
 use super::workers::Workers;
 use crate::chain::Cache;
 use crate::config::Diagnostics;
@@ -10,22 +11,12 @@ use crate::gateway::{Live, Workshop, build};
 use crate::plan::{CompileCache, Plan};
 use crate::server::worker::Start;
 use crate::telemetry::Metrics;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often replaced configurations are looked at while there are any.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// What all handles share.
-pub(super) struct Shared {
-    pub workers: Workers,
-    control: Arc<Control>,
-    description: Arc<Mutex<Description>>,
-    metrics: Arc<Metrics>,
-    /// A thread looks after replaced configurations.
-    looking: Arc<AtomicBool>,
-}
 
 /// Pipelines that run, without a listener. Cheap to clone; a clone is the same.
 #[derive(Clone)]

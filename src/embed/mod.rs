@@ -49,6 +49,7 @@ mod description;
 mod gateway;
 mod native;
 mod service;
+mod shared;
 mod workers;
 
 pub use crate::config::Diagnostics;

@@ -2,8 +2,8 @@
 
 use super::BoxError;
 use super::body::Body;
-use super::gateway::Shared;
 use super::native::{Caller, arriving, native};
+use super::shared::Shared;
 use super::workers::Call;
 use crate::host::Next;
 use crate::http::request_id::RequestId;

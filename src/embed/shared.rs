@@ -1,0 +1,18 @@
+//! What a gateway and its services share.
+
+use super::description::Description;
+use super::workers::Workers;
+use crate::gateway::control::Control;
+use crate::telemetry::Metrics;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+/// What all handles share.
+pub(super) struct Shared {
+    pub workers: Workers,
+    pub control: Arc<Control>,
+    pub description: Arc<Mutex<Description>>,
+    pub metrics: Arc<Metrics>,
+    /// A thread looks after replaced configurations.
+    pub looking: Arc<AtomicBool>,
+}
