@@ -3,7 +3,8 @@
 //! Each instantiation of a component makes a [`Scope`], whose index spaces hold what was found out of each definition.
 //! Everything is in arenas and named by places in them, so that nothing here is nested as deep as the component may be.
 
-use super::{CoreInstance, Export, Flat, Function, Import, ImportedInstance, Item, Resource};
+use super::budget::Budget;
+use super::flat::{CoreInstance, Export, Flat, Function, Import, ImportedInstance, Item, Resource};
 use crate::NotRewritable;
 use crate::nesting::MAX_NESTING;
 use crate::outline::{Definition, Outline};
@@ -15,26 +16,6 @@ use wasmparser::{
     ComponentAlias, ComponentExport, ComponentExternalKind as Kind, ComponentImport, ComponentInstance,
     ComponentOuterAliasKind as OuterKind, ExternalKind, Instance,
 };
-
-/// The most definitions, arguments, exports and parts of types that are evaluated. A composition of a hundred components
-/// takes a tenth of it.
-pub const MAX_EVALUATED: usize = 1 << 20;
-
-/// What may still be evaluated.
-#[derive(Debug)]
-pub struct Budget(usize);
-
-impl Budget {
-    pub fn spend(&mut self, count: usize) -> Result<(), NotRewritable> {
-        let left = self.0.checked_sub(count);
-        self.0 = left.ok_or_else(|| {
-            NotRewritable::new(format!(
-                "it has more than {MAX_EVALUATED} definitions once the components in it are instantiated"
-            ))
-        })?;
-        Ok(())
-    }
-}
 
 /// What a definition of a component is.
 #[derive(Clone, Copy)]
@@ -130,7 +111,7 @@ impl<'o, 'a> Evaluation<'o, 'a> {
             instances: Vec::new(),
             bags: Vec::new(),
             imports: HashMap::new(),
-            budget: Budget(MAX_EVALUATED),
+            budget: Budget::default(),
         };
         evaluation.instantiate(0, None, None, 0)?;
         Ok(evaluation.flat)

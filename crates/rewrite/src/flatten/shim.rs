@@ -3,7 +3,7 @@
 //! A *shim* has one table and functions of which each does nothing but call an entry of it with its own parameters. A
 //! *fix-up* imports that table and functions, and is one list that puts these in the table's places.
 
-use super::{Flat, Item};
+use super::flat::{Flat, Item};
 use crate::NotRewritable;
 use crate::outline::Module;
 use std::collections::HashMap;

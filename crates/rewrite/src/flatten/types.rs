@@ -1,6 +1,6 @@
 //! Types of functions, in which each resource is known.
 
-use super::evaluate::Budget;
+use super::budget::Budget;
 use crate::NotRewritable;
 use std::collections::HashMap;
 use wasmparser::PrimitiveValType as Primitive;

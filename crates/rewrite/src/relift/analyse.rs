@@ -5,7 +5,7 @@
 //! and shims don't matter. Whatever is not known here is a reason to leave the
 //! component as it is.
 
-use super::Seam;
+use super::seam::Seam;
 use crate::layout::{MAX_FLAT, Shape};
 use crate::outline::{Definition, Outline};
 use crate::{Interface, NotRewritable};

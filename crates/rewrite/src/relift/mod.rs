@@ -52,10 +52,12 @@
 mod analyse;
 mod glue;
 mod rewrite;
+mod seam;
 #[cfg(test)]
 mod tests;
 
 pub use glue::{MAX_LEFT, TRAP_PREFIX};
+pub use seam::Seam;
 
 use crate::NotRewritable;
 use crate::nesting::validate;
@@ -67,23 +69,6 @@ pub struct Relifted {
     pub bytes: Vec<u8>,
     /// Whether it can't trap for being rewritten: it makes no future and no stream.
     pub proven: bool,
-}
-
-/// The functions that a component stands between, by the names of their interfaces in any version.
-#[derive(Clone, Copy, Debug)]
-pub struct Seam {
-    /// Package and interface of the function that the component calls while it is called itself.
-    pub callee: (&'static str, &'static str),
-    /// That function.
-    pub function: &'static str,
-    /// What it is called in a refusal.
-    pub noun: &'static str,
-    /// Package and interface of the functions whose streams and futures are covered by the rule for ends that the
-    /// component made: they come with a future of its own, or with the call.
-    pub data: (&'static str, &'static str),
-    /// Package and interface of a function that is not async, which the component may export beside the one that is
-    /// rewritten: it stays as it is. The host calls it only while the other one does not work.
-    pub beside: (&'static str, &'static str),
 }
 
 /// Rewrites the component in `bytes`, which has one export, an async function that takes one handle.
