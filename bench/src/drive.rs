@@ -31,6 +31,15 @@ pub struct Round {
     pub latencies: Vec<u32>,
 }
 
+impl Round {
+    /// How many requests failed, and why the first one did, if any did.
+    pub fn failures(&self) -> Option<String> {
+        let why = self.failure.as_deref().unwrap_or_default();
+        (self.failed > 0)
+            .then(|| format!("{} of {} requests failed: {why}", self.failed, self.failed + self.requests))
+    }
+}
+
 /// How answers must be.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {

@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod options;
 mod report;
+mod result;
 mod scale;
 mod server;
 mod svg;
@@ -21,10 +22,8 @@ mod variants;
 mod wire;
 
 use arguments::Arguments;
+use result::Result;
 use std::process::ExitCode;
-
-/// What goes wrong here ends the run, with a text.
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let run = || {

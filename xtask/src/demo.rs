@@ -5,7 +5,8 @@
 //! runs in a process group of its own and is sent the signal that ends this
 //! task, once, so that it can let requests finish.
 
-use crate::{Project, step};
+use crate::command::step;
+use crate::project::Project;
 use anyhow::{Context, Result, bail, ensure};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};

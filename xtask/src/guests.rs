@@ -5,8 +5,10 @@
 //! calls. A file in `dist` is written only where its content changed, so that
 //! whoever looks at its time or digest sees no change where there is none.
 
+use crate::command::{execute, step};
+use crate::project::Project;
+use crate::python;
 use crate::toolchain::{LIBC_TARGET, Toolchain, libc_cargo};
-use crate::{Project, execute, python, step};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;

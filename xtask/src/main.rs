@@ -3,15 +3,18 @@
 //! Each says what it does while it does it, ends at the first failure with an
 //! exit code other than 0, and does nothing again that is already done.
 
+mod command;
 mod demo;
 mod guests;
 mod progress;
+mod project;
 mod python;
 mod toolchain;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use command::{cargo, execute, step};
+use project::Project;
 use std::env;
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
@@ -118,60 +121,3 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// Tests that run at once for each core. Most of what they do is to wait: for a deadline, for a client that is slow on
 /// purpose, for a gateway to start.
 const TESTS_A_CORE: usize = 5;
-
-/// Where things are.
-struct Project {
-    root: PathBuf,
-    /// What cargo uses for this checkout, absolute.
-    target: PathBuf,
-}
-
-impl Project {
-    fn find() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("xtask has no parent folder")?
-            .to_path_buf();
-        let target = match env::var_os("CARGO_TARGET_DIR") {
-            Some(dir) => env::current_dir()?.join(dir),
-            None => root.join("target"),
-        };
-        Ok(Self { root, target })
-    }
-
-    /// Build the gateway in a profile; the path of its binary.
-    fn build_gateway(&self, profile: &str) -> Result<PathBuf> {
-        // With the features that the whole workspace asks of its dependencies: tests then find them built.
-        let arguments = ["build", "--profile", profile, "--workspace", "--bin", "linkspan"].map(String::from);
-        step("building the gateway (about 10 minutes on two cores, the first time)");
-        progress::build("building the gateway", &self.root, &arguments)?;
-        Ok(self.target.join(profile).join("linkspan"))
-    }
-}
-
-/// The cargo that runs this task.
-fn cargo() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What this run of cargo tells its child is not meant for another package.
-    for (name, _) in env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-/// Say what comes next.
-fn step(what: &str) {
-    eprintln!("==> {what}");
-}
-
-/// Run a command to its end.
-fn execute(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("can't run {name}"))?;
-    if !status.success() {
-        bail!("{name} failed: {status}");
-    }
-    Ok(())
-}

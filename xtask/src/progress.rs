@@ -3,7 +3,7 @@
 //! The first build takes minutes. On a terminal, cargo shows a bar; into a file, it lists crates and never says how many there
 //! are. So whatever the output is, a line every few seconds counts those that are done.
 
-use crate::{cargo, step};
+use crate::command::{cargo, step};
 use anyhow::{Context, Result, bail};
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader};

@@ -4,7 +4,8 @@
 //! below cargo's target folder: nothing is installed. Where there is no Python or no way to PyPI, that is said, and the
 //! tests that need such a component say so too.
 
-use crate::{Project, execute, step};
+use crate::command::{execute, step};
+use crate::project::Project;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,8 @@
 //! the key that its release build needs. Only the linker is missing from it;
 //! the one of the installed toolchain serves.
 
-use crate::{Project, cargo, step};
+use crate::command::{cargo, step};
+use crate::project::Project;
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt;
 use std::fs;

@@ -6,9 +6,10 @@
 
 use super::configs::{Answer, Chain, Stage};
 use super::filter::{Filter, KEY};
+use super::group::Group;
+use super::options::Options;
 use super::report::Section;
 use super::scenario::{Scenario, Setup, before};
-use super::{Group, Options};
 use crate::Result;
 use crate::drive::{Shape, median};
 use crate::machine::Cores;

@@ -5,8 +5,9 @@
 //! it was idle is made anew before a request is sent. One that breaks under a request has failed it.
 
 use super::configs::{self, Answer, Chain, Place, Stage};
+use super::group::{Folder, prepare, with_file};
+use super::options::Options;
 use super::report::Section;
-use super::{Folder, Options, failed, prepare, with_file};
 use crate::Result;
 use crate::drive::{Expected, Round, median, open, percentile};
 use crate::machine::Cores;
@@ -98,7 +99,7 @@ impl Turns {
         self.most.push(percentile(&round.latencies, 0.99));
         self.requests += round.requests + round.failed;
         self.failed += round.failed;
-        self.failures.extend(failed(round));
+        self.failures.extend(round.failures());
     }
 
     fn json(&self) -> Value {

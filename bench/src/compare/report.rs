@@ -1,7 +1,8 @@
 //! What was found: tables for people, JSON for programs, charts.
 
+use super::options::Options;
+use super::peers::Peer;
 use super::scenario::Scenario;
-use super::{Options, failed};
 use crate::Result;
 use crate::drive::{Round, median, percentile};
 use crate::machine::{self, Cores};
@@ -38,7 +39,7 @@ impl Figures {
         self.cpu.push(micros(cpu, round.requests));
         self.rates.push(round.requests as f64 / round.elapsed.as_secs_f64());
         self.requests += round.requests;
-        self.failures.extend(failed(round));
+        self.failures.extend(round.failures());
     }
 
     /// Adds a turn of the open load.
@@ -47,7 +48,7 @@ impl Figures {
         self.half.push(percentile(&round.latencies, 0.5));
         self.most.push(percentile(&round.latencies, 0.99));
         self.requests += round.requests;
-        self.failures.extend(failed(round));
+        self.failures.extend(round.failures());
     }
 
     /// Requests a second.
@@ -169,7 +170,7 @@ pub struct Report {
 impl Report {
     pub fn new(options: &Options, cores: Option<Cores>) -> Self {
         let peers = &options.peers;
-        let version = |peer: &Option<super::peers::Peer>| peer.as_ref().map(|peer| peer.version.clone());
+        let version = |peer: &Option<Peer>| peer.as_ref().map(|peer| peer.version.clone());
         let own = std::process::Command::new(&options.binary).arg("--version").output();
         let own =
             own.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
