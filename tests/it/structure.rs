@@ -2,6 +2,8 @@
 //!
 //! Comments, strings and characters are blanked out before anything is looked for, so that only code counts.
 
+mod circles;
+
 use crate::harness::repository;
 use std::fs;
 use std::path::{Path, PathBuf};
