@@ -24,10 +24,14 @@ impl Default for Wear {
 }
 
 impl Wear {
-    /// Notes that a call ended, and says whether it is time to look.
+    /// Notes that a call ended, and says whether it is time to look. If nobody does, it is time again after as many calls.
     pub(super) fn is_due(&mut self) -> bool {
-        self.left -= 1;
-        self.left == 0
+        self.left = self.left.saturating_sub(1);
+        if self.left > 0 {
+            return false;
+        }
+        self.left = self.between;
+        true
     }
 
     /// Notes what is there now, of at most `bound`, and says whether that is reached.
@@ -69,6 +73,15 @@ mod tests {
             assert!(held >= bound && held < bound + bound / 4 + leaves, "{bound}, {leaves}: {held}");
             assert!(looks < 64 && looks <= calls, "{bound}, {leaves}: {looks} looks in {calls} calls");
         }
+    }
+
+    #[test]
+    fn a_look_that_was_left_out_is_due_again() {
+        let mut wear = Wear::default();
+        assert!(wear.is_due() && wear.is_due());
+        assert!(!wear.look(0, 4_096));
+        // Twice as many calls as before the first look.
+        assert_eq!([(); 4].map(|()| wear.is_due()), [false, true, false, true]);
     }
 
     #[test]
