@@ -107,21 +107,27 @@ chain_test! {
                     assert_eq!(next.get("/", &[]).await.status, 200, "{service} {protocol:?}");
                 }
             });
-            let head = "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n";
-            let mut tcp = std::net::TcpStream::connect(gateway.plain).unwrap();
-            tcp.set_read_timeout(Some(SOON)).unwrap();
-            let fields = format!("x-middleware-fault: hold-request\r\nx-fault: {fault}\r\n");
-            tcp.write_all(format!("{head}{fields}\r\n5\r\nhello\r\nzz\r\n").as_bytes()).unwrap();
-            let mut answer = Vec::new();
-            // A reset, where the gateway has not read all.
-            let _ = tcp.read_to_end(&mut answer);
-            let answer = String::from_utf8_lossy(&answer);
-            match service {
-                "echo" => assert!(!answer.ends_with("0\r\n\r\n"), "looks complete: {answer}"),
-                _ => assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}"),
-            }
+            break_an_upload(&gateway, service, fields);
             gateway.stop();
         }
+    }
+}
+
+/// Sends `service` an upload whose second chunk is malformed. An echo is cut; any other service has not answered yet, and
+/// the client gets 400.
+fn break_an_upload(gateway: &Gateway, service: &str, fields: [(&str, &str); 2]) {
+    let head = "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n";
+    let fields = fields.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+    let mut tcp = std::net::TcpStream::connect(gateway.plain).unwrap();
+    tcp.set_read_timeout(Some(SOON)).unwrap();
+    tcp.write_all(format!("{head}{fields}\r\n5\r\nhello\r\nzz\r\n").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // A reset, where the gateway has not read all.
+    let _ = tcp.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    match service {
+        "echo" => assert!(!answer.ends_with("0\r\n\r\n"), "looks complete: {answer}"),
+        _ => assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}"),
     }
 }
 
@@ -193,19 +199,7 @@ chain_test! {
         for (service, fault) in [("fault-service", "read-body"), ("echo", "none")] {
             let (gateway, admin) = transforming(chain, service);
             let fields = [("x-middleware-fault", "swallow-request"), ("x-fault", fault)];
-            let head = "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n";
-            let lines = fields.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
-            let mut tcp = std::net::TcpStream::connect(gateway.plain).unwrap();
-            tcp.set_read_timeout(Some(SOON)).unwrap();
-            tcp.write_all(format!("{head}{lines}\r\n5\r\nhello\r\nzz\r\n").as_bytes()).unwrap();
-            let mut answer = Vec::new();
-            // A reset, where the gateway has not read all.
-            let _ = tcp.read_to_end(&mut answer);
-            let answer = String::from_utf8_lossy(&answer);
-            match service {
-                "echo" => assert!(!answer.ends_with("0\r\n\r\n"), "looks complete: {answer}"),
-                _ => assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}"),
-            }
+            break_an_upload(&gateway, service, fields);
             run(async {
                 // The stream is reset: it can have no answer, and is no answered request.
                 let mut client = Client::connect(&gateway, Protocol::Http2).await;
