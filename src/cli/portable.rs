@@ -4,11 +4,9 @@
 //! error unless `--lossy` allows it.
 
 use crate::component::Interface;
-use crate::config::{Diagnostics, Severity, Span};
+use crate::config::{Diagnostics, Keys, Severity, Span};
 use crate::gateway::inputs::Components;
-use crate::plan::{
-    Elsewhere, End, Isolation, Link, OnFailure, Pipeline, PipelineLimits, Plan, Stage, StageLimits,
-};
+use crate::plan::{Elsewhere, End, Isolation, Link, OnFailure, Pipeline, Plan, Stage};
 
 /// Adds to `diagnostics` what stands in the way, and, as errors or as warnings, what is lost.
 pub(super) fn check(
@@ -18,7 +16,7 @@ pub(super) fn check(
     lost: Severity,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut lose = |span: Span, what: String, losses: &[&str]| {
+    let mut lose = |span: Span, what: String, losses: &[String]| {
         if losses.is_empty() {
             return;
         }
@@ -35,7 +33,7 @@ pub(super) fn check(
         let what = format!("pipeline `{}`", pipeline.name);
         let upstream =
             format!("`upstream = \"{}\"`, in whose place it imports a handler", plan.upstream(*index).name);
-        lose(pipeline.span, what, &[upstream.as_str()]);
+        lose(pipeline.span, what, &[upstream]);
     }
     lose(pipeline.span, format!("pipeline `{}`", pipeline.name), &losses_of_pipeline(pipeline));
     for stage in pipeline.all_stages() {
@@ -72,17 +70,13 @@ fn obstacle(stage: &Stage, components: &Components) -> Option<String> {
     Some(format!("it imports `{import}`, which only linkspan has"))
 }
 
-fn losses_of_pipeline(pipeline: &Pipeline) -> Vec<&'static str> {
-    let losses = [
-        (pipeline.limits != PipelineLimits::default(), "its limits"),
-        (pipeline.isolation == Isolation::Request, "`isolation`"),
-    ];
-    losses.into_iter().filter_map(|(is_there, what)| is_there.then_some(what)).collect()
+fn losses_of_pipeline(pipeline: &Pipeline) -> Vec<String> {
+    let isolation = (pipeline.isolation == Isolation::Request).then(|| "`isolation`".to_owned());
+    limits(&pipeline.limits).chain(isolation).collect()
 }
 
-fn losses_of_stage(stage: &Stage) -> Vec<&'static str> {
+fn losses_of_stage(stage: &Stage) -> Vec<String> {
     let losses = [
-        (stage.limits != StageLimits::default(), "its limits"),
         (stage.on_failure != OnFailure::default(), "`on-failure`"),
         (stage.breaker.is_some(), "`breaker`"),
         (stage.link == Link::Dynamic, "a store of its own (`link`)"),
@@ -92,5 +86,11 @@ fn losses_of_stage(stage: &Stage) -> Vec<&'static str> {
         Elsewhere::Lost(what) => Some(what),
         Elsewhere::Same | Elsewhere::Impossible(_) => None,
     });
-    losses.into_iter().filter_map(|(is_there, what)| is_there.then_some(what)).chain(granted).collect()
+    let losses = losses.into_iter().filter_map(|(is_there, what)| is_there.then_some(what));
+    limits(&stage.limits).chain(losses.chain(granted).map(str::to_owned)).collect()
+}
+
+/// The limits that are not the defaults, by their keys.
+fn limits(limits: &impl Keys) -> impl Iterator<Item = String> {
+    limits.changed().into_iter().map(|key| format!("`limits.{key}`"))
 }

@@ -229,6 +229,12 @@ macro_rules! keys {
             fn of(fields: &$crate::config::fields::Fields) -> Self {
                 Self { $($field: $crate::config::typed::read(fields, Self::$field)),+ }
             }
+
+            fn changed(&self) -> Vec<&'static str> {
+                let default = Self::default();
+                let changed = [$((self.$field != default.$field).then_some(Self::$field.name)),+];
+                changed.into_iter().flatten().collect()
+            }
         }
 
         impl Default for $table {

@@ -18,6 +18,9 @@ pub trait Keys: Sized {
 
     /// Reads it.
     fn of(fields: &Fields) -> Self;
+
+    /// The names of the keys whose values are not the defaults.
+    fn changed(&self) -> Vec<&'static str>;
 }
 
 /// An enum that is declared by `choices!`.

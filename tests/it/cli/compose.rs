@@ -100,11 +100,20 @@ fn compose_portable_refuses_what_is_a_stages_own() {
 fn compose_portable_says_what_is_lost() {
     let main = || Pipeline::new("main", "hello");
     let cases = [
-        (main().limit("deadline = \"2s\""), "pipeline `main` loses", "its limits"),
+        (
+            main().limit("deadline = \"2s\"\nqueue = 5"),
+            "pipeline `main` loses",
+            "`limits.deadline`, `limits.queue`",
+        ),
         (
             main().stage_with("pass-through-sync", "limits = { memory = \"8MiB\" }"),
             "main/0:pass-through-sync",
-            "its limits",
+            "`limits.memory`",
+        ),
+        (
+            main().stage_with("pass-through-sync", "link = \"dynamic\"\nlimits = { deadline = \"1s\" }"),
+            "main/0:pass-through-sync",
+            "`limits.deadline`, a store of its own (`link`)",
         ),
         (
             main().stage_with("pass-through-sync", "link = \"dynamic\"\non-failure = \"bypass\""),
