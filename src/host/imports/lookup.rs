@@ -8,7 +8,7 @@ use crate::host::bindings::wasi::sockets::ip_name_lookup::ErrorCode;
 use crate::host::next;
 use crate::host::scope::{Scope, StageScope};
 use crate::host::state::InstanceState;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use wasmtime::component::{Accessor, HasSelf};
 use wasmtime_wasi::p3::bindings::sockets::types::IpAddress;
 
@@ -48,15 +48,34 @@ async fn resolve(scope: &StageScope, id: Option<u64>, name: &str) -> Result<Vec<
     }
     let found = scope.egress.in_turn(tokio::net::lookup_host((name, 0))).await;
     let found = found.ok_or(ErrorCode::TemporaryResolverFailure)?;
+    let addresses = told(found.map_err(|_| ErrorCode::NameUnresolvable)?);
+    match addresses.is_empty() {
+        true => Err(ErrorCode::NameUnresolvable),
+        false => Ok(addresses.into_iter().map(IpAddress::from).collect()),
+    }
+}
+
+/// The addresses that a stage is told of those that were `found`: each once, and at most [`MAX_ADDRESSES`].
+fn told(found: impl Iterator<Item = SocketAddr>) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in found.map_err(|_| ErrorCode::NameUnresolvable)? {
+    for address in found {
         let address = address.ip().to_canonical();
         if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
             addresses.push(address);
         }
     }
-    match addresses.is_empty() {
-        true => Err(ErrorCode::NameUnresolvable),
-        false => Ok(addresses.into_iter().map(IpAddress::from).collect()),
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_told_so_many_addresses_at_most() {
+        let found = (0..200_u8).map(|last| SocketAddr::from(([192, 0, 2, last / 2], 0)));
+        let addresses = told(found);
+        let expected: Vec<_> = (0..64).map(|last| IpAddr::from([192, 0, 2, last])).collect();
+        assert_eq!(addresses, expected);
     }
 }
