@@ -12,6 +12,7 @@ pub mod chain;
 pub mod cli;
 pub mod component;
 pub mod config;
+pub mod direct;
 pub mod embed;
 pub mod engine;
 pub mod files;

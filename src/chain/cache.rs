@@ -17,9 +17,10 @@
 //! longest time are dropped. The folder may be emptied at any time.
 
 use super::compose::{COMPOSITION, Composed, Member, Places};
+use super::form::{self, DirectCode};
 use crate::component::Digest;
 use crate::files;
-use crate::plan::{CompileCache, Gateway};
+use crate::plan::{CompileCache, Form, Gateway};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -28,8 +29,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 /// Bytes of compiled code that are kept in memory.
 const MAX_MEMORY: usize = 256 << 20;
@@ -38,7 +39,7 @@ const MAX_MEMORY: usize = 256 << 20;
 const MAX_CODE: u64 = 1 << 30;
 
 /// The first bytes of a file: its format.
-const MAGIC: &[u8; 16] = b"linkspan-code-2\n";
+const MAGIC: &[u8; 16] = b"linkspan-code-3\n";
 
 /// Why a folder can't be used as a cache.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,8 @@ pub struct Code {
     pub component: Component,
     /// Where in it each component is.
     pub places: Places,
+    /// The same stages in the direct form.
+    pub direct: DirectCode,
 }
 
 /// Compiled compositions.
@@ -127,14 +130,14 @@ impl Cache {
         }
     }
 
-    /// What `members` were compiled to for `engine`, if that is known.
-    pub fn load(&self, engine: &Engine, members: &[Member<'_>]) -> Option<Arc<Code>> {
-        let key = key(engine, members);
+    /// What `members` were compiled to for `engine`, with `form` if they may have it, if that is known.
+    pub fn load(&self, engine: &Engine, members: &[Member<'_>], form: Form) -> Option<Arc<Code>> {
+        let key = key(engine, members, form);
         if let Some(code) = self.running(engine, &key) {
             return Some(code);
         }
         let entry = self.recall(&key).or_else(|| self.read(&key))?;
-        match decode(engine, &entry) {
+        match decode(engine, members, form, &entry) {
             Ok(code) => {
                 self.remember(key, entry);
                 Some(self.run(key, code))
@@ -146,7 +149,7 @@ impl Cache {
         }
     }
 
-    /// Compiles `composed`, which was made of `members`, for `engine`.
+    /// Compiles `composed`, which was made of `members`, for `engine`, and `members` with `form` if they may have it.
     ///
     /// # Errors
     /// What Wasmtime says of the component. A cache that fails costs time only.
@@ -155,10 +158,17 @@ impl Cache {
         engine: &Engine,
         members: &[Member<'_>],
         composed: Composed,
+        form: Form,
     ) -> wasmtime::Result<Arc<Code>> {
         let component = Component::new(engine, &composed.bytes)?;
-        let key = key(engine, members);
-        match encode(&component, &composed.places) {
+        let key = key(engine, members, form);
+        let mut modules = Vec::new();
+        let direct = form::code(engine, members, form, |bytes| {
+            let module = Module::new(engine, bytes)?;
+            modules.push(module.clone());
+            Ok(module)
+        });
+        match encode(&component, &composed.places, &modules) {
             Ok(entry) => {
                 if let Err(error) = self.write(&key, &entry) {
                     tracing::warn!(%error, "compiled code can't be kept");
@@ -167,7 +177,7 @@ impl Cache {
             }
             Err(error) => tracing::warn!(%error, "compiled code can't be kept"),
         }
-        Ok(self.run(key, Code { component, places: composed.places }))
+        Ok(self.run(key, Code { component, places: composed.places, direct }))
     }
 
     /// The code of `key` that segments of `engine` run.
@@ -294,7 +304,7 @@ fn seal(key: &Digest, code: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(key.0).chain_update(code).finalize().into()
 }
 
-fn key(engine: &Engine, members: &[Member<'_>]) -> Digest {
+fn key(engine: &Engine, members: &[Member<'_>], form: Form) -> Digest {
     struct Sha(Sha256);
     impl Hasher for Sha {
         fn write(&mut self, bytes: &[u8]) {
@@ -305,7 +315,7 @@ fn key(engine: &Engine, members: &[Member<'_>]) -> Digest {
         }
     }
     let mut sha = Sha(Sha256::new());
-    (env!("CARGO_PKG_VERSION"), COMPOSITION).hash(&mut sha);
+    (env!("CARGO_PKG_VERSION"), COMPOSITION, form).hash(&mut sha);
     engine.precompile_compatibility_hash().hash(&mut sha);
     for member in members {
         (member.index, member.form()).hash(&mut sha);
@@ -313,29 +323,47 @@ fn key(engine: &Engine, members: &[Member<'_>]) -> Digest {
     Digest(sha.0.finalize().into())
 }
 
-/// The length of the places as text, the places, the code.
-fn encode(component: &Component, places: &Places) -> wasmtime::Result<Vec<u8>> {
-    let code = component.serialize()?;
-    let places = serde_json::to_vec(places)?;
-    let mut entry = Vec::with_capacity(8 + places.len() + code.len());
-    entry.extend_from_slice(&(places.len() as u64).to_le_bytes());
-    entry.extend_from_slice(&places);
-    entry.extend_from_slice(&code);
+/// The places as text, the code, and that of the modules of the direct form, each after its length.
+fn encode(component: &Component, places: &Places, modules: &[Module]) -> wasmtime::Result<Vec<u8>> {
+    let mut parts = vec![serde_json::to_vec(places)?, component.serialize()?];
+    for module in modules {
+        parts.push(module.serialize()?);
+    }
+    let mut entry = Vec::with_capacity(parts.iter().map(|part| 8 + part.len()).sum());
+    for part in parts {
+        entry.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        entry.extend_from_slice(&part);
+    }
     Ok(entry)
 }
 
-fn decode(engine: &Engine, entry: &[u8]) -> wasmtime::Result<Code> {
+/// The next part of `entry`.
+fn part<'e>(entry: &mut &'e [u8]) -> wasmtime::Result<&'e [u8]> {
     let cut_short = || wasmtime::format_err!("it is cut short");
     let (length, rest) = entry.split_first_chunk().ok_or_else(cut_short)?;
     let length = usize::try_from(u64::from_le_bytes(*length))?;
-    let (places, code) = rest.split_at_checked(length).ok_or_else(cut_short)?;
-    let places = serde_json::from_slice(places)?;
+    let (part, rest) = rest.split_at_checked(length).ok_or_else(cut_short)?;
+    *entry = rest;
+    Ok(part)
+}
+
+fn decode(engine: &Engine, members: &[Member<'_>], form: Form, mut entry: &[u8]) -> wasmtime::Result<Code> {
+    let places = serde_json::from_slice(part(&mut entry)?)?;
+    let code = part(&mut entry)?;
     #[expect(unsafe_code, reason = "Wasmtime can't check compiled code")]
     // SAFETY: the code came from `Component::serialize`, in this process, or in one
     // of the same user through a folder that only this user can write; its seal was
     // checked. Wasmtime itself checks that the engine is the same.
     let component = unsafe { Component::deserialize(engine, code) }?;
-    Ok(Code { component, places })
+    let direct = form::code(engine, members, form, |_| {
+        let code = part(&mut entry)?;
+        #[expect(unsafe_code, reason = "Wasmtime can't check compiled code")]
+        // SAFETY: as above; the modules are asked for in the order in which they were compiled.
+        unsafe {
+            Module::deserialize(engine, code)
+        }
+    });
+    Ok(Code { component, places, direct })
 }
 
 #[cfg(test)]
@@ -353,15 +381,15 @@ mod tests {
         let (cache, engine) = (Cache::default(), Engine::default());
         let composed =
             Composed { bytes: wat::parse_str("(component)").expect("a component"), places: Places::new() };
-        let first = cache.compile(&engine, &[], composed).expect("code");
-        let second = cache.load(&engine, &[]).expect("the same");
+        let first = cache.compile(&engine, &[], composed, Form::Component).expect("code");
+        let second = cache.load(&engine, &[], Form::Component).expect("the same");
         assert!(Arc::ptr_eq(&first, &second));
         let other = Engine::default();
-        let third = cache.load(&other, &[]).expect("code for another engine");
+        let third = cache.load(&other, &[], Form::Component).expect("code for another engine");
         assert!(!Arc::ptr_eq(&first, &third) && Engine::same(third.component.engine(), &other));
         drop((first, second, third));
         let count = |cache: &Cache| cache.running.lock().expect("a lock").values().flatten().count();
-        let _again = cache.load(&engine, &[]).expect("code");
+        let _again = cache.load(&engine, &[], Form::Component).expect("code");
         assert_eq!(count(&cache), 1, "what does not run is forgotten");
     }
 

@@ -8,9 +8,11 @@
 use super::cache::Code;
 use super::compose::{EXPORT_0_2, stage_of};
 use super::epoch::{self, guests_run};
+use super::form::SegmentForm;
 use super::functions::Functions;
 use super::trial::Trial;
 use crate::component::{Lift, Shape, TRAP_PREFIX};
+use crate::direct;
 use crate::host::{self, Budget, InstanceState, Next, Pulse, Rehearsal, Scope, kept};
 use crate::plan::PipelineLimits;
 use std::sync::Arc;
@@ -309,6 +311,8 @@ pub struct Segment {
     pub links_on: bool,
     /// Some of its stages are rewritten on trial, and it has another form.
     pub trial: Option<Trial>,
+    /// Whether its instances have the direct form.
+    pub form: SegmentForm,
     /// The stages that judge their configurations.
     pub(super) judges: Vec<usize>,
     /// Its proof.
@@ -341,6 +345,17 @@ impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Segment").field("id", &self.id).field("pipeline", &self.pipeline).finish()
     }
+}
+
+/// Bounds what guests in `store` take of memory and of their thread, as the data that `host` finds in it says.
+fn bound<T: 'static>(store: &mut wasmtime::Store<T>, host: fn(&mut T) -> &mut InstanceState) {
+    store.limiter(move |state| host(state));
+    store.set_epoch_deadline(1);
+    guests_run();
+    store.epoch_deadline_callback(move |mut store| {
+        guests_run();
+        host(store.data_mut()).on_epoch()
+    });
 }
 
 /// What a segment is made of, beside its bytes.
@@ -388,6 +403,7 @@ impl Segment {
                 .cloned()
                 .ok_or_else(|| wasmtime::format_err!("`{name}` is no stage's import"))
         };
+        let form = SegmentForm::new(&code.direct, &scopes, next.clone(), &rehearsal);
         host::add_to_linker(&mut linker, component, &lookup, next, &named, &rehearsal)?;
         let pre = linker.instantiate_pre(component)?;
         let pre = match component.get_export_index(None, EXPORT_0_2) {
@@ -410,6 +426,7 @@ impl Segment {
             fresh,
             links_on,
             trial,
+            form,
             judges,
             rehearsal,
             pre,
@@ -448,22 +465,26 @@ impl Segment {
             Pre::Handler(pre) => pre.engine(),
             Pre::Incoming(pre) => pre.engine(),
         };
-        let mut store =
-            wasmtime::Store::new(engine, InstanceState::new(self.budget, pulse, self.sockets.clone()));
-        store.limiter(|state| state);
+        let mut store = wasmtime::Store::new(engine, self.host_state(pulse));
+        bound(&mut store, |state| state);
         let bound = self.budget.host_memory;
         store.set_hostcall_fuel(kept::call_bytes(self.budget.field_bytes));
         store.set_max_component_handles(kept::handles(bound));
         if let Some(table) = store.concurrent_resource_table() {
             table.set_max_capacity(kept::concurrent_entries(bound));
         }
-        store.set_epoch_deadline(1);
-        guests_run();
-        store.epoch_deadline_callback(|store| {
-            guests_run();
-            store.data().on_epoch()
-        });
         store
+    }
+
+    /// The same for an instance in the direct form, of `chain`.
+    pub fn direct_store(&self, chain: &direct::Chain, pulse: Arc<Pulse>) -> wasmtime::Store<direct::State> {
+        let mut store = chain.store(self.host_state(pulse));
+        bound(&mut store, |state| &mut state.host);
+        store
+    }
+
+    fn host_state(&self, pulse: Arc<Pulse>) -> InstanceState {
+        InstanceState::new(self.budget, pulse, self.sockets.clone())
     }
 
     /// Makes an instance in `store`.

@@ -121,7 +121,18 @@ impl Segment {
                     }
                 }
             }
+            self.rehearse_direct().await;
             return flaws;
+        }
+    }
+
+    /// Makes an instance in the direct form, if the segment has it. If there is none, the component form serves.
+    async fn rehearse_direct(&self) {
+        let Some(chain) = self.form.direct() else { return };
+        self.rehearsal.begin(Act::Start);
+        let mut store = self.direct_store(chain, Arc::default());
+        if let Err(error) = self.in_time(chain.instantiate(&mut store)).await {
+            self.form.give_up(format!("it does not start in the direct form: {}", reason(&error)));
         }
     }
 

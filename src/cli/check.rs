@@ -3,6 +3,7 @@
 use super::against::compare;
 use super::failed::{Failed, print};
 use crate::gateway::Workshop;
+use crate::server::forms;
 use crate::server::prepare::prepare;
 use crate::server::tls::TlsSettings;
 use std::path::Path;
@@ -34,9 +35,15 @@ pub(super) fn run(file: &Path, format: Format, against: Option<&str>) -> Result<
                 counted(plan.routes.len(), "route"),
                 counted(plan.listeners.len(), "listener"),
             );
+            let forms = plan
+                .pipelines
+                .iter()
+                .zip(generation.beginnings())
+                .filter_map(|(pipeline, first)| Some(format!("{}: {}\n", pipeline.name, forms(first)?)));
+            let summary = format!("{summary}\n{}", forms.collect::<String>());
             let token = std::env::var("LINKSPAN_ADMIN_TOKEN").ok();
             let changes = against.map(|url| compare(&generation, url, token.as_deref())).transpose()?;
-            (warnings, Some(summary + "\n" + &changes.unwrap_or_default()))
+            (warnings, Some(summary + &changes.unwrap_or_default()))
         }
         Err(found) => (found, None),
     };

@@ -3,6 +3,7 @@
 use super::failed::{Failed, print};
 use crate::component::inspect::Import;
 use crate::component::{Component, Role, Schema, Shape, is_older};
+use crate::direct;
 use crate::host::catalog::HANDLER;
 use crate::host::{Offer, Reach, Without, imports};
 use crate::plan::Grant;
@@ -43,6 +44,14 @@ fn relift(component: &Component) -> String {
                 .to_owned()
         }
         Err(refusal) => format!("stays as it is: {refusal}"),
+    }
+}
+
+/// What form a segment with `component` can have.
+fn form(component: &Component) -> String {
+    match direct::read(component) {
+        Ok(_) => "direct, where the other stages of its segment are".to_owned(),
+        Err(reason) => format!("component: {reason}"),
     }
 }
 
@@ -116,6 +125,7 @@ fn to_text(component: &Component) -> Result<String, Failed> {
     if shape.role() != Role::None {
         lines.push(format!("lift       {}", shape.lift()));
         lines.push(format!("relift     {}", relift(component)));
+        lines.push(format!("form       {}", form(component)));
     }
     if let Some(version) = &shape.release_candidate {
         lines.push(match is_older(version) {
@@ -201,6 +211,7 @@ fn to_json(component: &Component) -> serde_json::Value {
         "role": shape.role().to_string(),
         "lift": shape.lift().to_string(),
         "relift": relift(component),
+        "form": form(component),
         "release_candidate": shape.release_candidate,
         "detached": shape.detached(),
         "core_instances": shape.core_instances,

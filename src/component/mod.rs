@@ -10,7 +10,6 @@ pub mod schema;
 
 pub use inspect::{EntryPoint, Lift, Role, Shape};
 pub use linkspan_rewrite::candidate::is_older;
-#[cfg(any(test, fuzzing))]
 pub use linkspan_rewrite::flatten;
 pub use linkspan_rewrite::relift::TRAP_PREFIX;
 pub use linkspan_rewrite::{Interface, NotRewritable};

@@ -322,7 +322,7 @@ enum Keeper {
     /// The exchange that it comes from.
     Exchange {
         exchange: Rc<Exchange>,
-        /// Tells the guest that the response was sent.
+        /// Tells the guest that the response was sent, where one asks.
         sent: Option<oneshot::Sender<Result<(), Error>>>,
     },
     /// Nobody: it comes straight from the end of a pipeline.
@@ -377,9 +377,9 @@ impl ResponseBody {
         inner: WasiBody,
         announces_trailers: bool,
         exchange: Rc<Exchange>,
-        sent: oneshot::Sender<Result<(), Error>>,
+        sent: Option<oneshot::Sender<Result<(), Error>>>,
     ) -> Self {
-        let keeper = Keeper::Exchange { exchange, sent: Some(sent) };
+        let keeper = Keeper::Exchange { exchange, sent };
         Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
     }
 

@@ -8,7 +8,7 @@ use wasmtime::component::{Access, Accessor, ComponentNamedList, Lift, Lower, Typ
 
 /// Ticks of the epoch until a guest that begins with a request is interrupted, if it computes for so long: it has one
 /// whole, since a tick that is due any time meets most of those that compute for microseconds.
-const FIRST_TURN: u64 = 2;
+pub(super) const FIRST_TURN: u64 = 2;
 
 /// Calls a function of guests with `parameters`, for the request with the number `request`; what comes out of it has
 /// `context`.

@@ -9,6 +9,7 @@
 
 mod calls;
 mod component;
+mod direct;
 mod form;
 mod life;
 mod state;
@@ -18,6 +19,7 @@ use super::clock::{Clock, ticks};
 use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase, Reply, UPLOAD_BROKE};
 use super::outcome::{Failure, reason};
 use crate::chain::Segment;
+use crate::direct::{Disagreement, Trap};
 use crate::host::state::CpuBudgetExceeded;
 use crate::host::{Pulse, kept};
 use crate::telemetry::TrapKind;
@@ -101,7 +103,7 @@ enum End {
     /// Nothing left to do.
     Done,
     Killed(&'static str),
-    Trapped(wasmtime::Error),
+    Trapped(Trap),
     NotMade(wasmtime::Error),
 }
 
@@ -393,11 +395,12 @@ impl Instance {
     }
 
     /// Counts and tells why its guests trapped.
-    fn on_trap(&self, error: &wasmtime::Error) -> Failure {
+    fn on_trap(&self, Trap { stage, error }: &Trap) -> Failure {
         let cpu = error.downcast_ref::<CpuBudgetExceeded>().is_some();
         let kept = kept::exceeded(error);
         let memory = !cpu && !kept && self.pulse.was_refused_memory();
         let disproved = self.segment.disprove(error);
+        let disagreed = error.downcast_ref::<Disagreement>().is_some();
         let mut reason = match &disproved {
             Some(why) => format!("its lift was rewritten, and {why}"),
             None => reason(error),
@@ -410,19 +413,27 @@ impl Instance {
         }
         self.count_trap(match disproved {
             Some(_) => TrapKind::Lift,
+            None if disagreed => TrapKind::Form,
             None if cpu => TrapKind::Cpu,
             None if kept => TrapKind::HostMemory,
             None if memory => TrapKind::Memory,
             None => TrapKind::Trap,
         });
         let again = disproved.is_some() && self.segment.is_disproved();
-        let failure = Failure::Trap { reason, stage: self.segment.blame(error), again };
+        let stage = match stage.and_then(|place| self.segment.scopes.get(place)) {
+            Some(scope) => Some(scope.id.to_string()),
+            None => self.segment.blame(error),
+        };
+        let failure = Failure::Trap { reason, stage, again };
         tracing::warn!(
             pipeline = %self.segment.pipeline,
             stage = match &failure { Failure::Trap { stage, .. } => stage.as_deref(), _ => None },
             in_flight = self.turns.len(),
             "{failure}",
         );
+        if disagreed && self.segment.form.disagree() {
+            tracing::warn!(pipeline = %self.segment.pipeline, "the component form takes over from the direct form");
+        }
         failure
     }
 
@@ -435,7 +446,7 @@ impl Instance {
                 tracing::debug!(pipeline = %self.segment.pipeline, reason = why, "instance ended");
                 Failure::killed(why)
             }
-            End::Trapped(error) => self.on_trap(&error),
+            End::Trapped(trap) => self.on_trap(&trap),
             End::NotMade(error) => {
                 // The pool has no free slot now: the requests wait for one.
                 if error.downcast_ref::<PoolConcurrencyLimitError>().is_some()

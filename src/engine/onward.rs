@@ -10,6 +10,7 @@ use super::hop::{Hop, Outcome};
 use super::outcome::Failure;
 use super::request::ChainRequest;
 use super::worker::Worker;
+use crate::chain::SegmentForm;
 use crate::host::RequestHead;
 use crate::plan::{Applied, When};
 use crate::upstream::Upstream;
@@ -110,6 +111,11 @@ impl Onward {
     /// The segments from here on.
     pub fn forks(&self) -> impl Iterator<Item = &Arc<Fork>> {
         std::iter::successors(self.fork(), |before| before.next.as_ref()?.fork())
+    }
+
+    /// The form of each of them, with all its stages.
+    pub fn forms(&self) -> impl Iterator<Item = &SegmentForm> {
+        self.forks().map(|fork| &fork.whole.segment.form)
     }
 
     fn fork(&self) -> Option<&Arc<Fork>> {

@@ -451,12 +451,12 @@ impl<'a> Maker<'a> {
             None => self.workshop.runtimes.get(&[PoolSize::default()], 1)?,
         };
         let members = members(stages);
-        let code = match self.workshop.cache.load(runtime.engine(), &members) {
+        let code = match self.workshop.cache.load(runtime.engine(), &members, pipeline.form) {
             Some(code) => code,
             None => {
                 let composed = compose_stages(pipeline, stages, Naming::PerStage, diagnostics);
                 let Some(composed) = composed else { return Ok(None) };
-                self.workshop.cache.compile(runtime.engine(), &members, composed)?
+                self.workshop.cache.compile(runtime.engine(), &members, composed, pipeline.form)?
             }
         };
         let Some(blueprint) = self.blueprint(pipeline, stages, next, diagnostics) else { return Ok(None) };

@@ -174,8 +174,8 @@ fn of_segment(
     called: (&[Named<'_>], &[Named<'_>]),
 ) -> Digest {
     // Its stages are given, and what they are linked to stands for its end.
-    let Pipeline { name, stages: _, end: _, limits, isolation, span: _ } = pipeline;
-    let start = Identity::of("segment").text(name).plain(limits).plain(isolation);
+    let Pipeline { name, stages: _, end: _, limits, isolation, form, span: _ } = pipeline;
+    let start = Identity::of("segment").text(name).plain(limits).plain(&(isolation, form));
     let linked = with_gateway(start, gateway).plain(&next).plain(&called);
     stages.iter().fold(linked, |it, (stage, digest)| with_stage(it, stage, *digest)).finish()
 }

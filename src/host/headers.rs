@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{FieldMap, FieldMapError, WasiHttpHooks};
 
 /// Edits in one call. What a stage has to say is far from it, and a call to the host
 /// can't be interrupted.
-const MAX_EDITS: usize = 1_000;
+pub const MAX_EDITS: usize = 1_000;
 
 #[derive(ComponentType, Lift)]
 #[component(variant)]
@@ -102,10 +102,7 @@ fn edit<H: HasFields>(
         store.data_mut().keep(change.as_ref().map_or(0, Change::size))?;
         let http = store.data_mut().http();
         let fields = http.table.get_mut(head)?.fields_mut();
-        fields.set_mutable(limit);
-        let made = change.and_then(|change| change.apply(fields, http.hooks));
-        fields.set_immutable();
-        if let Err(error) = made {
+        if let Err(error) = change.and_then(|change| change.make(fields, http.hooks, limit)) {
             return Ok(Err(RefusedEdit { index: index as u32, reason: reason(error) }));
         }
     }
@@ -122,10 +119,14 @@ fn reason(error: FieldMapError) -> HeaderError {
 }
 
 /// An edit, out of the guest's memory.
-enum Change {
+pub enum Change {
+    /// The field has this value, and no other.
     Set(HeaderName, HeaderValue),
+    /// The field has this value, too.
     Append(HeaderName, HeaderValue),
+    /// The field has this value if it had none.
     Default(HeaderName, HeaderValue),
+    /// The field is not there.
     Remove(HeaderName),
 }
 
@@ -151,13 +152,29 @@ impl Change {
     }
 
     /// What it adds at most, in bytes.
-    fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Self::Set(name, value) | Self::Append(name, value) | Self::Default(name, value) => {
                 size_of_field(name.as_str().len(), value.len())
             }
             Self::Remove(_) => 0,
         }
+    }
+
+    /// Makes it, in the fields of a request or response, which may have `limit` bytes then.
+    ///
+    /// # Errors
+    /// Why that is refused.
+    pub fn make(
+        self,
+        fields: &mut FieldMap,
+        hooks: &mut dyn WasiHttpHooks,
+        limit: usize,
+    ) -> Result<(), FieldMapError> {
+        fields.set_mutable(limit);
+        let made = self.apply(fields, hooks);
+        fields.set_immutable();
+        made
     }
 
     /// Makes it, by the rules of `wasi:http/types`: a field that is there, or has rules of

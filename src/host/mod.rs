@@ -12,7 +12,7 @@ mod calls;
 pub mod catalog;
 mod context;
 mod egress;
-mod headers;
+pub mod headers;
 pub mod imports;
 pub mod kept;
 pub mod limiter;

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
-use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody};
+use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpView};
 
 /// A request's head between two stores.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +92,7 @@ fn add(
 
 /// What a call out of a store reaches.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Callee {
+pub enum Callee {
     /// A handler that the stage imports: what comes after it.
     NextStage,
     /// A pipeline that it calls by its name, as a client.
@@ -126,16 +126,7 @@ pub(super) async fn carry(
         Err(code) => return Ok(Err(code)),
     };
     let body = whole(body, Arc::clone(&pulse));
-    let reader = context.clone().filter(|_| callee == Callee::NextStage);
-    let asking = reader.as_deref().map(Asking::begin);
-    let answer = next(head, body, context.clone());
-    let answer = match &context {
-        Some(context) => context.unless_over(answer).await,
-        None => answer.await,
-    };
-    drop(asking);
-    // The guest waited, also where that took no turn of its task.
-    pulse.on_pending();
+    let answer = ask(next, (head, body), context.as_ref(), callee, &pulse).await;
     if context.is_none_or(|context| context.count_answer() % AT_ONCE == AT_ONCE - 1) {
         let mut waited = false;
         poll_fn(|cx| match std::mem::replace(&mut waited, true) {
@@ -155,13 +146,35 @@ pub(super) async fn carry(
             let (response, _) = Response::from_http(http.hooks, response);
             Ok(Ok(http.table.push(response)?))
         }),
-        Err(NoResponse { code, cause }) => {
-            if let Some((context, cause)) = reader.zip(cause) {
-                context.fail(cause);
-            }
-            Ok(Err(code))
-        }
+        Err(code) => Ok(Err(code)),
     }
+}
+
+/// Asks `next` for a response to a request that is out of its store, on behalf of the call with `context` in the store of
+/// `pulse`; without one, the asker learns this error.
+pub async fn ask(
+    next: &Next,
+    (head, body): (RequestHead, WasiBody),
+    context: Option<&Arc<CallContext>>,
+    callee: Callee,
+    pulse: &Pulse,
+) -> Result<http::Response<WasiBody>, ErrorCode> {
+    let reader = context.filter(|_| callee == Callee::NextStage);
+    let asking = reader.map(|context| Asking::begin(context));
+    let answer = next(head, body, context.cloned());
+    let answer = match context {
+        Some(context) => context.unless_over(answer).await,
+        None => answer.await,
+    };
+    drop(asking);
+    // The guest waited, also where that took no turn of its task.
+    pulse.on_pending();
+    answer.map_err(|NoResponse { code, cause }| {
+        if let Some((context, cause)) = reader.zip(cause) {
+            context.fail(cause);
+        }
+        code
+    })
 }
 
 /// `body`, out of the store of `pulse`, as one that does not look complete when it is not.
@@ -221,18 +234,28 @@ pub(super) fn request(
     Ok(root.and_then(|task| store.get().request_of(task)))
 }
 
-type Left = Result<(RequestHead, WasiBody), wasmtime_wasi::TrappableError<ErrorCode>>;
+/// A request out of its store, or the error that its sender gets.
+pub type Left = Result<(RequestHead, WasiBody), wasmtime_wasi::TrappableError<ErrorCode>>;
+
+/// Whether a request may leave its store for `authority`: it is held to what comes from outside, where user info is refused,
+/// too (RFC 9110 §4.2.4).
+///
+/// # Errors
+/// What its sender gets instead.
+pub fn may_leave(authority: Option<&Authority>) -> Result<(), ErrorCode> {
+    match authority.is_some_and(|authority| authority.as_str().contains('@')) {
+        true => Err(ErrorCode::HttpRequestUriInvalid),
+        false => Ok(()),
+    }
+}
 
 /// Takes a request out of the store.
-fn leave(
+pub fn leave<T: WasiHttpView + 'static>(
     mut request: Request,
-    store: impl wasmtime::AsContextMut<Data = InstanceState>,
+    store: impl wasmtime::AsContextMut<Data = T>,
     was_sent: oneshot::Receiver<Result<(), WasiError>>,
 ) -> Left {
-    // What leaves the store is held to what came from outside: user info is refused there, too (RFC 9110 §4.2.4).
-    if request.authority.as_ref().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(ErrorCode::HttpRequestUriInvalid.into());
-    }
+    may_leave(request.authority.as_ref())?;
     let mut head = RequestHead {
         method: request.method.clone(),
         scheme: request.scheme.take(),

@@ -2,7 +2,7 @@
 //! halves of WASI.
 
 use super::context::CallContext;
-use super::kept::{Account, GuestMade, Wear};
+use super::kept::{Account, GuestMade, Wear, handles};
 use http::HeaderName;
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -97,7 +97,7 @@ impl Pulse {
 
     /// Notes that a guest does what reaches beyond its store, and can't be taken back: calls the next stage or another
     /// pipeline, sends a request, writes to the log, counts a request.
-    pub(super) fn act(&self) {
+    pub fn act(&self) {
         self.acts.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -284,13 +284,18 @@ impl InstanceState {
     }
 
     /// How the store's guests are.
-    pub(super) fn pulse(&self) -> Arc<Pulse> {
+    pub fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(&self.pulse)
     }
 
     /// Bytes that the fields of a head may have.
-    pub(super) fn field_bytes(&self) -> usize {
+    pub fn field_bytes(&self) -> usize {
         self.budget.field_bytes
+    }
+
+    /// Handles that guests may have at once.
+    pub fn handles(&self) -> usize {
+        handles(self.budget.host_memory)
     }
 
     /// What `wasi:http` needs.
@@ -302,7 +307,8 @@ impl InstanceState {
         WasiClocksCtxView { ctx: &mut self.clocks, table: &mut self.table }
     }
 
-    pub(super) fn random(&mut self) -> &mut WasiRandomCtx {
+    /// Random numbers.
+    pub fn random(&mut self) -> &mut WasiRandomCtx {
         self.random.get_or_insert_default()
     }
 

@@ -14,7 +14,7 @@ use crate::chain::{Cache, Member, Naming, PoolSize, Runtime, Segment, compose};
 use crate::component::{Component, Digest, Lift};
 use crate::engine::{ChainRequest, Fork, Hop, Onward, RequestBody, Worker, entrance};
 use crate::host::{Budget, RequestHead};
-use crate::plan::PipelineLimits;
+use crate::plan::{Form, PipelineLimits};
 use crate::telemetry::Metrics;
 use clap::Args;
 use http::HeaderMap;
@@ -219,7 +219,7 @@ fn chain(runtime: &Runtime, members: &[Member<'_>], guest: &Guest, link: Link) -
             rehearsal: Arc::default(),
         };
         let code = Cache::default()
-            .compile(runtime.engine(), members, composed)
+            .compile(runtime.engine(), members, composed, Form::Auto)
             .map_err(|error| Failure::wrong(format!("{error:#}")))?;
         let segment = Arc::new(Segment::link(runtime, code, blueprint).map_err(Failure::wrong)?);
         let hop = Arc::new(Hop::new(Digest([0; 32]), segment, None));

@@ -59,7 +59,8 @@ pub use self::value::{ConfigValue, ValueOrigin};
 pub use self::when::{Applied, When};
 pub use crate::config::KeyOf;
 pub use crate::config::keys::{
-    Breaker, BreakerThen, GatewayLimits, Isolation, Link, OnFailure, PipelineLimits, Relift, StageLimits,
+    Breaker, BreakerThen, Form, GatewayLimits, Isolation, Link, OnFailure, PipelineLimits, Relift,
+    StageLimits,
 };
 use crate::config::{Diagnostics, Fixed, Node, SourceFile, Span};
 
@@ -178,6 +179,8 @@ pub struct Pipeline {
     pub limits: PipelineLimits,
     /// Whether the segments of statically linked stages are made anew for each request.
     pub isolation: Isolation,
+    /// How its segments run.
+    pub form: Form,
     /// The place of its name.
     pub span: Span,
 }

@@ -18,6 +18,7 @@ use self::prepare::gather;
 use self::tls::TlsSettings;
 use self::worker::Start;
 use crate::chain::Cache;
+use crate::engine::Onward;
 use crate::gateway::{Control, Generation, Inputs, Live, Workshop, build};
 use crate::host::Scope;
 use crate::net::{Capacity, Cut, serve_worker, shutdown};
@@ -124,6 +125,12 @@ fn count_connections(metrics: &Metrics, capacity: &Capacity) {
     metrics.set_lost_handshakes(move || lost.lost_handshakes());
 }
 
+/// The forms of the segments from `first` on, if there are any, separated as in the line of their stages.
+pub fn forms(first: &Onward) -> Option<String> {
+    let forms: Vec<_> = first.forms().map(ToString::to_string).collect();
+    (!forms.is_empty()).then(|| forms.join(" ⇒ "))
+}
+
 fn announce(generation: &Generation) {
     for (pipeline, first) in generation.plan.pipelines.iter().zip(generation.beginnings()) {
         let named = |scope: &Scope| {
@@ -136,7 +143,9 @@ fn announce(generation: &Generation) {
             .map(|fork| fork.whole().segment.scopes.iter().map(named).collect::<Vec<_>>().join(" → "))
             .collect();
         segments.extend(first.upstream().map(|upstream| format!("upstream {}", upstream.name())));
-        tracing::info!(pipeline = %pipeline.name, stages = %segments.join(" ⇒ "), "ready");
+        let form = forms(first);
+        let form = form.as_deref();
+        tracing::info!(pipeline = %pipeline.name, stages = %segments.join(" ⇒ "), form, "ready");
     }
 }
 

@@ -59,11 +59,13 @@ pub enum TrapKind {
     HostMemory,
     /// Its lift was rewritten, and it did what can't be done then.
     Lift,
+    /// Its form was the direct one, and disagreed with itself.
+    Form,
     /// Anything else, such as an instance that could not be made.
     Other,
 }
 
-pub(super) const TRAP_KINDS: [&str; 6] = ["trap", "cpu", "memory", "host-memory", "lift", "other"];
+pub(super) const TRAP_KINDS: [&str; 7] = ["trap", "cpu", "memory", "host-memory", "lift", "form", "other"];
 
 /// The counts of one pipeline on one worker.
 pub struct PipelineMetrics {

@@ -25,8 +25,8 @@ pub use self::listeners::{
 };
 pub use self::operations::{AccessFormat, AccessLog, Admin, Log};
 pub use self::pipelines::{
-    Breaker, BreakerThen, Isolation, Link, MAX_COMBINATIONS, MAX_MIDDLEWARE, MAX_NEXT, OnFailure, Pipeline,
-    Relift, Stage,
+    Breaker, BreakerThen, Form, Isolation, Link, MAX_COMBINATIONS, MAX_MIDDLEWARE, MAX_NEXT, OnFailure,
+    Pipeline, Relift, Stage,
 };
 pub use self::routes::{Pin, Route, Split};
 pub use self::upstreams::{

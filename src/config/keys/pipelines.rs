@@ -33,6 +33,8 @@ keys! {
     /// Whether the async-lifted middleware of stages that do not set it themselves is rewritten to a sync lift:
     /// `"as-is"`, `"auto"` or `"sync"`, see [Lift rewriting](lift.md).
     lift: Relift = one_of().default("as-is");
+    /// `"auto"`: segments run in the [direct form](direct.md) where all their stages can. `"component"`: none does.
+    form: Form = one_of().default("auto");
     /// Middleware in the order in which a request meets it, at most 16.
     stages: Vec<Decoded<Stage>> = tables(0, MAX_MIDDLEWARE).optional("[{ component = \"request-id\" }]", "none");
     /// The service that answers.
@@ -116,6 +118,18 @@ choices! {
         Reuse = "reuse",
         /// One: nothing that the instance remembers reaches another request.
         Request = "request",
+    }
+}
+
+choices! {
+    /// How the segments of a pipeline run.
+    #[derive(Default)]
+    Form {
+        /// As core modules, where linkspan can answer all that their stages import; else as components.
+        #[default]
+        Auto = "auto",
+        /// As components.
+        Component = "component",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Calls of an instance's guests, and how the instance serves by them.
 
 use super::{Instance, Job};
+use crate::direct::Trap;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ pub(super) trait Calls {
     ///
     /// # Errors
     /// A trap, which is the end of the instance.
-    async fn call(&self, instance: &Rc<Instance>, job: Job) -> wasmtime::Result<()>;
+    async fn call(&self, instance: &Rc<Instance>, job: Job) -> Result<(), Trap>;
 
     /// Whether guests have nothing left to do, where no call is under way.
     fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()>;
@@ -21,7 +22,7 @@ pub(super) trait Calls {
 
 impl Instance {
     /// Serves, by calls of `guests`, until there is nothing left to do.
-    pub(super) async fn serve(self: &Rc<Self>, guests: &impl Calls) -> wasmtime::Result<()> {
+    pub(super) async fn serve(self: &Rc<Self>, guests: &impl Calls) -> Result<(), Trap> {
         let mut calls = FuturesUnordered::new();
         self.state.set(self.state.get().made());
         std::future::poll_fn(|cx| {

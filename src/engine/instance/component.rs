@@ -3,6 +3,7 @@
 use super::calls::Calls;
 use super::{End, Instance, Job};
 use crate::chain::{Guests, Segment};
+use crate::direct::Trap;
 use crate::engine::exchange::{Exchange, Owner as _, Phase, Reply, ResponseBody};
 use crate::engine::guests::call_guests;
 use crate::engine::incoming;
@@ -41,7 +42,8 @@ impl Component {
             self.0.run_concurrent(async |store| instance.serve(&Running { store, guests: &guests }).await);
         match served.await {
             Ok(Ok(())) => End::Done,
-            Ok(Err(error)) | Err(error) => End::Trapped(error),
+            Ok(Err(trap)) => End::Trapped(trap),
+            Err(error) => End::Trapped(error.into()),
         }
     }
 }
@@ -53,11 +55,12 @@ struct Running<'a> {
 }
 
 impl Calls for Running<'_> {
-    async fn call(&self, instance: &Rc<Instance>, job: Job) -> wasmtime::Result<()> {
+    async fn call(&self, instance: &Rc<Instance>, job: Job) -> Result<(), Trap> {
         match self.guests {
-            Guests::Handler(service) => call_handler(instance, self.store, service, job).await,
-            Guests::Incoming(service) => call_incoming(instance, self.store, service, job).await,
+            Guests::Handler(service) => call_handler(instance, self.store, service, job).await?,
+            Guests::Incoming(service) => call_incoming(instance, self.store, service, job).await?,
         }
+        Ok(())
     }
 
     fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -80,7 +83,7 @@ async fn call_incoming(
         Ok(response) => {
             let trailers = response.headers().contains_key(http::header::TRAILER);
             let (sent, _) = oneshot::channel();
-            let body = |body| ResponseBody::new(body, trailers, Rc::clone(&asked), sent);
+            let body = |body| ResponseBody::new(body, trailers, Rc::clone(&asked), Some(sent));
             asked.answer(response.map(body));
         }
         Err(code) => {
@@ -143,5 +146,5 @@ fn response_of(
     let response =
         response.into_http(store, result).map_err(|error| Failure::InvalidResponse(reason(&error)))?;
     let trailers = response.headers().contains_key(http::header::TRAILER);
-    Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(exchange), sent)))
+    Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(exchange), Some(sent))))
 }

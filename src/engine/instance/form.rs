@@ -15,6 +15,7 @@
 //! made once for an instance, by its segment: calls are generic, so that a request pays nothing for there being several.
 
 use super::component::Component;
+use super::direct::Direct;
 use super::{End, Instance};
 use crate::chain::Segment;
 use crate::host::Pulse;
@@ -25,18 +26,24 @@ use std::sync::Arc;
 pub(super) enum Inside {
     /// A component instance in a store of its own.
     Component(Component),
+    /// Core modules, in a store of their own.
+    Direct(Direct),
 }
 
 impl Inside {
     /// The inside of an instance of `segment`, without guests yet, which tells `pulse` how it is.
     pub fn new(segment: &Segment, pulse: Arc<Pulse>) -> Self {
-        Self::Component(Component::new(segment, pulse))
+        match segment.form.direct() {
+            Some(chain) => Self::Direct(Direct::new(segment, chain, pulse)),
+            None => Self::Component(Component::new(segment, pulse)),
+        }
     }
 
     /// Makes the guests, and has `instance` serve until there is nothing left to do.
     pub async fn live(&mut self, instance: &Rc<Instance>) -> End {
         match self {
             Self::Component(component) => component.live(instance).await,
+            Self::Direct(direct) => direct.live(instance).await,
         }
     }
 }

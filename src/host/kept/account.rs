@@ -3,7 +3,7 @@
 use wasmtime::component::ResourceTableError;
 
 /// What a resource, a task, a stream or a future counts, beside what it holds.
-pub(super) const ENTRY: usize = 1 << 10;
+pub const ENTRY: usize = 1 << 10;
 
 /// The most resources, and the most handles, of one store, whatever its bound.
 const MAX_HANDLES: usize = 100_000;

@@ -16,7 +16,7 @@ fn size_of_list(list: &[(String, Vec<u8>)]) -> usize {
 }
 
 /// What a field whose name and value have so many bytes takes at most: the map may double.
-pub(in crate::host) fn size_of_field(name: usize, value: usize) -> usize {
+pub fn size_of_field(name: usize, value: usize) -> usize {
     name + value + 256
 }
 

@@ -25,10 +25,11 @@ mod wear;
 
 use super::state::{InstanceState, OUTGOING_CHUNK, Pulse};
 pub(super) use account::Account;
-use account::ENTRY;
-pub use account::{HostMemoryExceeded, call_bytes, concurrent_entries, exceeded, handles};
+pub use account::{ENTRY, HostMemoryExceeded, call_bytes, concurrent_entries, exceeded, handles};
 pub(super) use guest_made::GuestMade;
-use http::HeaderMap;
+pub use heads::size_of_field;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Method};
 use std::any::{Any, TypeId};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -54,28 +55,47 @@ impl InstanceState {
     /// # Errors
     /// [`HostMemoryExceeded`], which is to end them.
     pub fn keep(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.keep_with(bytes, |_| 0)
+    }
+
+    /// The same where there are resources in other tables, too, which `beside` counts.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn keep_with(
+        &mut self,
+        bytes: usize,
+        beside: impl FnOnce(&mut Seen) -> usize,
+    ) -> wasmtime::Result<()> {
         self.account.since = self.account.since.saturating_add(bytes);
         if self.account.since <= self.account.resources() / 16 {
             return Ok(());
         }
-        self.count(bytes)
+        let mut seen = Seen::default();
+        let beside = beside(&mut seen);
+        self.count(bytes, seen, beside)
     }
 
     /// Notes the same of what will be in no table, for as long as what is returned lives.
     pub(super) fn keep_outside(&mut self, bytes: usize) -> wasmtime::Result<Outside> {
         self.keep(bytes)?;
+        Ok(self.outside(bytes))
+    }
+
+    /// Counts bytes that were noted, for as long as what is returned lives.
+    pub fn outside(&self, bytes: usize) -> Outside {
         let kept = Arc::clone(&self.pulse);
         kept.outside.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Outside { kept, bytes })
+        Outside { kept, bytes }
     }
 
     #[cold]
-    fn count(&mut self, more: usize) -> wasmtime::Result<()> {
+    fn count(&mut self, more: usize, seen: Seen, beside: usize) -> wasmtime::Result<()> {
         self.account.since = 0;
         let outside = self.pulse.outside.load(Ordering::Relaxed);
         let fields = self.field_bytes();
-        let kept = held(&mut self.table, self.account.head, fields);
-        let kept = kept.saturating_add(outside).saturating_add(more);
+        let kept = held(&mut self.table, self.account.head, fields, seen);
+        let kept = kept.saturating_add(beside).saturating_add(outside).saturating_add(more);
         self.pulse.most_kept.fetch_max(kept, Ordering::Relaxed);
         match kept > self.account.resources() {
             true => Err(HostMemoryExceeded(self.account.bound).into()),
@@ -98,7 +118,7 @@ pub fn after_call(mut store: StoreContextMut<'_, InstanceState>) {
 }
 
 /// Bytes that are kept for the guests of a store and are in no table of it.
-pub(super) struct Outside {
+pub struct Outside {
     kept: Arc<Pulse>,
     bytes: usize,
 }
@@ -111,14 +131,13 @@ impl Drop for Outside {
 
 /// What the resources in `table` take. `head` is the most that a head which a guest did not make has, `fields` the most
 /// of one that it did make.
-fn held(table: &mut ResourceTable, head: usize, fields: usize) -> usize {
-    let mut seen = Seen::default();
+fn held(table: &mut ResourceTable, head: usize, fields: usize, mut seen: Seen) -> usize {
     table.iter_mut().map(|entry| ENTRY + seen.content(entry, head, fields)).sum()
 }
 
 /// The maps that were counted: several resources may share one.
 #[derive(Default)]
-struct Seen(HashSet<*const HeaderMap>);
+pub struct Seen(HashSet<*const HeaderMap>);
 
 impl Seen {
     fn content(&mut self, entry: &(dyn Any + Send), head: usize, fields: usize) -> usize {
@@ -127,10 +146,8 @@ impl Seen {
         if let Some(fields) = entry.downcast_ref::<FieldMap>() {
             self.map(fields)
         } else if let Some(request) = entry.downcast_ref::<Request>() {
-            let line = request.method.as_str().len()
-                + request.authority.as_ref().map_or(0, |authority| authority.as_str().len())
-                + request.path_with_query.as_ref().map_or(0, |path| path.as_str().len());
-            self.map(&request.headers) + line
+            let line = (&request.method, request.authority.as_ref(), request.path_with_query.as_ref());
+            self.map(&request.headers) + size_of_line(line)
         } else if let Some(response) = entry.downcast_ref::<Response>() {
             self.map(&response.headers)
         } else if let Some(request) = entry.downcast_ref::<HostOutgoingRequest>() {
@@ -148,7 +165,8 @@ impl Seen {
         }
     }
 
-    fn map(&mut self, map: &HeaderMap) -> usize {
+    /// What `map` takes, the first time.
+    pub fn map(&mut self, map: &HeaderMap) -> usize {
         if self.0.insert(std::ptr::from_ref(map)) { size_of_fields(map) } else { 0 }
     }
 }
@@ -166,8 +184,17 @@ fn unseen(resource: TypeId, head: usize) -> usize {
     known.iter().find(|(known, _)| *known == resource).map_or(0, |(_, bytes)| *bytes)
 }
 
+/// What a request's line takes: the texts of its method, its authority, and its path and query.
+pub fn size_of_line(
+    (method, authority, path): (&Method, Option<&Authority>, Option<&PathAndQuery>),
+) -> usize {
+    method.as_str().len()
+        + authority.map_or(0, |authority| authority.as_str().len())
+        + path.map_or(0, |path| path.as_str().len())
+}
+
 /// What a map of fields takes: its places, taken or not, and the text in them.
-pub(super) fn size_of_fields(map: &HeaderMap) -> usize {
+pub fn size_of_fields(map: &HeaderMap) -> usize {
     /// A place, and its index; a further value of a name has one of its own.
     const PLACE: usize = 112;
     let names: usize = map.keys().map(|name| name.as_str().len()).sum();

@@ -57,6 +57,7 @@ impl Lowering<'_> {
             link,
             isolation,
             lift,
+            form,
             stages: tables,
             service: _,
             upstream: _,
@@ -78,7 +79,8 @@ impl Lowering<'_> {
         };
         self.check_host_memory(&named.table, stages.iter().chain(service));
         let limits = limits.as_deref().cloned().unwrap_or_default();
-        Some(Pipeline { isolation, name: name.clone(), stages, end, limits, span: named.name_span })
+        let (name, span) = (name.clone(), named.name_span);
+        Some(Pipeline { isolation, form: *form, name, stages, end, limits, span })
     }
 
     fn end(

@@ -1,0 +1,68 @@
+//! Functions of the host, as stages call them.
+
+use super::abi::Bytes;
+use super::disagreement::Disagreement;
+use super::state::State;
+use wasm_encoder::ValType;
+use wasmtime::{Caller, Linker, Result};
+
+/// The name of the host among the glue's imports.
+pub const HOST: &str = "host";
+
+/// A function of the host.
+pub struct HostFunction {
+    /// Its interface without the version, and its name; or which resource it drops.
+    pub name: &'static str,
+    /// Its type in the component model, as [`signature`](super::signature) writes it.
+    pub ty: &'static str,
+    /// What a guest passes, and gets.
+    pub params: &'static [ValType],
+    pub results: &'static [ValType],
+    /// Whether it leaves something to be allocated.
+    pub allocates: bool,
+    /// Puts it into a linker.
+    pub link: fn(&mut Linker<State>, &str) -> Result<()>,
+}
+
+/// A function of the list: its name and type, what a guest passes and gets, whether it leaves something to be allocated, and
+/// what answers it.
+macro_rules! host_function {
+    ($name:expr, $ty:expr, [$($param:expr),*] -> [$($result:expr),*], $allocates:expr, $answer:expr) => {
+        $crate::direct::call::HostFunction {
+            name: $name,
+            ty: $ty,
+            params: &[$($param),*],
+            results: &[$($result),*],
+            allocates: $allocates,
+            link: |linker, name| linker.func_wrap($crate::direct::call::HOST, name, $answer).map(drop),
+        }
+    };
+}
+pub(super) use host_function;
+
+pub type Call<'c> = Caller<'c, State>;
+
+/// A stage that calls, its memory, and the state beside that.
+pub fn calling<'c>(call: &'c mut Call<'_>, stage: i32) -> Result<(usize, Bytes<'c>, &'c mut State)> {
+    let index = call.data().caller(stage)?;
+    let (bytes, state) = memory(call, index)?;
+    Ok((index, bytes, state))
+}
+
+/// The same of a stage whose memory is not looked into.
+pub fn caller<'c>(call: &'c mut Call<'_>, stage: i32) -> Result<(usize, &'c mut State)> {
+    let state = call.data_mut();
+    Ok((state.caller(stage)?, state))
+}
+
+/// A stage's memory, beside the state.
+pub fn memory<'c>(call: &'c mut Call<'_>, stage: usize) -> Result<(Bytes<'c>, &'c mut State)> {
+    let memory = call.data().stages[stage].memory.ok_or(Disagreement("a stage has no memory yet"))?;
+    let (bytes, state) = memory.data_and_store_mut(call);
+    Ok((Bytes(bytes), state))
+}
+
+/// A number that a guest means as a place, or as a handle.
+pub fn place(number: i32) -> u32 {
+    number.cast_unsigned()
+}

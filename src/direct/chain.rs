@@ -1,0 +1,205 @@
+//! A chain's code, and its instances.
+
+use super::abi::Code;
+use super::disagreement::Disagreement;
+use super::functions::{self, add_to_linker};
+use super::glue::{self, StageGlue};
+use super::load::{Import, Place, Reading};
+use super::message::{Request, Response};
+use super::state::{Stage, State};
+use crate::host::{CallContext, InstanceState, Next, Rehearsal, RequestHead, Scope};
+use std::sync::Arc;
+use wasmtime::{
+    Engine, Extern, Global, Instance, InstancePre, Linker, Module, Ref, Result, Store, TypedFunc,
+};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+
+/// The code of some stages, and of the glue between them.
+pub struct Program {
+    glue: InstancePre<State>,
+    stages: Vec<StageCode>,
+}
+
+/// A stage's core modules, compiled, and what they are.
+struct StageCode {
+    modules: Vec<Module>,
+    reading: Reading,
+}
+
+impl Program {
+    /// The code of `stages`, first to last, which `compile` makes of modules.
+    ///
+    /// # Errors
+    /// What `compile` says.
+    pub fn new(
+        engine: &Engine,
+        stages: Vec<Reading>,
+        mut compile: impl FnMut(&[u8]) -> Result<Module>,
+    ) -> Result<Self> {
+        let glues: Vec<_> = stages.iter().enumerate().map(|(index, stage)| glue_of(index, stage)).collect();
+        let glue = compile(&glue::module(&glues, &functions::list()))?;
+        let mut linker = Linker::new(engine);
+        add_to_linker(&mut linker)?;
+        let glue = linker.instantiate_pre(&glue)?;
+        let mut made: Vec<StageCode> = Vec::new();
+        for reading in stages {
+            let modules = match made.iter().find(|other| other.reading.modules == reading.modules) {
+                Some(other) => other.modules.clone(),
+                None => reading.modules.iter().map(|module| compile(module)).collect::<Result<_>>()?,
+            };
+            made.push(StageCode { modules, reading });
+        }
+        Ok(Self { glue, stages: made })
+    }
+}
+
+fn glue_of(index: usize, stage: &Reading) -> StageGlue {
+    let functions = stage.functions.iter().map(|place| (*place, glue::host_name(index, *place)));
+    StageGlue { functions: functions.collect(), post_return: stage.post_return.is_some() }
+}
+
+/// A chain: its code, its stages' scopes, and what comes after them.
+pub struct Chain {
+    program: Arc<Program>,
+    scopes: Vec<Scope>,
+    next: Option<Next>,
+    rehearsal: Arc<Rehearsal>,
+}
+
+/// A chain's instance in a store.
+pub struct Guests {
+    enter: TypedFunc<(i32, i32), ()>,
+    current: Global,
+}
+
+/// Why an instance ended.
+#[derive(Debug)]
+pub struct Trap {
+    /// The place of the stage whose code, or whose values, were at work, where that is known.
+    pub stage: Option<usize>,
+    /// What wasmtime says.
+    pub error: wasmtime::Error,
+}
+
+impl From<Disagreement> for Trap {
+    fn from(disagreement: Disagreement) -> Self {
+        Self { stage: None, error: disagreement.into() }
+    }
+}
+
+impl From<wasmtime::Error> for Trap {
+    fn from(error: wasmtime::Error) -> Self {
+        Self { stage: None, error }
+    }
+}
+
+impl Chain {
+    /// `program` for stages with these scopes, in front of `next`.
+    pub fn new(
+        program: Arc<Program>,
+        scopes: &[Scope],
+        next: Option<Next>,
+        rehearsal: Arc<Rehearsal>,
+    ) -> Self {
+        Self { program, scopes: scopes.to_vec(), next, rehearsal }
+    }
+
+    /// An empty store, whose data is `host`.
+    pub fn store(&self, host: InstanceState) -> Store<State> {
+        let state = State {
+            host,
+            stages: self.scopes.iter().map(|scope| Stage::new(Arc::clone(scope))).collect(),
+            incoming: None,
+            outgoing: None,
+            request: None,
+            context: None,
+            next: self.next.clone(),
+            rehearsal: Arc::clone(&self.rehearsal),
+        };
+        Store::new(self.program.glue.module().engine(), state)
+    }
+
+    /// Makes an instance in `store`.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub async fn instantiate(&self, store: &mut Store<State>) -> Result<Guests> {
+        let glue = self.program.glue.instantiate_async(&mut *store).await?;
+        // As in a composition: what is imported is made first.
+        for (index, stage) in self.program.stages.iter().enumerate().rev() {
+            stage.instantiate(index, &glue, store).await?;
+        }
+        let enter = glue.get_typed_func(&mut *store, glue::ENTER)?;
+        let current = glue.get_global(&mut *store, glue::CURRENT).ok_or_else(missing)?;
+        Ok(Guests { enter, current })
+    }
+}
+
+fn missing() -> Disagreement {
+    Disagreement("a stage has not what it was read to have")
+}
+
+impl StageCode {
+    async fn instantiate(&self, index: usize, glue: &Instance, store: &mut Store<State>) -> Result<()> {
+        let reading = &self.reading;
+        let mut instances: Vec<Instance> = Vec::with_capacity(reading.instances.len());
+        for (module, imports) in &reading.instances {
+            let mut found: Vec<Extern> = Vec::with_capacity(imports.len());
+            for import in imports {
+                let import = match import {
+                    Import::Next => glue.get_export(&mut *store, &glue::handle_name(index)),
+                    Import::Host(place) => glue.get_export(&mut *store, &glue::host_name(index, *place)),
+                    Import::Export(place) => exported(store, &instances, place),
+                };
+                found.push(import.ok_or_else(missing)?);
+            }
+            instances.push(Instance::new_async(&mut *store, &self.modules[*module], &found).await?);
+        }
+        let memory = exported(store, &instances, &reading.memory).and_then(Extern::into_memory);
+        store.data_mut().stages[index].memory = Some(memory.ok_or_else(missing)?);
+        let table = glue.get_table(&mut *store, glue::TABLE).ok_or_else(missing)?;
+        let exports = [Some(&reading.handle), reading.post_return.as_ref(), reading.realloc.as_ref()];
+        for (place, export) in glue::places(index).into_iter().zip(exports) {
+            let Some(export) = export else { continue };
+            let function = exported(store, &instances, export).and_then(Extern::into_func);
+            table.set(&mut *store, u64::from(place), Ref::Func(Some(function.ok_or_else(missing)?)))?;
+        }
+        Ok(())
+    }
+}
+
+fn exported(store: &mut Store<State>, instances: &[Instance], place: &Place) -> Option<Extern> {
+    instances.get(place.instance)?.get_export(store, &place.name)
+}
+
+impl Guests {
+    /// Sends a request through the chain, for the request with the number `request`; what comes out of it has `context`.
+    /// A response that can't be sent has the reason.
+    ///
+    /// # Errors
+    /// [`Trap`], which is the end of the instance.
+    pub async fn handle(
+        &self,
+        store: &mut Store<State>,
+        (head, body): (RequestHead, WasiBody),
+        request: u64,
+        context: Option<Arc<CallContext>>,
+    ) -> std::result::Result<std::result::Result<Result<http::Response<WasiBody>>, ErrorCode>, Trap> {
+        let state = store.data_mut();
+        state.host.keep(crate::host::kept::HEAD)?;
+        (state.request, state.context) = (Some(request), context);
+        state.incoming = Some(Request::enter(head, body, state));
+        if let Err(error) = self.enter.call_async(&mut *store, (0, 0)).await {
+            let stage = self.current.get(&mut *store).i32();
+            return Err(Trap { stage: stage.and_then(|stage| usize::try_from(stage).ok()), error });
+        }
+        let state = store.data_mut();
+        (state.request, state.context) = (None, None);
+        match state.outgoing.take() {
+            Some(Ok(response)) => Ok(Ok(Response::leave(*response, store))),
+            Some(Err(code)) => Ok(Err(Code::into(code))),
+            None => Err(Disagreement("no answer went out").into()),
+        }
+    }
+}

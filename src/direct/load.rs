@@ -1,0 +1,245 @@
+//! Which components are on the list.
+//!
+//! A component that is not gets a reason ([`NotDirect`]), and its segment keeps the component form. What is compared is the
+//! type of each function that it imports, letter by letter, and how it is lowered; not only its name.
+
+use super::functions;
+use super::signature;
+use crate::component::flatten::{self, Canonical, Flat, Function, Item, Options, Resource};
+use crate::component::{Component, Interface, Lift, NotRewritable};
+
+/// Why a component is not on the list, in words that follow its name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotDirect(String);
+
+impl NotDirect {
+    /// For `reason`.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+impl From<NotRewritable> for NotDirect {
+    fn from(reason: NotRewritable) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+/// What is known of a component once it is read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Its core modules.
+    pub(super) modules: Vec<Vec<u8>>,
+    /// Its core instances: each with its place among the modules, and what its imports are.
+    pub(super) instances: Vec<(usize, Vec<Import>)>,
+    /// The functions of the host that it imports, by their places in the list.
+    pub(super) functions: Vec<usize>,
+    /// Whether it calls a next stage.
+    pub passes_on: bool,
+    pub(super) memory: Place,
+    pub(super) handle: Place,
+    pub(super) post_return: Option<Place>,
+    pub(super) realloc: Option<Place>,
+}
+
+/// What a core instance exports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub instance: usize,
+    pub name: String,
+}
+
+/// What a core import is.
+#[derive(Clone, Debug)]
+pub(super) enum Import {
+    /// The next stage's `handle`.
+    Next,
+    /// A function of the list.
+    Host(usize),
+    /// Another instance's.
+    Export(Place),
+}
+
+/// Reads `component`.
+///
+/// # Errors
+/// Why it is not on the list.
+pub fn read(component: &Component) -> Result<Reading, NotDirect> {
+    // What is not on it for its outline, as most components are not, is not looked into.
+    if component.shape.lift() != Lift::Sync {
+        return Err(NotDirect::new("it is lifted asynchronously"));
+    }
+    for import in component.shape.imports.iter().filter(|import| import.calls) {
+        let known = |interface: &Interface| {
+            let name = format!("{}/{}#", interface.package, interface.name);
+            HANDLE.starts_with(&name) || functions::list().iter().any(|it| it.name.starts_with(&name))
+        };
+        if !import.interface.as_ref().is_some_and(known) {
+            return Err(NotDirect::new(format!("`{}` is not on the list", import.name)));
+        }
+    }
+    read_bytes(&component.bytes)
+}
+
+fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
+    let flat = flatten::flatten(bytes)?;
+    if flat.parts != 1 {
+        return Err(NotDirect::new("it is composed of several components"));
+    }
+    if flat.instances.iter().any(|instance| flat.modules[instance.module].starts) {
+        return Err(NotDirect::new("code of it runs when it is instantiated"));
+    }
+    let lift = &flat.lifts[handler(&flat)?];
+    if lift.options.asynchronous {
+        return Err(NotDirect::new("it is lifted asynchronously"));
+    }
+    if signature::of(&flat, &lift.ty) != signature::HANDLE {
+        return Err(NotDirect::new("its `handle` is not that of `wasi:http/handler`"));
+    }
+    let memory = own(lift.options.memory)?.ok_or_else(|| NotDirect::new("it has no memory"))?;
+    let handle = own(Some(lift.core))?.ok_or_else(|| NotDirect::new("it lifts nothing"))?;
+    let mut read = Reading {
+        modules: flat
+            .modules
+            .iter()
+            .map(|module| bytes.get(module.bytes.clone()).unwrap_or_default().to_vec())
+            .collect(),
+        instances: Vec::new(),
+        functions: Vec::new(),
+        passes_on: false,
+        memory,
+        handle,
+        post_return: own(lift.options.post_return)?,
+        realloc: None,
+    };
+    for instance in &flat.instances {
+        let mut imports = Vec::new();
+        for import in &instance.imports {
+            imports.push(match import {
+                Item::Canonical(canonical) => {
+                    let (name, options) = resolve(&flat, &flat.canonicals[*canonical].canonical)?;
+                    if let Some(options) = options {
+                        read.check(options)?;
+                    }
+                    read.import(&name)?
+                }
+                Item::Export { instance, name } => {
+                    Import::Export(Place { instance: *instance, name: (*name).to_owned() })
+                }
+            });
+        }
+        read.instances.push((instance.module, imports));
+    }
+    Ok(read)
+}
+
+impl Reading {
+    /// All functions work in one memory, with one allocator.
+    fn check(&mut self, options: &Options<'_>) -> Result<(), NotDirect> {
+        let memory = own(options.memory)?;
+        if memory.is_some_and(|memory| memory != self.memory) {
+            return Err(NotDirect::new("it has several memories"));
+        }
+        let Some(realloc) = own(options.realloc)? else { return Ok(()) };
+        match &self.realloc {
+            Some(known) if *known != realloc => Err(NotDirect::new("it has several allocators")),
+            _ => {
+                self.realloc = Some(realloc);
+                Ok(())
+            }
+        }
+    }
+
+    /// What an import of the function `name` of the list is.
+    fn import(&mut self, name: &str) -> Result<Import, NotDirect> {
+        if name == HANDLE {
+            self.passes_on = true;
+            return Ok(Import::Next);
+        }
+        let index = functions::list().iter().position(|function| function.name == name);
+        let index = index.ok_or_else(|| NotDirect::new(format!("`{name}` is not on the list")))?;
+        if !self.functions.contains(&index) {
+            self.functions.push(index);
+        }
+        Ok(Import::Host(index))
+    }
+}
+
+/// What a core instance of the component exports, which `item` is, if it is there.
+fn own(item: Option<Item<'_>>) -> Result<Option<Place>, NotDirect> {
+    match item {
+        Some(Item::Export { instance, name }) => Ok(Some(Place { instance, name: name.to_owned() })),
+        None => Ok(None),
+        Some(Item::Canonical(_)) => Err(NotDirect::new("an option of it is a canonical function")),
+    }
+}
+
+/// What the component lifts as `wasi:http/handler`. What else it may export is for the component form, which proves a
+/// segment.
+fn handler(flat: &Flat<'_>) -> Result<usize, NotDirect> {
+    let mut found = None;
+    for export in &flat.exports {
+        let interface = export.instance.and_then(Interface::parse);
+        let is = |package, name| interface.as_ref().is_some_and(|it: &Interface| it.is(package, name));
+        match export.function {
+            Function::Lifted(lift) if is("wasi:http", "handler") && export.name == "handle" => {
+                found = Some(lift);
+            }
+            _ if is("linkspan:config", "check") => {}
+            _ => return Err(NotDirect::new("it exports something else than `wasi:http/handler`")),
+        }
+    }
+    found.ok_or_else(|| NotDirect::new("it exports no `wasi:http/handler`"))
+}
+
+const HANDLE: &str = "wasi:http/handler#handle";
+
+/// The type of the function `name` of the list.
+fn expected(name: &str) -> Result<&'static str, NotDirect> {
+    let host = || functions::list().into_iter().find(|function| function.name == name);
+    match name {
+        HANDLE => Ok(signature::HANDLE),
+        _ => host().map(|it| it.ty).ok_or_else(|| NotDirect::new(format!("`{name}` is not on the list"))),
+    }
+}
+
+/// What a canonical function is called on the list.
+fn resolve<'f, 'a>(
+    flat: &'f Flat<'a>,
+    canonical: &'f Canonical<'a>,
+) -> Result<(String, Option<&'f Options<'a>>), NotDirect> {
+    match canonical {
+        Canonical::ResourceDrop(resource) => match &flat.resources[*resource] {
+            Resource::Imported { instance: Some(instance), name }
+                if signature::without_version(instance.interface()) == "wasi:http/types" =>
+            {
+                Ok((format!("drop {name}"), None))
+            }
+            _ => Err(NotDirect::new("it has resources of its own")),
+        },
+        Canonical::Lower { function: Function::Imported(import), ty, options } => {
+            let import = flat.imports[*import];
+            let Some(instance) = import.instance else {
+                return Err(NotDirect::new(format!("`{}` belongs to no interface", import.name)));
+            };
+            let name = format!("{}#{}", signature::without_version(instance.interface()), import.name);
+            if instance.implements.is_some() {
+                return Err(NotDirect::new(format!("it imports `{name}` under another name")));
+            }
+            let expected = expected(&name)?;
+            if options.asynchronous {
+                return Err(NotDirect::new(format!("it calls `{name}` asynchronously")));
+            }
+            let actual = signature::of(flat, ty);
+            if actual != expected {
+                return Err(NotDirect::new(format!("its `{name}` has another type than the host's")));
+            }
+            Ok((name, Some(options)))
+        }
+        Canonical::Operation { operation, .. } => {
+            Err(NotDirect::new(format!("it uses tasks, streams or futures ({operation:?})")))
+        }
+        _ => Err(NotDirect::new("it uses a canonical function that is not on the list")),
+    }
+}

@@ -1,0 +1,51 @@
+//! The direct form of a segment: its stages' core modules, without a component runtime between them.
+//!
+//! A component is read when a segment is made ([`flatten`](crate::component::flatten)). Its core modules are instantiated with
+//! wasmtime's core API, and the canonical functions that they import are answered here, with a handle table for each stage.
+//! Guests are what they are, byte for byte. What is not on the list has a reason ([`NotDirect`]), and its segment keeps the
+//! component form. `chain` calls this room to make segments, `engine` to run them; it never decides which form a segment has.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `load` | which components are on the list |
+//! | `signature` | the types of functions, to compare |
+//! | `glue` | the one core module between stages: hops, and the allocations that a result needs |
+//! | `chain` | a chain's code, and its instances |
+//! | `state` | what a store holds: for each stage its memory, its table and its scope |
+//! | `functions` | the list of functions, and those that the glue calls |
+//! | `http`, `imports`, `call` | the functions on the list, and how a stage calls one |
+//! | `message`, `border` | requests and responses, and their way into a segment and out of it |
+//! | `abi` | values in and out of a guest's memory, with all checks |
+//! | `handles` | the table of a stage |
+//!
+//! # Who can do what
+//!
+//! The glue gives a host function the number of the stage that called it, as a constant that no guest can reach. The function
+//! looks into that stage's table and memory alone. A guest's number is only ever an index into its own table. Every
+//! pointer, length, discriminant and text is checked before it is used. What breaks a rule is a trap of that stage. What the
+//! host keeps for a stage counts against `limits.host-memory`, as in the component form.
+//!
+//! What can't be true is a [`Disagreement`]: it ends the instance, and the segment goes back to the component form if there
+//! are several.
+
+#![forbid(unsafe_code)]
+
+mod abi;
+mod border;
+mod call;
+mod chain;
+mod disagreement;
+mod functions;
+mod glue;
+mod handles;
+mod http;
+mod imports;
+mod load;
+mod message;
+mod signature;
+mod state;
+
+pub use chain::{Chain, Guests, Program, Trap};
+pub use disagreement::Disagreement;
+pub use load::{NotDirect, Reading, read};
+pub use state::State;

@@ -1,0 +1,100 @@
+//! What a store of the direct form holds.
+
+use super::abi::Pending;
+use super::disagreement::Disagreement;
+use super::handles::{Entry, Handles, Resource};
+use super::message::{Answer, Request};
+use crate::host::kept::{ENTRY, Seen, size_of_line};
+use crate::host::{CallContext, InstanceState, Next, Rehearsal, Scope};
+use std::sync::Arc;
+use wasmtime::{Memory, Result, bail};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+
+/// The data of a store.
+pub struct State {
+    /// Budgets, and what guests share.
+    pub host: InstanceState,
+    pub(super) stages: Vec<Stage>,
+    /// The request that enters, and what came of it.
+    pub(super) incoming: Option<Box<Request>>,
+    pub(super) outgoing: Option<Answer>,
+    /// The number of the request that the guests work on, and what the host knows of the call.
+    pub(super) request: Option<u64>,
+    pub(super) context: Option<Arc<CallContext>>,
+    /// What comes after the last stage.
+    pub(super) next: Option<Next>,
+    pub(super) rehearsal: Arc<Rehearsal>,
+}
+
+/// What a stage has on the host's side.
+pub(super) struct Stage {
+    pub memory: Option<Memory>,
+    pub handles: Handles,
+    /// Not while its allocator or its post-return runs.
+    pub may_leave: bool,
+    pub pending: Pending,
+    pub scope: Scope,
+}
+
+impl Stage {
+    pub fn new(scope: Scope) -> Self {
+        Self {
+            memory: None,
+            handles: Handles::default(),
+            may_leave: true,
+            pending: Pending::default(),
+            scope,
+        }
+    }
+}
+
+impl State {
+    /// Notes that up to `bytes` more are about to be kept, and counts exactly now and then.
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<()> {
+        let Self { host, stages, .. } = self;
+        host.keep_with(bytes, |seen| {
+            let entries = stages.iter().flat_map(|stage| stage.handles.entries());
+            entries.map(|entry| ENTRY + size(entry, seen)).sum()
+        })
+    }
+
+    /// Gives `stage` a handle.
+    pub(super) fn push<R: Resource>(&mut self, stage: usize, resource: Box<R>) -> Result<u32> {
+        self.keep(ENTRY)?;
+        let most = self.host.handles();
+        self.stages[stage].handles.push(resource, most)
+    }
+
+    /// The place of a stage with the number that the glue gave.
+    pub(super) fn known(&self, stage: i32) -> Result<usize> {
+        let index = usize::try_from(stage).ok().filter(|index| *index < self.stages.len());
+        index.ok_or_else(|| Disagreement("the glue names a stage that is none").into())
+    }
+
+    /// The same of a stage that calls, and may call now.
+    pub(super) fn caller(&self, stage: i32) -> Result<usize> {
+        let index = self.known(stage)?;
+        if !self.stages[index].may_leave {
+            bail!("cannot leave component instance");
+        }
+        Ok(index)
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.host.http()
+    }
+}
+
+/// What a handle's resource takes beside [`ENTRY`].
+fn size(entry: &Entry, seen: &mut Seen) -> usize {
+    match entry {
+        Entry::Request(request) => {
+            let line = (&request.method, request.authority.as_ref(), request.path_with_query.as_ref());
+            seen.map(&request.headers) + size_of_line(line)
+        }
+        Entry::Response(response) => seen.map(&response.headers),
+        Entry::Fields(fields) => seen.map(fields),
+    }
+}

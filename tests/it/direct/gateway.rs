@@ -1,0 +1,92 @@
+//! The direct form in a gateway: what is said of it, and whom it blames.
+
+use super::guests::with_handle;
+use crate::harness::{Client, Folder, Protocol, binary, dist, run};
+use crate::swap::support::{Served, head};
+use std::path::Path;
+
+/// A pipeline of two segments, of which the second is a service.
+fn configuration(keys: &str, stages: &str) -> String {
+    format!(
+        "[pipelines.main]\n{keys}\nstages = [{stages}]\nservice = {{ component = \"hello\", link = \"dynamic\" }}\n\n\
+         [[routes]]\npipeline = \"main\"\n\n[components]\nhello.path = {:?}\npass-through-sync.path = {:?}\n\
+         traps.path = \"traps.wasm\"\n",
+        dist("hello"),
+        dist("pass-through-sync"),
+    )
+}
+
+/// A folder with a component that traps at once.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("traps.wasm", wat::parse_str(with_handle("unreachable")).unwrap());
+    folder
+}
+
+fn start(keys: &str, stages: &str) -> Served {
+    let folder = folder();
+    let identity = crate::harness::identity();
+    folder.write("cert.pem", &identity.certificate);
+    folder.write("key.pem", &identity.key);
+    let file = folder.write("linkspan.toml", head("") + &configuration(keys, stages));
+    Served::serve(folder, &file, &head(""))
+}
+
+const PASS: &str = "{ component = \"pass-through-sync\" }";
+const TRAPS: &str = "{ component = \"traps\" }";
+
+/// The line at the start and `check` say which form each segment has, and why it is not the direct one.
+#[test]
+fn the_form_is_said_and_can_be_turned_off() {
+    for (keys, form) in [
+        ("", "direct ⇒ component (1:hello: it is lifted asynchronously)"),
+        ("form = \"component\"", "component (`form = \"component\"`) ⇒ component (`form = \"component\"`)"),
+    ] {
+        let served = start(keys, PASS);
+        let line = served.gateway.line(|line| line["message"] == "ready");
+        assert_eq!(line["form"], form);
+        run(async {
+            let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+            for _ in 0..3 {
+                assert_eq!(client.get("/", &[]).await.ok().text(), "Hello!\n");
+            }
+        });
+        let file = served.file("linkspan.toml");
+        let checked = binary(&["check", file.to_str().unwrap()]).output().unwrap();
+        let checked = String::from_utf8(checked.stdout).unwrap();
+        assert!(checked.ends_with(&format!("\nmain: {form}\n")), "{checked}");
+        served.gateway.stop();
+    }
+}
+
+/// `inspect` says it of a component.
+#[test]
+fn inspect_tells_the_form() {
+    let inspect = |path: &Path| {
+        let output = binary(&["inspect", path.to_str().unwrap()]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let direct = "\nform       direct, where the other stages of its segment are\n";
+    assert!(inspect(&dist("pass-through-sync")).contains(direct));
+    let component = "\nform       component: it is lifted asynchronously\n";
+    assert!(inspect(&dist("pass-through-async")).contains(component));
+}
+
+/// A trap ends its instance and names its stage, also where the component stands at another one as well; the next request has
+/// a new instance.
+#[test]
+fn a_trap_names_its_stage() {
+    for (keys, stage) in [("", "main/0:traps"), ("form = \"component\"", "main/0:traps or main/1:traps")] {
+        let served = start(keys, &format!("{TRAPS}, {TRAPS}, {PASS}"));
+        run(async {
+            let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+            for _ in 0..3 {
+                client.get("/", &[]).await.problem(500, "guest-trap");
+            }
+        });
+        served.gateway.counts(3, |line| {
+            line["stage"] == stage && line["message"].as_str().is_some_and(|it| it.contains("unreachable"))
+        });
+        served.gateway.stop();
+    }
+}

@@ -1,0 +1,253 @@
+//! Guests that break one rule each.
+
+/// A middleware whose allocator, post-return and `handle` are given, with all functions of the list.
+const GUEST: &str = r#"(component
+  (import "wasi:http/types@0.3.0" (instance $types
+    (export "fields" (type $fields (sub resource)))
+    (export "request" (type $request (sub resource)))
+    (export "response" (type $response (sub resource)))
+    (type $dns' (record (field "rcode" (option string)) (field "info-code" (option u16))))
+    (export "DNS-error-payload" (type $dns (eq $dns')))
+    (type $tls' (record (field "alert-id" (option u8)) (field "alert-message" (option string))))
+    (export "TLS-alert-received-payload" (type $tls (eq $tls')))
+    (type $fs' (record (field "field-name" (option string)) (field "field-size" (option u32))))
+    (export "field-size-payload" (type $fs (eq $fs')))
+    (type $code' (variant (case "DNS-timeout") (case "DNS-error" $dns) (case "destination-not-found")
+      (case "destination-unavailable") (case "destination-IP-prohibited") (case "destination-IP-unroutable")
+      (case "connection-refused") (case "connection-terminated") (case "connection-timeout")
+      (case "connection-read-timeout") (case "connection-write-timeout") (case "connection-limit-reached")
+      (case "TLS-protocol-error") (case "TLS-certificate-error") (case "TLS-alert-received" $tls)
+      (case "HTTP-request-denied") (case "HTTP-request-length-required") (case "HTTP-request-body-size" (option u64))
+      (case "HTTP-request-method-invalid") (case "HTTP-request-URI-invalid") (case "HTTP-request-URI-too-long")
+      (case "HTTP-request-header-section-size" (option u32)) (case "HTTP-request-header-size" (option $fs))
+      (case "HTTP-request-trailer-section-size" (option u32)) (case "HTTP-request-trailer-size" $fs)
+      (case "HTTP-response-incomplete") (case "HTTP-response-header-section-size" (option u32))
+      (case "HTTP-response-header-size" $fs) (case "HTTP-response-body-size" (option u64))
+      (case "HTTP-response-trailer-section-size" (option u32)) (case "HTTP-response-trailer-size" $fs)
+      (case "HTTP-response-transfer-coding" (option string)) (case "HTTP-response-content-coding" (option string))
+      (case "HTTP-response-timeout") (case "HTTP-upgrade-failed") (case "HTTP-protocol-error")
+      (case "loop-detected") (case "configuration-error") (case "internal-error" (option string))))
+    (export "error-code" (type $code (eq $code')))
+    (type $he' (variant (case "invalid-syntax") (case "forbidden") (case "immutable") (case "size-exceeded")
+      (case "other" (option string))))
+    (export "header-error" (type $he (eq $he')))
+    (export "[method]request.get-headers" (func (param "self" (borrow $request)) (result (own $fields))))
+    (export "[method]response.get-status-code" (func (param "self" (borrow $response)) (result u16)))
+    (export "[method]fields.get" (func (param "self" (borrow $fields)) (param "name" string) (result (list (list u8)))))
+    (export "[method]fields.has" (func (param "self" (borrow $fields)) (param "name" string) (result bool)))))
+  (alias export $types "request" (type $request))
+  (alias export $types "response" (type $response))
+  (alias export $types "fields" (type $fields))
+  (alias export $types "error-code" (type $code))
+  (alias export $types "header-error" (type $he))
+  (import "wasi:http/handler@0.3.0" (instance $next
+    (alias outer 1 $request (type $rq')) (export "request" (type $rq (eq $rq')))
+    (alias outer 1 $response (type $rs')) (export "response" (type $rs (eq $rs')))
+    (alias outer 1 $code (type $c')) (export "error-code" (type $c (eq $c')))
+    (export "handle" (func async (param "request" (own $rq)) (result (result (own $rs) (error $c)))))))
+  (import "linkspan:gateway/headers@0.1.0" (instance $headers
+    (alias outer 1 $request (type $rq')) (export "request" (type $rq (eq $rq')))
+    (alias outer 1 $he (type $he')) (export "header-error" (type $he (eq $he')))
+    (type $edit' (variant (case "set" (tuple string (list u8))) (case "append" (tuple string (list u8)))
+      (case "default" (tuple string (list u8))) (case "remove" string)))
+    (export "edit" (type $edit (eq $edit')))
+    (type $refusal' (record (field "index" u32) (field "reason" $he)))
+    (export "refusal" (type $refusal (eq $refusal')))
+    (export "edit-request" (func (param "request" (borrow $rq)) (param "edits" (list $edit)) (result (result (error $refusal)))))
+    (export "request-values" (func (param "request" (borrow $rq)) (param "name" string) (result (list (list u8)))))))
+  (core module $libc
+    (memory (export "memory") 1)
+    (table (export "out") 1 funcref)
+    (type $out (func))
+    (global $top (mut i32) (i32.const 4096))
+    (func (export "realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
+      REALLOC)
+    (data (i32.const 16) "a\ff\c0name")
+    (data (i32.const 1024) "x-edited and a value"))
+  (core instance $libc (instantiate $libc))
+  (alias core export $libc "memory" (core memory $memory))
+  (alias core export $libc "realloc" (core func $realloc))
+  (core func $handle (canon lower (func $next "handle") (memory $memory) (realloc $realloc)))
+  (core func $drop-request (canon resource.drop $request))
+  (core func $drop-response (canon resource.drop $response))
+  (core func $drop-fields (canon resource.drop $fields))
+  (core func $edit (canon lower (func $headers "edit-request") (memory $memory) (realloc $realloc)))
+  (core func $values (canon lower (func $headers "request-values") (memory $memory) (realloc $realloc)))
+  (core func $fields-of (canon lower (func $types "[method]request.get-headers")))
+  (core func $status (canon lower (func $types "[method]response.get-status-code")))
+  (core func $get (canon lower (func $types "[method]fields.get") (memory $memory) (realloc $realloc)))
+  (core func $has (canon lower (func $types "[method]fields.has") (memory $memory)))
+  (core module $main
+    (import "l" "memory" (memory 1))
+    (import "l" "out" (table 1 funcref))
+    (import "wasi:http/handler@0.3.0" "handle" (func $handle (param i32 i32)))
+    (import "h" "drop-request" (func $drop-request (param i32)))
+    (import "h" "drop-response" (func $drop-response (param i32)))
+    (import "h" "drop-fields" (func $drop-fields (param i32)))
+    (import "h" "edit" (func $edit (param i32 i32 i32 i32)))
+    (import "h" "values" (func $values (param i32 i32 i32 i32)))
+    (import "h" "fields-of" (func $fields-of (param i32) (result i32)))
+    (import "h" "status" (func $status (param i32) (result i32)))
+    (import "h" "get" (func $get (param i32 i32 i32 i32)))
+    (import "h" "has" (func $has (param i32 i32 i32) (result i32)))
+    (elem (i32.const 0) func $outward)
+    (func $outward (call $drop-request (i32.const 1)))
+    ;; An edit of the name at 1024, 8 bytes, with the value at 1037, at 512.
+    (func $an-edit (param $kind i32)
+      (i32.store8 (i32.const 512) (local.get $kind))
+      (i32.store (i32.const 516) (i32.const 1024)) (i32.store (i32.const 520) (i32.const 8))
+      (i32.store (i32.const 524) (i32.const 1037)) (i32.store (i32.const 528) (i32.const 7)))
+    (func $pass (param $q i32) (result i32) (call $handle (local.get $q) (i32.const 256)) (i32.const 256))
+    (func $fail (param $case i32) (result i32)
+      (i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 264) (local.get $case)) (i32.const 256))
+    (func (export "handle") (param $q i32) (result i32) (local $x i32)
+      HANDLE)
+    (func (export "post") (param i32)
+      POST))
+  (core instance $main (instantiate $main (with "l" (instance $libc))
+    (with "wasi:http/handler@0.3.0" (instance (export "handle" (func $handle)))) (with "h" (instance
+    (export "drop-request" (func $drop-request))
+    (export "drop-response" (func $drop-response)) (export "drop-fields" (func $drop-fields))
+    (export "edit" (func $edit)) (export "values" (func $values)) (export "fields-of" (func $fields-of))
+    (export "status" (func $status)) (export "get" (func $get)) (export "has" (func $has))))))
+  (func $lifted async (param "request" (own $request)) (result (result (own $response) (error $code)))
+    (canon lift (core func $main "handle") (memory $memory) (realloc $realloc) (post-return (func $main "post"))))
+  (instance $handler (export "request" (type $request)) (export "response" (type $response))
+    (export "error-code" (type $code)) (export "handle" (func $lifted)))
+  (export "wasi:http/handler@0.3.0" (instance $handler)))"#;
+
+/// An allocator that never frees.
+const REALLOC: &str = "(local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $top) (i32.sub (local.get $align) (i32.const 1)))
+      (i32.sub (i32.const 0) (local.get $align))))
+    (global.set $top (i32.add (local.get $at) (local.get $new)))
+    (local.get $at)";
+
+const PASS: &str = "(call $pass (local.get $q))";
+
+/// What it does, and the guest.
+pub fn hostile() -> Vec<(String, String)> {
+    let make = |realloc: &str, handle: &str, post: &str| {
+        GUEST.replace("REALLOC", realloc).replace("HANDLE", handle).replace("POST", post)
+    };
+    let mut guests = Vec::new();
+    let mut add = |what: &str, guest: String| guests.push((what.to_owned(), guest));
+    for (what, handle) in HANDLES {
+        add(what, make(REALLOC, handle, ""));
+    }
+    let values = "(call $values (local.get $q) (i32.const 16) (i32.const 1) (i32.const 128)) (call $pass (local.get $q))";
+    for (what, realloc) in [
+        ("an allocator out of bounds", "(i32.const 65535)"),
+        ("an allocator far out of bounds", "(i32.const -4)"),
+        ("an allocator that is not aligned", "(i32.const 4097)"),
+        ("an allocator that traps", "unreachable"),
+        ("an allocator that calls out", "(call_indirect (type $out) (i32.const 0)) (i32.const 4096)"),
+        ("an allocator that gives one place", "(i32.const 8192)"),
+        ("an allocator that gives its result", "(i32.const 128)"),
+        ("an allocator that grows", "(i32.shl (memory.grow (i32.const 1)) (i32.const 16))"),
+    ] {
+        add(what, make(realloc, values, ""));
+    }
+    for (what, post) in [
+        ("a post-return that traps", "unreachable"),
+        ("a post-return that calls out", "(call $drop-request (i32.const 1))"),
+        ("a post-return that calls the next stage", "(call $handle (i32.const 1) (i32.const 256))"),
+        (
+            "a post-return that edits",
+            "(call $an-edit (i32.const 0)) (call $edit (i32.const 1) (i32.const 512) (i32.const 1) (i32.const 256))",
+        ),
+    ] {
+        add(what, make(REALLOC, PASS, post));
+    }
+    let kept = "(i32.store (i32.const 600) (call $fields-of (local.get $q))) (call $pass (local.get $q))";
+    for (what, post) in [
+        ("a post-return that drops fields", "(call $drop-fields (i32.load (i32.const 600)))"),
+        (
+            "a post-return that reads fields",
+            "(call $get (i32.load (i32.const 600)) (i32.const 16) (i32.const 1) (i32.const 128))",
+        ),
+    ] {
+        add(what, make(REALLOC, kept, post));
+    }
+    guests
+}
+
+/// A guest with this body of `handle`.
+pub fn with_handle(handle: &str) -> String {
+    GUEST.replace("REALLOC", REALLOC).replace("HANDLE", handle).replace("POST", "")
+}
+
+/// A guest that answers with an error that has a text.
+pub fn erring() -> String {
+    let (_, handle) = HANDLES.iter().find(|(what, _)| *what == "an error with a text").expect("it is there");
+    with_handle(handle)
+}
+
+/// What `handle` does.
+const HANDLES: &[(&str, &str)] = &[
+    ("it passes", PASS),
+    ("its handle is told", "(i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 264) (i32.const 21))
+      (i32.store8 (i32.const 272) (i32.const 1)) (i32.store (i32.const 276) (local.get $q)) (i32.const 256)"),
+    ("the second handle is told", "(local.set $x (call $fields-of (local.get $q))) (call $drop-fields (local.get $x))
+      (local.set $x (call $fields-of (local.get $q)))
+      (i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 264) (i32.const 21))
+      (i32.store8 (i32.const 272) (i32.const 1)) (i32.store (i32.const 276) (local.get $x)) (i32.const 256)"),
+    ("no handle", "(call $pass (i32.const 0))"),
+    ("a forged handle", "(call $pass (i32.const 77))"),
+    ("a huge handle", "(call $pass (i32.const -1))"),
+    ("a request twice", "(drop (call $pass (local.get $q))) (call $pass (local.get $q))"),
+    ("a request dropped twice", "(call $drop-request (local.get $q)) (call $drop-request (local.get $q)) (i32.const 256)"),
+    ("a stale request", "(call $drop-request (local.get $q)) (call $pass (local.get $q))"),
+    ("a request dropped as a response", "(call $drop-response (local.get $q)) (i32.const 256)"),
+    ("fields passed as a request", "(call $pass (call $fields-of (local.get $q)))"),
+    ("a request read as a response", "(drop (call $status (local.get $q))) (call $pass (local.get $q))"),
+    ("a response dropped before it is given", "(drop (call $pass (local.get $q)))
+      (call $drop-response (i32.load (i32.const 264))) (i32.const 256)"),
+    ("a request given as a response", "(i32.store8 (i32.const 256) (i32.const 0)) (i32.store (i32.const 264) (local.get $q)) (i32.const 256)"),
+    ("the next one's result out of bounds", "(call $handle (local.get $q) (i32.const 65528)) (i32.const 256)"),
+    ("the next one's result not aligned", "(call $handle (local.get $q) (i32.const 260)) (i32.const 256)"),
+    ("a result out of bounds", "(drop (call $pass (local.get $q))) (i32.const 65504)"),
+    ("a result that wraps", "(drop (call $pass (local.get $q))) (i32.const -8)"),
+    ("a result that is not aligned", "(drop (call $pass (local.get $q))) (i32.const 252)"),
+    ("a wrong case", "(i32.store8 (i32.const 256) (i32.const 2)) (i32.const 256)"),
+    ("a wrong error", "(call $fail (i32.const 39))"),
+    ("a wrong option", "(i32.store8 (i32.const 272) (i32.const 2)) (call $fail (i32.const 38))"),
+    ("an error", "(call $fail (i32.const 6))"),
+    ("an error with nothing", "(call $fail (i32.const 22))"),
+    ("an error with a text", "(i32.store8 (i32.const 272) (i32.const 1)) (i32.store (i32.const 276) (i32.const 1024))
+      (i32.store (i32.const 280) (i32.const 20)) (call $fail (i32.const 38))"),
+    ("an error with all it can have", "(i32.store8 (i32.const 272) (i32.const 1)) (i32.store8 (i32.const 276) (i32.const 1))
+      (i32.store (i32.const 280) (i32.const 1024)) (i32.store (i32.const 284) (i32.const 20))
+      (i32.store8 (i32.const 288) (i32.const 1)) (i32.store (i32.const 292) (i32.const 77)) (call $fail (i32.const 22))"),
+    ("an error whose text is out of bounds", "(i32.store8 (i32.const 272) (i32.const 1))
+      (i32.store (i32.const 276) (i32.const 65535)) (i32.store (i32.const 280) (i32.const 2)) (call $fail (i32.const 38))"),
+    ("an error whose text wraps", "(i32.store8 (i32.const 272) (i32.const 1))
+      (i32.store (i32.const 276) (i32.const 16)) (i32.store (i32.const 280) (i32.const -8)) (call $fail (i32.const 38))"),
+    ("an error whose text is not UTF-8", "(i32.store8 (i32.const 272) (i32.const 1))
+      (i32.store (i32.const 276) (i32.const 16)) (i32.store (i32.const 280) (i32.const 3)) (call $fail (i32.const 38))"),
+    ("an edit", "(call $an-edit (i32.const 0)) (call $edit (local.get $q) (i32.const 512) (i32.const 1) (i32.const 128)) (call $pass (local.get $q))"),
+    ("an edit that is none", "(call $an-edit (i32.const 4)) (call $edit (local.get $q) (i32.const 512) (i32.const 1) (i32.const 128)) (call $pass (local.get $q))"),
+    ("too many edits", "(call $edit (local.get $q) (i32.const 512) (i32.const 1001) (i32.const 128)) (call $fail (i32.load8_u (i32.const 128)))"),
+    ("far too many edits", "(call $edit (local.get $q) (i32.const 512) (i32.const 0x10000000) (i32.const 128)) (call $pass (local.get $q))"),
+    ("edits out of bounds", "(call $edit (local.get $q) (i32.const 65520) (i32.const 1) (i32.const 128)) (call $pass (local.get $q))"),
+    ("edits that are not aligned", "(call $edit (local.get $q) (i32.const 513) (i32.const 1) (i32.const 128)) (call $pass (local.get $q))"),
+    ("edits with a result out of bounds", "(call $an-edit (i32.const 0)) (call $edit (local.get $q) (i32.const 512) (i32.const 1) (i32.const 65520)) (call $pass (local.get $q))"),
+    ("no edits, nowhere", "(call $edit (local.get $q) (i32.const 65536) (i32.const 0) (i32.const 128)) (call $pass (local.get $q))"),
+    ("an edit whose name is not UTF-8", "(call $an-edit (i32.const 0)) (i32.store (i32.const 516) (i32.const 17)) (call $edit (local.get $q) (i32.const 512) (i32.const 1) (i32.const 128)) (call $pass (local.get $q))"),
+    ("an edit whose value is out of bounds", "(call $an-edit (i32.const 0)) (i32.store (i32.const 528) (i32.const 65536)) (call $edit (local.get $q) (i32.const 512) (i32.const 1) (i32.const 128)) (call $pass (local.get $q))"),
+    ("an edit that is refused", "(call $an-edit (i32.const 0)) (i32.store (i32.const 520) (i32.const 12)) (call $edit (local.get $q) (i32.const 512) (i32.const 1) (i32.const 128)) (call $fail (i32.load8_u (i32.const 128)))"),
+    ("an edit after the request is gone", "(drop (call $pass (local.get $q))) (call $an-edit (i32.const 0)) (call $edit (local.get $q) (i32.const 512) (i32.const 1) (i32.const 128)) (i32.const 256)"),
+    ("values of a name out of bounds", "(call $values (local.get $q) (i32.const 65530) (i32.const 100) (i32.const 128)) (call $pass (local.get $q))"),
+    ("values of a name that is not UTF-8", "(call $values (local.get $q) (i32.const 17) (i32.const 2) (i32.const 128)) (call $pass (local.get $q))"),
+    ("values with a result out of bounds", "(call $values (local.get $q) (i32.const 16) (i32.const 1) (i32.const 65532)) (call $pass (local.get $q))"),
+    ("values told", "(call $values (local.get $q) (i32.const 16) (i32.const 1) (i32.const 128))
+      (i32.store8 (i32.const 272) (i32.const 1)) (i32.store (i32.const 276) (i32.load (i32.load (i32.const 128))))
+      (i32.store (i32.const 280) (i32.load offset=4 (i32.load (i32.const 128)))) (call $fail (i32.const 38))"),
+    ("fields read", "(local.set $x (call $fields-of (local.get $q))) (call $get (local.get $x) (i32.const 16) (i32.const 1) (i32.const 128))
+      (call $drop-fields (local.get $x)) (call $fail (i32.add (i32.load (i32.const 132)) (call $has (call $fields-of (local.get $q)) (i32.const 16) (i32.const 1))))"),
+    ("fields after they are dropped", "(local.set $x (call $fields-of (local.get $q))) (call $drop-fields (local.get $x))
+      (drop (call $has (local.get $x) (i32.const 16) (i32.const 1))) (call $pass (local.get $q))"),
+    ("it traps", "unreachable"),
+    ("it traps after the next one", "(drop (call $pass (local.get $q))) unreachable"),
+    ("it loops into its stack", "(call $pass (call $pass (i32.const 0)))"),
+];
