@@ -1,7 +1,7 @@
-//! How many connections each client has open, in the whole process.
+//! The number of open connections of each client, in the whole process.
 //!
-//! A client is an IPv4 address, or the first 64 bits of an IPv6 address: a customer is given at least a network of that
-//! size (RFC 6177), so a bound on single addresses could be evaded.
+//! A client is an IPv4 address, or the first 64 bits of an IPv6 address: customers get at least a network of that size
+//! (RFC 6177), so a bound on single addresses could be evaded.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,8 +25,8 @@ impl Client {
     }
 }
 
-/// The counts. It has as many entries as there are clients with connections; taken once and given back once for each
-/// connection, never for a request.
+/// The counts, with an entry for each client that has connections. The lock is taken twice for each connection, and
+/// never for a request.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     limit: usize,
@@ -45,7 +45,7 @@ impl Addresses {
         Arc::new(Self { limit, open: Mutex::default() })
     }
 
-    /// Counts one more connection from `address`; `None` if there are as many as there may be.
+    /// Counts one more connection from `address`; `None` if the address has as many as it may have.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let client = Client::of(address);
         let mut open = self.lock();

@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 use super::addresses::Addresses;
 use crate::config::keys::GatewayLimits;
 
-/// What the workers of a process share: one slot per open connection, one per running TLS handshake, and who has how many
-/// connections.
+/// What the workers of a process share: one slot per open connection, one per running TLS handshake, and the number of
+/// connections of each client.
 #[derive(Clone, Debug)]
 pub struct Capacity {
     pub(crate) connections: Arc<Semaphore>,
@@ -19,10 +19,10 @@ pub struct Capacity {
     limit: usize,
 }
 
-/// Why a TLS handshake came to nothing.
+/// Why a TLS handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// It took longer than `limits.handshake-timeout`.
+    /// The handshake took longer than `limits.handshake-timeout`.
     Timeout,
     /// The client left.
     Gone,
@@ -32,7 +32,7 @@ pub(crate) enum Lost {
     ClientName,
 }
 
-/// How many TLS handshakes came to nothing.
+/// The number of TLS handshakes that failed, by reason.
 #[derive(Debug, Default)]
 pub(crate) struct LostHandshakes([AtomicU64; 4]);
 
@@ -43,8 +43,8 @@ impl LostHandshakes {
 }
 
 impl Capacity {
-    /// Made once per process from its limits, then cloned for each worker. A limit of 0 counts as 1: a gateway that may
-    /// accept nothing is a mistake that configuration reports.
+    /// Made once per process from its limits, then cloned for each worker. A limit of 0 counts as 1: `config` reports a
+    /// gateway that may accept nothing.
     pub fn new(limits: &GatewayLimits) -> Self {
         let limit = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         let handshakes = limits.handshakes.clamp(1, Semaphore::MAX_PERMITS);
@@ -57,7 +57,7 @@ impl Capacity {
         }
     }
 
-    /// TLS handshakes that came to nothing so far, by reason.
+    /// TLS handshakes that failed so far, by reason.
     pub fn lost_handshakes(&self) -> [(&'static str, u64); 4] {
         let counts = &self.lost_handshakes.0;
         [("timeout", 0), ("gone", 1), ("refused", 2), ("client-name", 3)]

@@ -9,8 +9,8 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// About the connection in whichever direction. `TE` with them: hyper has read it, and sends trailers to an HTTP/1.1 client
-/// only if it said `TE: trailers`.
+/// Fields about the connection in both directions. `TE` is one of them: hyper has read it, and sends trailers to an
+/// HTTP/1.1 client only after `TE: trailers`.
 static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     KEEP_ALIVE,
@@ -30,7 +30,7 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// Removes the fields of a connection, and those that its `Connection` names.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // Most heads have none: comparing each of their names takes less time than nine look-ups.
+    // Most heads have none of these fields: comparing each of their names takes less time than nine look-ups.
     if !headers.keys().any(is_hop_by_hop) {
         return;
     }

@@ -1,12 +1,12 @@
-//! The log of bounds that are reached.
+//! Log lines about bounds that were reached.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-/// At most one line about the same bound in this time, per listening socket.
+/// The time in which a listening socket has at most one line about the same bound.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Says that a bound is reached, but not for each connection that meets it.
+/// Says that a bound was reached, but not for each connection that reaches it.
 #[derive(Debug, Default)]
 pub(in crate::net) struct LimitLog {
     last: Option<Instant>,

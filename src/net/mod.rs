@@ -1,14 +1,15 @@
 //! The way in: listening sockets, TLS, connections, and the orderly end of all three.
 //!
-//! One worker calls [`serve_worker`] on its own thread, inside its own `LocalSet`, with its own listening sockets, which
-//! come from [`Sources`]. From there on a connection never leaves that thread: neither do its requests, so a service's
-//! futures and bodies need not be `Send`. What workers share is in [`Capacity`], counters for the whole process.
-//! While it serves, listeners come and go by [`EndpointChange`], and certificates by a [`TlsSource`].
+//! One worker calls [`serve_worker`] on its own thread, inside its own `LocalSet`, with its own listening sockets,
+//! which come from [`Sources`]. From there on a connection never leaves that thread: neither do its requests, so a
+//! service's futures and bodies need not be `Send`. What workers share is in [`Capacity`], counters for the whole
+//! process. While it serves, listeners come and go by [`EndpointChange`], and certificates by a [`TlsSource`].
 //!
-//! Promised: a client that is silent, slow or gone costs at most one connection slot, for a time that [`GatewayLimits`](crate::config::keys::GatewayLimits) names;
-//! a response that breaks off is seen as broken off; a stop lets requests finish, within a bound.
+//! Promised: a client that is silent, slow or gone costs at most one connection slot, for a time that
+//! [`GatewayLimits`](crate::config::keys::GatewayLimits) names; a response that breaks off looks broken off; a stop
+//! lets requests finish, within a bound.
 //!
-//! This room never looks into a request: what a head means, and what is answered, is `crate::http`'s.
+//! This room never looks into a request: `crate::http` knows the meaning of a head, and answers.
 
 mod addresses;
 mod capacity;
@@ -31,5 +32,5 @@ pub use listen::{activation, endpoint, handover};
 pub use shutdown::{Shutdown, Signals, Trigger};
 pub use tls::{Certificate, ClientIdentity, TlsError, TlsSource};
 
-/// What a response body's error, or a service's, is turned into on its way to hyper.
+/// The error of a response body or of a service, on its way to hyper.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,16 +1,16 @@
-//! The orderly end: what every worker, accept loop and connection watches, and the signals that set it off.
+//! The orderly end: what every worker, accept loop and connection watches, and the signals that start it.
 //!
-//! Four phases, only ever forward.
+//! Four phases, in this order:
 //!
 //! - `Serving`.
-//! - `NotReady`: nothing changes for clients, only [`Shutdown::is_ready`] does, which the readiness check tells. Whoever
-//!   sends clients here has the drain delay to notice and to send them elsewhere. Answers don't say `Connection: close` yet:
-//!   a client that is told to go while it is still being sent here would only come back over a new connection.
-//! - `Draining`: listening sockets close (how, so that nothing is lost: `super::listen::accept`), HTTP/1.1 answers with
-//!   `Connection: close`, HTTP/2 sends GOAWAY, requests in flight go on, for at most `shutdown-timeout`.
-//! - `Cutting`: what is left is dropped at once, and clients see that as a broken connection, never as a complete answer.
+//! - `NotReady`: nothing changes for clients; only [`Shutdown::is_ready`] changes, and with it the readiness check. The
+//!   load balancer has the drain delay to notice and to send clients elsewhere. Responses don't say `Connection: close`
+//!   yet: a client that is told to go while the balancer still sends it here would only return over a new connection.
+//! - `Draining`: listening sockets close (without loss, see `super::listen::accept`), HTTP/1.1 answers with
+//!   `Connection: close`, HTTP/2 sends GOAWAY, and requests in progress continue for at most `shutdown-timeout`.
+//! - `Cutting`: the rest is dropped at once. Clients see a broken connection, never a complete response.
 //!
-//! A listener that is removed while the others stay goes through the last two by itself.
+//! A listener that is removed while others stay goes through the last two phases alone.
 
 use std::io;
 use std::pin::Pin;
@@ -30,32 +30,32 @@ enum ShutdownPhase {
     Cutting,
 }
 
-/// Sets the stop off, from any thread. Dropped without being used, it leaves the server serving.
+/// Starts the stop, from any thread. If it is dropped unused, the server continues to serve.
 #[derive(Clone, Debug)]
 pub struct Trigger(Arc<watch::Sender<ShutdownPhase>>);
 
-/// Learns of the stop. One for each who waits.
+/// Watches the stop. Each task that waits has its own.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Receiver<ShutdownPhase>);
 
-/// A trigger and what it triggers.
+/// A trigger and the stop that it triggers.
 pub fn channel() -> (Trigger, Shutdown) {
     let (sender, receiver) = watch::channel(ShutdownPhase::Serving);
     (Trigger(Arc::new(sender)), Shutdown(receiver))
 }
 
 impl Trigger {
-    /// Have the readiness check fail; go on as before.
+    /// Makes the readiness check fail; everything else continues.
     pub fn not_ready(&self) {
         self.advance(ShutdownPhase::NotReady);
     }
 
-    /// Stop accepting; let requests finish.
+    /// Stops accepting, and lets requests finish.
     pub fn drain(&self) {
         self.advance(ShutdownPhase::Draining);
     }
 
-    /// Stop now.
+    /// Stops at once.
     pub fn cut(&self) {
         self.advance(ShutdownPhase::Cutting);
     }
@@ -70,12 +70,12 @@ impl Trigger {
 }
 
 impl Shutdown {
-    /// Whether new clients are welcome: false from [`Trigger::not_ready`] on.
+    /// Whether new clients are welcome: not after [`Trigger::not_ready`].
     pub fn is_ready(&self) -> bool {
         *self.0.borrow() == ShutdownPhase::Serving
     }
 
-    /// Whether a stop has begun, for who wants to refuse new work.
+    /// Whether a stop has begun, for tasks that then refuse new work.
     pub fn is_draining(&self) -> bool {
         *self.0.borrow() >= ShutdownPhase::Draining
     }
@@ -92,14 +92,14 @@ impl Shutdown {
 
     async fn reached(&mut self, wanted: ShutdownPhase) {
         if self.0.wait_for(|phase| *phase >= wanted).await.is_err() {
-            // Nobody is left who could stop us.
+            // No trigger is left that could begin a stop.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// [`Shutdown::draining`] for a connection, which asks twice a request: the channel has a lock, and is asked once, and again
-/// after a change. For one task only, whose waker stays the same.
+/// [`Shutdown::draining`] for a connection, which asks twice for each request. The channel has a lock, so it is asked
+/// once, and again after a change. For one task only, whose waker stays the same.
 pub(super) struct Draining {
     seen: watch::Receiver<ShutdownPhase>,
     wait: Pin<Box<dyn Future<Output = ()>>>,
@@ -112,18 +112,18 @@ impl Draining {
         Self { seen, wait: Box::pin(async move { shutdown.draining().await }), asked: false }
     }
 
-    /// Ready when the stop begins; not to be asked after that.
+    /// Ready when the stop begins; must not be polled after that.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.asked && self.seen.has_changed().is_ok_and(|changed| !changed) {
             return Poll::Pending;
         }
-        // Without it, the channel would only say that it is to be asked again.
+        // Without this poll, the channel would not wake the task.
         self.asked = coop::has_budget_remaining();
         self.wait.as_mut().poll(cx)
     }
 }
 
-/// SIGINT and SIGTERM, taken over from their default of ending the process.
+/// SIGINT and SIGTERM, which no longer end the process by default.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
@@ -131,11 +131,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over. From here on they do nothing unless [`Signals::next`] is awaited, so install them when there
-    /// is something to stop. Needs a tokio runtime with I/O.
+    /// Takes over the signals. From here on they have no effect unless [`Signals::next`] is awaited, so install them
+    /// when there is something to stop. Needs a tokio runtime with I/O.
     ///
     /// # Errors
-    /// When the operating system refuses a handler.
+    /// If the operating system refuses a handler.
     pub fn install() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
@@ -151,8 +151,9 @@ impl Signals {
     }
 }
 
-/// Turns signals into a stop: the first makes us not ready, and after `drain_delay` drains; a second one during the delay
-/// drains at once; one after that cuts, and then this ends. It also ends the delay if somebody else drains.
+/// Turns signals into a stop: the first one makes the gateway not ready, and drains after `drain_delay`; a second one
+/// during the delay drains at once; a later one cuts, and ends this function. The delay also ends if another task
+/// begins to drain.
 pub async fn signals(mut signals: Signals, trigger: Trigger, drain_delay: Duration) {
     let name = signals.next().await;
     trigger.not_ready();

@@ -1,4 +1,4 @@
-//! What a connection is doing, as far as its timeouts must know, and the one timer that enforces them.
+//! What a connection does, as far as its timeouts need to know, and the one timer that enforces them.
 //!
 //! hyper has one timeout for HTTP/1.1, `header_read_timeout`, which runs from the moment at which hyper begins to wait
 //! for a head: it does not distinguish an idle kept-alive connection from a head that dribbles in. For HTTP/2, hyper
@@ -7,7 +7,7 @@
 //! deadline from both.
 //!
 //! The cost to a request is a few stores and one look at the clock: a recent event is [`UNREAD`] until the watchdog,
-//! which is polled after hyper, finds it still so. The timer wheel is touched once per timeout, not once per request.
+//! which is polled after hyper, sees it. The timer wheel is touched once per timeout, not once per request.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -27,27 +27,27 @@ use crate::config::keys::GatewayLimits;
 /// Milliseconds since the connection's start.
 type Millis = u64;
 
-/// In the place of a tick: not going on.
+/// In place of a tick: this does not happen now.
 const NEVER: Millis = Millis::MAX;
 
-/// Likewise: since this turn of the connection's task, for which nobody has read the clock yet.
+/// In place of a tick: since this turn of the connection's task, for which nobody has read the clock yet.
 const UNREAD: Millis = Millis::MAX - 1;
 
-/// Why a connection is ended from our side.
+/// Why the gateway ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// A head that began did not end in time, or the first one did not come at all.
+    /// A head did not end in time, or the first one did not begin in time.
     HeaderRead,
-    /// No request for too long.
+    /// The connection had no request for too long.
     Idle,
-    /// The client takes nothing of what is written to it.
+    /// The client does not read what is written to it.
     WriteStalled,
-    /// The client takes a response too slowly.
+    /// The client reads a response too slowly.
     SlowDownload,
 }
 
-/// The state of one connection. Atomics only because hyper wants its timer `Send + Sync`; all of it happens on one thread,
-/// so loads and stores are relaxed and a counter is a load and a store.
+/// The state of one connection. The fields are atomic only because hyper wants its timer to be `Send + Sync`.
+/// Everything happens on one thread, so loads and stores are relaxed, and a counter is a load and a store.
 #[derive(Debug)]
 pub(super) struct Activity {
     start: Instant,
@@ -55,7 +55,7 @@ pub(super) struct Activity {
     idle_ms: Millis,
     protocol: Protocol,
     in_flight: AtomicU64,
-    /// Requests that there may still be.
+    /// Requests that the connection may still have.
     left: AtomicU64,
     /// Whether any request has been seen, or (HTTP/2) any byte.
     spoken: AtomicBool,
@@ -74,7 +74,7 @@ pub(super) struct Activity {
     stopping: AtomicBool,
     /// The client was told that the connection speaks something else from now on.
     upgraded: AtomicBool,
-    /// Why nothing more is read of what the client sends.
+    /// Why the gateway reads nothing more of what the client sends.
     fault: OnceLock<&'static str>,
 }
 
@@ -104,7 +104,7 @@ impl Activity {
         millis(self.start.elapsed())
     }
 
-    /// What the connection speaks.
+    /// The protocol of the connection.
     pub(super) fn protocol(&self) -> Protocol {
         self.protocol
     }
@@ -114,7 +114,7 @@ impl Activity {
         self.upgraded.store(true, Relaxed);
     }
 
-    /// Whether that has been said.
+    /// Whether that response was made.
     pub(super) fn is_upgraded(&self) -> bool {
         self.upgraded.load(Relaxed)
     }
@@ -124,7 +124,7 @@ impl Activity {
         let _ = self.fault.set(reason);
     }
 
-    /// Why not, if so.
+    /// Why the client's bytes are not HTTP, if they are not.
     pub(super) fn fault(&self) -> Option<&'static str> {
         self.fault.get().copied()
     }
@@ -141,7 +141,7 @@ impl Activity {
         }
     }
 
-    /// The transport would take nothing, and has a task to wake when it does.
+    /// The transport would not accept a write; it wakes a task when it does.
     pub(super) fn write_blocked(&self) {
         if self.write_blocked.load(Relaxed) == NEVER {
             self.write_blocked.store(self.now(), Relaxed);
@@ -152,7 +152,7 @@ impl Activity {
         self.write_blocked.store(NEVER, Relaxed);
     }
 
-    /// A response body ended in an error: what has been sent is not to look complete.
+    /// A response body ended in an error: the response must not look complete.
     pub(super) fn break_off(&self) {
         self.broken.store(true, Relaxed);
     }
@@ -162,7 +162,7 @@ impl Activity {
         self.stopping.store(true, Relaxed);
     }
 
-    /// Ready once the connection has had all the requests that it may have, if its protocol can be told.
+    /// Ready once the connection has had all of its requests, if its protocol can announce the end.
     pub(super) fn poll_worn_out(&self) -> Poll<()> {
         if self.protocol == Protocol::Http2 && self.left.load(Relaxed) == 0 {
             return Poll::Ready(());
@@ -170,8 +170,8 @@ impl Activity {
         Poll::Pending
     }
 
-    /// Whether hyper can be asked to end the connection without the loss of a request that is on its way. Between two requests
-    /// of HTTP/1.1 it would close at once.
+    /// Whether hyper can be asked to end the connection without the loss of a request that is on its way. Between two
+    /// requests of HTTP/1.1 it would close at once.
     pub(super) fn may_be_told_to_go(&self) -> bool {
         self.protocol == Protocol::Http2 || self.in_flight.load(Relaxed) > 0
     }
@@ -181,7 +181,7 @@ impl Activity {
         self.in_flight.load(Relaxed) > 0
     }
 
-    /// Whether a client of HTTP/1.1 is sending nothing and waits for nothing.
+    /// Whether a client of HTTP/1.1 sends nothing and waits for nothing.
     pub(super) fn is_silent(&self) -> bool {
         self.protocol == Protocol::Http1
             && self.in_flight.load(Relaxed) == 0
@@ -198,8 +198,8 @@ impl Activity {
         self.head_begun.load(Relaxed) != NEVER || self.had_body.load(Relaxed)
     }
 
-    /// Reads the clock for what has happened in this turn and still matters: mostly the end of an answer, since a head
-    /// that came has been taken meanwhile.
+    /// Reads the clock for events of this turn that still matter: mostly the end of a response, since a head that
+    /// arrived has become a request meanwhile.
     fn settle(&self) {
         let unread = |tick: &&AtomicU64| tick.load(Relaxed) == UNREAD;
         let mut ticks = [&self.head_wait, &self.head_begun].into_iter().filter(unread).peekable();
@@ -253,11 +253,11 @@ fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX).min(UNREAD - 1)
 }
 
-/// A request from its head to the end of its response's body, or to whatever ends it before that.
+/// A request, from its head to the end of its response's body or to an earlier end.
 #[derive(Debug)]
 pub(super) struct InFlight {
     activity: Arc<Activity>,
-    /// All of the listening socket's, for the count of what a stop cuts.
+    /// The requests of the listening socket, to count those that a stop cuts.
     total: Rc<Cell<usize>>,
 }
 
@@ -277,19 +277,19 @@ impl InFlight {
         self.activity.break_off();
     }
 
-    /// Whether the answer is to say that the connection ends with it.
+    /// Whether the response says that the connection ends with it.
     pub(super) fn is_last(&self) -> bool {
         let activity = &self.activity;
         let last = activity.stopping.load(Relaxed) || activity.left.load(Relaxed) == 0;
         activity.protocol == Protocol::Http1 && last
     }
 
-    /// The connection speaks something else after this answer.
+    /// The connection speaks another protocol after this response.
     pub(super) fn upgrade(&self) {
         self.activity.upgrade();
     }
 
-    /// Which protocol the request came by.
+    /// The protocol of the request.
     pub(super) fn protocol(&self) -> Protocol {
         self.activity.protocol
     }
@@ -306,8 +306,8 @@ impl Drop for InFlight {
     }
 }
 
-/// Given to hyper's HTTP/1.1 as its timer. hyper starts one sleep per head that it waits for, which is all that this wants
-/// to know; the wait ends as a request begins.
+/// hyper's timer for HTTP/1.1. hyper starts one sleep for each head that it waits for; the wait ends when a request
+/// begins.
 #[derive(Debug)]
 pub(super) struct HeadTimer(pub(super) Arc<Activity>);
 
@@ -323,7 +323,7 @@ impl Timer for HeadTimer {
         self.sleep(Duration::ZERO)
     }
 
-    /// hyper makes a deadline of it, which comes back here.
+    /// hyper makes a deadline of this value, and passes the deadline to `sleep_until`.
     fn now(&self) -> Instant {
         self.0.start
     }
@@ -366,7 +366,7 @@ impl Watchdog {
         &self.activity
     }
 
-    /// How often it looks, if nothing is due before: whatever deadline begins later is at least this far away.
+    /// The longest time between two looks if nothing is due earlier: no deadline that begins later is nearer than that.
     fn step(&self) -> Millis {
         let activity = &self.activity;
         activity.header_read_ms.min(activity.idle_ms).min(millis(self.grace)).max(1)
@@ -381,12 +381,12 @@ impl Watchdog {
         {
             self.arm(tick);
         }
-        // It is asked twice a request, and a timer that is asked takes 80 ns to learn of the same task again.
+        // The timer is polled twice for each request, and each poll that registers the same task again takes 80 ns.
         if self.asked && !self.sleep.is_elapsed() {
             return Poll::Pending;
         }
         loop {
-            // Without it, the timer would only say that it is to be asked again.
+            // Without this poll, the timer would not wake the task.
             let budget = coop::has_budget_remaining();
             if self.sleep.as_mut().poll(cx).is_pending() {
                 self.asked = budget;
@@ -415,7 +415,7 @@ impl Watchdog {
     }
 }
 
-/// A tick as the runtime's time; a tick beyond what the clock can hold is a year away.
+/// A tick as the runtime's time. Ticks beyond the clock's range are a year away.
 fn at(activity: &Activity, tick: Millis) -> tokio::time::Instant {
     const YEAR: Duration = Duration::from_hours(365 * 24);
     let offset = Duration::from_millis(tick).min(activity.start.elapsed() + YEAR);

@@ -1,12 +1,12 @@
-//! How fast clients take the bodies of responses.
+//! How fast clients read the bodies of responses.
 //!
 //! A client's time runs from the moment at which a piece of a body is given to the connection to the moment at which
 //! the connection asks for the next piece: the transport, or the stream's window, takes no more meanwhile. Time in
 //! which a service makes the next piece does not count.
 //!
-//! A client has [`GatewayLimits::download_grace`] of time. What the client takes gives time back, by
-//! [`GatewayLimits::download_rate`], but never more than the grace: kernels buffer megabytes, which the client has not
-//! read yet.
+//! A client has [`GatewayLimits::download_grace`] of time. Bytes that the client reads add time at
+//! [`GatewayLimits::download_rate`], but never beyond the grace: kernels buffer megabytes that the client has not read
+//! yet.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::keys::GatewayLimits;
 
-/// The bodies of one connection that are under way.
+/// The response bodies in progress on one connection.
 #[derive(Debug)]
 pub(super) struct Downloads {
     rate: u64,
@@ -26,11 +26,11 @@ pub(super) struct Downloads {
 struct Download {
     /// The client's time, at the last piece.
     left: Cell<Duration>,
-    /// Since when the client has a piece to take.
+    /// When the client got a piece that it has not read yet.
     since: Cell<Option<Instant>>,
 }
 
-/// A body under way; from its first piece on it is looked after.
+/// A body in progress; the client's time counts from its first piece on.
 #[derive(Debug)]
 pub(super) struct Pace {
     downloads: Rc<Downloads>,
@@ -43,7 +43,7 @@ impl Downloads {
         Rc::new(Self { rate, grace, bodies: RefCell::default() })
     }
 
-    /// Whether the client's time for any of them is over.
+    /// Whether the client's time is over for any of the bodies.
     pub(super) fn are_too_slow(&self) -> bool {
         let bodies = self.bodies.borrow();
         if bodies.is_empty() {
@@ -78,7 +78,7 @@ impl Pace {
         }
     }
 
-    /// It gets one, and may ask for another.
+    /// The connection gets a piece, and may ask for another.
     pub(super) fn given(&mut self, bytes: usize) {
         let Downloads { rate, grace, bodies } = &*self.downloads;
         if *rate == 0 {

@@ -12,14 +12,14 @@ use crate::net::shutdown::{Draining, Shutdown};
 /// How a connection ended, for the log.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// By the protocol, or by its client.
+    /// Ended as the protocol provides, or by the client.
     Closed,
-    /// By an error of the client, of the transport, or of a response's body.
+    /// Ended by an error of the client, of the transport, or of a response's body.
     Error(hyper::Error),
     Overdue(#[expect(dead_code, reason = "only its Debug form is used")] Overdue),
 }
 
-/// How far a stop has come for one connection.
+/// How far a stop is for one connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
     None,
@@ -29,8 +29,8 @@ enum Stop {
     Told,
 }
 
-/// Runs hyper's connection beside its timeouts and the stop. `last_request`: as [`super::LAST_REQUEST`]. `farewell`: how long an idle connection gets after it has been
-/// asked to end, for a protocol in which it can be asked.
+/// Runs hyper's connection together with its timeouts and the stop. `last_request` is as [`super::LAST_REQUEST`].
+/// `farewell` is the time that an idle connection gets after it was asked to end, in a protocol that can ask.
 pub(super) async fn drive<C, G>(
     conn: C,
     graceful_shutdown: G,
@@ -50,7 +50,7 @@ where
     let mut stop = Stop::None;
     let overdue = loop {
         tokio::select! {
-            // hyper first: what it has just done decides whether the connection is overdue.
+            // hyper goes first: what hyper has just done decides whether the connection is overdue.
             biased;
             ended = conn.as_mut() => return ended.map_or_else(Ended::Error, |()| Ended::Closed),
             overdue = std::future::poll_fn(|cx| watchdog.poll_overdue(cx)) => break overdue,
@@ -65,7 +65,7 @@ where
                 }
             }
             () = std::future::poll_fn(|_| activity.poll_worn_out()), if stop == Stop::None => {
-                // What is in flight is still served; HTTP/1.1's last answer has said so.
+                // Requests in progress are still served; the last response of HTTP/1.1 has announced the end.
                 stop = Stop::Told;
                 graceful_shutdown(conn.as_mut());
             }

@@ -14,8 +14,8 @@ use super::listener::ListenerState;
 use crate::net::capacity::{Lost, LostHandshakes};
 use crate::net::tls::{ClientIdentity, TlsSource};
 
-/// The `ClientHello` is waited for without a handshake slot: silent clients could hold all of those, and nothing is
-/// computed before it. The caller bounds the time of the whole.
+/// No handshake slot is held while the `ClientHello` is awaited: silent clients could hold all of them, and nothing is
+/// computed before it. The caller bounds the time of the whole handshake.
 pub(super) async fn handshake<F>(
     tcp: TcpStream,
     source: &TlsSource,
@@ -26,7 +26,7 @@ pub(super) async fn handshake<F>(
     start.into_stream(source.ask()).await
 }
 
-/// What came of a handshake, if a connection did.
+/// The result of a handshake that gave a connection.
 pub(super) fn secured(
     outcome: Result<std::io::Result<TlsStream<TcpStream>>, Elapsed>,
     listener: &ListenerState,
@@ -58,7 +58,7 @@ pub(super) fn secured(
     }
 }
 
-/// `None` if the client can't be named.
+/// `None` if the names in the client's certificate can't be represented.
 fn tls_info(stream: &TlsStream<TcpStream>) -> Option<TlsInfo> {
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first);

@@ -1,4 +1,4 @@
-//! What is known of a connection, whatever its protocol: the same for all of its requests.
+//! What is known of a connection, independent of its protocol: the same for all of its requests.
 
 use std::cell::OnceCell;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use http::HeaderValue;
 
 use crate::net::tls::ClientIdentity;
 
-/// What a connection speaks.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1 or HTTP/1.0.
@@ -25,27 +25,27 @@ pub struct ConnInfo {
     pub listener: Arc<str>,
     /// The client's address.
     pub peer: SocketAddr,
-    /// Ours.
+    /// The gateway's address.
     pub local: SocketAddr,
-    /// What it speaks.
+    /// The protocol.
     pub protocol: Protocol,
     /// `None`: plain HTTP.
     pub tls: Option<TlsInfo>,
-    /// The port of https that the listener sends every request to.
+    /// The port of https to which the listener redirects every request.
     pub redirect: Option<u16>,
-    /// The client's address as a field's value, from the first request on that needs it.
+    /// The client's address as a field's value, made at the first request that needs it.
     pub peer_value: OnceCell<HeaderValue>,
 }
 
-/// What the TLS handshake settled.
+/// The result of the TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsInfo {
-    /// The name that the client asked for (SNI), if it did: in lower case, never an address.
+    /// The name that the client asked for (SNI), in lower case; never an address.
     pub server_name: Option<Box<str>>,
     /// The version of TLS.
     pub version: Option<rustls::ProtocolVersion>,
     /// `h2`, `http/1.1`, or none.
     pub alpn: Option<Box<[u8]>>,
-    /// Who the client is, if it has shown a certificate; that is verified then.
+    /// The client's identity, if the client has shown a certificate, which then is verified.
     pub client: Option<Rc<ClientIdentity>>,
 }

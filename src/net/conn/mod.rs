@@ -59,12 +59,14 @@ use super::addresses::Place;
 use super::shutdown::Shutdown;
 use crate::config::keys::GatewayLimits;
 
-/// How long after a stop has begun a client without a request in flight may still begin one: it may have sent it before it
-/// could know. The answer then says `Connection: close`; HTTP/2 has GOAWAY for that, which says what is still served. At most
-/// half of `shutdown-timeout`, so that an idle connection is never among those that are cut.
+/// How long after the beginning of a stop a client without a request in progress may still begin one: the client may
+/// have sent it before it could know. The response then has `Connection: close`; HTTP/2 has GOAWAY, which says which
+/// requests are still served. The time is at most half of `shutdown-timeout`, so that an idle connection is never among
+/// those that are cut.
 pub const LAST_REQUEST: Duration = Duration::from_secs(1);
 
-/// Serves one connection to its end. Whatever goes wrong ends it; nothing is returned because nobody could do better.
+/// Serves one connection to its end. Every error ends the connection; nothing is returned because no caller could do
+/// better.
 pub(super) async fn serve<F, Fut, B>(
     mut tcp: TcpStream,
     peer: SocketAddr,
@@ -91,7 +93,7 @@ pub(super) async fn serve<F, Fut, B>(
             let handshake = handshake(tcp, source, &worker);
             let outcome = tokio::select! {
                 outcome = timeout_at(deadline, handshake) => outcome,
-                // A client that knows itself connected will send a request; one that is silent has none to lose.
+                // A client that sees itself connected will send a request; a silent client has none to lose.
                 () = stopped_for(&mut shutdown, last) => return,
             };
             match secured(outcome, &listener, peer, &worker.capacity.lost_handshakes) {
@@ -115,7 +117,7 @@ pub(super) async fn serve<F, Fut, B>(
     tracing::debug!(listener = &*listener.name, %peer, ?protocol, ?ended, "connection ended");
 }
 
-/// Serves the requests of a connection, in the protocol that it speaks.
+/// Serves the requests of a connection, in the connection's protocol.
 async fn speak<F, Fut, B>(
     stream: Stream,
     info: Rc<ConnInfo>,
@@ -167,8 +169,8 @@ where
     }
 }
 
-/// Source and destination of a connection: its `own`, or those that a proxy gives; and, for these, the source's place
-/// among its connections. `None` if it is to be closed.
+/// Source and destination of a connection: its `own`, or those that a proxy gives, together with the source's place
+/// among its connections. `None` if the connection is to be closed.
 async fn addresses<F>(
     tcp: &mut TcpStream,
     own: (SocketAddr, SocketAddr),
@@ -183,7 +185,7 @@ async fn addresses<F>(
     };
     let (listener, peer) = (&*listener.name, own.0);
     match outcome {
-        // A proxy's own, for its health checks: nobody else's bound is used up.
+        // A connection of the proxy itself, for its health checks: it counts against no client's bound.
         Ok(None) => Some((own, None)),
         Ok(Some(addresses)) => match worker.capacity.addresses.enter(addresses.0.ip()) {
             Some(place) => Some((addresses, Some(place))),

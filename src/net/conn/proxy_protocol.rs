@@ -1,11 +1,11 @@
 //! The PROXY protocol (haproxy's `proxy-protocol.txt`, §2.1 and §2.2): a proxy that forwards a connection's bytes names
 //! the client of the connection.
 //!
-//! A listener speaks one version or none; guessing would let any client choose. The header comes first, before TLS,
-//! within a time, and only from an address that is trusted: every other connection is closed unread, also if it would
-//! have begun with a request. Bytes that are no header, or a header for something other than TCP, end the connection;
-//! `LOCAL` and `UNKNOWN` (a proxy's own health checks) leave the addresses as they are. The additional values (TLV) of
-//! version 2 are not used; a header with more than [`MAX_BINARY`] bytes after its fixed part is refused.
+//! A listener speaks one version or none; with guessing, any client could choose. The header comes first, before TLS,
+//! within a time limit, and only from a trusted address: every other connection is closed unread, even if it begins
+//! with a request. Bytes that are no header, or a header for a protocol other than TCP, end the connection; `LOCAL` and
+//! `UNKNOWN` (a proxy's own health checks) leave the addresses as they are. The additional values (TLV) of version 2
+//! are not used; a header with more than [`MAX_BINARY`] bytes after its fixed part is refused.
 
 use std::fmt;
 use std::io;
@@ -24,7 +24,7 @@ pub const MAX_BINARY: usize = 4096;
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Which form a listener expects.
+/// The version that a listener expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyVersion {
     /// Version 1.
@@ -36,11 +36,12 @@ pub enum ProxyVersion {
 /// What a listener expects of each connection.
 #[derive(Clone)]
 pub struct ProxyProtocol {
-    /// The form.
+    /// The version.
     pub version: ProxyVersion,
     /// How long the header may take.
     pub timeout: Duration,
-    /// Who may say who the client is. Asked once a connection, on the workers' threads; must not block.
+    /// The addresses that are trusted to name the client. The function is called once for each connection, on the
+    /// workers' threads, and must not block.
     pub trusted: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
@@ -83,7 +84,7 @@ fn invalid(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-/// Byte by byte: what follows is not ours to read.
+/// Byte by byte: the bytes after the header are not part of it.
 async fn read_text(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Addresses>> {
     let mut line = Vec::with_capacity(MAX_TEXT);
     while !line.ends_with(b"\r\n") {

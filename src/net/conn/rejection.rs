@@ -1,14 +1,15 @@
-//! Requests that HTTP's own rules refuse before a service could be called: `http1::wire` and hyper's parser refuse
-//! those of HTTP/1, h2 those of HTTP/2.
+//! Requests that HTTP's own rules refuse before a service is called: `http1::wire` and hyper's parser refuse requests
+//! of HTTP/1, h2 those of HTTP/2.
 
 use http::StatusCode;
 
-/// A request that no service hears of.
+/// A request that never reaches a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// What the client was answered; for a stream that was reset, or a connection that was ended, what says the same.
+    /// The status that the client got; for a stream that was reset or a connection that was ended, the equivalent
+    /// status.
     pub status: StatusCode,
-    /// What the request broke, in words for the log.
+    /// The rule that the request broke, in words for the log.
     pub reason: &'static str,
 }
 
@@ -17,8 +18,8 @@ impl Rejection {
         Self { status, reason }
     }
 
-    /// What hyper answered by itself before an HTTP/1 connection ended with `error`; `fault` is why nothing more of it was
-    /// read, if that was so.
+    /// The answer that hyper itself gave before an HTTP/1 connection ended with `error`. `fault` is why nothing more
+    /// was read, if so.
     pub(super) fn of_http1(error: &hyper::Error, fault: Option<&'static str>) -> Option<Self> {
         if !error.is_parse() {
             return None;
@@ -26,7 +27,7 @@ impl Rejection {
         Some(if !error.is_parse_too_large() {
             Self::new(StatusCode::BAD_REQUEST, fault.unwrap_or("the head is malformed"))
         } else if error.to_string().contains("URI") {
-            // The only way to tell the two apart.
+            // No other property distinguishes the two.
             Self::new(StatusCode::URI_TOO_LONG, "the target is too long for any configuration")
         } else {
             let reason = "the head has too many fields, or too large ones";

@@ -19,12 +19,13 @@ use super::downloads::{Downloads, Pace};
 use super::http2::streams::Streams;
 use super::info::{ConnInfo, Protocol};
 
-/// The worker's service as hyper wants it: counts requests from their head to the end of their response's body.
+/// The worker's service in the form that hyper needs: counts requests from their head to the end of their response's
+/// body.
 pub(super) struct Requests<F> {
     pub(super) worker: Rc<ServeContext<F>>,
     pub(super) info: Rc<ConnInfo>,
     pub(super) activity: Arc<Activity>,
-    /// HTTP/2: the streams whose requests have not come yet.
+    /// HTTP/2: the streams whose requests have not arrived yet.
     pub(super) opened: Option<Rc<Streams>>,
     pub(super) downloads: Rc<Downloads>,
     pub(super) total: Rc<Cell<usize>>,
@@ -97,8 +98,8 @@ where
     }
 }
 
-/// Whether the response may have no body; hyper sees to that in HTTP/1.1, but in HTTP/2 it would send what it is given. The
-/// length that the body would have had stays visible to HEAD (RFC 9110 §9.3.2).
+/// Whether the response may have no body. hyper enforces that in HTTP/1.1; in HTTP/2 it would send the body that it
+/// gets. HEAD still sees the length that the body would have had (RFC 9110 §9.3.2).
 fn drop_body<B: Body>(response: &mut http::Response<B>, head_only: bool) -> bool {
     if head_only && let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) {
         response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
@@ -107,10 +108,10 @@ fn drop_body<B: Body>(response: &mut http::Response<B>, head_only: bool) -> bool
 }
 
 pin_project! {
-    /// A response body that holds its request's count, and tells the transport if it breaks off.
+    /// A response body that keeps its request counted, and tells the transport if the body breaks off.
     ///
-    /// What breaks off in HTTP/1.1 has a length or chunks that say so; the end of an HTTP/1.0 body may be told by a reset
-    /// only. The error waits for a turn, in which hyper writes out what it has: the head, and the bytes before the break.
+    /// In HTTP/1.1, length or chunks show that a body broke off. The end of an HTTP/1.0 body may be shown by a reset
+    /// only. The error waits for one turn, in which hyper writes what it has: the head, and the bytes before the break.
     pub(super) struct CountedBody<B: Body> {
         #[pin]
         body: Option<B>,
@@ -148,7 +149,7 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
                 Poll::Pending
             }
             frame => {
-                // After the last piece nobody asks for more.
+                // After the last piece, hyper does not poll the body again.
                 if let (Some(pace), Some(Ok(frame)), false) = (this.pace, &frame, body.is_end_stream()) {
                     pace.given(frame.data_ref().map_or(0, Bytes::len));
                 }

@@ -1,13 +1,13 @@
-//! The bytes under HTTP: a TCP stream, with TLS or without, that reports to the connection's [`Activity`] and knows how to
-//! end.
+//! The bytes below HTTP: a TCP stream, with or without TLS, that reports to the connection's [`Activity`] and has three
+//! kinds of end.
 //!
-//! It ends in one of three ways. Well: what is written is followed by a close, after which, if the client may still be
-//! sending what nobody will read, that is read and dropped for [`LINGER`]; a close with unread input would make the kernel
-//! send a reset, which can overtake the answer. Cut short: dropped in the middle of an answer, it resets the connection, so
-//! that not even an HTTP/1.0 client, to whom the end of the connection is the end of the body, takes a part for the whole.
-//! Idle: just closed. A client that ends only its own side, behind a whole request, still gets its answer.
+//! A good end: a close follows the written bytes. If the client may still be sending, its bytes are read and dropped
+//! for [`LINGER`] after that, because a close with unread input would make the kernel send a reset, which can overtake
+//! the response. A cut: a connection that is dropped in the middle of a response is reset, so that not even an HTTP/1.0
+//! client, to which the end of the connection is the end of the body, takes a part for the whole. An idle connection is
+//! just closed. A client that closes only its own side, after a whole request, still gets its response.
 //!
-//! What is read of HTTP/1 goes through [`Wire`], so that hyper sees only what has one meaning.
+//! Bytes of HTTP/1 are read through [`Wire`], so that hyper sees only bytes with one meaning.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -26,19 +26,19 @@ use super::http1::wire::Wire;
 use super::info::Protocol;
 use crate::config::keys::GatewayLimits;
 
-/// How long input that nobody wants is read after the last answer of a connection.
+/// How long unwanted input is read after the last response of a connection.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Input dropped per read while lingering.
 const SCRATCH: usize = 8 * 1024;
 
-/// An answer of up to so many bytes is put together: `send` of one piece takes less time than `writev` of two.
+/// The largest response whose pieces are joined: `send` of one piece takes less time than `writev` of two.
 const SMALL: usize = 1024;
 
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
-    /// Boxed: a TLS session is over a kilobyte of state.
+    /// Boxed, because a TLS session has over a kilobyte of state.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -54,9 +54,9 @@ pub(super) struct Transport {
     stream: Stream,
     activity: Arc<Activity>,
     closing: Closing,
-    /// The client has ended its side.
+    /// The client has closed its side.
     at_end: bool,
-    /// Until when nobody is told of that, while a request that came whole is served.
+    /// Until when that is not reported, while a request that arrived whole is served.
     held: Option<Pin<Box<tokio::time::Sleep>>>,
     half_close_timeout: Duration,
     /// For HTTP/1.
@@ -70,7 +70,8 @@ impl Transport {
         Self { stream, activity, closing: Closing::Open, at_end: false, held: None, half_close_timeout, wire }
     }
 
-    /// Holds back what is not HTTP/1 of the bytes behind the first `before`. What has been upgraded is HTTP no more.
+    /// Holds back bytes after the first `before` that are not HTTP/1. A connection that was upgraded is not HTTP any
+    /// more.
     fn admit(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
         let Some(wire) = self.wire.as_mut().filter(|_| !self.activity.is_upgraded()) else { return };
         let count = wire.admit(&buf.filled()[before..]);
@@ -88,7 +89,8 @@ impl Transport {
         let mut scratch = [MaybeUninit::uninit(); SCRATCH];
         loop {
             let mut dropped = ReadBuf::uninit(&mut scratch);
-            // The runtime's cooperative budget ends this loop even if the client sends faster than we drop.
+            // The runtime's cooperative budget ends this loop even if the client sends faster than the bytes are
+            // dropped.
             match ready!(self.stream.poll_read(cx, &mut dropped)) {
                 Ok(()) if !dropped.filled().is_empty() => {}
                 _ => return Poll::Ready(()),
@@ -109,9 +111,10 @@ impl Transport {
         result
     }
 
-    /// The client has ended its side of an HTTP/1 connection: it has nothing more to say, or it is gone. Nobody can tell the
-    /// two apart before something is written to it. hyper takes it for gone, and would drop the request that it waits for. So
-    /// hyper learns of it when that has its answer, or when nothing has been written for a while.
+    /// The client has closed its side of an HTTP/1 connection: it has nothing more to say, or it is gone. Nobody can
+    /// distinguish these before something is written to the client. hyper assumes that the client is gone, and would
+    /// drop the request that it works on. hyper therefore learns of the close when that request has its response, or
+    /// when nothing was written for a while.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let whole = self.wire.as_ref().is_some_and(Wire::is_between_messages);
         if !whole || !self.activity.is_serving() {
@@ -147,7 +150,7 @@ impl AsyncRead for Transport {
         let before = buf.filled().len();
         if let Some(wire) = self.wire.as_mut().filter(|wire| wire.fault().is_some()) {
             buf.put_slice(wire.refusal(buf.remaining()));
-            // Nothing is read any more: the connection ends as soon as what came before has its answer.
+            // Nothing more is read: the connection ends as soon as earlier requests have their responses.
             return if buf.filled().len() > before { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         if !self.at_end {
@@ -202,7 +205,7 @@ impl AsyncWrite for Transport {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            // Nothing to flush: that says nothing about a write that waits.
+            // There was nothing to flush, which says nothing about a write that waits.
             Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Stream::Tls(tls) => {
                 let result = Pin::new(tls).poll_flush(cx);
@@ -234,7 +237,7 @@ impl Drop for Transport {
                 Stream::Plain(tcp) => tcp,
                 Stream::Tls(tls) => tls.get_ref().0,
             };
-            // Fails only on a socket that is gone already.
+            // Fails only on a socket that is already gone.
             let _ = tcp.set_zero_linger();
         }
     }
@@ -246,7 +249,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    /// What comes out of `sent` in the place of what HTTP/1 is, and whether more would come.
+    /// Takes bytes from `sent`, the refusal that replaces bytes that are not HTTP/1, and says whether more would come.
     async fn read(sent: &[u8], upgraded: bool) -> (Vec<u8>, bool) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -260,7 +263,7 @@ mod tests {
         client.write_all(sent).await.unwrap();
         drop(client);
         let mut bytes = Vec::new();
-        // The end is seen, unless nothing is read any more.
+        // The end of the input is reported, unless nothing is read any more.
         let mut end = std::pin::pin!(transport.read_to_end(&mut bytes));
         let ended = tokio::select! {
             biased;

@@ -1,28 +1,29 @@
 //! The loop that accepts from one listening socket, and how that socket is closed.
 //!
-//! Every worker has sockets of its own for every address (`SO_REUSEPORT`; the kernel spreads connections over them). The loop
-//! never waits for a client: what a connection does first, its TLS handshake, is done in the connection's own task.
+//! Every worker has its own sockets for every address (`SO_REUSEPORT`; the kernel spreads connections over them). The
+//! loop never waits for a client: the first step of a connection, its TLS handshake, happens in the connection's own
+//! task.
 //!
 //! # Closing without loss
-//! The kernel completes connections by itself and queues them for us. When a listening socket is closed, it resets those in
-//! its queue, and those whose handshake is not complete when it does, even if another socket of the same port could take
-//! them; only with the sysctl `net.ipv4.tcp_migrate_req=1` (off by default, since Linux 5.14) it moves them there. So, what is
-//! done here depends on who else has the socket:
+//! The kernel completes connections by itself and queues them for the process. When a listening socket is closed, the
+//! kernel resets the connections in its queue, and those whose handshake completes later, even if another socket of the
+//! same port could take them. Only with the sysctl `net.ipv4.tcp_migrate_req=1` (off by default, since Linux 5.14) does
+//! the kernel move them there. The right way to close therefore depends on who else has the socket:
 //!
-//! - Another process has this very socket ([`Shared`]: it has been handed over, or systemd holds it). Then the queue outlives
-//!   our hold on it, and we just let go. Nothing is lost, nothing waits.
-//! - It is ours alone. Then it gets a last call: a filter on the socket drops packets that would begin a connection (its
-//!   client sends another after one second, which meets another socket of the port, if there is one), while connections that
-//!   have begun are accepted for [`LAST_CALL`], and until the queue is empty; then it closes. What is still lost: a client whose
-//!   round trip is longer than that; and if the kernel refuses the filter, whoever comes in the instant between the last
-//!   `accept` and the close.
+//! - Another process has this very socket ([`Shared`]: the socket was handed over, or systemd holds it). The queue
+//!   outlives this process's hold on the socket, which is simply released. Nothing is lost, nothing waits.
+//! - Only this process has the socket. The socket gets a last call: a filter drops packets that would begin a
+//!   connection. The client sends another after one second, which meets another socket of the port, if there is one.
+//!   Connections that have begun are accepted for [`LAST_CALL`], and until the queue is empty; then the socket is
+//!   closed. Two kinds of clients are still lost: those whose round trip is longer than that; and, if the kernel
+//!   refuses the filter, those that connect between the last `accept` and the close.
 //!
-//! Measured (Linux 6.18, loopback, 8 clients that connect anew for each request, takeovers by a process that binds the port
-//! beside the old one): closing at once failed 273 of 15,000 connections in 100 takeovers; `shutdown(2)` of the socket, 244, as
-//! it empties the queue too; `listen(2)` with a backlog of 0, then accepting until the queue is empty, 1, with others delayed by
-//! a second; only accepting until the queue is empty, 12 in 300 takeovers (more, the longer the clients' round trips); the
-//! filter none, at the price of that second for the clients of [`LAST_CALL`]; the same sockets in both processes none, and
-//! none delayed in 300. Hence `super::handover`.
+//! Measured (Linux 6.18, loopback, 8 clients that connect anew for each request, takeovers by a process that binds the
+//! port beside the old one): closing at once failed 273 of 15,000 connections in 100 takeovers; `shutdown(2)` of the
+//! socket, 244, as it empties the queue too; `listen(2)` with a backlog of 0, then accepting until the queue is empty,
+//! 1, with others delayed by a second; only accepting until the queue is empty, 12 in 300 takeovers (more, the longer
+//! the clients' round trips); the filter none, at the price of that second for the clients of [`LAST_CALL`]; the same
+//! sockets in both processes none, and none delayed in 300. Hence `super::handover`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,20 +48,20 @@ use crate::net::limit_log::LimitLog;
 use crate::net::shutdown::Shutdown;
 
 /// How long a socket that closes accepts connections that had begun before: the time that a client may need to complete
-/// TCP's handshake. Less than the second after which TCP repeats itself (RFC 6298 §2), so that who was turned away is back
-/// when another socket answers.
+/// TCP's handshake. The time is shorter than the second after which TCP sends again (RFC 6298 §2), so that another
+/// socket is there when a client that was turned away returns.
 pub const LAST_CALL: Duration = Duration::from_millis(300);
 
-/// How long nothing is accepted after the process or the system has run out of what a connection needs. Long enough for
-/// connections to end, short enough not to be noticed by a client that waits in the backlog.
+/// How long nothing is accepted after the process or the system has run out of a resource that connections need. Long
+/// enough for connections to end, short enough that a client in the backlog does not notice.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a stop had to cut because it did not end in time.
+/// What a stop cut because it did not end in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
     /// Connections that were still open.
     pub connections: usize,
-    /// Requests among them that had no complete answer yet.
+    /// Requests on these connections that had no complete response yet.
     pub requests: usize,
 }
 
@@ -71,8 +72,8 @@ impl std::ops::AddAssign for Cut {
     }
 }
 
-/// Accepts until `shutdown` drains, closes the socket, and waits for the connections until `shutdown` cuts. `closing` ends
-/// when the socket is closed.
+/// Accepts until `shutdown` drains, closes the socket, and waits for the connections until `shutdown` cuts them.
+/// `closing` ends when the socket is closed.
 pub(super) async fn serve<F, Fut, B>(
     listener: Rc<ListenerState>,
     shared: Shared,
@@ -134,7 +135,7 @@ where
         }
     }
 
-    /// Accepts what has come already, and no more. See the module's documentation.
+    /// Accepts the connections in the queue, and no more. See the module's documentation.
     async fn last_call(&mut self) {
         let mut cutting = self.shutdown.clone();
         if let Err(error) = turn_away_new_connections(&self.socket) {
@@ -155,7 +156,7 @@ where
                 }
             }
         }
-        // What the runtime knows of the socket may be older than what the kernel has in its queue: ask the kernel.
+        // The runtime's knowledge of the socket may be older than the kernel's queue: ask the kernel.
         loop {
             match accept_now(&self.socket) {
                 Ok(Some((tcp, peer))) => self.start(tcp, peer).await,
@@ -180,11 +181,11 @@ where
         }
     }
 
-    /// Serves a connection, once there is a slot for it: at the limit this waits until one ends. One per listening socket is
-    /// held like that; the others stay in the kernel's backlog. A stop does not end the wait, since the client knows itself
-    /// connected; only the cut does.
+    /// Serves a connection as soon as it has a slot. At the limit, this waits until a connection ends. Each listening
+    /// socket has one connection that waits like that; the others stay in the kernel's backlog. A stop does not end the
+    /// wait, since the client sees itself connected; only the cut does.
     async fn start(&mut self, tcp: TcpStream, peer: SocketAddr) {
-        // Behind a proxy, the client is not known before its header was read.
+        // Behind a proxy, the client is unknown until its header was read.
         let place = match &self.listener.proxy {
             Some(_) => None,
             None => match self.worker.capacity.addresses.enter(peer.ip()) {
@@ -218,7 +219,7 @@ where
             "`limits.connections` is reached; new connections wait",
             &limit,
         );
-        // The semaphore is shared by all workers and hands slots out in order, so that none of them starves.
+        // All workers share the semaphore, which hands out slots in order, so no worker starves.
         let mut slot = std::pin::pin!(Arc::clone(semaphore).acquire_owned());
         loop {
             tokio::select! {
@@ -231,7 +232,7 @@ where
     }
 }
 
-/// Waits for the connections, which know of the stop and end by themselves as their requests do; then cuts the rest.
+/// Waits for the connections, which watch the stop and end by themselves when their requests end; then cuts the rest.
 async fn finish(mut connections: JoinSet<()>, listener: &ListenerState, mut shutdown: Shutdown) -> Cut {
     loop {
         tokio::select! {
@@ -251,7 +252,7 @@ async fn finish(mut connections: JoinSet<()>, listener: &ListenerState, mut shut
         "requests did not finish in time and were cut"
     );
     connections.shutdown().await;
-    // The tasks of HTTP/2 streams learn of their connection's end by being polled once more.
+    // The tasks of HTTP/2 streams notice the end of their connection when they are polled once more.
     for _ in 0..64 {
         if listener.in_flight.get() == 0 {
             break;
@@ -261,8 +262,8 @@ async fn finish(mut connections: JoinSet<()>, listener: &ListenerState, mut shut
     cut
 }
 
-/// Has the kernel drop, for this socket, TCP segments with SYN and without ACK. All else passes: the rest of handshakes that
-/// have begun, and all that accepted connections receive, since they inherit the filter.
+/// Makes the kernel drop TCP segments with SYN and without ACK for this socket. Everything else passes: the rest of
+/// handshakes that have begun, and all that accepted connections receive, since they inherit the filter.
 fn turn_away_new_connections(socket: &TcpListener) -> io::Result<()> {
     // Classic BPF (linux/filter.h). A TCP socket's filter sees the segment from its header on.
     const LOAD_BYTE: u16 = 0x30;
@@ -294,7 +295,8 @@ fn accept_now(socket: &TcpListener) -> io::Result<Option<(TcpStream, SocketAddr)
     }
 }
 
-/// A connection ends in silence whatever its client did; only a panic is worth a line, and only that connection's end.
+/// A connection ends in silence, whatever its client did. Only a panic is worth a line, and it ends only that
+/// connection.
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
@@ -303,8 +305,9 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-/// Whether an error of `accept` is about the connection that would have been accepted: Linux reports pending network errors
-/// of the new socket here (accept(2)). All else is about us, and trying again at once would only spin.
+/// Whether an error of `accept` is about the connection that would have been accepted: Linux reports pending network
+/// errors of the new socket here (accept(2)). All other errors are about this process, and an immediate retry would
+/// only spin.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,

@@ -1,11 +1,12 @@
-//! Socket activation: listening sockets that whoever started us, usually systemd, has opened (`sd_listen_fds(3)`).
+//! Socket activation: listening sockets that were opened by the program that started this process, usually systemd
+//! (`sd_listen_fds(3)`).
 //!
-//! `LISTEN_PID` says for whom they are, `LISTEN_FDS` how many there are, from descriptor 3 on, and `LISTEN_FDNAMES` how they
-//! are called. The environment is only read. Each must be a listening TCP socket, in any number up to [`MAX_SOCKETS`]; a
-//! descriptor that is something else is an error, since it says that the unit file and the configuration disagree.
+//! `LISTEN_PID` says for which process the sockets are, `LISTEN_FDS` how many there are, from descriptor 3 on, and
+//! `LISTEN_FDNAMES` their names. The environment is only read. Each must be a listening TCP socket, in any number up to
+//! [`MAX_SOCKETS`]. Any other descriptor is an error, since it says that the unit file and the configuration disagree.
 //!
-//! Whoever gave us a socket may hold it too, and the next process will get the same one: it outlives us, and connections in
-//! its queue wait there while we restart.
+//! The program that passed a socket may hold it as well, and the next process will get the same one: the socket
+//! outlives this process, and connections in its queue wait there during a restart.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,7 +18,7 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use super::shared::listening;
 
-/// Sockets that are taken at most; systemd gives no more than its own limit of descriptors anyway.
+/// The most sockets that are taken. systemd passes no more than its own limit of descriptors.
 pub const MAX_SOCKETS: usize = 256;
 
 /// The first descriptor that is passed (`SD_LISTEN_FDS_START`).
@@ -27,7 +28,7 @@ const FIRST: RawFd = 3;
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<Socket>,
-    /// Those that were taken for a configuration that may still be refused.
+    /// The sockets taken for a configuration that may still be refused.
     lent: Vec<Socket>,
 }
 
@@ -38,10 +39,11 @@ struct Socket {
     listener: TcpListener,
 }
 
-/// Takes the sockets that were passed to this process; later calls find none. To be called before sockets are opened.
+/// Takes the sockets that were passed to this process; later calls find none. The call must come before any socket is
+/// opened.
 ///
 /// # Errors
-/// When the variables are for this process and make no sense, or a descriptor is not a listening TCP socket.
+/// If the variables are for this process and make no sense, or a descriptor is not a listening TCP socket.
 pub fn inherited() -> io::Result<Inherited> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let Some(names) = passed(|name| std::env::var_os(name), std::process::id())? else {
@@ -84,17 +86,17 @@ impl Inherited {
         self.lent[before..].iter().map(|one| one.listener.try_clone()).collect()
     }
 
-    /// What was taken serves.
+    /// The sockets that were taken serve.
     pub fn keep(&mut self) {
         self.lent.clear();
     }
 
-    /// What was taken does not serve after all, and can be taken again.
+    /// The sockets that were taken do not serve after all, and can be taken again.
     pub fn give_back(&mut self) {
         self.sockets.append(&mut self.lent);
     }
 
-    /// Name and address of what nobody has taken, to warn of: clients connect to it and nobody answers.
+    /// Names and addresses of sockets that nobody has taken, for a warning: clients connect to them and get no answer.
     pub fn left(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
         self.sockets.iter().map(|one| (one.name.as_str(), one.address))
     }
@@ -110,7 +112,7 @@ fn passed(variable: impl Fn(&str) -> Option<OsString>, pid: u32) -> io::Result<O
         let parsed = value.to_str().and_then(|text| text.parse::<u32>().ok());
         parsed.map(Some).ok_or_else(|| bad(what, &value))
     };
-    // Not for us: our parent was activated and has left the variables in place.
+    // The variables are for another process: the parent was activated and has left them in place.
     if number("LISTEN_PID")? != Some(pid) {
         return Ok(None);
     }
@@ -126,7 +128,7 @@ fn passed(variable: impl Fn(&str) -> Option<OsString>, pid: u32) -> io::Result<O
     Ok(Some(names.take(count).map(str::to_owned).collect()))
 }
 
-/// Makes an inherited descriptor ours, and keeps it from programs that we might start.
+/// Makes an inherited descriptor this process's own, and keeps it from programs that this process might start.
 #[expect(
     unsafe_code,
     reason = "a descriptor that is known by its number only has no owner in the type system"
@@ -137,8 +139,9 @@ fn take(number: RawFd) -> io::Result<OwnedFd> {
         let text = "not open";
         io::Error::new(io::ErrorKind::InvalidInput, text)
     })?;
-    // Whatever came through `exec` lacks the flag that would have closed it there; whatever this process has opened has it,
-    // as Rust's library opens everything with it. So a wrong LISTEN_FDS cannot make us take what has an owner.
+    // A descriptor that came through `exec` lacks the flag that would have closed it there. A descriptor that this
+    // process opened has the flag, as Rust's library always sets it. A wrong LISTEN_FDS therefore can't take a
+    // descriptor that has an owner.
     if flags.contains(FdFlags::CLOEXEC) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not inherited"));
     }

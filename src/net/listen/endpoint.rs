@@ -1,8 +1,9 @@
 //! A worker's listeners: those it starts with, and those that come and go while it serves.
 //!
-//! Promised: a change touches only the listeners that it names. One that is added accepts before its change is answered; one
-//! that is removed ends as a stop does (`net::shutdown`), with its own `shutdown-timeout`, while the others go on. A change
-//! that cannot be made is answered with the reason, and has then changed nothing. At most [`CHANGES`] wait.
+//! Promised: a change touches only the listeners that it names. A listener that is added accepts before its change is
+//! answered; one that is removed ends as a stop does (`net::shutdown`), with its own `shutdown-timeout`, while the
+//! others continue. A change that can't be made is answered with the reason, and has changed nothing. At most
+//! [`CHANGES`] changes wait.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -29,10 +30,10 @@ use crate::net::limit_log::LimitLog;
 use crate::net::shutdown::{self, Shutdown, Trigger};
 use crate::net::tls::TlsSource;
 
-/// Changes that may wait for one worker, which makes each as soon as it looks.
+/// The most changes that may wait for one worker, which makes each as soon as it looks.
 pub const CHANGES: usize = 16;
 
-/// A listening socket of one worker, and how it is spoken to.
+/// A listening socket of one worker, and the protocol on it.
 #[derive(Debug)]
 pub struct Endpoint {
     /// The listener's name, as [`ConnInfo`] and the log give it. Several endpoints of a worker may have the same.
@@ -41,29 +42,30 @@ pub struct Endpoint {
     pub socket: TcpListener,
     /// TLS; plain HTTP/1.1 without.
     pub tls: Option<TlsSource>,
-    /// The port of https that its requests are sent to, as [`ConnInfo`] gives it.
+    /// The port of https to which its requests are redirected, as [`ConnInfo`] gives it.
     pub redirect: Option<u16>,
-    /// What each connection begins with, if it is to.
+    /// The header with which each connection begins, if connections have one.
     pub proxy: Option<ProxyProtocol>,
-    /// Whether others hold this very socket too.
+    /// Whether another process holds this very socket as well.
     pub shared: Shared,
 }
 
-/// How a change is answered.
+/// The answer to a change.
 pub type Done = oneshot::Sender<Result<(), ChangeError>>;
 
 /// What a worker can be asked while it serves.
 #[derive(Debug)]
 pub enum EndpointChange {
-    /// Accepts from one more socket. Answered once it does.
+    /// Accepts from one more socket. The answer comes when the worker accepts from it.
     Add(Endpoint, Done),
-    /// Stops accepting from the sockets of this name, and drains their connections. Answered when the sockets are closed,
-    /// which takes [`accept::LAST_CALL`]; connections may go on until `shutdown-timeout`.
+    /// Stops accepting from the sockets of this name, and drains their connections. Answered when the sockets are
+    /// closed, which takes [`accept::LAST_CALL`]; connections may go on until `shutdown-timeout`.
     Remove(Arc<str>, Done),
-    /// Adds all of these, then removes what had one of their names before: the address is accepted from at every moment.
-    /// Answered as soon as the new ones accept.
+    /// Adds all of these endpoints, then removes earlier ones with one of their names: the address is accepted from at
+    /// every moment. The answer comes when the worker accepts from the new ones.
     Replace(Vec<Endpoint>, Done),
-    /// Duplicates of all sockets that are accepted from, for another process to take over: for [`super::handover::offer`].
+    /// Duplicates of all sockets that are accepted from, for another process to take over: for
+    /// [`super::handover::offer`].
     Sockets(oneshot::Sender<io::Result<Vec<Duplicate>>>),
 }
 
@@ -84,16 +86,16 @@ pub fn changes() -> (mpsc::Sender<EndpointChange>, mpsc::Receiver<EndpointChange
     mpsc::channel(CHANGES)
 }
 
-/// Serves this worker's endpoints, and what `changes` makes of them, until `shutdown` says stop, then ends as
-/// `net::shutdown` describes and says what it cut, of removed listeners too. Without any endpoint it waits for one. If
-/// nobody holds the other end of `changes`, the endpoints stay as they are.
+/// Serves this worker's endpoints, with the changes from `changes`, until `shutdown` says stop; then ends as
+/// `net::shutdown` describes and returns what it cut, of removed listeners as well. A worker without endpoints waits
+/// for one. If nobody holds the other end of `changes`, the endpoints stay as they are.
 ///
-/// Must run inside a `LocalSet` on a `current_thread` runtime. `service` is called once per request, on this thread; its
-/// future is dropped when the client goes away, and the response's body too. `rejected` is told of requests that HTTP's own
-/// rules refuse before they reach the service.
+/// Must run inside a `LocalSet` on a `current_thread` runtime. `service` is called once per request, on this thread;
+/// its future is dropped when the client goes away, and the response's body too. `rejected` is told of requests that
+/// HTTP's own rules refuse before they reach the service.
 ///
 /// # Errors
-/// When one of `endpoints` cannot be registered with the runtime; nothing has been served then.
+/// If one of `endpoints` can't be registered with the runtime. Nothing has been served then.
 pub async fn serve_worker<F, Fut, B>(
     endpoints: Vec<Endpoint>,
     mut changes: mpsc::Receiver<EndpointChange>,
@@ -134,7 +136,7 @@ where
     Ok(cut)
 }
 
-/// A listener that is being served, or that drains.
+/// A listener that is served, or that drains.
 struct Open {
     name: Arc<str>,
     /// Gone once the accept loop has closed it.
@@ -178,7 +180,7 @@ struct Listeners<F> {
     worker: Rc<ServeContext<F>>,
     open: Vec<Open>,
     loops: JoinSet<Cut>,
-    /// All are to end, and none is to come.
+    /// All endpoints are to end, and no further one comes.
     stopping: bool,
 }
 
@@ -211,7 +213,7 @@ where
     }
 
     fn change(&mut self, change: EndpointChange) {
-        // Whoever asked may have gone; then nobody wants the answer.
+        // The sender may be gone; then nobody wants the answer.
         match change {
             EndpointChange::Add(endpoint, done) => drop(done.send(self.add(vec![endpoint]))),
             EndpointChange::Replace(endpoints, done) => {
@@ -231,7 +233,7 @@ where
                 }
                 tokio::task::spawn_local(async move {
                     for one in closed {
-                        // Also ends, as an error, if the loop has panicked: the socket is closed then too.
+                        // The loop also ends, as an error, if it panicked: the socket is closed then as well.
                         let _ = one.await;
                     }
                     drop(done.send(Ok(())));
@@ -252,8 +254,8 @@ where
         Ok(())
     }
 
-    /// Drains those among the first `count` listeners that `wanted` names and that don't drain yet; their sockets are closed
-    /// when what is returned ends.
+    /// Drains those among the first `count` listeners that `wanted` names and that don't drain yet; their sockets are
+    /// closed when what is returned ends.
     fn drain_first(
         &mut self,
         count: usize,
@@ -284,7 +286,7 @@ where
         accepting
             .filter_map(|one| one.socket.upgrade().map(|socket| (socket, one.shared.clone())))
             .map(|(socket, shared)| {
-                // On the thread that would close it: there is no moment at which it closes as if it were ours alone.
+                // On the thread that would close the socket: at no moment is it closed as if no other process had it.
                 shared.set(true);
                 let socket = socket.as_fd().try_clone_to_owned()?.into();
                 Ok(Duplicate { socket, shared })
@@ -295,7 +297,7 @@ where
     fn ended(&mut self, ended: Result<Cut, JoinError>) -> Cut {
         self.open.retain(|one| one.alive.strong_count() > 0);
         ended.unwrap_or_else(|error| {
-            // Only a defect of this file's neighbours gets here; the other listeners go on.
+            // Only a defect in a neighbouring file leads here; the other listeners continue.
             tracing::error!(%error, "an accept loop ended by a panic");
             Cut::default()
         })

@@ -1,25 +1,27 @@
 //! Takeover without loss: a new process gets the listening sockets of the old one, and serves before the old one stops.
 //!
-//! The sockets go over a Unix socket, as descriptors. They stay the same sockets in the kernel, with the same queues, so that
-//! at every moment somebody accepts what is in them: no connection is refused, none is reset, whatever the load.
+//! The sockets are passed over a Unix socket, as descriptors. They remain the same sockets in the kernel, with the same
+//! queues, so that connections in the queues are accepted at every moment: no connection is refused or reset, whatever
+//! the load.
 //!
 //! 1. The old process offers: [`offer`] listens on a path.
 //! 2. The new one builds everything that it needs, then asks: [`receive`].
-//! 3. It starts its workers with what it got (all of it, see [`super::sockets::Sources`]), while the old one still accepts too.
+//! 3. It starts its workers with the sockets that it got (all of them, see [`super::sockets::Sources`]), while the old
+//!    process still accepts as well.
 //! 4. It says so: [`Received::serving`]. The old one removes its path, begins its stop, and answers.
 //! 5. The new one offers, on the same path.
 //!
-//! If the new one ends or fails before step 4, the old one has noticed nothing and goes on offering. If the old one ends
-//! before, the new one goes on with the sockets that it has.
+//! If the new process ends or fails before step 4, the old one has noticed nothing and continues to offer. If the old
+//! process ends before that, the new one continues with the sockets that it has.
 //!
 //! Bounds: one takeover at a time, [`MAX_SOCKETS`] sockets, [`STEP_TIMEOUT`] for each step of the protocol, and
-//! [`SERVING_TIMEOUT`] for the new process to serve. Only processes of the same user are spoken to: the path has mode 0600,
-//! and both sides ask the kernel who the other is.
+//! [`SERVING_TIMEOUT`] for the new process to serve. Only processes of the same user may take part: the path has mode
+//! 0600, and both sides ask the kernel who the other is.
 //!
-//! The protocol: the old side sends [`MAGIC`], one byte of version, two bytes (big-endian) for the number of sockets; then for
-//! each [`CHUNK`] of them one byte with their number, and with it their descriptors, and a byte for each that is 1 if
-//! whoever started the old process holds that socket too ([`Shared::always`]). The new side sends one byte when it
-//! serves; the old side answers with one byte.
+//! The protocol: the old side sends [`MAGIC`], one byte of version, two bytes (big-endian) for the number of sockets;
+//! then for each [`CHUNK`] of them one byte with their number, and with it their descriptors, and a byte for each that
+//! is 1 if whoever started the old process holds that socket too ([`Shared::always`]). The new side sends one byte when
+//! it serves; the old side answers with one byte.
 
 use std::fs;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -41,13 +43,13 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::shared::{Duplicate, Shared, listening};
 
-/// Sockets of one takeover.
+/// The most sockets in one takeover.
 pub const MAX_SOCKETS: usize = 1024;
 
-/// How long the other side may take to say what it can say at once.
+/// How long the other side may take for a message that it can send at once.
 pub const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the new process may take from getting the sockets to serving.
+/// How long the new process may take from receiving the sockets to serving.
 pub const SERVING_TIMEOUT: Duration = Duration::from_mins(5);
 
 const MAGIC: &[u8; 8] = b"linkspan";
@@ -60,13 +62,13 @@ const CHUNK: usize = 64;
 const SERVING: u8 = b's';
 const TAKEN: u8 = b't';
 
-/// New processes that may wait for their turn.
+/// New processes that may wait for the offer.
 const BACKLOG: i32 = 4;
 
 // ---- The new process ----------------------------------------------------------------------------------------------------
 
-/// The old process's listening sockets, and the connection to it. Dropped before [`Received::serving`], it leaves the old
-/// process serving.
+/// The old process's listening sockets, and the connection to it. Dropped before [`Received::serving`], it leaves the
+/// old process serving.
 #[derive(Debug)]
 pub struct Received {
     old: UnixStream,
@@ -79,18 +81,18 @@ pub struct Received {
 struct OldSocket {
     address: SocketAddr,
     listener: TcpListener,
-    /// Whoever started the old process holds it too.
+    /// The program that started the old process holds this socket as well.
     always_shared: bool,
 }
 
 /// Asks the process that offers at `path` for its sockets; `None` if there is none.
 ///
 /// # Errors
-/// When there is one, and it is another user's, speaks another version, takes longer than [`STEP_TIMEOUT`], or sends what is
-/// not a listening TCP socket.
+/// If there is one, and it belongs to another user, speaks another version, takes longer than [`STEP_TIMEOUT`], or
+/// sends anything but listening TCP sockets.
 pub fn receive(path: &Path) -> io::Result<Option<Received>> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Also bounds `connect`, which waits while others wait for their turn.
+    // The time also bounds `connect`, which waits while other processes wait for the offer.
     socket.set_write_timeout(Some(STEP_TIMEOUT))?;
     socket.set_read_timeout(Some(STEP_TIMEOUT))?;
     match socket.connect(&SockAddr::unix(path)?) {
@@ -145,7 +147,7 @@ fn receive_chunk(old: &UnixStream) -> io::Result<Vec<OwnedFd>> {
             descriptors.extend(some);
         }
     }
-    // The kernel leaves descriptors out when this process may not open as many.
+    // The kernel leaves out descriptors if this process may not open so many.
     let complete = !got.flags.contains(ReturnFlags::CTRUNC) && descriptors.len() == usize::from(number[0]);
     if got.bytes == 1 && complete && (1..=CHUNK).contains(&descriptors.len()) {
         Ok(descriptors)
@@ -155,7 +157,7 @@ fn receive_chunk(old: &UnixStream) -> io::Result<Vec<OwnedFd>> {
 }
 
 impl Received {
-    /// The sockets that listen on exactly this address, and what their endpoints are to say of them.
+    /// The sockets that listen on exactly this address, and what their endpoints say of them.
     pub fn take(&mut self, address: SocketAddr) -> (Vec<TcpListener>, Shared) {
         let taken: Vec<_> = self.sockets.extract_if(.., |one| one.address == address).collect();
         let always = taken.iter().any(|one| one.always_shared);
@@ -163,15 +165,17 @@ impl Received {
         (taken.into_iter().map(|one| one.listener).collect(), shared)
     }
 
-    /// The addresses that nobody has taken, so which are not to be served any more.
+    /// The addresses that nobody has taken, which are therefore no longer served.
     pub fn left(&self) -> impl Iterator<Item = SocketAddr> {
         self.sockets.iter().map(|one| one.address)
     }
 
-    /// Says that all sockets that were taken are accepted from. Afterwards the old process drains, and its path is free.
+    /// Says that this process accepts from all sockets that were taken. After that, the old process drains, and its
+    /// path is free.
     ///
     /// # Errors
-    /// When it does not confirm. It may be gone, or may have given up waiting; this process serves either way.
+    /// If the old process does not confirm. It may be gone, or may have given up waiting; this process serves in any
+    /// case.
     pub fn serving(mut self) -> io::Result<()> {
         self.old.write_all(&[SERVING])?;
         let mut answer = [0];
@@ -194,14 +198,14 @@ pub struct Offer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Offers at `path` what `sockets` gives at the moment of a takeover: what all workers answer
-/// [`super::EndpointChange::Sockets`] with. It may block. `on_taken` is called once the new process serves, and is to begin
-/// the stop. Both run on a thread of the offer's.
+/// Offers at `path` the sockets that `sockets` returns at the moment of a takeover: the answers of all workers to
+/// [`super::EndpointChange::Sockets`]. `sockets` may block. `on_taken` is called once the new process serves, and
+/// begins the stop. Both run on a thread of the offer.
 ///
-/// What is at `path` already is replaced: an earlier process has either let go of it, or is gone.
+/// An existing socket at `path` is replaced: the earlier process has released it, or is gone.
 ///
 /// # Errors
-/// When the path cannot be listened on, or there can be no thread.
+/// If the path can't be listened on, or no thread can be started.
 pub fn offer(
     path: &Path,
     sockets: impl Fn() -> io::Result<Vec<Duplicate>> + Send + 'static,
@@ -216,7 +220,7 @@ pub fn offer(
                 drop(offering);
                 tracing::info!("a new process serves on our sockets: stopping");
                 on_taken();
-                // It goes on whether it hears this or not.
+                // The other process continues whether or not it receives this.
                 let _ = new.write_all(&[TAKEN]);
             }
             Ok(None) => {}
@@ -233,7 +237,7 @@ impl Drop for Offer {
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
         {
-            // A panic there has been reported there.
+            // A panic in that thread was reported there.
             let _ = thread.join();
         }
     }
@@ -253,7 +257,7 @@ impl<S: Fn() -> io::Result<Vec<Duplicate>>> Offering<S> {
                 Ok((new, _)) => new,
                 Err(error) => {
                     tracing::warn!(%error, "a process could not ask to take over");
-                    // Out of descriptors, most likely: without a pause this would spin.
+                    // Most likely, there are no descriptors left: without a pause, this would spin.
                     std::thread::sleep(Duration::from_millis(100));
                     continue;
                 }
@@ -278,14 +282,15 @@ impl<S: Fn() -> io::Result<Vec<Duplicate>>> Offering<S> {
         new.set_read_timeout(Some(STEP_TIMEOUT))?;
         check_peer(new)?;
         let sockets = (self.sockets)().unwrap_or_else(|error| {
-            // A stop has begun, most likely. The new process then binds the addresses beside this one.
+            // Most likely, a stop has begun. The new process then binds the addresses beside this one.
             tracing::warn!(%error, "no socket can be handed over");
             Vec::new()
         });
         let shared: Vec<_> = sockets.iter().map(|one| one.shared.clone()).collect();
         let outcome = self.hand_over(sockets, new);
         if outcome.is_err() {
-            // The other process is gone, or has heard nothing that it can use. One that is only late may have them still.
+            // The other process is gone, or has received nothing that it can use. A process that is only late may still
+            // have the sockets.
             for one in &shared {
                 one.set(false);
             }
@@ -296,7 +301,7 @@ impl<S: Fn() -> io::Result<Vec<Duplicate>>> Offering<S> {
     fn hand_over(&self, sockets: Vec<Duplicate>, new: &UnixStream) -> io::Result<Event> {
         tracing::info!(sockets = sockets.len(), "a new process takes over");
         send(new, &sockets)?;
-        // Ours are duplicates: kept any longer, they would keep sockets open that are to close.
+        // These are duplicates: if they were kept, sockets would stay open that are to close.
         drop(sockets);
         let event = self.wait_for(new, Some(SERVING_TIMEOUT))?;
         if event == Event::Input {
@@ -327,7 +332,7 @@ impl<S: Fn() -> io::Result<Vec<Duplicate>>> Offering<S> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
-    /// There is something to read, or the other side is gone.
+    /// The other side has sent something, or is gone.
     Input,
     /// The offer has been withdrawn.
     Stopped,
@@ -349,7 +354,7 @@ fn send(mut new: &UnixStream, sockets: &[Duplicate]) -> io::Result<()> {
         if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
             return Err(invalid("descriptors do not fit into a message"));
         }
-        // `NOSIGNAL`: the other side's end is an error here, not the end of this process.
+        // `NOSIGNAL`: if the other side has closed, that is an error here and does not end the process.
         sendmsg(new, &[IoSlice::new(&number)], &mut control, SendFlags::NOSIGNAL)?;
         let always_shared: Vec<_> = chunk.iter().map(|one| u8::from(one.shared.is_always())).collect();
         new.write_all(&always_shared)?;
@@ -357,16 +362,17 @@ fn send(mut new: &UnixStream, sockets: &[Duplicate]) -> io::Result<()> {
     Ok(())
 }
 
-/// The Unix socket, and its name for as long as it is ours.
+/// The Unix socket, and its name for as long as this process has it.
 struct Place {
     socket: UnixListener,
     path: PathBuf,
-    /// Device and inode of what was put there.
+    /// Device and inode of the socket at the path.
     identity: (u64, u64),
 }
 
 impl Place {
-    /// Complete before it has its name: who finds the path finds it listening, and with its mode.
+    /// The socket is complete before it has its name: a process that finds the path finds a listening socket with the
+    /// right mode.
     fn bind(path: &Path) -> io::Result<Self> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(format!(".{}", std::process::id()));
@@ -396,7 +402,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // If another process has put its own there, that stays.
+        // If another process has put its own socket there, that one stays.
         if identity(&self.path).is_ok_and(|now| now == self.identity) {
             let _ = fs::remove_file(&self.path);
         }

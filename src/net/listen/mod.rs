@@ -1,9 +1,10 @@
 //! Listening sockets: where they come from, who accepts from them, and how they are closed without loss.
 //!
-//! [`endpoint`] is called by a worker and keeps its listeners, which come and go; `accept` is the loop of one; [`sockets`]
-//! has them bound, inherited ([`activation`]) or received from the process that is taken over ([`handover`]).
+//! A worker calls [`endpoint`], which keeps the worker's listeners as they come and go; `accept` is the loop of one
+//! listener; [`sockets`] binds the sockets, inherits them ([`activation`]), or receives them from the process that is
+//! taken over ([`handover`]).
 //!
-//! This room never reads from a connection: that is `super::conn`'s.
+//! This room never reads from a connection, which is the task of `super::conn`.
 
 pub(super) mod accept;
 pub mod activation;

@@ -1,4 +1,4 @@
-//! Who else holds a listening socket, and sockets that came from there.
+//! Other holders of a listening socket, and sockets that came from them.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use socket2::{SockRef, Type};
 
-/// Whether another process (or another of our workers) holds the same listening socket, and so accepts what is left in its
-/// queue when we close it. Nothing may then be done to the socket itself, only to our hold on it. All clones tell the same.
+/// Whether another process (or another worker) holds the same listening socket, and so accepts the rest of its queue
+/// after a close here. Nothing may then be done to the socket itself, only to this process's hold on it. All clones
+/// share the answer.
 #[derive(Clone, Debug, Default)]
 pub struct Shared {
     always: bool,
@@ -17,17 +18,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// For sockets that outlive this process: whoever started it holds them.
+    /// For sockets that outlive this process: the program that started it holds them.
     pub fn always() -> Self {
         Self { always: true, now: Arc::default() }
     }
 
-    /// Says that another process has come to hold it, or does no more.
+    /// Says whether another process holds the socket.
     pub fn set(&self, shared: bool) {
         self.now.store(shared, SeqCst);
     }
 
-    /// What was last said.
+    /// Whether another process holds the socket, as last set.
     pub fn get(&self) -> bool {
         self.always || self.now.load(SeqCst)
     }
@@ -37,8 +38,8 @@ impl Shared {
     }
 }
 
-/// A duplicate of a socket that is being served, for another process. Whoever has it sets `shared` back if no other process
-/// gets it; it has been set when this was made.
+/// A duplicate of a socket that is served, for another process. `shared` was set when the duplicate was made; its owner
+/// resets it if no other process gets the socket.
 #[derive(Debug)]
 pub struct Duplicate {
     /// The socket, once more.
@@ -47,10 +48,10 @@ pub struct Duplicate {
     pub shared: Shared,
 }
 
-/// A descriptor that came from another process, if it is what it should be: a TCP socket that listens.
+/// A descriptor that came from another process, if it is a listening TCP socket.
 ///
 /// # Errors
-/// `InvalidInput` if it is something else.
+/// `InvalidInput` for any other descriptor.
 pub(super) fn listening(descriptor: OwnedFd) -> io::Result<(SocketAddr, TcpListener)> {
     let not = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("not {what}"));
     let socket = SockRef::from(&descriptor);
@@ -61,7 +62,8 @@ pub(super) fn listening(descriptor: OwnedFd) -> io::Result<(SocketAddr, TcpListe
     if !socket.is_listener()? {
         return Err(not("a listening socket"));
     }
-    // If a process was killed during its last call (`super::accept`), the socket has been deaf since. Fails if not.
+    // A process that was killed during its last call (`super::accept`) left a filter, with which the socket gets no new
+    // connections. This fails if there is none.
     let _ = socket.detach_filter();
     Ok((address, TcpListener::from(descriptor)))
 }

@@ -1,7 +1,7 @@
-//! Where listening sockets come from: the process that is being taken over, whoever started us, or the kernel.
+//! Where listening sockets come from: the process that is taken over, the program that started this one, or the kernel.
 //!
-//! All sockets are had before the first one serves, so that a port that is taken is an error at start. A socket that another
-//! process of the same user has bound with `SO_REUSEPORT` can be shared: that is what lets a new process start before the old
+//! All sockets exist before the first one serves, so that a port in use is an error at the start. A socket that another
+//! process of the same user has bound with `SO_REUSEPORT` can be shared, so that a new process can start before the old
 //! one stops. A port that is held without it is an error.
 
 use std::io;
@@ -16,19 +16,19 @@ use super::shared::Shared;
 /// Connections that the kernel keeps for us until they are accepted; it cuts this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// What there is beside binding: looked at in this order.
+/// The sources beside binding, in the order of their use.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// From the process that is taken over.
     pub received: Option<Received>,
-    /// From whoever started us.
+    /// From the program that started this process.
     pub inherited: Inherited,
 }
 
 /// The sockets of one address, for each worker.
 #[derive(Debug)]
 pub struct Listening {
-    /// As asked for, but with the port that the kernel chose if that was 0.
+    /// The address as configured, but with the port that the kernel chose if the configured port was 0.
     pub address: SocketAddr,
     /// One list per worker, none of them empty.
     pub sockets: Vec<Vec<TcpListener>>,
@@ -37,11 +37,11 @@ pub struct Listening {
 }
 
 impl Sources {
-    /// The sockets for `address`, of the first source that has any. Those that are received or inherited are used as they
-    /// are, all of them: one without an accepter would be sent connections that nobody serves.
+    /// The sockets for `address`, of the first source that has any. Sockets that were received or inherited are used as
+    /// they are, all of them: a socket that nobody accepts from would be sent connections that nobody serves.
     ///
     /// # Errors
-    /// When the address cannot be bound, or there are no descriptors left.
+    /// If the address can't be bound, or there are no descriptors left.
     pub fn listen(&mut self, address: SocketAddr, workers: usize) -> Result<Listening, BindError> {
         let failed = |source| BindError { address, source };
         let mut shared = Shared::default();
@@ -61,8 +61,8 @@ impl Sources {
     }
 }
 
-/// Gives every worker at least one socket, and every socket to at least one worker. Workers beyond the number of sockets
-/// accept from one that another worker has too.
+/// Gives every worker at least one socket, and every socket to at least one worker. Workers beyond the number of
+/// sockets share sockets with other workers.
 fn spread(sockets: Vec<TcpListener>, workers: usize) -> io::Result<Vec<Vec<TcpListener>>> {
     let workers = workers.max(1);
     let again: Vec<_> =
@@ -74,7 +74,7 @@ fn spread(sockets: Vec<TcpListener>, workers: usize) -> io::Result<Vec<Vec<TcpLi
     Ok(spread)
 }
 
-/// An address that cannot be listened on.
+/// An address that can't be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct BindError {
@@ -84,11 +84,11 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Binds `address` once for each of `workers` (at least once). With port 0 the kernel chooses one, and all sockets have it.
-/// An IPv6 address is IPv6 only: `[::]` does not take IPv4 with it.
+/// Binds `address` once for each of `workers` (at least once). With port 0 the kernel chooses one, and all sockets have
+/// it. An IPv6 address is IPv6 only: `[::]` does not take IPv4 with it.
 ///
 /// # Errors
-/// When any of the sockets cannot be had; none is left bound then.
+/// If any of the sockets can't be made; then none stays bound.
 pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
     let mut sockets = Vec::with_capacity(workers);
     let mut actual = address;
@@ -105,7 +105,7 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // A restart need not wait for the last process's connections to leave TIME_WAIT.
+    // A restart need not wait until the last process's connections leave TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_inherited_socket_that_is_given_back_can_be_taken_again() {
-        // Whoever started us holds it, too, and nobody else can bind its address.
+        // The program that started this process holds the socket as well, and no other process can bind its address.
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = held.local_addr().unwrap();
         let inherited = Inherited::from_sockets(vec![held.try_clone().unwrap()]).unwrap();

@@ -1,7 +1,7 @@
-//! A listener's certificates, and which of them a client is shown.
+//! A listener's certificates, and the choice of the one that a client is shown.
 //!
-//! The name that a client asks for decides (SNI): a certificate for just that name before one for `*.` and the name's
-//! parent domain, before the listener's first. A staple goes along while it is fresh.
+//! The name that a client asks for decides (SNI): a certificate for just that name comes before one for `*.` and the
+//! name's parent domain, and that before the listener's first one. A staple is sent along while it is fresh.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use rustls::sign::CertifiedKey;
 use super::der::{inside, optional, time};
 use super::ocsp::Staple;
 
-/// A certificate with its key, and what belongs to it.
+/// A certificate with its key, and data that belongs to it.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     /// Chain and key.
     pub key: CertifiedKey,
-    /// Shown along with it.
+    /// The OCSP response that is stapled to it.
     pub staple: Option<Staple>,
-    /// What it is for: names in lower case, some with `*.` in front, which stands for one label.
+    /// The names of the certificate in lower case, some with `*.` in front, which stands for one label.
     pub names: Vec<String>,
 }
 
@@ -33,20 +33,20 @@ impl Certificate {
         Self { key, staple: None, names }
     }
 
-    /// From when to when it is valid, as far as that can be read.
+    /// The time in which the certificate is valid, as far as it can be read.
     pub fn validity(&self) -> Option<(SystemTime, SystemTime)> {
         let mut whole = SliceReader::new(self.key.cert.first()?).ok()?;
         let mut body = inside(&mut inside(&mut whole, Tag::Sequence)?, Tag::Sequence)?;
         optional(&mut body)?;
         inside(&mut body, Tag::Integer)?;
-        // The signature's algorithm, and who has made it.
+        // The signature's algorithm, and the issuer.
         inside(&mut body, Tag::Sequence)?;
         inside(&mut body, Tag::Sequence)?;
         let mut validity = inside(&mut body, Tag::Sequence)?;
         Some((time(&mut validity)?, time(&mut validity)?))
     }
 
-    /// Whether clients that ask for `name` will take it; it may begin with `*.`.
+    /// Whether clients that ask for `name` will accept the certificate; `name` may begin with `*.`.
     pub fn covers(&self, name: &str) -> bool {
         if name.starts_with("*.") {
             return dns_names(&self.key).iter().any(|own| own == name);
@@ -66,7 +66,7 @@ fn dns_names(key: &CertifiedKey) -> Vec<String> {
 #[derive(Debug)]
 pub(super) struct Certificates {
     shown: Vec<Shown>,
-    /// By name, `*.` included; the place in `shown`.
+    /// By name, including `*.`; the value is the place in `shown`.
     by_name: HashMap<String, usize>,
     refuse_unknown: bool,
 }

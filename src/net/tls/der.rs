@@ -1,4 +1,4 @@
-//! Steps through the DER of certificates and OCSP responses. Whatever is not well formed is `None`.
+//! Steps through the DER of certificates and OCSP responses. Anything malformed is `None`.
 
 use std::time::SystemTime;
 

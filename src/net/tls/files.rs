@@ -12,7 +12,7 @@ use rustls::{InconsistentKeys, RootCertStore};
 use super::ocsp::Staple;
 use crate::files;
 
-/// A PEM file beyond this is none: a chain with key is some ten kilobytes.
+/// The largest PEM file: a chain with its key has some ten kilobytes.
 pub const MAX_PEM: u64 = 1024 * 1024;
 
 /// Why a listener cannot have its TLS.
@@ -48,7 +48,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// The file that is at fault, so that a diagnostic can point at the line that names it.
+    /// The file at fault, so that a diagnostic can point at the line that names it.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::Unreadable { file, .. }
@@ -70,7 +70,7 @@ impl TlsError {
 /// What clients' chains must end in.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first error.
 pub fn load_roots(file: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_chain(file)? {
@@ -84,7 +84,7 @@ pub fn load_roots(file: &Path) -> Result<RootCertStore, TlsError> {
 /// Certificate revocation lists.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first error.
 pub fn load_revoked(file: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     let text = read_pem(file)?;
     let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&text)
@@ -99,7 +99,7 @@ pub fn load_revoked(file: &Path) -> Result<Vec<CertificateRevocationListDer<'sta
 /// The OCSP response for a certificate. It may have expired.
 ///
 /// # Errors
-/// If it can't be read, or isn't about this certificate.
+/// If the response can't be read, or is not about this certificate.
 pub fn load_staple(file: &Path, key: &CertifiedKey) -> Result<Staple, TlsError> {
     let der = read_pem(file)?;
     let parsed = key.cert.first().map(webpki::EndEntityCert::try_from);
@@ -110,7 +110,7 @@ pub fn load_staple(file: &Path, key: &CertifiedKey) -> Result<Staple, TlsError> 
 /// Certificate chain and key, read and found to belong together.
 ///
 /// # Errors
-/// The first thing that is wrong, certificate before key.
+/// The first error, of the certificate before that of the key.
 pub fn load_certified_key(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     let chain = read_chain(certificate)?;
     let private = read_key(key)?;
@@ -147,7 +147,7 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     }
 }
 
-/// PKCS #8's and, older, OpenSSL's way to say so.
+/// Whether a key is encrypted, in the form of PKCS #8 or in the older one of OpenSSL.
 fn is_encrypted(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || text.contains("Proc-Type: 4,ENCRYPTED")

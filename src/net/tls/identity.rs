@@ -1,7 +1,7 @@
-//! Who a client is, as its verified certificate says: the values that stages get.
+//! The client's identity from its verified certificate: the values that stages get.
 //!
-//! All three are visible ASCII, whatever the certificate has in it, and at most [`MAX`] bytes long. A certificate that
-//! would need more says nothing that can be relied on in part: its connection ends.
+//! All three values are visible ASCII, whatever the certificate contains, and have at most [`MAX`] bytes. A part of a
+//! longer value could not be relied on, so the connection of a client with such a certificate ends.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::der::inside;
 
-/// Longest subject, and longest list of names.
+/// The longest subject, and the longest list of names.
 pub const MAX: usize = 4096;
 
 /// A client's verified certificate.
@@ -21,14 +21,14 @@ pub const MAX: usize = 4096;
 pub struct ClientIdentity {
     /// Its subject as RFC 4514 writes it: `CN=alice,O=Example`. May be empty.
     pub subject: HeaderValue,
-    /// Its alternative names that are DNS names or URIs, each as `DNS:…` or `URI:…`, with `, ` between them. May be empty.
+    /// Its alternative names that are DNS names or URIs, each as `DNS:…` or `URI:…`, separated by `, `. May be empty.
     pub names: HeaderValue,
     /// SHA-256 of the whole certificate, in lower-case hexadecimal.
     pub sha256: HeaderValue,
 }
 
 impl ClientIdentity {
-    /// What a certificate says that has been verified. `None` if it is not well formed, or too long.
+    /// The identity in a verified certificate. `None` if the certificate is malformed, or a value is too long.
     pub(in crate::net) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
         let subject = distinguished_name(parsed.subject())?;
@@ -36,7 +36,7 @@ impl ClientIdentity {
         let names = dns.chain(parsed.valid_uri_names().map(|name| ("URI", name)));
         let mut list = String::new();
         for (kind, name) in names {
-            // A list must be told from one name with a comma in it.
+            // A list must be distinct from one name with a comma in it.
             if !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
                 return None;
             }
@@ -105,7 +105,7 @@ fn short_name(oid: &str) -> Option<&'static str> {
     })
 }
 
-/// The text of a string of one of the types that names have.
+/// The text of a string of one of the types that occur in names.
 fn text(value: AnyRef<'_>) -> Option<String> {
     let bytes = value.value();
     match value.tag() {
@@ -116,7 +116,7 @@ fn text(value: AnyRef<'_>) -> Option<String> {
     }
 }
 
-/// RFC 4514 §2.4; what is not visible ASCII is in hexadecimal, byte by byte.
+/// RFC 4514 §2.4; characters other than visible ASCII are in hexadecimal, byte by byte.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let last = text.len().saturating_sub(1);

@@ -1,12 +1,12 @@
-//! A listener's TLS: rustls with aws-lc-rs, TLS 1.2 and 1.3, resumption by tickets (TLS 1.3, and 1.2 with the extension)
-//! and by a bounded cache of sessions (TLS 1.2 without).
+//! A listener's TLS: rustls with aws-lc-rs, TLS 1.2 and 1.3, resumption by tickets (TLS 1.3, and 1.2 with the
+//! extension) and by a bounded cache of sessions (TLS 1.2 without).
 //!
-//! The keys of tickets are made with the settings, change every six hours, and are nowhere but in memory. So a session
-//! can be resumed as long as the settings are the same ones, reloads that don't touch them included; after a reload that
-//! does, and in another process, also one that took over, clients begin anew. A session with settings that asked for
-//! no certificate can't be resumed with settings that do.
+//! The keys of tickets are made with the settings, change every six hours, and exist only in memory. A session can
+//! therefore be resumed for as long as the settings stay the same, also across reloads that don't change them. After a
+//! reload that does, and in another process, also after a takeover, clients begin anew. A session with settings that
+//! asked for no certificate can't be resumed with settings that do.
 //!
-//! Files are read once. Whatever is wrong with them is a [`TlsError`] that names the file and says what was expected; a
+//! Files are read once. An error in them is a [`TlsError`] that names the file and says what was expected; a
 //! configuration's diagnostic shows it at the line that named the file.
 
 mod certificates;

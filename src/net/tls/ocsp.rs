@@ -1,5 +1,5 @@
-//! OCSP responses (RFC 6960), as far as one must be understood before it is stapled: that it is about this certificate, that
-//! it calls it good, and until when. Its signature is the client's to check.
+//! OCSP responses (RFC 6960), as far as the gateway must understand one before it staples it: that the response is
+//! about this certificate and calls it good, and until when. The client checks the signature.
 
 use std::time::SystemTime;
 
@@ -69,13 +69,13 @@ fn answers(mut response: SliceReader<'_>) -> Option<SliceReader<'_>> {
     let mut data = inside(&mut basic, Tag::Sequence)?;
     // The version, if it is not the first.
     optional(&mut data)?;
-    // Who answers, and when.
+    // The responder, and the time.
     AnyRef::decode(&mut data).ok()?;
     time(&mut data)?;
     inside(&mut data, Tag::Sequence)
 }
 
-/// The serial number that an answer is about.
+/// The serial number of the certificate that an answer is about.
 fn certificate<'a>(answer: &mut SliceReader<'a>) -> Option<&'a [u8]> {
     let mut id = inside(answer, Tag::Sequence)?;
     inside(&mut id, Tag::Sequence)?;
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// From OpenSSL, about the certificate 77.
+    /// A response of OpenSSL about the certificate 77.
     const REAL: &[u8] = include_bytes!("../../../tests/ui/files/other-ocsp.der");
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_none_is_refused() {
         for length in 0..REAL.len() {
-            // The end is the signature, in which nothing is looked for, but the outer length is wrong then.
+            // The signature at the end is not looked into, but the outer length is wrong without it.
             assert!(Staple::read(REAL[..length].to_vec(), &[77]).is_err(), "{length}");
         }
         let revoked = |status: u8| {
@@ -117,7 +117,7 @@ mod tests {
         };
         assert_eq!(revoked(0xa1), Err("it says that the certificate is revoked"));
         assert_eq!(revoked(0x82), Err("it says that the certificate is unknown"));
-        // A responder that is busy.
+        // The answer of a busy responder.
         assert!(Staple::read(vec![0x30, 3, 0x0a, 1, 3], &[77]).unwrap_err().contains("error"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a listener's TLS is made of, and what rustls gets of it.
+//! The parts of a listener's TLS, and the settings that rustls gets from them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,36 +12,37 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use super::certificates::{Certificate, Certificates};
 use super::files::{TlsError, load_certified_key};
 
-/// Sessions kept for clients that resume without tickets; about a kilobyte each.
+/// Sessions that are kept for clients that resume without tickets; about a kilobyte each.
 const SESSION_CACHE: usize = 4096;
 
-/// What a listener's TLS is made of.
+/// The parts of a listener's TLS.
 #[derive(Debug)]
 pub struct Settings {
-    /// The first one is for clients whose name none of them has.
+    /// The first certificate is for clients that ask for a name that none of them has.
     pub certificates: Vec<Certificate>,
-    /// Whether such clients are sent away instead.
+    /// Whether such clients are refused instead.
     pub refuse_unknown_names: bool,
-    /// Whose certificates clients have to show.
+    /// The certificates that clients have to show.
     pub clients: Option<Clients>,
     /// Whether TLS 1.2 is spoken.
     pub tls12: bool,
-    /// Cipher suites by rustls' names, most wanted first; empty for all. Others are left out.
+    /// Cipher suites by rustls' names, in the order of preference; empty means all. Suites that are not listed are left
+    /// out.
     pub cipher_suites: Vec<String>,
-    /// Most wanted first.
+    /// In the order of preference.
     pub alpn: Vec<Vec<u8>>,
     /// Whether sessions can be resumed.
     pub resumption: bool,
 }
 
-/// Whose certificates clients have to show.
+/// The certificates that clients have to show.
 #[derive(Debug)]
 pub struct Clients {
-    /// What chains must end in.
+    /// The authorities in which chains must end.
     pub roots: RootCertStore,
-    /// Of all authorities in chains, if any.
+    /// Revocation lists, of all authorities in chains if there is any list.
     pub revoked: Vec<CertificateRevocationListDer<'static>>,
-    /// Whether a client may have none.
+    /// Whether a client may show no certificate.
     pub optional: bool,
 }
 
@@ -62,7 +63,7 @@ impl Settings {
     /// For rustls; workers share it.
     ///
     /// # Errors
-    /// Where the parts don't fit together.
+    /// If the parts don't fit together.
     pub fn server_config(self) -> Result<Arc<ServerConfig>, TlsError> {
         let mut provider = aws_lc_rs::default_provider();
         if !self.cipher_suites.is_empty() {
@@ -71,7 +72,7 @@ impl Settings {
                 |name: &String| known.iter().find(|suite| format!("{:?}", suite.suite()) == *name).copied();
             provider.cipher_suites = self.cipher_suites.iter().filter_map(named).collect();
         }
-        // A version without a suite is not offered.
+        // A version without a cipher suite is not offered.
         let speaks = |version: &SupportedProtocolVersion| {
             provider.cipher_suites.iter().any(|suite| suite.version().version == version.version)
         };
@@ -98,9 +99,9 @@ impl Settings {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        // A request in early data can be replayed by whoever saw it.
+        // A request in early data can be replayed by anybody who saw it.
         config.max_early_data_size = 0;
-        // The order of the settings counts.
+        // The order of the settings decides.
         config.ignore_client_order = true;
         Ok(Arc::new(config))
     }
@@ -121,7 +122,7 @@ impl Clients {
 /// A listener's TLS from its two files, with the defaults.
 ///
 /// # Errors
-/// The first thing that is wrong, certificate before key.
+/// The first error, of the certificate before that of the key.
 pub fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     Settings::of(Certificate::new(load_certified_key(certificate, key)?)).server_config()
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-/// Asked once for each connection, when its `ClientHello` is there. So a change
-/// of certificates holds for every handshake that begins after it; connections that are open go on.
+/// The function is called once for each connection, when its `ClientHello` has arrived. A change of certificates
+/// therefore holds for every handshake that begins after it; open connections continue.
 #[derive(Clone)]
 pub struct TlsSource(Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>);
 

@@ -12,19 +12,19 @@ use crate::net::conn::activity::{Activity, HeadTimer};
 #[cfg(any(test, fuzzing))]
 pub use wire::fuzzing;
 
-/// HTTP/1.1's buffers are not smaller than this, so that a small `header-size` does not make bodies slow.
+/// The smallest size of HTTP/1.1's buffers: a small `header-size` does not make bodies slow.
 pub const MIN_BUFFER: usize = 64 * 1024;
 
 pub(super) fn builder(limits: &GatewayLimits, activity: &Arc<Activity>) -> Builder {
     let mut builder = Builder::new();
     builder
         .timer(HeadTimer(Arc::clone(activity)))
-        // Never fires: it has hyper tell `HeadTimer` when it waits for a head.
+        // The timer never fires: with it, hyper tells `HeadTimer` when hyper waits for a head.
         .header_read_timeout(limits.header_read_timeout)
         .max_headers(limits.header_count)
         .max_header_size(limits.header_size)
         .max_buf_size(limits.header_size.max(MIN_BUFFER))
-        // `Transport` tells it of a client's end when that means that the client is gone.
+        // `Transport` tells hyper that the client closed its side when that means that the client is gone.
         .half_close(false)
         .pipeline_flush(false);
     builder

@@ -1,13 +1,14 @@
-//! What hyper gets to read of HTTP/1: bytes that have one meaning.
+//! The bytes of HTTP/1 that hyper gets to read: bytes with exactly one meaning.
 //!
-//! hyper takes more than the grammar has: line feeds without carriage returns, folded fields, several transfer codings,
-//! equal lengths, a length beside a coding. Each is a way to have two parsers on one path see different requests. So a
-//! [`Wire`] follows the framing of the connection, in front of hyper, over the bytes as they come, and stops at the first
-//! one that RFC 9112 does not have there. What it lets through is understood in one way only.
+//! hyper accepts more than the grammar: line feeds without carriage returns, folded fields, several transfer codings,
+//! equal lengths, a length beside a coding. With each of these, two parsers on one path can see different requests. A
+//! [`Wire`] therefore follows the framing of the connection in front of hyper, byte by byte, and stops at the first
+//! byte that RFC 9112 does not allow there. Every reader understands what passes in the same way.
 //!
-//! A head's last byte goes through only if the whole head is good: of a bad one hyper sees no request. In its place come
-//! bytes that hyper refuses too ([`Wire::refusal`]), so that its own 400 with `Connection: close` follows the answers to the
-//! requests before it; a body ends with an error, and the connection with it. Nothing is read any more after that.
+//! The last byte of a head passes only if the whole head is correct, so hyper sees no request with a wrong head. In
+//! place of that byte come bytes that hyper refuses as well ([`Wire::refusal`]), so that hyper's own 400 with
+//! `Connection: close` follows the responses to earlier requests. A wrong body ends with an error, and with it the
+//! connection. Nothing is read after that.
 //!
 //! | input | rule |
 //! | --- | --- |
@@ -19,34 +20,35 @@
 //! | chunk | 1 to 16 hexadecimal digits without space; extensions of a body in all at most `limits.chunk-extensions` (§7.1) |
 //! | trailers | as fields |
 //!
-//! It holds a few words of state and no bytes. Bounds on a head's size and its fields are hyper's. Measured: 0.43 µs for a
-//! browser's head of 627 bytes, 0.07 µs for the smallest, 4 ns for a read within a body, 23 ns for a chunk of 16 KiB.
+//! A [`Wire`] holds a few words of state and no bytes. hyper has the bounds on a head's size and fields. Measured: 0.43
+//! µs for a browser's head of 627 bytes, 0.07 µs for the smallest head, 4 ns for a read within a body, 23 ns for a
+//! chunk of 16 KiB.
 
-/// Digits of a chunk's size: what 64 bits have.
+/// Digits of a chunk's size that fit into 64 bits.
 const MAX_SIZE_DIGITS: u8 = 16;
 
 const HEAD: &[u8] = b"\0\r\n\r\n";
 const CHUNK_LINE: &[u8] = b"\n";
 
-/// Where a connection is in its messages.
+/// A connection's place in its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Before a request. Whether an empty line was passed over.
+    /// Before a request. Whether an empty line came first.
     Start {
         skipped: bool,
     },
     StartLf,
     Method,
-    /// Whether it has a byte.
+    /// Whether the line has a byte.
     Target(bool),
-    /// Bytes of it that were there.
+    /// Bytes of the line so far.
     Version(u8),
     LineLf,
     FieldStart,
     Name,
     Value,
     EndLf,
-    /// Bytes of a body that are still to come.
+    /// Bytes of the body that are still to come.
     Length(u64),
     /// Digits so far.
     Size(u8),
@@ -58,7 +60,7 @@ enum State {
     Refused(Fault),
 }
 
-/// What a message has that HTTP/1 has not.
+/// What makes a message something other than HTTP/1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::net::conn) enum Fault {
     RequestLine,
@@ -97,7 +99,7 @@ impl Fault {
     }
 }
 
-/// A field's meaning for the framing.
+/// A field's effect on the framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     Other,
@@ -105,27 +107,27 @@ enum Field {
     Coding,
 }
 
-/// The framing of one HTTP/1 connection, as far as it has been read.
+/// The framing of one HTTP/1 connection, up to the last byte that was read.
 #[derive(Debug)]
 pub(in crate::net::conn) struct Wire {
     state: State,
     in_trailers: bool,
     /// HTTP/1.0.
     old: bool,
-    /// The name of the current field, as far as it matters: in lower case, and its real length.
+    /// The name of the current field in lower case, cut to the bytes that matter, and its real length.
     name: [u8; 17],
     name_length: usize,
     field: Field,
-    /// How much of the value there was, and whether space followed it.
+    /// Bytes of the value so far, and whether space followed them.
     value_length: u8,
     value_ended: bool,
     length: Option<u64>,
     number: u64,
     chunked: bool,
-    /// Bytes of extensions that a body may have, and this one may still have.
+    /// Bytes of chunk extensions that one body may have, and that this body may still have.
     most_extensions: usize,
     extensions_left: usize,
-    /// What hyper has not been given yet in the place of what was refused.
+    /// The part of the refusal that hyper has not read yet.
     refusal: &'static [u8],
 }
 
@@ -150,8 +152,8 @@ impl Wire {
         }
     }
 
-    /// Looks at the next bytes of the connection, and says how many of them go through: all, or those before the first one
-    /// that is refused.
+    /// Looks at the next bytes of the connection, and returns how many of them pass: all, or those before the first
+    /// refused byte.
     pub(in crate::net::conn) fn admit(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
@@ -159,7 +161,7 @@ impl Wire {
                 Ok(count) => at += count,
                 Err(fault) => {
                     self.refusal = match self.state {
-                        // hyper skips whatever an extension has, but not this; everywhere else it would refuse a NUL.
+                        // hyper accepts any byte in an extension except this one; elsewhere it refuses NUL.
                         State::Size(_) | State::Extension => CHUNK_LINE,
                         _ => HEAD,
                     };
@@ -171,12 +173,12 @@ impl Wire {
         at
     }
 
-    /// Whether what went through ends with the end of a message.
+    /// Whether the bytes that passed end with the end of a message.
     pub(in crate::net::conn) fn is_between_messages(&self) -> bool {
         matches!(self.state, State::Start { .. })
     }
 
-    /// Why nothing goes through any more, if so.
+    /// Why no more bytes pass, if so.
     pub(in crate::net::conn) fn fault(&self) -> Option<Fault> {
         match self.state {
             State::Refused(fault) => Some(fault),
@@ -184,7 +186,7 @@ impl Wire {
         }
     }
 
-    /// What comes in the place of bytes that were refused, at most `room` bytes of it.
+    /// The refusal that hyper reads in place of refused bytes, at most `room` bytes of it.
     pub(in crate::net::conn) fn refusal(&mut self, room: usize) -> &'static [u8] {
         let (now, later) = self.refusal.split_at(room.min(self.refusal.len()));
         self.refusal = later;
@@ -435,7 +437,8 @@ fn after<T>(byte: u8, expected: u8, then: T, fault: Fault) -> Result<T, Fault> {
     if byte == expected { Ok(then) } else { Err(fault) }
 }
 
-/// How many bytes from the first on are of a class. Eight at a time: a browser's head takes 0.43 µs instead of 0.51.
+/// The number of leading bytes that are of a class. Eight bytes at a time: a browser's head takes 0.43 µs instead of
+/// 0.51.
 fn run(bytes: &[u8], class: u8) -> usize {
     let all = |eight: &[u8; 8]| eight.iter().fold(class, |of, byte| of & CLASS[usize::from(*byte)]) != 0;
     let (eights, _) = bytes.as_chunks();
@@ -446,9 +449,10 @@ fn run(bytes: &[u8], class: u8) -> usize {
 
 /// RFC 9110 §5.6.2.
 const TOKEN: u8 = 1;
-/// What a target has in one of its forms, and what is encoded later (`http::normalize`): no space, control character or `#`.
+/// The characters of a target in one of its forms, and those that are encoded later (`http::normalize`): no space,
+/// control character or `#`.
 const TARGET: u8 = 2;
-/// RFC 9110 §5.5: what a field's value has, space, tab and bytes beyond ASCII among them.
+/// RFC 9110 §5.5: the characters of a field's value, including space, tab and bytes beyond ASCII.
 const TEXT: u8 = 4;
 
 static CLASS: [u8; 256] = classes();

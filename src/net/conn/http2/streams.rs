@@ -12,7 +12,8 @@ use http::StatusCode;
 
 use crate::net::conn::rejection::Rejection;
 
-/// Streams that are remembered. h2 has fewer that it has neither refused nor passed on; beyond, the oldest are forgotten.
+/// Streams that are remembered. h2 has fewer that it has neither refused nor passed on; beyond, the oldest are
+/// forgotten.
 const MOST: usize = 1024;
 
 const NO_ERROR: u32 = 0;

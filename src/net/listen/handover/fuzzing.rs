@@ -1,13 +1,13 @@
-//! What an earlier process says to one that takes over.
+//! Messages of an earlier process to one that takes over.
 
 use super::read_offer;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 
-/// Bytes, and no descriptors: those can't be made of bytes.
+/// Bytes without descriptors, which can't be made of bytes.
 pub fn run(data: &[u8]) {
     let Ok((mut old, new)) = UnixStream::pair() else { return };
-    // More than that would wait for a reader.
+    // More bytes than that would wait for a reader.
     let data = &data[..data.len().min(4096)];
     if old.write_all(data).is_err() {
         return;

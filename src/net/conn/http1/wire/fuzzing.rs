@@ -1,5 +1,5 @@
-//! The framing that is let through, beside hyper's own view of it: hyper finds no request that was not seen here, and
-//! none with another body.
+//! The framing that passes, compared with hyper's own view of it: hyper finds no request that the framing did not find,
+//! and none with another body.
 
 use super::{State, Wire};
 use http::{Request, Response};
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const MOST_EXTENSIONS: usize = 64;
 
-/// A request, as far as one of the two has seen it.
+/// A request as one of the two sees it.
 #[derive(Debug, Default)]
 struct Seen {
     method: Vec<u8>,
@@ -26,7 +26,7 @@ struct Seen {
     is_whole: bool,
 }
 
-/// The first byte says how the others are cut into reads.
+/// The first byte determines how the others are cut into reads.
 pub fn run(data: &[u8]) {
     let Some((&size, bytes)) = data.split_first() else { return };
     let (ours, through) = by_wire(bytes);
@@ -53,7 +53,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// What requests there are by the framing, and all bytes that hyper gets to read.
+/// The requests by the framing, and all bytes that hyper gets to read.
 fn by_wire(bytes: &[u8]) -> (Vec<Seen>, Vec<u8>) {
     let mut wire = Wire::new(MOST_EXTENSIONS);
     let mut through = Vec::with_capacity(bytes.len());
@@ -85,7 +85,7 @@ fn by_wire(bytes: &[u8]) -> (Vec<Seen>, Vec<u8>) {
     (seen, through)
 }
 
-/// What hyper finds in the same bytes.
+/// The requests that hyper finds in the same bytes.
 fn by_hyper(bytes: &[u8]) -> Vec<Seen> {
     let seen = RefCell::new(Vec::<Seen>::new());
     let serve = |request: Request<Incoming>| {
@@ -111,12 +111,12 @@ fn by_hyper(bytes: &[u8]) -> Vec<Seen> {
     let mut builder = Builder::new();
     builder.header_read_timeout(None).max_headers(100).half_close(true).pipeline_flush(false);
     let io = TokioIo::new(Tape { left: bytes });
-    // What it says of the bytes it refuses is its matter.
+    // hyper's answer to bytes that it refuses is not compared.
     let _ = futures::executor::block_on(builder.serve_connection(io, service_fn(serve)));
     seen.into_inner()
 }
 
-/// Bytes that come, and then the end. What is written is lost.
+/// Bytes to read, and then the end. Written bytes are discarded.
 struct Tape<'a> {
     left: &'a [u8],
 }

@@ -2,7 +2,8 @@ use super::*;
 
 const MAX_EXTENSIONS: usize = 256;
 
-/// How much of `text` goes through at most, and why not more; the reason is the same however it is cut.
+/// How much of `text` passes at most, and why not more. The reason is the same for every way to cut the text into
+/// reads.
 fn admitted(text: &str) -> (usize, Option<Fault>) {
     let bytes = text.as_bytes();
     let mut whole = Wire::new(MAX_EXTENSIONS);
