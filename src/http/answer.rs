@@ -1,4 +1,4 @@
-//! The body of an answer, and what lives to its end.
+//! The body of a response, and what is kept to its end.
 
 use super::headers::clean_trailers;
 use super::record::Record;
@@ -15,28 +15,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// The body of an answer.
+/// The body of a response.
 #[expect(
     clippy::large_enum_variant,
     reason = "the large one is the ordinary one: a box would cost each request an allocation"
 )]
 pub enum AnswerBody {
-    /// The gateway's own, short.
+    /// The gateway's own short body.
     Gateway {
         /// The bytes.
         body: Full<Bytes>,
-        /// Written when the body is gone.
+        /// Written when the body is dropped.
         record: Record,
     },
-    /// The chain's, streamed.
+    /// The chain's body, streamed.
     Chain {
-        /// The bytes; none for a response that has no body by its status or its request's method.
+        /// The bytes; none for a response without a body, by its status or its request's method.
         body: Option<ResponseBody>,
-        /// Kept to the end of the body, as is said by `gateway`.
+        /// Kept to the end of the body, as `gateway` demands.
         here: Here,
         /// What becomes of the request's body.
         upload: UploadState,
-        /// Written when the body is gone.
+        /// Written when the body is dropped.
         record: Record,
     },
 }
@@ -92,7 +92,7 @@ impl Body for AnswerBody {
     }
 }
 
-/// Whether all of `body` is out; a reader that knows the length does not ask for the end.
+/// Whether all of `body` was read; a reader that knows the length does not ask for the end.
 pub(super) fn is_over(body: &ResponseBody) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
@@ -117,7 +117,7 @@ fn poll_chain(
     frame
 }
 
-/// Where a request is: what its answer keeps to the end of its body.
+/// A request's place: what its response keeps to the end of its body.
 pub struct Here {
     pub(super) generation: Arc<Generation>,
     pub(super) pipeline: PipelineIndex,
@@ -125,7 +125,7 @@ pub struct Here {
 }
 
 impl Here {
-    /// The pipeline, as it was planned.
+    /// The pipeline, as planned.
     pub(super) fn plan(&self) -> &Pipeline {
         self.generation.plan.pipeline(self.pipeline)
     }

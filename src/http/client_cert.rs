@@ -20,7 +20,7 @@ const SUBJECT: HeaderName = HeaderName::from_static("client-cert-subject");
 const NAMES: HeaderName = HeaderName::from_static("client-cert-names");
 const SHA256: HeaderName = HeaderName::from_static("client-cert-sha256");
 
-/// Takes off what a client says of itself.
+/// Removes the fields in which a client claims a certificate.
 pub fn strip(headers: &mut HeaderMap) {
     let forged: Vec<HeaderName> = headers.keys().filter(|name| is_certificate(name)).cloned().collect();
     for name in &forged {
@@ -28,8 +28,8 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Says who the client is, and takes off what it says of itself.
-/// `kinds` is what is known of `headers`.
+/// Sets the fields of the client's certificate, and removes those in which the client claims one. `kinds` are the kinds
+/// of fields in `headers`.
 pub fn identify(headers: &mut HeaderMap, conn: &ConnInfo, kinds: Kinds) {
     if kinds.has(Kinds::CERTIFICATE) {
         strip(headers);

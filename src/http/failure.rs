@@ -8,10 +8,10 @@ use crate::plan::Pipeline;
 use std::time::Duration;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
-/// What a client that finds no room is told to wait.
+/// The time that a client is told to wait when no instance has room.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What a failure means to the client; the log gets the reason.
+/// What the client gets for a failure; the log gets the reason.
 pub(super) fn explain(
     failure: &Failure,
     limit: &UploadState,
@@ -23,7 +23,7 @@ pub(super) fn explain(
     let refusal = match failure {
         _ if too_large => Refusal::PayloadTooLarge,
         _ if limit.is_too_slow() => Refusal::RequestTimeout,
-        // The client's doing, whatever the stage made of it.
+        // The client caused the failure, whatever the stage made of it.
         Failure::Guest(_) | Failure::Deadline if limit.is_malformed() => {
             Refusal::BadRequest("The request's body is malformed.")
         }
@@ -56,7 +56,7 @@ pub(super) fn explain(
     refusal
 }
 
-/// What a client is told of an upstream that gave no response.
+/// What the client gets when an upstream gave no response.
 fn of_upstream(kind: &UpstreamFailure) -> Refusal {
     Refusal::Upstream(match kind {
         UpstreamFailure::Down => Upstream::Down { retry_after: RETRY_AFTER },

@@ -1,4 +1,5 @@
-//! What a chain's response must be to be a request's answer, whatever the protocol (RFC 9110 §15, §6.4.1 and §8.6).
+//! The rules that make a chain's response the answer to a request, whatever the protocol (RFC 9110 §15, §6.4.1 and
+//! §8.6).
 //!
 //! | response | what becomes of it |
 //! | --- | --- |
@@ -7,20 +8,21 @@
 //! | 205 | without body, `Content-Length: 0` |
 //! | 304, and any to HEAD | without body; `Content-Length` is what a GET would have got, and stays |
 //!
-//! The body of a response that has none is dropped unread.
+//! The body of a response that must have none is dropped unread.
 //!
-//! A response of success or redirection to a request whose body broke off was made of a part of it, and is refused: the client
-//! would take it for an answer to the whole.
+//! If the request's body broke off, a response of success or redirection was made from a part of it, and is refused:
+//! the client would take it for an answer to the whole request.
 
 use crate::engine::{Failure, ResponseBody, UploadState};
 use http::header::{CONTENT_LENGTH, TRAILER};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::Body as _;
 
-/// `response` as the answer to a request with `method`, of whose body this became; without its own, if it may have none.
+/// `response` as the answer to a request with `method`, whose body is in the state `upload`; without its body, if it
+/// may have none.
 ///
 /// # Errors
-/// [`Failure::InvalidResponse`] and [`Failure::OfAPart`], if it can't be an answer.
+/// [`Failure::InvalidResponse`] and [`Failure::OfAPart`], if the response can't be an answer.
 pub(super) fn finish(
     mut response: Response<ResponseBody>,
     method: &Method,

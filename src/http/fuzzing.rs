@@ -1,4 +1,5 @@
-//! The normal form of paths and hosts: it is its own normal form, and the router and the routes agree about it.
+//! The normal form of paths and hosts: normalising it again changes nothing, and the router and the routes agree about
+//! it.
 
 use super::hosts::Hosts;
 use super::path::path_and_query;
@@ -53,7 +54,7 @@ thread_local! {
     };
 }
 
-/// The first byte chooses the rules; a line is the host, the rest the target.
+/// The first byte chooses the rules; the next line is the host, and the rest the target.
 pub fn run(data: &[u8]) {
     let Some((&choice, rest)) = data.split_first() else { return };
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
@@ -87,7 +88,7 @@ fn normal_target(raw: &[u8], rules: PathRules) -> Option<String> {
     let uri = Uri::try_from(raw).ok()?;
     let normal = path_and_query(&uri, rules).ok()?;
     let again = Uri::try_from(normal.as_str()).expect("a target");
-    // By their texts: an empty one is written `/`, and is not equal to it.
+    // Compared as text: an empty path is written `/`, and is not equal to it.
     let again = path_and_query(&again, rules).ok();
     assert_eq!(again.as_ref().map(|it| it.as_str()), Some(normal.as_str()), "not its own normal form");
     let path = normal.path();
@@ -98,7 +99,7 @@ fn normal_target(raw: &[u8], rules: PathRules) -> Option<String> {
     Some(path.to_owned())
 }
 
-/// The router, beside what the routes say one by one.
+/// The router's choice, compared with the routes one by one.
 fn check_route(host: &str, path: &str, method: &Method) {
     ROUTER.with(|(router, routes)| {
         let rank = |route: &Route| match &route.host {

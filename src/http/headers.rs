@@ -1,10 +1,10 @@
-//! Fields that concern one connection, or the framing of one message, and so not the other side (RFC 9110 §7.6.1). They
-//! are removed before the first stage sees a request and before the client sees a response; a stage could not forward
-//! them, since `wasi:http` forbids setting them.
+//! Fields that concern one connection, or the framing of one message, and therefore not the other side (RFC 9110
+//! §7.6.1). They are removed before the first stage sees a request and before the client sees a response; a stage could
+//! not forward them, since `wasi:http` forbids setting them.
 //!
-//! A client can have fields removed by naming them in `Connection`, but only its own: the gateway adds its fields
-//! afterwards. Fields with `_` in their names are removed as well: CGI and similar interfaces take them for fields with
-//! `-` (`http.underscores`). Nothing here fails; a field that is not understood is removed.
+//! A client can have its own fields removed by naming them in `Connection`, and no others: the gateway adds its fields
+//! afterwards. Fields with `_` in their names are removed as well, because CGI and similar interfaces take them for
+//! fields with `-` (`http.underscores`). Nothing here fails; a field that is not understood is removed.
 
 use http::header::{
     self, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRAILER,
@@ -14,8 +14,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::kinds::{Kinds, is_claim, is_disguised, remove};
 use crate::net::strip_hop_by_hop;
 
-/// Fields that a recipient must know before the body or that decide who may do what: as trailers they would arrive after
-/// every check (RFC 9110 §6.5.1).
+/// Fields that a recipient must know before the body or that decide who may do what: as trailers they would arrive
+/// after every check (RFC 9110 §6.5.1).
 static NOT_IN_TRAILERS: [HeaderName; 36] = [
     HOST,
     TRAILER,
@@ -55,16 +55,17 @@ static NOT_IN_TRAILERS: [HeaderName; 36] = [
     HeaderName::from_static("x-consumer"),
 ];
 
-/// Takes off the fields that have `_` in their names, which CGI and its kin can't tell from those with `-`: all of them, or,
-/// where they are to be kept, those that would be fields that matter.
+/// Removes fields with `_` in their names, which CGI and similar interfaces don't distinguish from those with `-`: all
+/// such fields, or, with `http.underscores = "keep"`, those that stand for a field with a meaning here.
 pub fn take_disguised_off(headers: &mut HeaderMap, keep: bool) {
     remove(headers, |name| if keep { is_disguised(name) } else { name.contains('_') });
 }
 
-/// Prepares a request's fields for the stages: nothing about the connection; no `Host`, which has become the authority; no
-/// `Expect`, which is answered here; and the `Cookie` fields that HTTP/2 may split are one again (RFC 9113 §8.2.3).
+/// Prepares a request's fields for the stages: no fields of the connection; no `Host`, which has become the authority;
+/// no `Expect`, which the gateway answers; and one `Cookie` field in place of several, into which HTTP/2 may split it
+/// (RFC 9113 §8.2.3).
 ///
-/// `kinds` is what is known of `headers`.
+/// `kinds` are the kinds of fields in `headers`.
 pub fn clean_request(headers: &mut HeaderMap, kinds: Kinds) {
     if kinds.has(Kinds::CONNECTION) {
         strip_hop_by_hop(headers);
@@ -78,12 +79,12 @@ pub fn clean_request(headers: &mut HeaderMap, kinds: Kinds) {
     }
 }
 
-/// Prepares a response's fields for the client: framing and connection are the front end's to say.
+/// Prepares a response's fields for the client: the front end decides about framing and connection.
 pub fn clean_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
 }
 
-/// Removes from trailers, in either direction, what has no business there.
+/// Removes from trailers, in either direction, fields that must not be trailers.
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     strip_hop_by_hop(trailers);
     super::client_cert::strip(trailers);
@@ -93,7 +94,7 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
     remove(trailers, |name| is_claim(name) || is_disguised(name));
 }
 
-/// The same for a request's, where no name may have a `_`.
+/// The same for a request's trailers, in whose names no `_` may stand.
 pub fn clean_request_trailers(trailers: &mut HeaderMap) {
     clean_trailers(trailers);
     take_disguised_off(trailers, false);
@@ -107,7 +108,7 @@ fn join_cookies(headers: &mut HeaderMap) {
         joined.extend_from_slice(b"; ");
         joined.extend_from_slice(crumb.as_bytes());
     }
-    // Valid values joined by valid bytes are a valid value.
+    // Valid values, joined by valid bytes, are a valid value.
     if let Ok(joined) = HeaderValue::from_bytes(&joined) {
         headers.insert(COOKIE, joined);
     }

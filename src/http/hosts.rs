@@ -1,8 +1,8 @@
-//! The hosts that requests name, in their normal form, with the fields that stages see about them.
+//! The hosts that requests name, in their normal form, together with the fields that stages see about them.
 //!
 //! A connection, and mostly a worker, sees the same few names again and again. The names are kept, because making one
-//! took 0.4 µs and five allocations per request. At most [`MOST`] are kept for each scheme; a client that sends another
-//! name each time only loses this advantage.
+//! took 0.4 µs and five allocations per request. At most [`MOST`] names are kept for each scheme; a client that sends
+//! another name each time only loses this advantage.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use http::uri::{Authority, Scheme};
 use super::respond::{Refusal, bad};
 use crate::plan::decimal;
 
-/// Names that are kept, of at most 259 bytes each. One more, and all are forgotten.
+/// The most names that are kept, of at most 259 bytes each. One name more, and all are forgotten.
 const MOST: usize = 256;
 
 /// A host in its normal form.
@@ -25,9 +25,9 @@ const MOST: usize = 256;
 pub struct Host {
     /// Lower case, without user info and without the scheme's default port.
     pub authority: Authority,
-    /// The same, as a field's value.
+    /// The same as a field's value.
     pub value: HeaderValue,
-    /// Its port, or the scheme's: likewise.
+    /// The host's port, or the scheme's, as a field's value.
     pub port: HeaderValue,
 }
 
@@ -36,15 +36,15 @@ type Known = RefCell<HashMap<Box<[u8]>, Rc<Host>>>;
 /// The hosts that one worker knows.
 #[derive(Debug, Default)]
 pub struct Hosts {
-    /// By what was written; without TLS and with it.
+    /// By the host as it was written; without TLS and with it.
     known: [Known; 2],
 }
 
 impl Hosts {
-    /// The host that is written like this.
+    /// The host that is written as `raw`.
     ///
     /// # Errors
-    /// 400, if it is none.
+    /// 400, if `raw` is no host.
     pub fn find(&self, raw: &[u8], scheme: &Scheme) -> Result<Rc<Host>, Refusal> {
         let known = &self.known[usize::from(*scheme == Scheme::HTTPS)];
         if let Some(host) = known.borrow().get(raw) {
@@ -69,7 +69,7 @@ fn host(raw: &[u8], scheme: &Scheme) -> Result<Host, Refusal> {
     Ok(Host { authority, value, port: port.into() })
 }
 
-/// RFC 3986 §3.2.2 and §6.2.2.1, narrowed to names that DNS can have and addresses.
+/// RFC 3986 §3.2.2 and §6.2.2.1, narrowed to addresses and to names that DNS can have.
 fn normal_authority(raw: &[u8], scheme: &Scheme) -> Result<String, Refusal> {
     const LONGEST: usize = 253 + ".:65535".len();
     let Ok(raw) = std::str::from_utf8(raw) else { return bad("The host is not valid.") };

@@ -1,8 +1,8 @@
-//! A copy of a request for a second pipeline, whose answer is dropped.
+//! A copy of a request for a second pipeline, whose response is dropped.
 //!
-//! The copy must change nothing for the client: its body follows the original's frame by frame through a queue of
-//! [`QUEUE`] frames, and a mirror that falls behind loses the rest, with an error, and does not slow the original down.
-//! At most [`MIRRORS`] copies run at once on a worker; no more are made.
+//! The copy must change nothing for the client. Its body follows the original's frame by frame through a queue of
+//! [`QUEUE`] frames; a mirror that falls behind gets an error in place of the rest, and does not slow down the
+//! original. At most [`MIRRORS`] copies run at once on a worker; further requests are not copied.
 
 use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
 use crate::host::RequestOrigin;
@@ -17,26 +17,26 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 use wasmtime_wasi_http::Error;
 
-/// Frames of a body that a mirror may be behind.
+/// The most frames of a body that a mirror may be behind.
 const QUEUE: usize = 16;
 
-/// Mirrored requests at once, on one worker.
+/// The most mirrored requests at once on one worker.
 const MIRRORS: usize = 256;
 
-/// Sends a copy of `request` to the pipeline `name`, which begins at `first`, in the background. The original's body feeds
-/// the copy's.
+/// Sends a copy of `request` to the pipeline `name`, which begins at `first`, in the background. The original's body
+/// feeds the copy's.
 pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: &mut ChainRequest) {
     let Some(slot) = Slot::take() else { return };
     let (body, copied) = tee(std::mem::replace(&mut request.body, RequestBody::empty()));
     request.body = body;
     let mut copy = request.with_body(copied);
-    // What becomes of the copy is not the original's business.
+    // The result of the copy does not concern the original.
     copy.origin = RequestOrigin::new(request.origin.id, request.origin.extensions.clone());
     let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
         let _slot = slot;
         match first.handle(&worker, copy).await {
-            // Read to its end, as a client would.
+            // The body is read to its end, as a client would.
             Ok(response) => {
                 let mut body = response.into_body();
                 while let Some(Ok(_)) = body.frame().await {}
@@ -52,7 +52,7 @@ thread_local! {
     static RUNNING: Cell<usize> = const { Cell::new(0) };
 }
 
-/// One of [`MIRRORS`], given back whatever becomes of the copy.
+/// One of [`MIRRORS`], given back however the copy ends.
 struct Slot;
 
 impl Slot {
@@ -67,7 +67,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // Not with `get`: at the thread's end there may be nothing to count on.
+        // Not with `get`: at the thread's end, the counter may be gone.
         let _ = RUNNING.try_with(|running| running.set(running.get() - 1));
     }
 }
@@ -83,7 +83,7 @@ fn tee(body: RequestBody) -> (RequestBody, RequestBody) {
     (RequestBody::passed_on(original.boxed_unsync()), RequestBody::passed_on(copied.boxed_unsync()))
 }
 
-/// What the copy learns of the original.
+/// What the copy gets from the original.
 enum Event {
     Data(Bytes),
     Trailers(http::HeaderMap),
@@ -160,7 +160,7 @@ impl Body for Copied {
             Some(Event::Data(data)) => Some(Ok(Frame::data(data))),
             Some(Event::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
             Some(Event::End) => None,
-            // The original broke off, or left the copy behind.
+            // The original broke off, or the copy fell behind.
             None => Some(Err(Error::ConnectionTerminated)),
         })
     }

@@ -1,5 +1,5 @@
-//! HTTP as the gateway understands it: what a request must be before anything looks at it, and the answer to a request
-//! that does not get its pipeline's answer.
+//! HTTP as the gateway understands it: the rules for a request before anything else sees it, and the answer to a
+//! request that does not get its pipeline's answer.
 //!
 //! [`normalize`] turns a request's head into its one normal form, which the router, the stages and an upstream all see;
 //! [`headers`] removes the fields that concern a connection, in both directions; [`provenance`] names the client to

@@ -1,5 +1,5 @@
-//! The one normal form of a request's head. The router, the stages and an upstream all see what comes out of here, so that
-//! no two of them can read a request differently; what has no normal form is refused.
+//! The one normal form of a request's head. The router, the stages and an upstream all see this form, so that no two of
+//! them can read a request differently. A head without a normal form is refused.
 //!
 //! | part | rule |
 //! | --- | --- |
@@ -26,27 +26,27 @@ use super::respond::{Refusal, bad};
 use crate::net::TlsInfo;
 use crate::plan::HttpPolicy;
 
-/// What a head may be, beyond what the parser of the connection keeps.
+/// The bounds of a head, beyond those of the connection's parser.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadRules<'a> {
-    /// Bytes of the request's target, as it came. Beyond: 414.
+    /// Bytes of the request's target, as received. Beyond: 414.
     pub uri_size: usize,
     /// Fields. HTTP/1.1's parser has the same bound; HTTP/2's has none. Beyond: 431.
     pub header_count: usize,
-    /// What is to be decided.
+    /// The rules to follow.
     pub http: &'a HttpPolicy,
-    /// What is known already.
+    /// The hosts that are known already.
     pub hosts: &'a Hosts,
 }
 
-/// A request's head in its normal form. The fields are [`super::headers`]' matter.
+/// A request's head in its normal form. [`super::headers`] has the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NormalHead {
     /// As it was sent; methods are case-sensitive (RFC 9110 §9.1).
     pub method: Method,
     /// `http` or `https`, by the connection.
     pub scheme: Scheme,
-    /// What it is for.
+    /// The target's authority.
     pub named: Rc<Host>,
     /// Starts with `/`.
     pub path_and_query: PathAndQuery,
@@ -69,10 +69,10 @@ impl NormalHead {
     }
 }
 
-/// The normal form of `parts`, whose fields are of these `kinds`, and which came over a connection with TLS or without.
+/// The normal form of `parts`, which came over a connection with or without TLS, and whose fields are of these `kinds`.
 ///
 /// # Errors
-/// 400, 414, 421, 431 or 501, as the module's table says.
+/// 400, 414, 421, 431 or 501, by the table in the module's documentation.
 pub fn normalize(
     parts: &Parts,
     kinds: Kinds,
@@ -103,7 +103,8 @@ pub fn normalize(
         && let Some(name) = tls.and_then(|tls| tls.server_name.as_deref())
         && !name.trim_end_matches('.').eq_ignore_ascii_case(named.authority.host())
     {
-        // RFC 9110 §7.4: also where one connection is used for several hosts (RFC 9113 §9.1.1), whose clients then try anew.
+        // RFC 9110 §7.4: also where one connection is used for several hosts (RFC 9113 §9.1.1); clients then try again
+        // on another.
         return Err(Refusal::Misdirected);
     }
     Ok(NormalHead {
@@ -114,7 +115,7 @@ pub fn normalize(
     })
 }
 
-/// hyper reads a body by these fields, but takes more than one way to write them; others on the path may not.
+/// hyper reads a body by these fields, but accepts more than one spelling; other servers on the path may not.
 fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next()
@@ -127,7 +128,7 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
         if lengths.next().is_some() {
             return bad("Content-Length is given more than once.");
         }
-        // hyper and h2 have read it; an empty one as 0.
+        // hyper and h2 have read the field, and take an empty one as 0.
         if length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit) {
             return bad("Content-Length is not a number.");
         }
@@ -135,7 +136,7 @@ fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 9113 §8.2.1; HTTP/1's parser takes the space off.
+/// RFC 9113 §8.2.1; the parser of HTTP/1 removes the space.
 fn is_padded(value: &HeaderValue) -> bool {
     let space = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
     space(value.as_bytes().first()) || space(value.as_bytes().last())
@@ -158,7 +159,7 @@ fn host(parts: &Parts, scheme: &Scheme, known: &Hosts) -> Result<Rc<Host>, Refus
         return bad("Host is given more than once.");
     }
     if host.is_none() && matches!(parts.version, Version::HTTP_10 | Version::HTTP_11) {
-        // RFC 9112 §3.2; an HTTP/1.0 request without one has no host to be routed by.
+        // RFC 9112 §3.2; an HTTP/1.0 request without `Host` has no host for the router.
         return bad("Host is missing.");
     }
     if parts.uri.authority().is_some() && parts.uri.scheme().is_none() {
@@ -190,7 +191,7 @@ mod tests {
         normalize(parts, Kinds::of(&parts.headers), tls, &rules)
     }
 
-    /// A handshake that named a host, or none.
+    /// The host of the handshake, if it named one.
     fn tls(name: Option<&str>) -> TlsInfo {
         TlsInfo { server_name: name.map(Into::into), version: None, alpn: None, client: None }
     }

@@ -1,4 +1,4 @@
-//! The one normal form of a path (RFC 3986 §6.2.2), or none.
+//! The one normal form of a path (RFC 3986 §6.2.2), if it has one.
 //!
 //! | input | what becomes of it |
 //! | --- | --- |
@@ -12,7 +12,7 @@
 //! | bytes beyond ASCII, characters that no path may have | encoded |
 //! | `%` without two hexadecimal digits | 400 |
 //!
-//! A query stays as it came, but for bytes beyond ASCII, which are encoded.
+//! A query stays as received, except for bytes beyond ASCII, which are encoded.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -29,10 +29,10 @@ pub(super) fn path_and_query(uri: &Uri, rules: PathRules) -> Result<PathAndQuery
     let Some(raw) = uri.path_and_query() else { return bad("The request has no path.") };
     let path = normal_path(raw.path(), rules)?;
     let query = raw.query().map(normal_query);
-    // `http://a.example?x` has the path `/`, which does not stand there.
+    // `http://a.example?x` has the path `/`, which is not written there.
     let stands_there = raw.as_str().starts_with('/');
     if stands_there && matches!(path, Cow::Borrowed(_)) && !matches!(query, Some(Cow::Owned(_))) {
-        // The usual case: nothing to do, and the bytes stay shared with the head that was read.
+        // The usual case: nothing changes, and the bytes stay shared with the head.
         return Ok(raw.clone());
     }
     let mut normal = path.into_owned();
@@ -54,7 +54,7 @@ fn normal_query(query: &str) -> Cow<'_, str> {
     Cow::Owned(normal)
 }
 
-/// The path's normal form, borrowed if that is what it is already.
+/// The path's normal form, borrowed if the path already is in it.
 fn normal_path(path: &str, rules: PathRules) -> Result<Cow<'_, str>, Refusal> {
     if !path.starts_with('/') {
         return bad("The path must start with `/`.");
@@ -83,7 +83,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Percent-encoding where it must be and nowhere else.
+/// Encodes bytes with `%` where that is required, and nowhere else.
 fn normal_encoding(path: &[u8], slash: EncodedSlash) -> Result<String, Refusal> {
     let mut normal = String::with_capacity(path.len() + 16);
     let mut rest = path.iter().copied();
@@ -118,7 +118,7 @@ fn normal_encoding(path: &[u8], slash: EncodedSlash) -> Result<String, Refusal> 
     Ok(normal)
 }
 
-/// Whether UTF-8 has these bytes only in longer forms of shorter ones (RFC 3629 §3).
+/// Whether these bytes are a longer form than necessary in UTF-8 (RFC 3629 §3).
 fn is_overlong(before: u8, byte: u8) -> bool {
     matches!((before, byte), (_, 0xc0 | 0xc1) | (0xe0, 0x80..0xa0) | (0xf0, 0x80..0x90))
 }
@@ -150,7 +150,7 @@ fn resolve_dots(path: &str, merge_slashes: bool) -> Result<String, Refusal> {
                     return bad("The path goes above its root.");
                 }
             }
-            // Some servers drop the parameters and then see a dot segment.
+            // Some servers drop the parameters and would then see a dot segment.
             _ if matches!(segment.split(';').next(), Some("." | "..")) => {
                 return bad("The path has a dot segment with parameters.");
             }
@@ -282,7 +282,8 @@ mod tests {
         }
     }
 
-    /// Every path of up to five of these pieces: a normal form is its own, has no dot segment, and is never above the root.
+    /// For every path of up to five of these pieces: normalising the normal form changes nothing, it has no dot
+    /// segment, and it is never above the root.
     #[test]
     fn generated_paths_are_safe_or_refused() {
         const PIECES: [&str; 9] = ["/", ".", "..", "%2e", "%2E.", "a", "%61", "%2f", ";"];

@@ -1,7 +1,7 @@
-//! What is counted and logged of a request, from its head to the end of its answer.
+//! Counts and log lines of a request, from its head to the end of its response.
 //!
-//! A record is written when it is dropped, which happens however the request ends: at the body's end, when the client
-//! leaves, at a stop.
+//! A record is written when it is dropped, however the request ends: at the body's end, when the client leaves, at a
+//! stop.
 
 use super::normalize::NormalHead;
 use super::request_id::RequestId;
@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The status of a request whose client left before there was one, as nginx has it.
+/// The status of a request whose client left before there was a status, as in nginx.
 const CLIENT_GONE: u16 = 499;
 
 /// Where the requests of one worker are counted and logged.
@@ -28,7 +28,7 @@ pub struct Recorder {
     worker: usize,
     metrics: Arc<Metrics>,
     access: Option<Arc<AccessLog>>,
-    /// The counters of pipelines that were met, by name.
+    /// The counters of pipelines that had requests, by name.
     pipelines: RefCell<HashMap<String, Arc<PipelineMetrics>>>,
 }
 
@@ -55,8 +55,8 @@ impl Recorder {
         }
     }
 
-    /// What the access log wants to know of a request, if there is a log. Without `head`, the request has no normal form:
-    /// it is logged as it was sent.
+    /// The fields of the access log that concern a request, if there is a log. Without `head`, the request has no
+    /// normal form, and is logged as it was sent.
     pub fn details(&self, parts: &Parts, head: Option<&NormalHead>, from: &From<'_>) -> Option<Box<Details>> {
         let access = Arc::clone(self.access.as_ref()?);
         let own = |name: HeaderName| parts.headers.get(name).map(|value| value.as_bytes().to_vec());
@@ -81,7 +81,7 @@ impl Recorder {
         }))
     }
 
-    /// Counts and logs a request that nobody could be asked for; of what it wanted nothing is known.
+    /// Counts and logs a request that never reached a service; nothing is known of its target.
     pub fn rejected(&self, from: &From<'_>, rejection: Rejection, reason: &'static str) {
         let status = rejection.status.as_u16();
         self.metrics.unrouted(self.worker).rejected(status);
@@ -129,24 +129,24 @@ impl Recorder {
     }
 }
 
-/// Where a request comes from, and what it is called.
+/// The origin of a request, and its name.
 #[derive(Clone, Copy)]
 pub struct From<'a> {
     /// Its connection.
     pub conn: &'a Rc<ConnInfo>,
-    /// The client, as far as it is known.
+    /// The client, as far as known.
     pub client: IpAddr,
-    /// The gateway's name for it.
+    /// The gateway's id for the request.
     pub id: &'a RequestId,
-    /// The number of the generation that serves it.
+    /// The number of the generation that serves the request.
     pub generation: u64,
 }
 
-/// What a request is for.
+/// The target of a request.
 enum Asked {
     /// In its normal form.
     Normal(NormalHead),
-    /// As it was sent, since it has none.
+    /// As it was sent, since it has no normal form.
     AsSent { method: Method, scheme: &'static str, host: Option<String>, uri: Uri },
 }
 
@@ -196,7 +196,7 @@ fn scheme(conn: &ConnInfo) -> &'static str {
     if conn.tls.is_some() { "https" } else { "http" }
 }
 
-/// What the access log says of a request beside its outcome.
+/// The fields of the access log apart from a request's outcome.
 pub struct Details {
     access: Arc<AccessLog>,
     time: SystemTime,
@@ -211,25 +211,25 @@ pub struct Details {
     pub route: Option<String>,
     /// The stages that do not apply to it.
     pub not_applied: Option<String>,
-    /// Knows the stages that it went on without.
+    /// The stages that the request continued without.
     pub origin: Option<Arc<RequestOrigin>>,
     generation: u64,
-    /// Counts the request's body.
+    /// The counter of the request's body.
     pub limit: Option<UploadState>,
     user_agent: Option<Vec<u8>>,
     referer: Option<Vec<u8>>,
-    /// How long the response's head took.
+    /// How long it took until the response's head was there.
     to_head: Option<Duration>,
 }
 
-/// One request's.
+/// The state of one request.
 pub struct Record {
     in_flight: Option<InFlight>,
     start: Instant,
     answered: bool,
-    /// All of the answer is out, or it was cut.
+    /// The whole response was sent, or it was cut.
     over: bool,
-    /// The client left before that, or before the end of its request.
+    /// The client left before the response's end, or before the end of its request.
     left: bool,
     status: u16,
     reason: Option<&'static str>,
@@ -243,7 +243,7 @@ impl Record {
     /// The response's head is on its way.
     pub fn answered(&mut self, status: u16, reason: Option<&'static str>) {
         self.answered = true;
-        // Nobody else asks for this time.
+        // No other part needs this time.
         if let Some(details) = &mut self.details {
             details.to_head = Some(self.start.elapsed());
         }
@@ -251,7 +251,7 @@ impl Record {
         self.reason = reason;
     }
 
-    /// The gateway gives its own answer.
+    /// Notes that the gateway answers with `refusal`.
     pub fn refused(&mut self, refusal: &Refusal) {
         self.answered(refusal.status().as_u16(), Some(refusal.kind()));
         self.detail = refusal.detail();
@@ -268,29 +268,29 @@ impl Record {
             Failure::InvalidResponse(_) => metrics.invalid_response(),
             // Counted once for the instance, not for each request in it.
             Failure::Trap { .. } | Failure::Instantiate(_) => {}
-            // Counted for its servers, and for its stage.
+            // Counted for the upstream's servers, and for the stage.
             Failure::Upstream(_) | Failure::BreakerOpen => {}
-            // The client's doing.
+            // Caused by the client.
             Failure::OfAPart => {}
         }
     }
 
-    /// All of the answer is out.
+    /// Notes that the whole response was sent.
     pub fn over(&mut self) {
         self.over = true;
     }
 
-    /// The client left, or took its request back.
+    /// Notes that the client left, or reset its request.
     pub fn left(&mut self) {
         self.left = true;
     }
 
-    /// Bytes of the response's body went out.
+    /// Notes that bytes of the response's body were sent.
     pub fn sent(&mut self, bytes: usize) {
         self.response_bytes += bytes as u64;
     }
 
-    /// The response broke off.
+    /// Notes that the response broke off.
     pub fn cut_short(&mut self) {
         self.over = true;
         self.reason = Some("cut-short");

@@ -1,8 +1,8 @@
 //! The gateway's own name for a request, in its problem document and in the log.
 //!
 //! The name has 16 hexadecimal digits, unique in the process and unlikely in another process: a random number of the
-//! thread, counted up. It is no secret, and does not keep clients' own identifiers; the middleware `request-id` does
-//! that.
+//! thread, counted up. The name is no secret, and does not keep identifiers of clients; the middleware `request-id`
+//! does that.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
@@ -15,7 +15,7 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    /// The next request's.
+    /// The name of the next request.
     pub fn next() -> Self {
         thread_local! {
             // The standard library seeds its hashers from the operating system.
@@ -38,7 +38,7 @@ impl RequestId {
 
     /// The 16 digits.
     pub fn as_str(&self) -> &str {
-        // Only hexadecimal digits are ever put in.
+        // The text consists of hexadecimal digits only.
         std::str::from_utf8(&self.digits).unwrap_or_default()
     }
 }

@@ -1,5 +1,5 @@
-//! The one table from what went wrong to what the client gets: an `application/problem+json` (RFC 9457) with the request's
-//! id and no internals. The reason in full, with pipeline and stage, is the log's.
+//! The one table from a failure to the client's response: an `application/problem+json` (RFC 9457) with the request's
+//! id and nothing internal. The log has the full reason, with pipeline and stage.
 //!
 //! | refusal | status | also |
 //! | --- | --- | --- |
@@ -28,16 +28,16 @@ use serde::Serialize;
 /// Why a request gets the gateway's own answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The request breaks HTTP's rules or ours; the text says which, and is shown to the client.
+    /// The request breaks a rule of HTTP or of the gateway; the text says which, and is shown to the client.
     BadRequest(&'static str),
     /// No route has the request's host and path.
     NoRoute,
     /// The path has a route, but not for this method.
     MethodNotAllowed {
-        /// The methods that it has a route for.
+        /// The methods that have a route.
         allow: Vec<Method>,
     },
-    /// The listener only says where to go.
+    /// The listener only redirects.
     OnlyHttps {
         /// The target's URI under https.
         location: String,
@@ -56,9 +56,9 @@ pub enum Refusal {
     GuestTrap,
     /// A stage answered with an error.
     GuestError,
-    /// A method that the gateway does not do, whatever the path.
+    /// A method that the gateway does not support, whatever the path.
     NotImplemented,
-    /// A stage or upstream answered what is not valid HTTP.
+    /// A stage or upstream answered with invalid HTTP.
     BadGateway,
     /// No instance became free within the bound on waiting.
     NoCapacity {
@@ -70,7 +70,7 @@ pub enum Refusal {
         /// How long the client is told to wait.
         retry_after: Duration,
     },
-    /// No answer within the pipeline's deadline.
+    /// No response within the pipeline's deadline.
     Deadline,
     /// An upstream gave no response.
     Upstream(Upstream),
@@ -81,14 +81,14 @@ pub enum Refusal {
 pub enum Upstream {
     /// No connection to a server could be made.
     Unreachable,
-    /// A server ended the connection, or sent what is not HTTP, in place of a response's head.
+    /// A server ended the connection, or sent something other than HTTP, in place of a response's head.
     Broken,
-    /// There is no connection to spare.
+    /// There is no free connection.
     Busy {
         /// How long the client is told to wait.
         retry_after: Duration,
     },
-    /// No server is up.
+    /// No server gets requests at present.
     Down {
         /// How long the client is told to wait.
         retry_after: Duration,
@@ -252,7 +252,7 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// Which rule the request broke, where that is more than its kind says.
+    /// The rule that the request broke, where there is more to say than its kind.
     pub fn detail(&self) -> Option<&'static str> {
         match self {
             Self::BadRequest(reason) => Some(reason),
@@ -261,7 +261,7 @@ impl Refusal {
     }
 }
 
-/// [`Refusal::BadRequest`], for this reason.
+/// [`Refusal::BadRequest`] for this reason.
 pub(super) fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
     Err(Refusal::BadRequest(reason))
 }
@@ -277,8 +277,8 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// The answer to a refused request. `request_id` may be anything, even the client's own: it is escaped. A HEAD request's
-/// answer loses its body on its way out, not here.
+/// The response to a refused request. `request_id` may be any text, even the client's own: it is escaped. The body of a
+/// HEAD request's response is removed later, not here.
 pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
     let Row { status, kind, title, detail } = refusal.row();
     let problem = Problem {
@@ -288,7 +288,7 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
         detail,
         request_id,
     };
-    // Strings and a number always serialise.
+    // Strings and numbers can always be serialised.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
@@ -315,14 +315,14 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Bytes> {
     response
 }
 
-/// `Retry-After` has whole seconds (RFC 9110 §10.2.3); 0 would invite everybody back at once.
+/// `Retry-After` has whole seconds (RFC 9110 §10.2.3); 0 would make all clients return at once.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
 fn allow_value(methods: &[Method]) -> HeaderValue {
     let list = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    // A method is a token, so that a list of them is always a valid field value.
+    // A method is a token, so a list of methods is always a valid field value.
     HeaderValue::try_from(list).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 

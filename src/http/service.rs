@@ -41,12 +41,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service of `worker`, which serves what is live.
+    /// The service of `worker`, which serves the live generation.
     pub fn new(live: Arc<Live>, worker: Rc<Worker>, recorder: Recorder) -> Rc<Self> {
         Rc::new(Self { live, worker, recorder, hosts: Hosts::default() })
     }
 
-    /// One request of a connection. Whatever happens, there is an answer.
+    /// Serves one request of a connection. There is a response in every case.
     pub fn serve(
         self: Rc<Self>,
         request: Request<Incoming>,
@@ -55,9 +55,10 @@ impl Service {
         self.enter(request, conn, EmbeddedCall::default())
     }
 
-    /// One request, wherever it came from. Whatever happens, there is an answer.
+    /// Serves one request, whatever its origin. There is a response in every case.
     ///
-    /// All that needs no wait is done at once, before there is a future: what a future holds is moved with it several times.
+    /// Everything that needs no wait is done before there is a future: values in a future are moved with it several
+    /// times.
     pub fn enter<B: Into<Arriving>>(
         self: Rc<Self>,
         request: Request<B>,
@@ -71,7 +72,7 @@ impl Service {
         }
     }
 
-    /// A request that HTTP's own rules refused: there is nothing to answer any more.
+    /// Records a request that HTTP's own rules refused, and that was answered already.
     pub fn rejected(&self, conn: &Rc<ConnInfo>, rejection: Rejection) {
         let generation = self.live.load();
         let client = conn.peer.ip().to_canonical();
@@ -95,10 +96,10 @@ impl Service {
         entry: EmbeddedCall,
     ) -> Result<Begun, Response<AnswerBody>> {
         let id = RequestId::next();
-        // One generation from here to the end of the response's body.
+        // The generation stays the same from here to the end of the response's body.
         let generation = self.live.load();
         let (limits, http) = (&generation.plan.limits, &generation.plan.http);
-        // 1. Understand the head, in one normal form for the router and the stages.
+        // 1. Normalise the head: the router and the stages see one form.
         let kinds = Kinds::of(&parts.headers);
         let rules = HeadRules {
             uri_size: limits.uri_size,
@@ -113,7 +114,7 @@ impl Service {
         if kinds.has(Kinds::DISGUISED) {
             take_disguised_off(&mut parts.headers, http.keep_underscores);
         }
-        // 2. Find the route, and the pipeline that it leads this request to.
+        // 2. Find the route, and the pipeline that it leads to.
         let way = head.and_then(|head| {
             let (pipeline, route) = way(&generation, &entry, &head, &parts.headers, conn, &id)?;
             Ok((head, pipeline, route))
@@ -129,7 +130,7 @@ impl Service {
         let record = self.record(&generation, pipeline, route, &head, details);
         let second = route.and_then(|route| route.mirror);
         let origin = RequestOrigin::new(id.number(), entry.extensions);
-        // 3. Take off what belongs to the connection, say where the request comes from, and bound the body.
+        // 3. Remove the fields of the connection, add the request's origin, and bound the body.
         let mut headers = parts.headers;
         if kinds.has(Kinds::CONNECTION)
             && wants_upgrade(&headers)
@@ -201,11 +202,11 @@ impl Service {
 
     /// The way of a request through its pipeline, to the head of its response.
     ///
-    /// Not an `async fn`, whose future would hold what it is given twice.
+    /// Not an `async fn`, whose future would hold its arguments twice.
     fn walk(self: Rc<Self>, begun: Begun) -> impl Future<Output = Response<AnswerBody>> {
         let Begun { here, head, limit, mut record, request } = begun;
         async move {
-            // 5. Walk the chain, and say what became of it.
+            // 5. Walk the chain, and report the outcome.
             let pipeline = here.generation.pipeline(here.pipeline);
             let response = pipeline.handle(&self.worker, request).await;
             match response.and_then(|response| finish(response, &head.method, &limit)) {
@@ -243,7 +244,7 @@ struct Begun {
     request: Box<ChainRequest>,
 }
 
-/// The body with the pipeline's bound, which a declared length may break at once.
+/// The body with the pipeline's bound; a declared length may exceed it at once.
 fn bounded(body: Arriving, headers: &HeaderMap, here: &Here) -> Result<RequestBody, Refusal> {
     let (plan, keep) = (here.plan(), here.generation.plan.http.keep_underscores);
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -255,8 +256,8 @@ fn bounded(body: Arriving, headers: &HeaderMap, here: &Here) -> Result<RequestBo
     Ok(RequestBody::arriving(body, plan.limits.request_body, clean).at_pace(pace))
 }
 
-/// The request as the first stage sees it: with scheme and authority, which guests
-/// count on, whatever form it came in.
+/// The request as the first stage sees it: with scheme and authority, on which guests rely, whatever form the request
+/// had.
 fn chain_request(
     head: &NormalHead,
     headers: HeaderMap,

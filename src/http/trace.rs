@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::kinds::{TRACEPARENT, TRACESTATE};
 
-/// Keeps, removes or makes the trace's identity.
+/// Keeps, removes or makes the identity of the trace.
 pub fn trace(headers: &mut HeaderMap, make: bool) {
     let mut values = headers.get_all(&TRACEPARENT).iter();
     let valid = match (values.next(), values.next()) {
@@ -24,7 +24,7 @@ pub fn trace(headers: &mut HeaderMap, make: bool) {
     }
 }
 
-/// Trace Context §3.2: `version-trace-parent-flags`; a later version may have more behind it.
+/// Trace Context §3.2: `version-trace-parent-flags`; a later version may have further parts.
 fn is_valid(value: &[u8]) -> bool {
     let hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let some = |part: &[u8]| hex(part) && part.iter().any(|byte| *byte != b'0');
@@ -35,9 +35,9 @@ fn is_valid(value: &[u8]) -> bool {
     joined && ends && hex(version) && version != b"ff" && some(trace) && some(parent) && hex(flags)
 }
 
-/// A trace of its own, not sampled: who samples is for the stages to say.
+/// A new trace, not sampled: the stages decide about sampling.
 fn made() -> String {
-    // Seeded by the operating system for each thread, and another one for each call.
+    // Seeded by the operating system for each thread; each call has another number.
     let random = |number: u64| RandomState::new().hash_one(number).max(1);
     format!("00-{:016x}{:016x}-{:016x}-00", random(0), random(1), random(2))
 }

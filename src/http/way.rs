@@ -1,4 +1,4 @@
-//! Where a request goes: to a pipeline, to https, or nowhere.
+//! The destination of a request: a pipeline, https, or none.
 
 use super::normalize::NormalHead;
 use super::request_id::RequestId;
@@ -24,7 +24,7 @@ pub(super) fn way<'g>(
         return Err(Refusal::OnlyHttps { location: under_https(head, port) });
     }
     if let Some(name) = &entry.pipeline {
-        // A reload may have removed it.
+        // A reload may have removed the pipeline.
         return Ok((generation.plan.find_pipeline(name).ok_or(Refusal::NoRoute)?, None));
     }
     match generation.router.route(head.host(), head.path(), &head.method) {
@@ -37,12 +37,12 @@ pub(super) fn way<'g>(
     }
 }
 
-/// How a request comes in that no connection of ours brought.
+/// Where a request of an embedding program goes.
 #[derive(Default)]
 pub struct EmbeddedCall {
-    /// The pipeline, by name; without one, the routes decide.
+    /// The pipeline's name; without one, the routes decide.
     pub pipeline: Option<Arc<str>>,
-    /// What goes along with it, for native services.
+    /// Values that travel with the request, for native services.
     pub extensions: Extensions,
 }
 
@@ -52,8 +52,8 @@ fn under_https(head: &NormalHead, port: u16) -> String {
     format!("https://{}{port}{}", head.host(), head.path_and_query)
 }
 
-/// Whether the client asks for another protocol (RFC 9110 §7.8) and could not do without: who offers HTTP/2 in passing
-/// gets a plain answer.
+/// Whether the client asks for another protocol (RFC 9110 §7.8) that it needs: a client that merely offers HTTP/2 gets
+/// an ordinary response.
 pub(super) fn wants_upgrade(headers: &HeaderMap) -> bool {
     let tokens = |name| {
         headers.get_all(name).iter().flat_map(|value: &HeaderValue| value.as_bytes().split(|it| *it == b','))
