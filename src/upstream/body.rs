@@ -14,11 +14,11 @@ use std::task::{Context, Poll};
 /// Any error of a request's body.
 pub type AnyError = Box<dyn StdError + Send + Sync>;
 
-/// A request's body as it comes here.
+/// A request's body as the caller gives it.
 pub trait Payload: Body<Data = Bytes, Error: Into<AnyError>> + Unpin + 'static {}
 impl<B: Body<Data = Bytes, Error: Into<AnyError>> + Unpin + 'static> Payload for B {}
 
-/// A request's body, where the attempts to send it find it.
+/// A request's body, shared by the attempts to send it.
 pub(super) struct Slot<B> {
     body: RefCell<B>,
     length: Length,
@@ -30,7 +30,7 @@ impl<B: Payload> Slot<B> {
         Rc::new(Self { body: RefCell::new(body), length, progress })
     }
 
-    /// The body for one attempt, and for no earlier one any more. It may be had again until a frame of it was taken.
+    /// The body for one attempt; earlier attempts lose it. Another attempt may have it until a frame of it was taken.
     pub fn upload(self: &Rc<Self>) -> Upload<B> {
         let turn = self.progress.turn.get() + 1;
         self.progress.turn.set(turn);
@@ -43,7 +43,7 @@ impl<B: Payload> Slot<B> {
     }
 }
 
-/// A request's body on its way to a server. It has exactly the length that the head says, or breaks off.
+/// A request's body on its way to a server. The body has exactly the length that the head says, or breaks off.
 pub(super) struct Upload<B> {
     slot: Rc<Slot<B>>,
     turn: usize,

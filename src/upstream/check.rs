@@ -1,7 +1,7 @@
 //! Active checks: a request to each server at intervals, on one thread for all upstreams.
 //!
-//! Each check has a connection of its own, like a client's first request. Checks of an upstream end when nobody uses it
-//! any more.
+//! Each check has a connection of its own, like a client's first request. Checks of an upstream end when nobody uses
+//! the upstream any more.
 
 use super::body::{Payload, Slot};
 use super::connect::{OpenGuard, connect, start};
@@ -23,11 +23,11 @@ use std::sync::{Arc, LazyLock, Weak};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, timeout};
 
-/// Upstreams on their way to the thread: some configurations' worth, which it takes at once.
+/// The most upstreams that wait for the thread, which takes them at once: enough for some configurations.
 const QUEUE: usize = 4096;
 
 impl Upstream {
-    /// Starts to ask the servers for their health, if the configuration says so and that has not begun. It ends when
+    /// Starts the checks of the servers, if the configuration has checks and they have not begun. The checks end when
     /// nobody has the upstream any more.
     pub fn start(self: &Arc<Self>) {
         if self.core.plan.health.is_some() && !self.started.swap(true, Ordering::Relaxed) {
@@ -89,7 +89,7 @@ async fn watch(upstream: Weak<Upstream>, server: usize) {
     }
 }
 
-/// One check: nothing, or why the server is not well.
+/// One check: nothing, or why the server failed it.
 async fn ask(core: &Core, server: usize, health: &HealthCheck) -> Result<(), String> {
     let state = &core.servers[server];
     let told = |kind: ErrorKind| match kind {
@@ -97,7 +97,7 @@ async fn ask(core: &Core, server: usize, health: &HealthCheck) -> Result<(), Str
         _ => "no connection within `limits.connect-timeout`".to_owned(),
     };
     let connected = connect(core, state).await.map_err(told)?;
-    // Connections of checks are not those that metrics are about.
+    // Metrics count connections of requests, not those of checks.
     let guard = OpenGuard::new(&Rc::default(), &Arc::new(UpstreamMetrics::default()));
     let link = start::<Empty<Bytes>>(connected, guard).await.map_err(told)?;
     let link = Asked(link);

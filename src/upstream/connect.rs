@@ -19,14 +19,14 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-/// Windows of HTTP/2: what a server may send ahead of a slow client, for one stream and for a connection.
+/// Windows of HTTP/2: how much a server may send ahead of a slow client, for one stream and for a connection.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// Largest head of a response over HTTP/2.
 const MAX_HEADER_LIST: u32 = 64 << 10;
 
-/// Counts an open connection, to its end.
+/// Counts an open connection until it is dropped.
 pub(super) struct OpenGuard {
     open: Rc<Cell<usize>>,
     metrics: Arc<UpstreamMetrics>,
@@ -65,7 +65,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 pub(super) struct Connected {
     pub stream: Box<dyn Stream>,
     pub address: SocketAddr,
-    /// What it shall speak.
+    /// Whether it is to speak HTTP/2.
     pub http2: bool,
 }
 
@@ -88,7 +88,7 @@ async fn open(core: &Core, server: &ServerState) -> Result<Connected, ErrorKind>
                 continue;
             }
         };
-        // Heads and last chunks are small and must not wait for more.
+        // Heads and last chunks are small and must not wait for further bytes.
         stream.set_nodelay(true).map_err(|error| unreachable("TCP", &error))?;
         let Some(tls) = core.tls.as_ref().filter(|_| server.server.tls) else {
             let http2 = core.plan.protocol == UpstreamProtocol::Http2;
@@ -112,8 +112,8 @@ async fn open(core: &Core, server: &ServerState) -> Result<Connected, ErrorKind>
     Err(last)
 }
 
-/// The addresses of a server. A name is looked up on tokio's blocking threads; while that fails, what was found before
-/// goes on.
+/// The addresses of a server. A name is looked up on tokio's blocking threads; while the look-up fails, earlier
+/// addresses stay in use.
 pub(super) async fn resolve(core: &Core, server: &ServerState) -> Result<Arc<[SocketAddr]>, ErrorKind> {
     let (known, stale) = server.addresses(core.plan.limits.resolve);
     let ServerHost::Name(name) = &server.server.host else { return Ok(known) };
@@ -135,7 +135,7 @@ pub(super) async fn start<B: Payload>(connected: Connected, open: OpenGuard) -> 
     if !is_http2 {
         let (sender, connection) =
             http1::Builder::new().handshake::<_, Upload<B>>(io).await.map_err(unreachable)?;
-        // Its error is that of the request or of the response's body.
+        // An error of the connection is reported to its request, or in the response's body.
         let task = drive(async { drop(connection.await) }, open);
         return Ok(Link::Http1(Http1 { sender, task, address, used: false }));
     }

@@ -12,10 +12,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// A response's body on its way from a server. Dropped before its end, it takes its connection with it.
+/// A response's body on its way from a server. If it is dropped before its end, its connection is closed.
 pub struct Download<B: Payload> {
     body: Incoming,
-    /// Gone when the body ended or broke off.
+    /// `None` once the body has ended or broken off.
     lease: Option<Lease<B>>,
     timer: Rc<RequestTimer>,
 }
@@ -72,7 +72,7 @@ impl<B: Payload> Body for Download<B> {
             },
             Poll::Ready(Some(Ok(mut frame))) => {
                 this.timer.enter(Awaited::Body(false), now);
-                // Whoever takes all the time there is to read ends as well.
+                // A reader that takes all of the time is stopped as well.
                 if let Some(kind) = this.timer.stopped() {
                     return this.broken(why(kind), false);
                 }

@@ -4,40 +4,40 @@ use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a request has no response of its upstream. What a client is told of it is decided in `http`; the words here are
-/// for the log.
+/// Why a request has no response from its upstream. `http` decides what the client is told; the texts here are for the
+/// log.
 #[derive(Clone, Debug)]
 pub struct Error {
     /// The upstream's name.
     pub upstream: Arc<str>,
     /// The server, if one was chosen.
     pub server: Option<Arc<str>>,
-    /// What happened.
+    /// What failed.
     pub kind: ErrorKind,
 }
 
-/// What happened.
+/// What failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// No server is well.
+    /// No server is up.
     Down,
-    /// No server had a connection to spare, and too many requests waited, or this one for too long.
+    /// No server had a free connection, and too many requests waited, or this one waited too long.
     Busy,
     /// No connection could be made: the name, TCP or TLS.
     Unreachable(String),
-    /// Not within `connect-timeout`.
+    /// No connection within `connect-timeout`.
     ConnectTimeout,
     /// No response head within `response-timeout`.
     ResponseTimeout,
-    /// Not within `total-timeout`.
+    /// No end within `total-timeout`.
     TotalTimeout,
-    /// Not within the deadline of whoever asks.
+    /// No response within the caller's deadline.
     Deadline,
-    /// Its generation had to end.
+    /// The request's generation had to end.
     CutOff,
-    /// The connection ended, or what came is not HTTP, before there was a response's head.
+    /// The connection ended, or something other than HTTP arrived, before there was a response's head.
     Broken(String),
-    /// The request's body broke off on its way here.
+    /// The request's body broke off before it was sent.
     Request(String),
     /// The request can't be sent as it is.
     Unsendable(&'static str),
@@ -85,7 +85,7 @@ impl fmt::Display for BodyError {
 
 impl std::error::Error for BodyError {}
 
-/// An error of hyper with what caused it, in one line.
+/// An error of hyper with its causes, in one line.
 pub(super) fn chain(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -21,19 +21,19 @@ pub(super) struct UnsentHead {
     pub headers: HeaderMap,
 }
 
-/// How long a request's body is.
+/// The length of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// There is none.
+    /// There is no body.
     None,
-    /// So many bytes, which the head says.
+    /// The head says the length.
     Known(u64),
-    /// To its end.
+    /// Nothing says the length.
     Unknown,
 }
 
 impl UnsentHead {
-    /// Brings the head in line with the body, of which `exact` says how long it is, if that is known.
+    /// Makes the head agree with the body, whose length is `exact`, if it is known.
     pub(super) fn settle(&mut self, empty: bool, exact: Option<u64>) -> Result<Length, ErrorKind> {
         strip_hop_by_hop(&mut self.headers);
         let mut values = self.headers.get_all(CONTENT_LENGTH).iter();
@@ -84,7 +84,7 @@ impl UnsentHead {
         let mut uri = http::uri::Parts::default();
         uri.path_and_query = Some(self.path);
         self.headers.remove(HOST);
-        // Trailers are always welcome: who can't have them loses them, which is allowed.
+        // `TE: trailers` is always sent: a client that can't receive trailers loses them, which is allowed.
         self.headers.insert(TE, HeaderValue::from_static("trailers"));
         if version == Version::HTTP_2 {
             uri.scheme = Some(if server.tls { Scheme::HTTPS } else { Scheme::HTTP });
@@ -94,7 +94,7 @@ impl UnsentHead {
             let host = HeaderValue::try_from(authority.as_str());
             self.headers.insert(HOST, host.map_err(|_| ErrorKind::Unsendable("its host is not valid"))?);
             if length == Length::Unknown {
-                // hyper would leave the body of a GET out.
+                // hyper would omit the body of a GET.
                 self.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
         }
@@ -108,11 +108,11 @@ impl UnsentHead {
     }
 }
 
-/// Brings a response's head in line with its body, of which `exact` says how long it is, if that is known. What says two
-/// things of its length would be another message for the next one who reads it.
+/// Makes a response's head agree with its body, whose length is `exact`, if it is known. A response with two statements
+/// of its length could be read differently by the next recipient.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Why the response is wrong.
 pub(super) fn settle_response(
     method: &Method,
     status: StatusCode,

@@ -1,8 +1,8 @@
-//! Which servers get requests: the results of active checks and of requests.
+//! The servers that get requests, by the results of active checks and of requests.
 //!
-//! All workers share this state. A server is up unless its checks fail or it is ejected. Ejection is bounded by a share
-//! of the servers, so that a fault of the gateway, or of all servers, does not take the last ones out; a server that
-//! comes back is ejected again at its first failure.
+//! All workers share this state. A server is up unless its checks fail or it is ejected. At most a share of the servers
+//! is ejected, so that a fault of the gateway, or of all servers, does not take out the last ones. A server that
+//! returns is ejected again at its first failure.
 
 use crate::plan::{Ejection, Server, ServerHost};
 use std::net::SocketAddr;
@@ -10,33 +10,33 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One server's.
+/// The state of one server.
 pub struct ServerState {
     pub server: Server,
-    /// As it is written in logs and metrics.
+    /// The server's name in logs and metrics.
     pub name: Arc<str>,
     /// Its active checks fail.
     failing: AtomicBool,
-    /// Bad checks in a row while it is well, good ones while it is not.
+    /// Failed checks in a row while the server is up, good ones while it is down.
     streak: AtomicUsize,
     /// Failed requests in a row.
     failures: AtomicUsize,
-    /// Until when it is ejected, in milliseconds of [`now`]; 0 if it is not.
+    /// The end of its ejection, in milliseconds of [`now`]; 0 if the server is not ejected.
     ejected_until: AtomicU64,
     /// Whether it gets requests, for metrics.
     pub up: Arc<AtomicBool>,
     addresses: Mutex<Addresses>,
 }
 
-/// What a server's name resolved to.
+/// The addresses of a server's name.
 #[derive(Default)]
 struct Addresses {
     known: Arc<[SocketAddr]>,
-    /// When they were last looked up, or that began.
+    /// When the addresses were last looked up, or a look-up began.
     at: Option<Instant>,
 }
 
-/// How a server is, for whoever runs the gateway.
+/// The state of a server, for the operator.
 #[derive(Clone, Debug)]
 pub struct ServerReport {
     /// The server.
@@ -73,7 +73,7 @@ impl ServerState {
         }
     }
 
-    /// Whether it may have requests. The first to ask after its ejection says that it is back.
+    /// Whether the server gets requests. The first call after an ejection logs that the server is back.
     pub fn is_up(&self, upstream: &str) -> bool {
         let until = self.ejected_until.load(Relaxed);
         if until != 0 {
@@ -96,15 +96,15 @@ impl ServerState {
         self.up.store(!self.failing.load(Relaxed) && !self.is_ejected(), Relaxed);
     }
 
-    /// A request had a response.
+    /// Notes that a request had a response.
     pub fn succeeded(&self) {
-        // Read first: a line that all workers write to is a slow one.
+        // Read before written: all workers write to this cache line, which makes writes slow.
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
         }
     }
 
-    /// A check had a good answer, or none.
+    /// Notes a check with a good answer, or without one.
     pub fn checked(&self, upstream: &str, result: Result<(), String>, healthy: usize, unhealthy: usize) {
         let failing = self.failing.load(Relaxed);
         if result.is_ok() != failing {
@@ -131,13 +131,14 @@ impl ServerState {
         }
     }
 
-    /// How it is.
+    /// The state of the server.
     pub fn report(&self) -> ServerReport {
         let (failing, ejected) = (self.failing.load(Relaxed), self.is_ejected());
         ServerReport { server: Arc::clone(&self.name), up: !failing && !ejected, failing, ejected }
     }
 
-    /// What its name resolved to, if that is not older than `age`. The one that is told that it is has to look it up.
+    /// The addresses of its name, and whether they are older than `age`. Only one caller is told so, and has to look
+    /// the name up.
     pub fn addresses(&self, age: Duration) -> (Arc<[SocketAddr]>, bool) {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let literal = matches!(self.server.host, ServerHost::Address(_));
@@ -148,13 +149,13 @@ impl ServerState {
         (Arc::clone(&addresses.known), stale)
     }
 
-    /// Whether what its name resolved to is older than `age`.
+    /// Whether the addresses are older than `age`.
     pub fn is_stale(&self, age: Duration) -> bool {
         let at = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).at;
         at.is_none_or(|at| at.elapsed() >= age)
     }
 
-    /// Notes what its name resolves to.
+    /// Notes the addresses of its name.
     pub fn resolved(&self, found: Vec<SocketAddr>) -> Arc<[SocketAddr]> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         addresses.known = found.into();
@@ -168,9 +169,10 @@ impl ServerState {
     }
 }
 
-/// Counts a failed request against server `at` of `servers`, and ejects it if it is due and others are left.
+/// Counts a failed request against server `at` of `servers`, and ejects the server if it has failed too often and
+/// others are left.
 pub fn failed(upstream: &str, servers: &[ServerState], at: usize, ejection: &Ejection, reason: &str) {
-    /// Two ejections at once must not both be the last that is allowed.
+    /// Two ejections at once must not both take the last place that is allowed.
     static ONE: Mutex<()> = Mutex::new(());
     let state = &servers[at];
     let failures = state.failures.fetch_add(1, Relaxed) + 1;
@@ -182,7 +184,7 @@ pub fn failed(upstream: &str, servers: &[ServerState], at: usize, ejection: &Eje
     if state.is_ejected() || (ejected + 1) * 100 > servers.len() * ejection.share {
         return;
     }
-    // Its next failure after it is back is one too many.
+    // After its return, the next failure ejects it again.
     state.failures.store(ejection.failures - 1, Relaxed);
     let millis = u64::try_from(ejection.time.as_millis()).unwrap_or(u64::MAX).max(1);
     state.ejected_until.store(now().saturating_add(millis), Relaxed);
@@ -217,7 +219,7 @@ mod tests {
         assert!(servers[0].is_up("a"));
         fail(0);
         assert!(!servers[0].is_up("a") && servers[0].report().ejected && !servers[0].up.load(Relaxed));
-        // The share of the other one is used up.
+        // The other server's ejection uses up the share.
         fail(1);
         fail(1);
         assert!(servers[1].is_up("a"));

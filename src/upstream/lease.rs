@@ -12,18 +12,19 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// A connection in the hands of one request. Dropped, HTTP/1.1 closes it; [`Lease::finish`] gives it back.
+/// A connection that one request uses. If it is dropped, HTTP/1.1 closes the connection; [`Lease::finish`] gives it
+/// back.
 pub(super) struct Lease<B: Payload> {
     link: Option<Link<B>>,
     permit: Permit<B>,
 }
 
-/// Why a request has no response, as far as its connection knows.
+/// Why a request has no response, as far as its connection can tell.
 pub(super) struct NotSent {
     pub why: String,
-    /// Nothing of the request went out.
+    /// Nothing of the request was sent.
     pub unsent: bool,
-    /// The connection had requests before: the server may just have closed it.
+    /// The connection had requests before, so the server may just have closed it.
     pub used: bool,
 }
 
@@ -67,8 +68,8 @@ impl<B: Payload> Lease<B> {
         })
     }
 
-    /// The exchange came to its end on the server's side: the connection is for the next one, as soon as the
-    /// request's body has gone out, too.
+    /// The exchange has ended on the server's side: the next request gets the connection as soon as the request's body
+    /// was sent as well.
     pub fn finish(mut self) {
         let pool = Rc::clone(self.permit.pool());
         let server = self.permit.server();
@@ -95,7 +96,7 @@ impl<B: Payload> Lease<B> {
         link.idle_since.set(self.now());
     }
 
-    /// The server's fault, for its health.
+    /// Reports a fault of the server, for its health.
     pub fn failed(&self, why: &str) {
         self.permit.pool().failed(self.permit.server(), why, Fault::Broken);
     }
@@ -120,7 +121,7 @@ impl<B: Payload> Drop for Lease<B> {
 }
 
 impl<B: Payload> ConnectionPool<B> {
-    /// A connection to the permit's server: one that is there, unless a `fresh` one is wanted, or a new one.
+    /// A connection for the permit: an existing one, unless a `fresh` one is wanted, or a new one.
     pub(super) async fn lease(
         self: &Rc<Self>,
         permit: Permit<B>,
@@ -142,7 +143,7 @@ impl<B: Payload> ConnectionPool<B> {
                 let link = link.unwrap_or_else(|kind| Err(self.error_of(server, kind)))?;
                 return Ok(Lease::new(link, permit));
             }
-            // One connection for all who wait, if it turns out to be one for many.
+            // One connection for all that wait, if it turns out to be HTTP/2.
             let others = connections.connecting.borrow_mut().as_mut().map(|waiting| {
                 let (sender, receiver) = oneshot::channel();
                 waiting.push(sender);
@@ -150,7 +151,7 @@ impl<B: Payload> ConnectionPool<B> {
             });
             if let Some(others) = others {
                 let made = timer.or_stopped(others).await.map_err(|kind| self.error_of(server, kind))?;
-                // Who made it may have left.
+                // The request that made the connection may be gone.
                 made.unwrap_or(Ok(()))?;
                 continue;
             }
@@ -164,7 +165,7 @@ impl<B: Payload> ConnectionPool<B> {
             if let Ok(Link::Http2(link)) = &link {
                 connections.http2.borrow_mut().push(Rc::clone(link));
             }
-            // A time of one request's own says nothing to the others.
+            // A bound of one request's own time does not concern the others.
             let own = link.as_ref().err().filter(|error| {
                 !matches!(error.kind, ErrorKind::Deadline | ErrorKind::TotalTimeout | ErrorKind::CutOff)
             });
@@ -174,7 +175,7 @@ impl<B: Payload> ConnectionPool<B> {
     }
 }
 
-/// Tells those who wait for a connection what became of it; that it came to nothing, if it is dropped.
+/// Tells the requests that wait for a connection whether it was made; if dropped, that it was not.
 struct Making<'a>(&'a Connecting);
 
 impl Making<'_> {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// A connection of HTTP/1.1, for one request at a time.
 pub(super) struct Http1<B: 'static> {
     pub sender: http1::SendRequest<Upload<B>>,
-    /// Ends the connection at once, whatever is under way.
+    /// Ends the connection at once, whatever is in progress.
     pub task: AbortHandle,
     pub address: SocketAddr,
     /// It had a request before.
@@ -23,7 +23,7 @@ pub(super) struct Http2<B: 'static> {
     pub sender: http2::SendRequest<Upload<B>>,
     pub address: SocketAddr,
     pub streams: Cell<usize>,
-    /// How many the server allows at once, as far as is known.
+    /// The number of streams that the server allows at once, as far as known.
     pub allowed: Rc<Cell<usize>>,
     /// It takes no more requests.
     pub draining: Cell<bool>,
@@ -35,7 +35,7 @@ pub(super) struct Http2<B: 'static> {
 }
 
 impl<B: Payload> Http2<B> {
-    /// Whether one more request would not wait for another one's end, of `most` at once.
+    /// Whether a further request would not wait for another one's end, with at most `most` at once.
     pub fn has_room(&self, most: usize) -> bool {
         self.streams.get() < most.min(self.allowed.get()).max(1)
     }

@@ -46,17 +46,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamId(u64);
 
-/// A group of servers. While a generation has it, its servers are asked for their health.
+/// A group of servers. While a generation has the group, its servers are checked.
 pub struct Upstream {
-    /// Tells it from all others.
+    /// Distinguishes the upstream from all others of the process.
     pub id: UpstreamId,
-    /// What makes it the same as one of another generation.
+    /// The description by which it is the same upstream as one of another generation.
     pub identity: String,
     core: Arc<Core>,
     started: AtomicBool,
 }
 
-/// What pools need of an upstream, for as long as their last request takes.
+/// What pools need of an upstream, until their last request ends.
 struct Core {
     plan: UpstreamPlan,
     servers: Vec<ServerState>,
@@ -64,7 +64,7 @@ struct Core {
 }
 
 impl Upstream {
-    /// The servers of `plan`, all taken to be well. `tls` is for those with `https`.
+    /// The servers of `plan`, which all count as up. `tls` is for servers with `https`.
     pub fn new(plan: UpstreamPlan, tls: Option<TlsSettings>, identity: String) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let servers = plan.servers.iter().map(ServerState::new).collect();
@@ -81,7 +81,7 @@ impl Upstream {
         &self.core.plan.name
     }
 
-    /// How the servers are, in the configuration's order.
+    /// The state of the servers, in the configuration's order.
     pub fn report(&self) -> impl Iterator<Item = ServerReport> {
         self.core.servers.iter().map(ServerState::report)
     }

@@ -31,39 +31,39 @@ pub struct ConnectionPool<B: Payload> {
     owner: Weak<Upstream>,
     name: Arc<str>,
     pub(super) servers: Vec<Connections<B>>,
-    /// Where the round goes on.
+    /// The server at which the next round begins.
     next: Cell<usize>,
     waiting: RefCell<VecDeque<oneshot::Sender<Permit<B>>>>,
     exchanges: RefCell<Vec<std::rc::Weak<RequestTimer>>>,
-    /// Retries that may be made, in hundredths.
+    /// Retries that may be made, in hundredths of a retry.
     budget: Cell<usize>,
     now: Cell<Instant>,
     tidied: Cell<Instant>,
 }
 
-/// Retries that may be made at once, however few requests there were before.
+/// Retries that may be made at once, however few requests came before.
 const RESERVE: usize = 10 * 100;
 
-/// Who waits for the connection that is being made, if one is.
+/// The requests that wait for the connection that is being made, if one is.
 pub(super) type Connecting = RefCell<Option<Vec<oneshot::Sender<Result<(), Error>>>>>;
 
-/// Those to one server.
+/// The connections with one server.
 pub(super) struct Connections<B: 'static> {
     /// Requests that have a permit.
     active: Cell<usize>,
     /// Connections that are open, or being closed.
     open: Rc<Cell<usize>>,
-    /// Idle ones, with the time since when; the last one is used first.
+    /// Idle connections, each with the beginning of its idle time; the last one is used first.
     idle: RefCell<Vec<(Http1<B>, Instant)>>,
     pub(super) http2: RefCell<Vec<Rc<Http2<B>>>>,
     /// Whether it speaks HTTP/2, once that is known.
     pub(super) speaks_http2: Cell<Option<bool>>,
-    /// Who waits for a connection that is being made, and may be for many.
+    /// The requests that wait for a connection that is being made, and that may serve many.
     pub(super) connecting: Connecting,
     metrics: Arc<UpstreamMetrics>,
 }
 
-/// What a server did wrong, for metrics.
+/// A server's fault, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Connect,
@@ -71,7 +71,7 @@ pub(super) enum Fault {
     Broken,
 }
 
-/// The right to have one request with a server.
+/// The right to send one request to a server.
 pub(super) struct Permit<B: Payload> {
     pool: Rc<ConnectionPool<B>>,
     server: usize,
@@ -97,7 +97,7 @@ impl<B: Payload> Drop for Permit<B> {
 }
 
 impl<B: Payload> ConnectionPool<B> {
-    /// The connections of the worker with this number, none yet.
+    /// The pool of the worker with this number, without connections.
     pub fn new(upstream: &Arc<Upstream>, metrics: &Metrics, worker: usize) -> Rc<Self> {
         let core = Arc::clone(&upstream.core);
         let connections = |server: &ServerState| Connections {
@@ -150,7 +150,7 @@ impl<B: Payload> ConnectionPool<B> {
         Error { upstream: Arc::clone(&self.name), server: None, kind }
     }
 
-    /// What a failed attempt with a server is to whoever asked.
+    /// The error of a failed attempt with a server, for the caller.
     pub(super) fn error_of(&self, server: usize, kind: ErrorKind) -> Error {
         let (upstream, name) = self.names(server);
         Error { upstream, server: Some(name), kind }
@@ -160,18 +160,18 @@ impl<B: Payload> ConnectionPool<B> {
         &self.servers[server].metrics
     }
 
-    /// Watches over the time of `timer` from now on.
+    /// Watches the time of `timer` from now on.
     pub(super) fn watch(&self, timer: &Rc<RequestTimer>) {
         self.exchanges.borrow_mut().push(Rc::downgrade(timer));
     }
 
-    /// A request came: it earns a share of a retry.
+    /// Notes a request, which earns a share of a retry.
     pub(super) fn earn(&self) {
         let most = if self.core.plan.retry.budget == 0 { 0 } else { RESERVE };
         self.budget.set((self.budget.get() + self.core.plan.retry.budget).min(most));
     }
 
-    /// Takes a retry out of the budget, if there is one.
+    /// Takes a retry from the budget, if there is one.
     pub(super) fn spend(&self) -> bool {
         let left = self.budget.get().checked_sub(100);
         self.budget.set(left.unwrap_or(self.budget.get()));
@@ -189,14 +189,14 @@ impl<B: Payload> ConnectionPool<B> {
         health::failed(&self.name, &self.core.servers, server, &self.core.plan.ejection, why);
     }
 
-    /// A server answered.
+    /// Notes that a server answered.
     pub(super) fn succeeded(&self, server: usize) {
         self.core.servers[server].succeeded();
     }
 
     // ---- Permits ------------------------------------------------------------------------------------------------------
 
-    /// A permit of some server, rather not of `avoid`, as soon as there is one.
+    /// A permit for a server, preferably not `avoid`, as soon as there is one.
     pub(super) async fn permit(
         self: &Rc<Self>,
         timer: &RequestTimer,
@@ -205,7 +205,7 @@ impl<B: Payload> ConnectionPool<B> {
         if !(0..self.servers.len()).any(|server| self.is_up(server)) {
             return Err(self.error(ErrorKind::Down));
         }
-        // Those who wait come first.
+        // Requests that already wait come first.
         if self.waiting.borrow().is_empty()
             && let Some(permit) = self.try_permit(avoid)
         {
@@ -240,7 +240,7 @@ impl<B: Payload> ConnectionPool<B> {
         Some(Permit { pool: Rc::clone(self), server })
     }
 
-    /// The server whose turn it is among those that are up and have room.
+    /// The next server in turn among those that are up and have room.
     fn choose(&self, avoid: Option<usize>) -> Option<usize> {
         let count = self.servers.len();
         let first = self.next.get() % count;
@@ -250,7 +250,7 @@ impl<B: Payload> ConnectionPool<B> {
         });
         let chosen = match self.core.plan.balance {
             Balance::RoundRobin => round.next(),
-            // The first of equals, so that those take turns as well.
+            // The first of several equals, so that these take turns as well.
             Balance::LeastRequests => round.min_by_key(|server| self.servers[*server].active.get()),
         }?;
         self.next.set(chosen + 1);
@@ -265,7 +265,7 @@ impl<B: Payload> ConnectionPool<B> {
         }
     }
 
-    /// Gives permits to those who wait, as long as there are any.
+    /// Gives permits to waiting requests, as long as there are permits.
     fn hand_out(self: &Rc<Self>) {
         loop {
             let waiter = {
@@ -281,7 +281,7 @@ impl<B: Payload> ConnectionPool<B> {
                 self.waiting.borrow_mut().pop_front().map(|waiter| (waiter, permit))
             };
             if let Some((waiter, permit)) = waiter {
-                // It was open a moment ago, on this thread.
+                // The channel was open a moment ago, on this thread.
                 drop(waiter.send(permit));
             }
         }
@@ -316,12 +316,13 @@ impl<B: Payload> ConnectionPool<B> {
         let state = &self.core.servers[server];
         links.retain(|link| !link.draining.get() && !link.sender.is_closed() && state.has(&link.address));
         let free = links.iter().find(|link| link.has_room(self.limits().streams)).cloned();
-        // A server that allows fewer streams than we do has requests wait on its connections, which are bounded.
+        // If a server allows fewer streams than the configuration, requests wait on its connections, whose number is
+        // bounded.
         let full = links.len() >= self.limits().connections;
         free.or_else(|| links.iter().filter(|_| full).min_by_key(|link| link.streams.get()).cloned())
     }
 
-    /// Keeps a connection for the next request.
+    /// Keeps a connection for a later request.
     pub(super) fn keep(&self, server: usize, link: Http1<B>) {
         let mut idle = self.servers[server].idle.borrow_mut();
         if idle.len() >= self.limits().keep_alive || self.owner.strong_count() == 0 {
@@ -333,7 +334,7 @@ impl<B: Payload> ConnectionPool<B> {
 
     // ---- The clock ----------------------------------------------------------------------------------------------------
 
-    /// Looks at the time of all requests, and every half a second at connections.
+    /// Checks the time of all requests, and every half second the connections.
     pub fn on_tick(self: &Rc<Self>, now: Instant) {
         self.now.set(now);
         let exchanges: Vec<_> = {
@@ -351,12 +352,12 @@ impl<B: Payload> ConnectionPool<B> {
         }
     }
 
-    /// Tells the time where there may have been no tick for long.
+    /// Sets the time where no tick may have come for long.
     pub fn set_now(&self, now: Instant) {
         self.now.set(now);
     }
 
-    /// Whether there is no request, but only connections that grow old.
+    /// Whether there is no request, but at most idle connections.
     pub fn is_at_rest(&self) -> bool {
         self.exchanges.borrow().is_empty()
     }
@@ -382,7 +383,7 @@ impl<B: Payload> ConnectionPool<B> {
         }
     }
 
-    /// Looks a name up again when its addresses are old, so that connections to gone ones end.
+    /// Looks a name up again when its addresses are old, so that connections to former addresses end.
     fn look_up(&self, server: usize) {
         let state = &self.core.servers[server];
         let in_use = self.servers[server].open.get() > 0;
@@ -397,7 +398,7 @@ impl<B: Payload> ConnectionPool<B> {
         }
     }
 
-    /// Whether nobody will use it any more.
+    /// Whether nobody will use the pool any more.
     pub fn is_over(&self) -> bool {
         self.owner.strong_count() == 0
             && self.exchanges.borrow().iter().all(|timer| timer.strong_count() == 0)

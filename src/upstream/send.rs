@@ -18,17 +18,17 @@ use tokio::time::Instant;
 pub struct Outgoing<B> {
     /// The method.
     pub method: Method,
-    /// The host that it is for, if it says one.
+    /// The host of the request, if it names one.
     pub authority: Option<Authority>,
     /// Its path and query; without, `/`.
     pub path: Option<PathAndQuery>,
-    /// Its fields; those of a connection are taken off.
+    /// The fields; those of a connection are removed.
     pub headers: HeaderMap,
     /// Its body.
     pub body: B,
     /// When the response's head must be there.
     pub until: Instant,
-    /// Set, from any thread, when it has to end.
+    /// Set, from any thread, when the request has to end.
     pub cut: Option<Arc<AtomicBool>>,
 }
 
@@ -36,9 +36,9 @@ pub struct Outgoing<B> {
 struct Failed {
     error: Error,
     server: Option<usize>,
-    /// Nothing of the request went out.
+    /// Nothing of the request was sent.
     unsent: bool,
-    /// It met a kept connection that had just ended.
+    /// The attempt used a kept connection that had just ended.
     stale: bool,
 }
 
@@ -52,10 +52,11 @@ struct Work<'a, B: Payload> {
 }
 
 impl<B: Payload> ConnectionPool<B> {
-    /// Sends `request` to one of the servers, and to another one if the first fails before that can have done anything.
+    /// Sends `request` to one of the servers, and to another one if the first fails before the request can have had an
+    /// effect.
     ///
     /// # Errors
-    /// [`Error`], at the latest a tick after the first of its times is over.
+    /// [`Error`], at the latest a tick after the first of the request's times is over.
     pub async fn handle(self: &Rc<Self>, request: Outgoing<B>) -> Result<Response<Download<B>>, Error> {
         let Outgoing { method, authority, path, headers, body, until, cut } = request;
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
@@ -78,7 +79,7 @@ impl<B: Payload> Work<'_, B> {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
-            // A connection that the server had closed already: nobody knows of the request yet.
+            // A connection that the server had already closed: no server has seen the request.
             if failed.stale && failed.unsent && !fresh {
                 fresh = true;
                 continue;
@@ -98,7 +99,7 @@ impl<B: Payload> Work<'_, B> {
         }
     }
 
-    /// Whether another attempt can't do anything twice, and may fare better.
+    /// Whether another attempt can't have an effect twice, and may succeed.
     fn may_repeat(&self, failed: &Failed) -> bool {
         let servers = matches!(
             failed.error.kind,
@@ -146,14 +147,14 @@ impl<B: Payload> Work<'_, B> {
             if let Some(why) = timer.upload.failed.borrow().clone() {
                 return fail(ErrorKind::Request(why), false, false);
             }
-            // That a kept connection ends is no fault.
+            // The end of a kept connection is no fault of the server.
             if !not.used {
                 pool.failed(server, &not.why, Fault::Broken);
             }
             fail(ErrorKind::Broken(not.why), not.unsent, not.used)
         })?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // Nobody asked for it; what follows is not HTTP.
+            // Nobody asked for another protocol, and what follows is not HTTP.
             pool.failed(server, "101 without a request for it", Fault::Broken);
             return Err(fail(ErrorKind::Broken("101 without a request for it".to_owned()), false, false));
         }

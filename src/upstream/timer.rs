@@ -13,35 +13,35 @@ use tokio::time::Instant;
 /// What an exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
-    /// A connection to spare.
+    /// A free connection.
     Permit,
     /// The connection itself, which has a timer of its own.
     Connection,
     /// The response's head, while the request goes out.
     Head,
-    /// The response's body: `true` while somebody waits for it.
+    /// The response's body: `true` while a reader waits for it.
     Body(bool),
 }
 
-/// How far a request's body is.
+/// The state of a request's body.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Bytes that went out.
+    /// Bytes that were sent.
     pub bytes: Cell<u64>,
-    /// A part of it went out, so that it can't be sent again.
+    /// A part of the body was sent, so that it can't be sent again.
     pub touched: Cell<bool>,
-    /// The server takes it faster than it comes, so that the time is not the server's.
+    /// The server takes the body faster than it arrives, so the time does not count against the server.
     pub waits: Cell<bool>,
-    /// The attempt that has it.
+    /// The attempt that has the body.
     pub turn: Cell<usize>,
-    /// Why it broke off, if it did.
+    /// Why the body broke off, if it did.
     pub failed: RefCell<Option<String>>,
 }
 
-/// One request's time.
+/// The time of one request.
 pub(super) struct RequestTimer {
     phase: Cell<Awaited>,
-    /// When what it waits for last came nearer.
+    /// When the awaited event last came nearer.
     since: Cell<Instant>,
     /// When the response's head must be there.
     until: Instant,
@@ -68,14 +68,14 @@ impl RequestTimer {
         })
     }
 
-    /// It waits for something else from now on.
+    /// Notes what the request waits for from now on.
     pub fn enter(&self, phase: Awaited, now: Instant) {
         if self.phase.replace(phase) != phase {
             self.since.set(now);
         }
     }
 
-    /// Why it must end, if it must.
+    /// Why the request must end, if it must.
     pub fn stopped(&self) -> Option<ErrorKind> {
         self.stopped.borrow().clone()
     }
@@ -87,7 +87,7 @@ impl RequestTimer {
         }
     }
 
-    /// Ends it if its time is over.
+    /// Ends the request if its time is over.
     pub fn on_tick(&self, now: Instant, limits: &UpstreamLimits) {
         let Some(kind) = self.due(now, limits) else { return };
         self.stopped.borrow_mut().get_or_insert(kind);
@@ -123,7 +123,7 @@ impl RequestTimer {
         }
     }
 
-    /// What `future` gives, unless the exchange has to end before.
+    /// The result of `future`, unless the exchange has to end first.
     pub async fn or_stopped<T>(&self, future: impl Future<Output = T>) -> Result<T, ErrorKind> {
         let mut future = pin!(future);
         std::future::poll_fn(|cx| {

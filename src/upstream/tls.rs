@@ -9,10 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A PEM file beyond this is none: all the web's authorities are some 200 KiB.
+/// The largest PEM file: all authorities of the web have some 200 KiB.
 const MAX_PEM: u64 = 4 << 20;
 
-/// Why TLS with servers can't be had.
+/// Why TLS with servers is not possible.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "each message says what its variant means")]
 pub enum TlsError {
@@ -33,7 +33,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// The file that is at fault, if one is.
+    /// The file at fault, if one is.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::Unreadable { file, .. }
@@ -51,9 +51,9 @@ impl TlsError {
 #[derive(Clone)]
 pub struct TlsSettings {
     pub(super) config: Arc<ClientConfig>,
-    /// In place of the server's host.
+    /// Replaces the server's host.
     name: Option<String>,
-    /// What was read, for comparing.
+    /// The contents that were read, for comparison.
     pub contents: Vec<Vec<u8>>,
 }
 
@@ -61,7 +61,7 @@ impl TlsSettings {
     /// Reads `files`, for servers that speak `protocol`.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first error.
     pub fn load(files: &UpstreamTlsFiles, protocol: UpstreamProtocol) -> Result<Self, TlsError> {
         let mut contents = Vec::new();
         let mut roots = RootCertStore { roots: Vec::new() };
@@ -101,7 +101,7 @@ impl TlsSettings {
         Ok(Self { config: Arc::new(config), name: files.name.clone(), contents })
     }
 
-    /// The name that is asked for, and that the certificate must have.
+    /// The name that is sent (SNI), and that the certificate must have.
     pub(super) fn name(&self, server: &Server) -> Result<ServerName<'static>, InvalidDnsNameError> {
         match (&self.name, &server.host) {
             (Some(name), _) => ServerName::try_from(name.trim_matches(['[', ']']).to_owned()),
