@@ -18,11 +18,11 @@ use super::guard::{Denied, Guard};
 use super::{Control, ReloadOutcome};
 use crate::telemetry::Metrics;
 
-/// Largest body of a request; what it says is not used.
+/// The largest body of a request; its content is not used.
 const MAX_BODY: usize = 64 * 1024;
 /// Longest time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest reload whose end is waited for.
+/// The longest reload for whose end a client waits.
 pub(super) const ERRAND_TIMEOUT: Duration = Duration::from_secs(120);
 
 const NOSNIFF: (HeaderName, HeaderValue) =
@@ -36,7 +36,7 @@ pub(super) struct Answers {
     pub(super) errands: Errands,
 }
 
-/// What a path means.
+/// The meaning of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     Health,
@@ -77,8 +77,8 @@ impl Endpoint {
 }
 
 impl Answers {
-    /// One request, of the connection at `place`. Whatever happens, there is an answer; a HEAD request's loses its body on
-    /// its way out.
+    /// Answers one request, of the connection at `place`, in every case. The body of a HEAD request's response is
+    /// removed later.
     pub(super) async fn answer<B>(&self, request: Request<B>, place: &Place) -> Response<Full<Bytes>>
     where
         B: Body,
@@ -100,7 +100,7 @@ impl Answers {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let endpoint = Endpoint::find(head.uri.path());
-        // Who may not ask does not learn what there is.
+        // A client without access does not learn which paths there are.
         if !matches!(endpoint, Some(Endpoint::Health | Endpoint::Ready)) {
             self.guard.check(head)?;
         }
@@ -158,7 +158,7 @@ impl Answers {
     }
 }
 
-/// Takes a body off the connection, within its bounds.
+/// Reads a body from the connection, within its bounds.
 async fn read<B>(body: B) -> Result<(), Problem>
 where
     B: Body,
@@ -186,7 +186,7 @@ fn response(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // No browser takes it for a page.
+    // No browser takes the response for a page.
     headers.insert(NOSNIFF.0, NOSNIFF.1);
     response
 }
@@ -195,10 +195,10 @@ fn json_response(value: &Value) -> Response<Full<Bytes>> {
     response("application/json", format!("{value:#}\n"))
 }
 
-/// An error as RFC 9457 has it.
+/// An error in the form of RFC 9457.
 struct Problem {
     status: StatusCode,
-    /// The last part of its type; stable, for programs.
+    /// The last part of the problem's type; stable, for programs.
     kind: &'static str,
     title: &'static str,
     detail: &'static str,
@@ -441,7 +441,7 @@ pub(super) mod tests {
                 (&json!("urn:linkspan:problem:rejected"), &json!(["why"]))
             );
 
-            // One that panics is not the last.
+            // After an errand that panics, others run.
             end.send(None).unwrap();
             assert_eq!(ask(&answers, request("POST", "/-/reload")).await.status(), 500);
             end.send(Some(outcome(true))).unwrap();
@@ -469,7 +469,7 @@ pub(super) mod tests {
                 (429, &HeaderValue::from(1))
             );
             assert_eq!(stub.begun.load(Ordering::Relaxed), 1);
-            // The last one's caller goes: it is not begun.
+            // The caller of the last one leaves, so it does not begin.
             drop(waiting.pop());
             drop(end);
             assert_eq!(first.await.status(), 200);

@@ -1,27 +1,27 @@
 //! The open connections, and the connection that makes room for a new one.
 //!
-//! Health must be answered whoever else is connected, so no connection waits for another to end. When all places are
-//! taken, the oldest connection without a complete head is closed, else the oldest that is answered or reads its
-//! answer. Only a connection that waits for a reload keeps its place; there are always fewer of these than places.
+//! Health must be answered whatever other clients do, so no connection waits for another to end. When all places are
+//! taken, the oldest connection without a complete head is closed, else the oldest one that is being answered. Only a
+//! connection that waits for a reload keeps its place; there are always fewer of these than places.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use tokio::task::AbortHandle;
 
-/// How far a connection is. The earlier ones make room first.
+/// The phase of a connection. Earlier phases make room first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ConnectionState {
     /// The request's head has not arrived.
     #[default]
     Head,
-    /// The request is read and answered, or the answer is on its way.
+    /// The request is being answered, or the response is on its way.
     Answer,
     /// The request waits for a reload or a rollback.
     Errand,
 }
 
-/// The phase of one connection, shared with who answers it.
+/// The phase of one connection, shared with the code that answers it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place(Rc<Cell<ConnectionState>>);
 
@@ -48,7 +48,7 @@ impl Connections {
         if self.open.len() < self.most {
             return;
         }
-        // The first of those in the earliest phase, which is the oldest one.
+        // The oldest connection in the earliest phase.
         let first = self.open.iter().enumerate().min_by_key(|(_, (place, _))| place.0.get());
         if let Some(at) = first.map(|(at, _)| at) {
             self.open.remove(at).1.abort();

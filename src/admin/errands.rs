@@ -1,4 +1,4 @@
-//! Reloads and rollbacks take their time: they run one after the other, on a thread of their own.
+//! Reloads and rollbacks, which take time: they run one after the other, on a thread of their own.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 
 use super::{Control, ReloadOutcome};
 
-/// Most errands that wait while one is under way.
+/// The most errands that wait while one runs.
 const WAITING: usize = 4;
 
-/// What can be asked for.
+/// An errand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Errand {
     Reload,
@@ -22,9 +22,9 @@ pub(super) enum Errand {
 /// Why an errand was not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Too many wait already.
+    /// Too many errands wait already.
     Busy,
-    /// The gateway panicked over this one, or the thread is gone: a defect.
+    /// The gateway panicked over this errand, or the thread is gone: a defect.
     Failed,
 }
 
@@ -44,8 +44,8 @@ impl Errands {
         Ok(Self(queue))
     }
 
-    /// Runs an errand when its turn comes. One whose caller has gone by then is not begun; one that is under way goes on
-    /// without its caller.
+    /// Runs an errand when its turn comes. If its caller is gone by then, the errand does not begin; one that runs
+    /// continues without its caller.
     pub(super) async fn run(&self, errand: Errand) -> Result<ReloadOutcome, Refused> {
         let (reply, outcome) = oneshot::channel();
         self.0.try_send(Job { errand, reply }).map_err(|error| match error {
@@ -61,7 +61,7 @@ fn run(control: &dyn Control, jobs: &Receiver<Job>) {
         if reply.is_closed() {
             continue;
         }
-        // One that panics must not be the last one that can be asked for.
+        // After an errand that panics, further ones must be possible.
         let outcome = catch_unwind(AssertUnwindSafe(|| match errand {
             Errand::Reload => control.reload(),
             Errand::Rollback => control.rollback(),

@@ -1,4 +1,4 @@
-//! Requests of the admin listener: each has an answer, and nobody learns more than they may.
+//! Requests of the admin listener: each has an answer, and no client learns more than it may.
 
 use super::answer::Answers;
 use super::connections::Place;
@@ -13,7 +13,7 @@ use http_body_util::Full;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A gateway that has nothing to say.
+/// A gateway with nothing to report.
 struct Nothing;
 
 impl Control for Nothing {

@@ -1,4 +1,4 @@
-//! Access control: which request needs what.
+//! Access control: what a request needs to be answered.
 //!
 //! | request | needs |
 //! | --- | --- |
@@ -23,17 +23,17 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Denied {
-    /// No token, or another one.
+    /// No token, or a wrong one.
     Unauthorized,
     /// No host, or more than one.
     NoHost,
-    /// A host that could be anybody's name for this address.
+    /// A host that anybody's name could be for this address.
     ForeignHost,
     /// Sent by a page of another site.
     CrossSite,
 }
 
-/// The digest of the token: the token itself is not kept, and digests all have the same length.
+/// The digest of the token. The token itself is not kept, and all digests have the same length.
 pub(super) struct Guard(Option<[u8; 32]>);
 
 impl Guard {
@@ -41,7 +41,7 @@ impl Guard {
         Self(token.map(digest))
     }
 
-    /// Whether a request for anything but health may go on.
+    /// Whether a request for anything but health is allowed.
     pub(super) fn check(&self, request: &Parts) -> Result<(), Denied> {
         let authority = authority(request).ok_or(Denied::NoHost);
         match &self.0 {
@@ -61,7 +61,7 @@ fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-/// Whether the request has the token. Takes as long for a token that is nearly right as for one that is not.
+/// Whether the request has the token. The comparison takes the same time for every wrong token.
 fn knows(headers: &HeaderMap, expected: &[u8; 32]) -> bool {
     let Some(value) = single(headers, &AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
         return false;
@@ -75,26 +75,26 @@ fn knows(headers: &HeaderMap, expected: &[u8; 32]) -> bool {
     black_box(differences) == 0
 }
 
-/// The value of a field that may be there once.
+/// The value of a field that may occur once.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
-/// What the client calls us: the target's authority, else `Host` (RFC 9112 §3.2.2).
+/// The gateway's name in the request: the target's authority, else `Host` (RFC 9112 §3.2.2).
 fn authority(request: &Parts) -> Option<Authority> {
     let host = single(&request.headers, &HOST)?;
     let authority = match request.uri.authority() {
         Some(authority) => authority.clone(),
         None => Authority::try_from(host.as_bytes()).ok()?,
     };
-    // Nothing but host and port: no user before them, nothing after a closing bracket.
+    // Only host and port: no user before them, nothing after a closing bracket.
     let rest = authority.as_str().strip_prefix(authority.host())?;
     let valid = rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
     valid.then_some(authority)
 }
 
-/// Whether a host is no name that somebody else could let point here.
+/// Whether a host can't be a name that somebody else has pointed here.
 fn is_nobodys_name(host: &str) -> bool {
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match literal {
@@ -103,7 +103,7 @@ fn is_nobodys_name(host: &str) -> bool {
     }
 }
 
-/// Browsers say where a request comes from, pages cannot change that, and other programs say nothing.
+/// Browsers send the origin of a request, pages can't change it, and other programs send none.
 fn same_site(headers: &HeaderMap, authority: &Authority) -> Result<(), Denied> {
     let mut sites = headers.get_all(&SEC_FETCH_SITE).iter();
     if sites.any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none")) {
@@ -111,7 +111,7 @@ fn same_site(headers: &HeaderMap, authority: &Authority) -> Result<(), Denied> {
     }
     let ours = |origin: &HeaderValue| {
         let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        // Behind a proxy that ends TLS, a page of ours is at https.
+        // Behind a proxy that ends TLS, the gateway's own pages are at https.
         origin.is_some_and(|(scheme, rest)| {
             matches!(scheme, "http" | "https") && rest.eq_ignore_ascii_case(authority.as_str())
         })
@@ -177,7 +177,7 @@ mod tests {
         }
         assert_eq!(check(None, "GET", "/config", &[]), Err(Denied::NoHost));
         assert_eq!(check(None, "GET", "/config", &[("host", "::1"), ("host", "::1")]), Err(Denied::NoHost));
-        // The target counts, not the field.
+        // The target decides, not the field.
         let absolute = check(None, "GET", "http://evil.example/config", &[("host", "127.0.0.1")]);
         assert_eq!(absolute, Err(Denied::ForeignHost));
     }

@@ -7,7 +7,7 @@
 //!
 //! Bounds: [`MAX_CONNECTIONS`] at once, of which one makes room for each further one; one request per connection, its
 //! head within 5 s and 16 KiB, its body within 64 KiB, its answer within two minutes; reloads and rollbacks run one
-//! after the other, and the fifth that waits is answered with 429.
+//! after the other, and the fifth that would wait is answered with 429.
 //!
 //! This room never touches a store, a pipeline or a request of the gateway, never reads a file, and never imports
 //! wasmtime.
@@ -34,12 +34,12 @@ use crate::plan::Admin;
 /// What the admin listener may do with the gateway.
 ///
 /// [`Control::reload`] and [`Control::rollback`] may take seconds; they are called on a thread of their own, never two
-/// at once. Everything else is called on the listener's thread, for each request that asks, and returns at once: it reads
-/// what was published, and never waits for a reload.
+/// at once. All other functions are called on the listener's thread, for each request that asks, and return at once:
+/// they read what was published, and never wait for a reload.
 pub trait Control: Send + Sync + 'static {
-    /// Whether new requests are welcome: something is live, and the gateway is not draining.
+    /// Whether new requests are welcome: a generation is live, and the gateway is not draining.
     fn ready(&self) -> bool;
-    /// Loads the configuration anew, and makes it live if it is valid and another one.
+    /// Reads the configuration again, and makes it live if it is valid and not the live one.
     fn reload(&self) -> ReloadOutcome;
     /// Makes the generation before the live one live again.
     fn rollback(&self) -> ReloadOutcome;
@@ -47,31 +47,31 @@ pub trait Control: Send + Sync + 'static {
     fn generations(&self) -> Value;
     /// The live configuration without its secrets, as [`redacted`] gives it.
     fn config(&self) -> Value;
-    /// What is running.
+    /// The description of the running program.
     fn version(&self) -> Value;
 }
 
-/// What became of a reload or a rollback.
+/// The result of a reload or a rollback.
 #[derive(Clone, Debug)]
 pub struct ReloadOutcome {
-    /// The configuration asked for is live now, whether or not it was before.
+    /// The requested configuration is live now, whether or not it was before.
     pub ok: bool,
-    /// It was live before.
+    /// The requested configuration was live before.
     pub unchanged: bool,
     /// The number of the live generation.
     pub generation: u64,
-    /// What was found and done, for programs.
+    /// The findings and actions, for programs.
     pub report: Value,
-    /// The same for people.
+    /// The findings and actions, for people.
     pub text: String,
 }
 
-/// Where the admin listener listens, and what callers must know.
+/// The admin listener's address, and what its callers need.
 #[derive(Clone)]
 pub struct AdminConfig {
     /// The address; port 0 takes a free one.
     pub address: SocketAddr,
-    /// The bearer token. [`start`] refuses to do without where the address is not a loopback one.
+    /// The bearer token. [`start`] demands one unless the address is a loopback one.
     pub token: Option<String>,
 }
 

@@ -1,10 +1,10 @@
 //! The configuration without its secrets.
 //!
-//! A value from a variable or a file is never in the text; its reference is shown, because a reference is no secret.
-//! For values in the text, the key tables say where a secret can be. The admin token always is one. A stage's `config`
-//! and `grant.env` hold whatever their authors chose: everything below a name that sounds like a secret is redacted
-//! there, and every text that looks like one (see `is_secret_name` and `is_secret_text`). These guesses redact too much
-//! rather than too little, but a secret under an ordinary name is shown. Keys that the tables do not know are redacted.
+//! The text never has values from variables or files; their references are shown, because a reference is no secret. For
+//! values in the text, the key tables say where a secret can be. The admin token always is one. A stage's `config` and
+//! `grant.env` hold whatever their authors chose: everything below a name that sounds like a secret is redacted there,
+//! and every text that looks like one (see `is_secret_name` and `is_secret_text`). These guesses redact too much rather
+//! than too little, but a secret under an ordinary name is shown. Keys that the tables do not know are redacted.
 //! Comments are never shown.
 
 use serde_json::{Map, Value as Json, json};
@@ -13,7 +13,7 @@ use toml::{Table as Toml, Value};
 use crate::config::Keys as _;
 use crate::config::keys::{self, Kind};
 
-/// What stands for a value that is not shown.
+/// Replaces a value that is not shown.
 const REDACTED: &str = "redacted";
 
 /// Parts of names that mean a secret wherever they stand.
@@ -29,7 +29,7 @@ const PARTS: &[&str] = &[
     "authorization",
 ];
 
-/// Words of names that mean one by themselves; a part of another word may be harmless (`monkey`, `author`).
+/// Words that mean a secret only as a whole; as a part of another word they may be harmless (`monkey`, `author`).
 const WORDS: &[&str] = &[
     "auth",
     "bearer",
@@ -52,13 +52,13 @@ const WORDS: &[&str] = &[
     "signing",
 ];
 
-/// Keys that name what stands under another key of the same table: `{ name = "x-api-key", value = "…" }`.
+/// Keys that name the value of another key of the same table: `{ name = "x-api-key", value = "…" }`.
 const NAMING: &[&str] = &["name", "header", "field", "key"];
 
 /// That other key.
 const NAMED: &[&str] = &["value", "values"];
 
-/// The text of a configuration as JSON without its secrets; `null` if it is no TOML.
+/// The text of a configuration as JSON without its secrets; `null` if it is not TOML.
 pub fn redacted(text: &str) -> Json {
     match text.parse::<Toml>() {
         Ok(root) => shown(&Value::Table(root), &Kind::Table(keys::File::TABLE)),
@@ -94,7 +94,7 @@ fn shown(value: &Value, kind: &Kind) -> Json {
     }
 }
 
-/// A value in what a stage's author chose; `secret` if a name around it sounds like one.
+/// A value in a table that a stage's author chose; `secret` if a name around it sounds like one.
 fn setting(value: &Value, secret: bool) -> Json {
     match value {
         Value::Table(entries) if is_reference(entries) => map(entries, |_, value| scalar(value)),
@@ -113,7 +113,7 @@ fn settings(entries: &Toml, secret: bool) -> Json {
     });
     map(entries, |name, value| {
         let named = names_secret && NAMED.contains(&name);
-        // `key` beside a `value` is the name of it, not a secret itself.
+        // `key` beside a `value` is the value's name, not a secret itself.
         let naming = NAMING.contains(&name) && NAMED.iter().any(|key| entries.contains_key(*key));
         setting(value, secret || named || (is_secret_name(name) && !naming))
     })
@@ -135,7 +135,7 @@ fn scalar(value: &Value) -> Json {
     match value {
         Value::String(text) => json!(text),
         Value::Integer(number) => json!(number),
-        // Infinity and NaN, which JSON has not, become null.
+        // Infinity and NaN, which JSON lacks, become null.
         Value::Float(number) => json!(number),
         Value::Boolean(boolean) => json!(boolean),
         Value::Datetime(datetime) => json!(datetime.to_string()),
@@ -143,12 +143,12 @@ fn scalar(value: &Value) -> Json {
     }
 }
 
-/// Whether what stands under a name is likely to be a secret: `api-key`, `dbPassword`, `AWS_SECRET_ACCESS_KEY`.
+/// Whether the value under a name is likely to be a secret: `api-key`, `dbPassword`, `AWS_SECRET_ACCESS_KEY`.
 fn is_secret_name(name: &str) -> bool {
     let mut words = String::with_capacity(name.len() + 4);
     let mut after_small = false;
     for char in name.chars() {
-        // A new word begins at a large letter after a small one.
+        // A capital letter after a small one begins a new word.
         if after_small && char.is_uppercase() {
             words.push('-');
         }
@@ -160,7 +160,7 @@ fn is_secret_name(name: &str) -> bool {
         || words.split(|char: char| !char.is_alphanumeric()).any(|word| WORDS.contains(&word))
 }
 
-/// Whether a text looks like a secret, or has one in it: PEM, an `Authorization` value, a URL with a user, a pair like
+/// Whether a text looks like a secret, or contains one: PEM, an `Authorization` value, a URL with a user, a pair like
 /// `password=…` or `x-api-key: …`.
 fn is_secret_text(text: &str) -> bool {
     let starts =

@@ -23,17 +23,17 @@ use super::guard::Guard;
 use super::{AdminConfig, Control};
 use crate::telemetry::Metrics;
 
-/// Most connections at once; a further one takes the place of one that is slow.
+/// The most connections at once; a further one takes the place of a slow one.
 pub const MAX_CONNECTIONS: usize = 64;
-/// Longest time for a request's head to arrive.
+/// The longest time for a request's head to arrive.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest head of a request, and so the largest token there is room for.
+/// The largest head of a request, and with it the largest token.
 const MAX_HEAD: usize = 16 * 1024;
-/// Longest life of a connection: one request, and some time to take its answer.
+/// The longest life of a connection: one request, and some time to read its response.
 const CONNECTION_TIMEOUT: Duration = ERRAND_TIMEOUT.saturating_add(Duration::from_secs(30));
-/// How long requests under way may take at a stop.
+/// How long requests in progress may take at a stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long `accept` rests when there are no files left.
+/// How long `accept` pauses when there are no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A running admin listener. Dropped, it stops, without anyone waiting for that.
@@ -45,13 +45,13 @@ pub struct AdminHandle {
 }
 
 impl AdminHandle {
-    /// The address, with the port that was taken.
+    /// The address, with the actual port.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops listening, gives requests under way up to 2 s, and returns when the address is free again. A reload that
-    /// is under way goes on.
+    /// Stops listening, gives requests in progress up to 2 s, and returns when the address is free again. A reload in
+    /// progress continues.
     pub fn stop(mut self) {
         self.stop.send_replace(true);
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
@@ -63,8 +63,8 @@ impl AdminHandle {
 /// Binds the address, then serves it on a thread of its own.
 ///
 /// # Errors
-/// When the address cannot be bound, when it is not a loopback address and there is no token, or when there is no room
-/// for a thread. Nothing is served then.
+/// If the address can't be bound, is not a loopback address and there is no token, or no thread can be started. Nothing
+/// is served then.
 pub fn start(
     config: AdminConfig,
     control: Arc<dyn Control>,
@@ -77,7 +77,7 @@ pub fn start(
     let socket = TcpListener::bind(config.address)?;
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
-    // On this thread, so that its failures are errors of the start.
+    // On this thread, so that a failure is an error of the start.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let socket = {
         let _context = runtime.enter();
@@ -97,7 +97,7 @@ async fn serve(socket: tokio::net::TcpListener, answers: Rc<Answers>, mut stoppe
     let mut open = Connections::new(MAX_CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
-        // Gone with the handle counts as stopped.
+        // A dropped handle counts as a stop.
         let stop = async { _ = stopped.wait_for(|stopped| *stopped).await };
         let accepted = tokio::select! {
             () = stop => break,
@@ -109,11 +109,11 @@ async fn serve(socket: tokio::net::TcpListener, answers: Rc<Answers>, mut stoppe
                 let (answers, stopped, place) = (Rc::clone(&answers), stopped.clone(), Place::default());
                 open.make_room();
                 let connection = connection(tcp, answers, place.clone(), stopped);
-                // Whatever ended it, nobody could do better.
+                // However the connection ended, there is nothing better to do.
                 let task =
                     connections.spawn_local(async { _ = timeout(CONNECTION_TIMEOUT, connection).await });
                 open.add(place, task);
-                // A head that has arrived already is read before another connection comes.
+                // A head that has already arrived is read before another connection is accepted.
                 tokio::task::yield_now().await;
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -179,7 +179,7 @@ mod tests {
         stream
     }
 
-    /// To the end of the connection.
+    /// Serves the connection to its end.
     fn read(mut stream: TcpStream) -> String {
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
@@ -208,7 +208,7 @@ mod tests {
         let rebound = read(send(address, "GET /config HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
         assert!(rebound.starts_with("HTTP/1.1 403 "), "{rebound}");
 
-        // Others are answered while a reload takes its time.
+        // Other requests are answered while a reload takes its time.
         let post = format!("POST /-/reload HTTP/1.1\r\nHost: {address}\r\nContent-Length: 2\r\n\r\n{{}}");
         let reload = send(address, &post);
         assert!(get(address, "/version").contains("1.2.3"));
@@ -217,7 +217,7 @@ mod tests {
 
         let taken = start(config(&address.to_string(), None), Stub::new().0, Metrics::new()).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
-        // A silent client delays a stop by a bound.
+        // A silent client delays a stop only within a bound.
         let silent = send(address, "GET /he");
         let begin = Instant::now();
         admin.stop();
@@ -244,7 +244,7 @@ mod tests {
             drop(taken);
         }
         assert!(begin.elapsed() < HEADER_READ_TIMEOUT, "{:?}", begin.elapsed());
-        // Who waits for a reload keeps its place.
+        // A connection that waits for a reload keeps its place.
         end.send(Some(outcome(true))).unwrap();
         assert!(read(reload).contains("\"generation\": 7"));
     }

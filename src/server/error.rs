@@ -1,4 +1,4 @@
-//! Why a server could not start, or how it ended.
+//! Why a server could not start, or what it lost at its end.
 
 use crate::config::Diagnostics;
 use std::fmt;
@@ -9,7 +9,7 @@ pub enum Error {
     /// The configuration or a component is wrong.
     #[error("{0}")]
     Wrong(Diagnostics),
-    /// The system refused something: an address is taken, say.
+    /// The system refused something, for example an address that is in use.
     #[error("{0}")]
     System(String),
     /// Requests did not finish in time.

@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// A listener of the plan: its address, and which of those with the same address
-/// (port 0 can be there more than once) it is.
+/// A listener of the plan: its address, and its number among listeners with the same address (port 0 can occur more
+/// than once).
 type Key = (SocketAddr, usize);
 
 /// A listener that serves.
@@ -36,13 +36,13 @@ pub(super) struct Front {
     senders: Vec<mpsc::Sender<EndpointChange>>,
     receivers: Vec<Option<mpsc::Receiver<EndpointChange>>>,
     sources: Sources,
-    /// What it started with and a reload can't change.
+    /// The settings that a reload can't change.
     fixed: Fixed,
     open: HashMap<Key, Open>,
 }
 
 impl Front {
-    /// Asks an earlier process and whoever started this one for sockets.
+    /// Asks an earlier process, and the program that started this one, for sockets.
     pub(super) fn new(plan: &Plan, live: Arc<Live>) -> Result<Self, Error> {
         let refused = |error| Error::system(format!("cannot take over listening sockets: {error}"));
         let received = match &plan.gateway.handover {
@@ -64,13 +64,13 @@ impl Front {
         })
     }
 
-    /// The queue of the worker with this number; there is one of each.
+    /// The queue of the worker with this number; each queue is taken once.
     pub(super) fn changes(&mut self, worker: usize) -> mpsc::Receiver<EndpointChange> {
         self.receivers.get_mut(worker).and_then(Option::take).unwrap_or_else(|| changes().1)
     }
 
-    /// Binds everything before anything is served, so that a taken address is an
-    /// error at the start. One list for each worker.
+    /// Binds everything before anything is served, so that an address in use is an error at the start. One list for
+    /// each worker.
     pub(super) fn listen(&mut self, plan: &Plan) -> Result<Vec<Vec<Endpoint>>, Error> {
         let mut endpoints: Vec<Vec<Endpoint>> = (0..self.workers).map(|_| Vec::new()).collect();
         for (key, listener) in keyed(&plan.listeners) {
@@ -107,7 +107,7 @@ impl Front {
         sockets.into_iter().map(|sockets| sockets.into_iter().map(endpoint).collect()).collect()
     }
 
-    /// Whom the live generation trusts.
+    /// The proxies that the live generation trusts.
     fn proxy_protocol(&self, plan: ProxyPlan) -> ProxyProtocol {
         let live = Arc::clone(&self.live);
         let version = match plan.version {
@@ -118,16 +118,16 @@ impl Front {
         ProxyProtocol { version, timeout: plan.timeout, trusted }
     }
 
-    /// The TLS settings of the live generation at each handshake; the last known
-    /// ones for connections that were accepted just before a listener went.
+    /// The TLS settings of the live generation at each handshake; the last known ones for connections that were
+    /// accepted just before a listener was removed.
     fn tls_source(&self, address: SocketAddr) -> Option<TlsSource> {
         let live = Arc::clone(&self.live);
         let first = live.load().tls(&address)?;
         Some(TlsSource::new(move || live.load().tls(&address).unwrap_or_else(|| Arc::clone(&first))))
     }
 
-    /// Tells the process that is taken over, if there is one, that this one serves,
-    /// and offers the sockets to the next.
+    /// Tells the process that is taken over, if there is one, that this one serves, and offers the sockets to the next
+    /// process.
     pub(super) fn take_over_and_offer(
         &mut self,
         plan: &Plan,
@@ -141,7 +141,7 @@ impl Front {
             }
             match received.serving() {
                 Ok(()) => tracing::info!("took over from an earlier process"),
-                // This one serves already, and that one will notice in time.
+                // This process serves already, and the other one will notice in time.
                 Err(error) => tracing::warn!(%error, "the earlier process did not confirm the takeover"),
             }
         }
@@ -209,14 +209,14 @@ fn keyed(listeners: &[Listener]) -> impl Iterator<Item = (Key, &Listener)> {
     })
 }
 
-/// Tells the workers, and waits until they have done it. What one can't do is
-/// logged: the generation is live already.
+/// Tells the workers, and waits until they are done. A change that a worker can't make is logged: the generation is
+/// live already.
 fn change(senders: &[mpsc::Sender<EndpointChange>], added: Vec<Vec<Vec<Endpoint>>>, removed: &[Open]) {
     let mut answers = Vec::new();
     for listener in added {
         for (sender, endpoints) in senders.iter().zip(listener) {
             let (done, answer) = oneshot::channel();
-            // Replaces what listened under the name before, if anything did.
+            // Replaces earlier listeners of the name, if there are any.
             if sender.blocking_send(EndpointChange::Replace(endpoints, done)).is_ok() {
                 answers.push(answer);
             }

@@ -1,4 +1,4 @@
-//! The server: a configuration's file becomes workers that listen, until a signal, and may change meanwhile.
+//! The server: a configuration's file becomes workers that listen, until a signal, and that change with the file.
 //!
 //! `cli` calls [`Server::build`] and [`Server::run`]. `listeners` has the sockets of all workers and what a reload does
 //! with them; `operate` has the signals, watched files and admin listener that request changes; [`prepare`] and [`tls`]
@@ -32,7 +32,7 @@ use std::time::Duration;
 
 pub use self::error::Error;
 
-/// How long the end waits for whoever takes the access log.
+/// How long the end waits until the access log is written.
 const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A configuration, read and built, of which nothing is bound yet.
@@ -44,8 +44,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads and builds what `file` describes. The process's log takes its bounds from there, and what is probably not
-    /// meant.
+    /// Reads and builds the configuration in `file`. The process's log takes its bounds from there, and gets the
+    /// warnings.
     ///
     /// # Errors
     /// [`Error::Wrong`] with all findings; [`Error::System`] if the compile cache can't be used.
@@ -70,7 +70,7 @@ impl Server {
         let Self { settings, workshop, inputs, generation } = self;
         let plan = generation.plan.clone();
         let (trigger, stop) = shutdown::channel();
-        // Before anything is announced: who sees the address may send a signal.
+        // Before anything is announced: a program that sees the address may send a signal.
         let operator = Operator::start(trigger.clone(), stop.clone(), plan.gateway.drain_delay)?;
 
         let metrics = Metrics::new();
@@ -101,7 +101,7 @@ impl Server {
             Box::new(move |file, workshop| gather(file, workshop, &settings));
         let control = Control::new(live, Arc::new(workshop), inputs, gather, front.into_prepare());
         let admin = operator.serve(Arc::new(control), metrics, start.access.clone(), stop, taken_over)?;
-        // What closes now must not be taken over any more.
+        // A socket that closes now must not be taken over any more.
         drop(offer);
         let cut = wait_for_workers(threads)?;
         drop(admin);
@@ -137,7 +137,7 @@ fn announce(generation: &Generation) {
             let conditional = pipeline.stages.get(scope.id.index).is_some_and(|stage| stage.when.is_some());
             format!("{}{}", scope.id.component, if conditional { "?" } else { "" })
         };
-        // `→` within a store, `⇒` from one into another, `?` behind what does not always apply.
+        // `→` within a store, `⇒` from one into another, `?` after a stage that does not always apply.
         let mut segments: Vec<_> = first
             .forks()
             .map(|fork| fork.whole().segment.scopes.iter().map(named).collect::<Vec<_>>().join(" → "))

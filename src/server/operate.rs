@@ -16,10 +16,10 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often replaced generations are looked after.
+/// The time between two looks at replaced generations.
 const ROUND: Duration = Duration::from_millis(100);
 
-/// The longest rest of the thread that looks after them, where there are none.
+/// The longest rest of the thread that looks after replaced generations, where there are none.
 const REST: Duration = Duration::from_secs(1);
 
 /// Set when another process has taken over and serves.
@@ -36,7 +36,7 @@ impl TakenOver {
     }
 }
 
-/// What signals ask for; asked twice before it is done, it is done once.
+/// Requests of signals; several before the work is done count once.
 #[derive(Clone, Default)]
 struct Commands(Arc<Asked>);
 
@@ -46,7 +46,7 @@ struct Asked {
     reopen: AtomicBool,
 }
 
-/// The threads that listen to the operator.
+/// The threads that wait for the operator.
 pub(super) struct Operator {
     progress: Receiver<()>,
     thread: JoinHandle<std::io::Result<()>>,
@@ -94,7 +94,7 @@ impl Operator {
         let operator = Self { progress, thread, commands };
         match operator.progress.recv() {
             Ok(()) => Ok(operator),
-            // The thread ended without a word, so that it must have failed.
+            // The thread ended without a result, so it must have failed.
             Err(_) => match operator.thread.join() {
                 Ok(Err(error)) => Err(signal_error(&error)),
                 _ => Err(Error::system("cannot wait for signals")),
@@ -102,8 +102,7 @@ impl Operator {
         }
     }
 
-    /// Does what is asked for, until the stop begins. The admin listener goes on for
-    /// as long as what is returned is kept.
+    /// Does what is requested, until the stop begins. The admin listener continues for as long as the result is kept.
     pub(super) fn serve(
         self,
         control: Arc<Control>,
@@ -123,13 +122,13 @@ impl Operator {
             }
         };
         desk.run(&self.commands, access.as_deref());
-        // Its address is the other process's now, which waits for it.
+        // The address now belongs to the other process, which waits for it.
         Ok(admin.filter(|_| !desk.taken_over.is_set()))
     }
 }
 
-/// Starts the admin listener. An earlier process that was taken over lets go of its address
-/// a moment later: that is waited for.
+/// Starts the admin listener. An earlier process that was taken over releases its address a moment later; this function
+/// waits for that.
 fn start_admin(desk: &Arc<Desk>, plan: &Plan, admin: &Admin) -> Result<AdminHandle, Error> {
     let patience = match plan.gateway.handover {
         Some(_) => plan.limits.shutdown_timeout + Duration::from_secs(5),
@@ -159,28 +158,28 @@ fn signal_error(error: &std::io::Error) -> Error {
     Error::system(format!("cannot wait for signals: {error}"))
 }
 
-/// How much more willing to wait than a worker a thread is that builds (see nice(7)).
+/// The niceness of a thread that builds, compared with a worker (see nice(7)).
 const NICENESS: i32 = 10;
 
-/// Lets the workers go first from here on: this thread builds.
+/// Gives the workers priority from here on: this thread builds.
 fn step_back() {
     thread_local!(static STEPPED_BACK: () = {
-        // Without the right to do so, it only takes its turn like any other.
+        // Without the right to do so, the thread has the same priority as others.
         let _ = rustix::process::setpriority_process(None, NICENESS);
     });
     STEPPED_BACK.with(|()| ());
 }
 
-/// The same for the threads that compile, which are made with the first compilation.
+/// The same for the threads that compile, which start with the first compilation.
 pub(super) fn compile_in_background() {
-    // There is a pool only if this is called a second time.
+    // The pool exists only if this is called a second time.
     let _ = rayon_core::ThreadPoolBuilder::new()
         .thread_name(|number| format!("linkspan-compile-{number}"))
         .start_handler(|_| step_back())
         .build_global();
 }
 
-/// Where all requests for a change arrive.
+/// The receiver of all requests for a change.
 struct Desk {
     control: Arc<Control>,
     metrics: Arc<Metrics>,
@@ -211,7 +210,7 @@ impl Desk {
                 looked = Instant::now();
                 let files = self.control.files();
                 if watch.has_settled_change(&files) {
-                    // As they are now, whether they are good or not.
+                    // The settings as they are now, whether valid or not.
                     watch.loaded(&files);
                     self.change(|control| control.reload("file"));
                     watch.loaded_others(&self.control.files());
@@ -247,7 +246,7 @@ impl Desk {
 
 impl admin::Control for Desk {
     fn ready(&self) -> bool {
-        // Who asks at this address asks for the gateway, and the other process serves.
+        // A request at this address is for the gateway, and the other process serves.
         self.stop.is_ready() || self.taken_over.is_set()
     }
 
@@ -326,7 +325,7 @@ mod tests {
         text
     }
 
-    /// The gateway's control, whose reloads say that they have begun, and then wait for the gate.
+    /// The gateway's control, whose reloads report their beginning, and then wait for the gate.
     fn gated(
         file: &std::path::Path,
         begun: std::sync::mpsc::SyncSender<()>,
@@ -378,7 +377,7 @@ mod tests {
         let first = shown["live"]["generation"].as_u64().unwrap();
         assert_eq!(shown["under-way"]["trigger"], "admin");
         assert_eq!(shown["reloads"], serde_json::json!([]));
-        // Nor does what looks after the gateway wait.
+        // The thread that looks after generations does not wait either.
         assert_eq!((control.look_after_retired(), control.files().len()), (0, 1));
 
         open.send(()).unwrap();

@@ -9,11 +9,10 @@ use crate::gateway::{Generation, Workshop, build};
 use crate::plan::Plan;
 use std::path::Path;
 
-/// Reads `file` and all that it names.
+/// Reads `file` and all files that it names.
 ///
 /// # Errors
-/// Everything that is wrong with the text and the files, and, where the components
-/// could be read, with the stages.
+/// Everything that is wrong with the text and the files, and, where the components could be read, with the stages.
 pub fn gather(
     file: &Path,
     workshop: &Workshop,
@@ -22,7 +21,7 @@ pub fn gather(
     read(crate::plan::survey(file), workshop, |plan, found| settings.load(plan, found), Natives::default())
 }
 
-/// Reads all that a plan names, where there is one; `tls` for its listeners.
+/// Reads all files that a plan names; `tls` is for its listeners.
 ///
 /// # Errors
 /// The findings about the plan, and everything that is wrong with the files.
@@ -37,12 +36,12 @@ pub fn read(
     let tls = tls(&plan, &mut found);
     let upstreams = load_upstreams(&plan, &mut found);
     let inputs = Inputs { plan, components, tls, upstreams, natives };
-    // Whatever was found before: one run shows all of it.
+    // With the earlier findings: one run shows all of them.
     check_pipelines(&inputs, &mut found);
     found.into_result(inputs)
 }
 
-/// Gathers and builds what `file` describes.
+/// Gathers the inputs in `file`, and builds them.
 pub fn prepare(
     file: &Path,
     workshop: &Workshop,

@@ -13,19 +13,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// TLS settings that were made before, by what they were made of: a reload that
-/// does not touch them keeps their sessions.
+/// TLS settings by what they were made of: a reload that does not change them keeps their sessions.
 #[derive(Default)]
 pub struct TlsSettings(Mutex<HashMap<Digest, Arc<ServerConfig>>>);
 
-/// Settings that are remembered; with more, all are forgotten.
+/// The most settings that are remembered; with more, all are forgotten.
 const MAX_SETTINGS: usize = 256;
 
-/// What happens to a listener whose settings can't be made.
+/// What to do with a listener whose settings can't be made.
 const USELESS: &str = "the listener's certificate and key can't be used";
 
 impl TlsSettings {
-    /// One for each listener. What is wrong is told at its place.
+    /// The settings of each listener. An error is reported at its place.
     pub fn load(&self, plan: &Plan, found: &mut Diagnostics) -> Vec<Option<Tls>> {
         plan.listeners.iter().map(|listener| self.of(listener.tls.as_ref()?, found)).collect()
     }
@@ -50,9 +49,9 @@ impl TlsSettings {
     }
 }
 
-/// Of all that settings are made of, but where it stands.
+/// The digest of all parts of the settings, without their places.
 fn digest(planned: &plan::Tls) -> Digest {
-    // What can't be read is told by the loader.
+    // The loader reports files that can't be read.
     let content = |path: &Path| {
         let read = files::read(path, tls::MAX_PEM).ok().flatten();
         Digest::of(&read.unwrap_or_default()).0
@@ -152,7 +151,7 @@ fn certificate(at: usize, planned: &plan::Certificate, found: &mut Diagnostics) 
     good.then_some(certificate)
 }
 
-/// A certificate that is not valid now is served all the same: a gateway that stays down helps nobody.
+/// A certificate that is not valid now is served all the same: a gateway that does not start helps nobody.
 fn warn_of_time(certificate: &net::Certificate, span: Span, found: &mut Diagnostics) {
     let now = SystemTime::now();
     let message = match certificate.validity() {
@@ -164,7 +163,7 @@ fn warn_of_time(certificate: &net::Certificate, span: Span, found: &mut Diagnost
     found.warning(span, message).label("clients refuse it").help(help);
 }
 
-/// A few names, for a sentence.
+/// Some names, for a sentence.
 fn list(names: &[String]) -> String {
     const FEW: usize = 5;
     match names.len() {
@@ -174,7 +173,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// Whether no two of the further certificates are for one name. The first one stands back.
+/// Whether no two of the further certificates are for the same name. The first certificate yields to them.
 fn names_are_unique(planned: &plan::Tls, made: &[net::Certificate], found: &mut Diagnostics) -> bool {
     let mut taken: HashMap<&str, Span> = HashMap::new();
     let mut good = true;
@@ -209,7 +208,7 @@ fn clients(planned: &plan::ClientAuth, found: &mut Diagnostics) -> Option<Client
     Some(Clients { roots: roots?, revoked: revoked?, optional: planned.optional })
 }
 
-/// The parts are good, and don't fit together.
+/// The parts are valid, but don't fit together.
 fn wrong_whole(planned: &plan::Tls, error: &TlsError, found: &mut Diagnostics) {
     let clients = planned.client_auth.as_ref().filter(|_| matches!(error, TlsError::Verifier(_)));
     let span = match clients {

@@ -16,9 +16,9 @@ use std::thread::JoinHandle;
 pub struct Start {
     /// The configuration that serves.
     pub live: Arc<Live>,
-    /// Where requests are counted.
+    /// The counters of requests.
     pub metrics: Arc<Metrics>,
-    /// Where they are logged, if that is configured.
+    /// The access log, if it is configured.
     pub access: Option<Arc<AccessLog>>,
 }
 
