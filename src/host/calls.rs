@@ -19,22 +19,23 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{RequestOptions, WasiBody};
 
-/// What follows a pipeline's name in the host of a call.
+/// The suffix of a pipeline's name in the host of a call.
 const DOMAIN: &str = ".internal";
 
-/// The pipeline that a request to `authority` is for, as the caller spells it; `None` if
-/// it is for no pipeline, but for a server.
+/// The pipeline that a request to `authority` is for, as the caller spells its name; `None` if the request is for a
+/// server.
 pub fn callee(authority: &Authority) -> Option<&str> {
     let host = authority.host();
     let (name, domain) = host.split_at_checked(host.len().checked_sub(DOMAIN.len())?)?;
     (domain.eq_ignore_ascii_case(DOMAIN) && !name.is_empty() && !name.contains('.')).then_some(name)
 }
 
-/// What the stage of `scope` reaches by calling `callee` at `authority`, as it works on the request with the number `id`.
+/// The pipeline that the stage of `scope` reaches by calling `callee` at `authority`, while it works on the request
+/// with the number `id`.
 ///
 /// # Errors
-/// `HTTP-request-denied` for what is not granted, which is logged;
-/// `HTTP-request-URI-invalid` for an authority or a scheme that no pipeline has.
+/// `HTTP-request-denied` without a grant, which is logged; `HTTP-request-URI-invalid` for an authority or a scheme that
+/// no pipeline has.
 pub fn target<'s>(
     scope: &'s StageScope,
     id: Option<u64>,
@@ -43,7 +44,7 @@ pub fn target<'s>(
     authority: &Authority,
 ) -> Result<&'s Next, ErrorCode> {
     let known_scheme = scheme.is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
-    // Neither a user nor a port: a pipeline has none.
+    // A pipeline has neither a user nor a port.
     if !known_scheme || authority.as_str().len() != callee.len() + DOMAIN.len() {
         return Err(ErrorCode::HttpRequestUriInvalid);
     }
@@ -56,10 +57,10 @@ pub fn target<'s>(
     })
 }
 
-/// Sends `request` to the pipeline `callee`, if the stage of `scope` may.
+/// Sends `request` to the pipeline `callee`, if the stage of `scope` may call it.
 ///
 /// # Errors
-/// A resource that is none: a trap.
+/// A resource that is not a request: a trap.
 pub async fn send(
     store: &Accessor<InstanceState>,
     scope: &StageScope,
@@ -71,7 +72,7 @@ pub async fn send(
         let request = store.get().table.get_mut(&request)?;
         let Some(authority) = &request.authority else { return Ok(Err(ErrorCode::HttpRequestUriInvalid)) };
         let found = target(scope, id, callee, request.scheme.as_ref(), authority);
-        // What a guest leaves out, the callee may count on.
+        // The called pipeline relies on parts that a guest may leave out.
         request.scheme.get_or_insert(Scheme::HTTP);
         request.path_with_query.get_or_insert(PathAndQuery::from_static("/"));
         wasmtime::error::Ok(found)
@@ -79,10 +80,10 @@ pub async fn send(
     next::carry(store, request, found, next::Callee::Pipeline).await
 }
 
-/// Sends a request of WASI 0.2 likewise: in a task of its own, since the guest goes on, and
-/// where it asks for the answer is no place to start an instance.
+/// Sends a request of WASI 0.2 in the same way, in a task of its own: the guest continues, and an instance can't be
+/// started where the guest asks for the answer.
 ///
-/// A guest that sends it from no request's work is refused: there is no worker to take it.
+/// A guest that sends the request outside of any request's work is refused: no worker could take it.
 pub fn start(
     scope: &StageScope,
     callee: &str,

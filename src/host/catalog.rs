@@ -1,7 +1,7 @@
 //! The interfaces that a stage may import.
 //!
 //! Deny by default: an import that reaches beyond the stage itself needs a grant in the TOML. Imports that stay inside
-//! (the stage's own configuration, log lines and counters) need none, nor do types alone.
+//! (the stage's own configuration, log lines and counters) need none; types alone need none either.
 //!
 //! A component of WASI 0.2 imports much that it never uses: the start-up of its libc and of its language asks for
 //! environment, directories and standard streams. If each import needed a grant, the grants would say nothing. Where an
@@ -19,25 +19,25 @@ use wasmtime::component::{Component, Linker};
 /// The scope that a component's import of the given name reaches.
 pub type Lookup<'l> = &'l dyn Fn(&str) -> wasmtime::Result<Scope>;
 
-/// Puts what answers an interface into a linker, for a component.
+/// Links the answers to an interface, for a component.
 type Link = fn(&mut Linker<InstanceState>, &Component, Lookup<'_>) -> wasmtime::Result<()>;
 
-/// Whose an imported interface is when several stages share one store.
+/// Who has an imported interface, when several stages share one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// One for all stages of a chain: it tells a stage nothing of another, or, as
-    /// `wasi:http/types`, its resources must be the same for all of them.
+    /// All stages of a chain together: the interface reveals nothing of other stages, or, as with `wasi:http/types`,
+    /// its resources must be the same for all of them.
     Shared,
-    /// Each stage's own.
+    /// Each stage has its own.
     Stage,
 }
 
-/// What an interface is to a stage that has no grant for it.
+/// What happens to an import without its grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
     /// An error of the configuration.
     Refused,
-    /// There, and without effect.
+    /// The import exists, and has no effect.
     Inert,
 }
 
@@ -48,11 +48,11 @@ pub struct Offer {
     pub interface: &'static str,
     /// The [track](Interface::track) of the version on offer.
     pub track: &'static str,
-    /// Whose it is.
+    /// Who has the interface.
     pub reach: Reach,
-    /// What it needs, if anything.
+    /// The grant that the interface needs, if it needs one.
     pub grant: Option<Grant>,
-    /// What it is without that.
+    /// What happens without that grant.
     pub without: Without,
     pub(super) link: Link,
 }
@@ -61,32 +61,32 @@ pub struct Offer {
 pub const HANDLER: (&str, &str) = ("wasi:http", "handler");
 
 impl Offer {
-    /// One for all stages of a chain.
+    /// An interface that all stages of a chain share.
     pub(super) const fn shared(interface: &'static str, track: &'static str, link: Link) -> Self {
         Self { interface, track, reach: Reach::Shared, grant: None, without: Without::Refused, link }
     }
 
-    /// Each stage's own.
+    /// An interface that each stage has for itself.
     pub(super) const fn own(interface: &'static str, track: &'static str, link: Link) -> Self {
         Self { reach: Reach::Stage, ..Self::shared(interface, track, link) }
     }
 
-    /// Only with a grant.
+    /// The same, only with a grant.
     pub(super) const fn needs(self, grant: Grant) -> Self {
         Self { grant: Some(grant), ..self }
     }
 
-    /// Without effect where the grant is not given.
+    /// The same, without effect if the grant is not given.
     pub(super) const fn inert_without(self, grant: Grant) -> Self {
         Self { without: Without::Inert, ..self.needs(grant) }
     }
 
-    /// Whether it offers `interface`, in whichever version.
+    /// Whether this offers `interface`, in any version.
     pub fn is_of(&self, interface: &Interface) -> bool {
         self.interface.split_once('/').is_some_and(|(package, name)| interface.is(package, name))
     }
 
-    /// Whether a stage with `grants` may not have it.
+    /// Whether a stage with `grants` may not have the interface.
     pub fn is_refused(&self, grants: &Grants) -> bool {
         self.without == Without::Refused && self.grant.is_some_and(|grant| !grant.is_in(grants))
     }

@@ -8,14 +8,14 @@ use std::task::Poll;
 use tokio::sync::Notify;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
-/// What stays the same of a request on its whole way, through stores and pipelines.
+/// The part of a request that stays the same on its whole way, through stores and pipelines.
 #[derive(Debug, Default)]
 pub struct RequestOrigin {
-    /// The number of the gateway's id for it.
+    /// The number of the gateway's id for the request.
     pub id: u64,
-    /// What the program that embeds the gateway gave it.
+    /// Values that the embedding program gave to the request.
     pub extensions: http::Extensions,
-    /// The stages that it went on without, since they failed or their breakers were open.
+    /// The stages that were bypassed, since they failed or their breakers were open.
     bypassed: Mutex<Vec<Arc<str>>>,
 }
 
@@ -25,33 +25,33 @@ impl RequestOrigin {
         Arc::new(Self { id, extensions, bypassed: Mutex::default() })
     }
 
-    /// Notes that it goes on without `stage`.
+    /// Notes that the request continues without `stage`.
     pub fn bypass(&self, stage: Arc<str>) {
         self.bypassed.lock().unwrap_or_else(PoisonError::into_inner).push(stage);
     }
 
-    /// The stages that it went on without, in order, separated by blanks.
+    /// The stages that were bypassed, in order, separated by blanks.
     pub fn bypassed(&self) -> Option<String> {
         let stages = self.bypassed.lock().unwrap_or_else(PoisonError::into_inner);
         (!stages.is_empty()).then(|| stages.join(" "))
     }
 }
 
-/// What the host knows of a call while it is in a store: shared by those who made
-/// it and by the calls that come out of it.
+/// What the host knows of a call while the call is in a store: shared by its caller and by the calls that come out of
+/// it.
 #[derive(Debug)]
 pub struct CallContext {
     /// The worker's tick at which an answer must be there.
     pub deadline: u64,
-    /// The request from which it comes.
+    /// The request from which the call comes.
     pub origin: Arc<RequestOrigin>,
-    /// The stages of its pipeline that apply to it.
+    /// The stages of the call's pipeline that apply to the request.
     pub applied: Applied,
-    /// How many calls by name led here.
+    /// The number of calls by name that led here.
     pub depth: usize,
-    /// Nobody waits for what comes of it any more.
+    /// Nobody waits for the result any more.
     over: AtomicBool,
-    /// The stage waited for the next one when that was so.
+    /// The stage waited for the next one when the call was over.
     waited: AtomicBool,
     on_over: Notify,
     /// Whether the stage called the next one.
@@ -60,20 +60,20 @@ pub struct CallContext {
     asking: AtomicU32,
     /// The stage waits for a piece of the next one's body.
     reading: AtomicBool,
-    /// The body of the next stage's response broke off, and whether this one was answered by then.
+    /// The body of the next stage's response broke off, and whether the stage's own response was out by then.
     broke: AtomicBool,
     broke_late: AtomicBool,
     /// The head of the stage's own response is out.
     answered: AtomicBool,
-    /// Answers that calls out of it got.
+    /// The number of answers to calls out of this one.
     answers: AtomicU32,
     /// Why the next stage gave no response.
     failure: Mutex<Option<Cause>>,
 }
 
 impl CallContext {
-    /// A call for `origin` that must be answered by `deadline`, and to which `depth` calls
-    /// by name led; in a pipeline of which the stages in `applied` apply to it.
+    /// A call for `origin` that must be answered by `deadline`, and to which `depth` calls by name led, in a pipeline
+    /// whose stages in `applied` apply.
     pub fn new(deadline: u64, origin: Arc<RequestOrigin>, depth: usize, applied: Applied) -> Arc<Self> {
         Arc::new(Self {
             deadline,
@@ -94,15 +94,14 @@ impl CallContext {
         })
     }
 
-    /// Ends the calls that came out of this one, and those that will: it was answered
-    /// otherwise.
+    /// Ends the calls that came out of this one, and later ones: this call was answered otherwise.
     pub fn end(&self) {
         self.waited.store(self.awaits_next(), Ordering::Relaxed);
         self.over.store(true, Ordering::Relaxed);
         self.on_over.notify_waiters();
     }
 
-    /// What `answer` comes to, unless this call is over before.
+    /// The result of `answer`, unless this call is over before.
     pub(super) async fn unless_over<T>(
         &self,
         answer: impl Future<Output = Result<T, NoResponse>>,
@@ -123,12 +122,12 @@ impl CallContext {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
     }
 
-    /// Notes that a call out of it has its answer, and says how many had theirs before.
+    /// Notes that a call out of this one has its answer, and returns the number of earlier answers.
     pub(super) fn count_answer(&self) -> u32 {
         self.answers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Why the next stage gave no response, if it did not, as an error that the asker knows.
+    /// Why the next stage gave no response, if so, as an error of the caller's type.
     pub fn take_failure<E: Error + Clone + 'static>(&self) -> Option<E> {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         failure.downcast_ref().cloned()
@@ -144,7 +143,7 @@ impl CallContext {
         self.asking.load(Ordering::Relaxed) > 0 || self.reading.load(Ordering::Relaxed)
     }
 
-    /// Whether it was answered otherwise while the stage waited for the next one.
+    /// Whether the call was answered otherwise while the stage waited for the next one.
     pub fn has_waited(&self) -> bool {
         self.waited.load(Ordering::Relaxed)
     }
@@ -155,7 +154,7 @@ impl CallContext {
             || self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Notes what became of a look into the body of the next stage's response.
+    /// Notes the result of a poll of the next stage's body.
     pub fn on_body<T, E>(&self, frame: &Poll<Option<Result<T, E>>>) {
         self.reading.store(frame.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Some(Err(_))) = frame {
@@ -169,13 +168,13 @@ impl CallContext {
         self.answered.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the body of the next stage's response broke off while the stage read it and its own response was on its way:
-    /// what it makes of that is no whole, however it ends.
+    /// Whether the body of the next stage's response broke off while the stage read it and its own response was on its
+    /// way: the stage's response is then incomplete, however it ends.
     pub fn is_partial(&self) -> bool {
         self.broke_late.load(Ordering::Relaxed)
     }
 
-    /// Notes that the body of the next stage's response is gone.
+    /// Notes that the body of the next stage's response was dropped.
     pub fn on_body_end(&self) {
         self.reading.store(false, Ordering::Relaxed);
     }
@@ -203,9 +202,9 @@ pub type Cause = Arc<dyn Error + Send + Sync>;
 
 /// That there is no response.
 pub struct NoResponse {
-    /// What the stage that asked for one learns.
+    /// The error code for the stage that asked.
     pub code: ErrorCode,
-    /// What the host knows of it beyond, where it is not that stage's own business.
+    /// What the host knows beyond the code, where it does not concern that stage.
     pub cause: Option<Cause>,
 }
 

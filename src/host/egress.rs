@@ -44,7 +44,7 @@ impl Egress {
     }
 }
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
     tls: bool,
@@ -81,14 +81,13 @@ impl Target {
     }
 }
 
-/// Sends `request` for the stage of `scope`, if it may. `id` is the number of the request that the stage works on, if that
-/// is known.
+/// Sends `request` for the stage of `scope`, if the stage may send it. `id` is the number of the request that the stage
+/// works on, if known.
 ///
 /// # Errors
-/// `HTTP-request-denied` without a rule; `destination-IP-prohibited` if a name led
-/// inside; `connection-limit-reached` beyond the stage's requests at once;
-/// `HTTP-response-timeout` without a response's head in time; what connecting and
-/// sending can meet.
+/// `HTTP-request-denied` without a rule; `destination-IP-prohibited` if a name led to an internal address;
+/// `connection-limit-reached` beyond the stage's requests at once; `HTTP-response-timeout` without a response's head in
+/// time; and the errors of connecting and sending.
 pub async fn send(
     scope: &StageScope,
     id: Option<u64>,
@@ -101,7 +100,7 @@ pub async fn send(
         scope.log(id, tracing::Level::WARN, "egress", &message);
         return Err(ErrorCode::HttpRequestDenied);
     }
-    // Of the response's head, not of its body: that one has its connection.
+    // Counted up to the response's head; after that, the body counts by its connection.
     let _counted = egress.requests.try_acquire().map_err(|_| ErrorCode::ConnectionLimitReached)?;
     let wanted = options.and_then(|options| options.first_byte_timeout);
     let patience = wanted.map_or(egress.timeout, |own| own.min(egress.timeout));
@@ -149,8 +148,7 @@ async fn open(egress: &Egress, target: &Target) -> Result<Box<dyn Stream>, Error
     Ok(Box::new(stream.map_err(|_| ErrorCode::TlsProtocolError)?))
 }
 
-/// Connects to the first allowed address of the target that answers. A name is asked of
-/// `lookup`, once.
+/// Connects to the first allowed address of the target that answers. `lookup` is asked for a name once.
 async fn connect<F>(
     egress: &Egress,
     target: &Target,
@@ -173,7 +171,7 @@ where
         }
         match TcpStream::connect(address).await {
             Ok(stream) => {
-                // Parts of a body go out when they are there; without it they only go out later.
+                // Parts of a body are sent as soon as they are there; without this, they are sent later.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
@@ -183,7 +181,7 @@ where
     Err(last)
 }
 
-/// What a failed connect is to the guest.
+/// The error code for a connection that failed.
 fn refused(error: &std::io::Error) -> ErrorCode {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => ErrorCode::ConnectionRefused,
@@ -192,7 +190,7 @@ fn refused(error: &std::io::Error) -> ErrorCode {
     }
 }
 
-/// What an exchange that broke off is to the guest.
+/// The error code for an exchange that broke off.
 fn broken(error: hyper::Error) -> ErrorCode {
     let reset = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
     match error.is_incomplete_message() || error.is_closed() || error.is_canceled() || reset {
@@ -220,7 +218,7 @@ fn is_public(address: IpAddr) -> bool {
                 || (a == 192 && b == 0 && c == 0)
                 || (a == 192 && b == 88 && c == 99)
                 || (a == 198 && (b == 18 || b == 19))
-                // A cloud's own server, in every machine of it.
+                // The metadata server of a cloud, in every machine of it.
                 || [a, b, c, d] == [168, 63, 129, 16])
         }
         IpAddr::V6(v6) => match embedded(v6) {
@@ -237,8 +235,7 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for, if it is such: mapped,
-/// compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056).
+/// The IPv4 address that an IPv6 address contains, if any: mapped, compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056).
 fn embedded(v6: Ipv6Addr) -> Option<IpAddr> {
     let segments = v6.segments();
     let [.., high, low] = segments;
@@ -275,7 +272,7 @@ async fn exchange(
     let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
     let host = authority.and_then(|authority| HeaderValue::try_from(authority).ok());
     request.headers_mut().insert(HOST, host.ok_or(ErrorCode::HttpRequestUriInvalid)?);
-    // HTTP/1.1 wants the origin form (RFC 9112 §3.2.1).
+    // HTTP/1.1 needs the origin form (RFC 9112 §3.2.1).
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     *request.uri_mut() = path.parse().map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let (mut sender, connection) =
@@ -285,8 +282,7 @@ async fn exchange(
         reason = "requests of WASI 0.2 are sent by a task outside of the `LocalSet`, on the worker's thread as well"
     )]
     tokio::spawn(async move {
-        // Ends when the response's body was read or dropped. Its error is the
-        // body's, too.
+        // The task ends when the response's body was read or dropped. The body reports the same error.
         let _ = connection.await;
         drop(permit);
     });

@@ -14,8 +14,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::HeaderError;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{FieldMap, FieldMapError, WasiHttpHooks};
 
-/// Edits in one call. What a stage has to say is far from it, and a call to the host
-/// can't be interrupted.
+/// The most edits in one call. Stages need far fewer, and a call to the host can't be interrupted.
 pub const MAX_EDITS: usize = 1_000;
 
 #[derive(ComponentType, Lift)]
@@ -38,7 +37,7 @@ struct RefusedEdit {
     reason: HeaderError,
 }
 
-/// What has fields: a request, or a response.
+/// A request or a response, which has fields.
 trait HasFields: 'static {
     fn fields(&self) -> &FieldMap;
     fn fields_mut(&mut self) -> &mut FieldMap;
@@ -94,7 +93,7 @@ fn edit<H: HasFields>(
         return Ok(Err(RefusedEdit { index: MAX_EDITS as u32, reason: HeaderError::SizeExceeded }));
     }
     let edits = edits.iter(&mut store)?.collect::<wasmtime::Result<Vec<_>>>()?;
-    // The first edit makes a copy where a guest has a handle of these fields.
+    // If a guest has a handle of these fields, the first edit makes a copy.
     store.data_mut().keep(HEAD)?;
     let limit = store.data().field_bytes();
     for (index, edit) in edits.iter().enumerate() {
@@ -118,15 +117,15 @@ fn reason(error: FieldMapError) -> HeaderError {
     }
 }
 
-/// An edit, out of the guest's memory.
+/// An edit, read from the guest's memory.
 pub enum Change {
-    /// The field has this value, and no other.
+    /// Sets the field to this one value.
     Set(HeaderName, HeaderValue),
-    /// The field has this value, too.
+    /// Adds this value to the field.
     Append(HeaderName, HeaderValue),
-    /// The field has this value if it had none.
+    /// Sets the field to this value if it has none.
     Default(HeaderName, HeaderValue),
-    /// The field is not there.
+    /// Removes the field.
     Remove(HeaderName),
 }
 
@@ -151,7 +150,7 @@ impl Change {
         }
     }
 
-    /// What it adds at most, in bytes.
+    /// The most bytes that the edit adds.
     pub fn size(&self) -> usize {
         match self {
             Self::Set(name, value) | Self::Append(name, value) | Self::Default(name, value) => {
@@ -161,10 +160,10 @@ impl Change {
         }
     }
 
-    /// Makes it, in the fields of a request or response, which may have `limit` bytes then.
+    /// Makes the edit in the fields of a request or response, which may then have `limit` bytes.
     ///
     /// # Errors
-    /// Why that is refused.
+    /// Why the edit is refused.
     pub fn make(
         self,
         fields: &mut FieldMap,
@@ -177,8 +176,8 @@ impl Change {
         made
     }
 
-    /// Makes it, by the rules of `wasi:http/types`: a field that is there, or has rules of
-    /// its own, takes the way that its functions take.
+    /// Makes the edit by the rules of `wasi:http/types`: for a field that exists, or has rules of its own, the
+    /// functions of that interface are used.
     fn apply(self, fields: &mut FieldMap, hooks: &mut dyn WasiHttpHooks) -> Result<(), FieldMapError> {
         let (Self::Set(name, _) | Self::Append(name, _) | Self::Default(name, _) | Self::Remove(name)) =
             &self;

@@ -4,7 +4,7 @@
 //! arrival time, so that a decision is one comparison and one store, under the lock of one of [`SHARDS`] shards.
 //!
 //! Bounds: a [`Limiter`] keeps at most as many keys as the live configuration says (`limits.rate-limit-keys`). A full
-//! shard first forgets keys whose burst is whole again, which changes no decision; if all keys are in use, the answer
+//! shard first forgets keys whose burst is whole again, which changes no decision; if all keys are in use, the result
 //! is [`TakeError::TooManyKeys`]. Times are nanoseconds since the process's first decision, in 64 bits: 584 years.
 
 use crate::plan::GatewayLimits;
@@ -20,7 +20,7 @@ const SHARDS: usize = 16;
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 256;
 
-/// How much may come at once, and how fast it comes back.
+/// How many requests may come at once, and how fast the burst is filled again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// Requests at once, from 1 to 10^9.
@@ -59,16 +59,16 @@ impl Quota {
     }
 }
 
-/// What became of a request. Times are in nanoseconds.
+/// The decision on a request. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether it may go on.
+    /// Whether the request is allowed.
     pub allowed: bool,
     /// Requests that could come at once after it.
     pub remaining: u32,
-    /// Until the same request would be allowed.
+    /// The time until the same request would be allowed.
     pub retry_after: u64,
-    /// Until the whole burst is there again.
+    /// The time until the whole burst is available again.
     pub reset_after: u64,
 }
 
@@ -93,7 +93,7 @@ fn now() -> u64 {
 pub struct Cell(AtomicU64);
 
 impl Cell {
-    /// Takes one from what is left under `quota`.
+    /// Takes one request from the rest of the burst under `quota`.
     pub fn take(&self, quota: Quota) -> Decision {
         let now = now();
         let mut arrival = self.0.load(Ordering::Relaxed);
@@ -125,7 +125,7 @@ pub struct Limiter {
     bound: KeyBound,
 }
 
-/// How many keys each limiter may have: one number for all, which changes with the live configuration.
+/// The most keys of each limiter: one number for all, which changes with the live configuration.
 #[derive(Clone, Debug)]
 pub struct KeyBound(Arc<AtomicUsize>);
 
@@ -135,7 +135,7 @@ impl KeyBound {
         Self(Arc::new(AtomicUsize::new(keys)))
     }
 
-    /// From now on it is `keys`. A limiter that has more takes no new one until some may be forgotten.
+    /// Changes the bound to `keys`. A limiter that has more takes no new key until it may forget some.
     pub fn set(&self, keys: usize) {
         self.0.store(keys, Ordering::Relaxed);
     }
@@ -146,12 +146,12 @@ impl KeyBound {
 }
 
 impl Limiter {
-    /// A limiter for as many keys as `bound` says.
+    /// A limiter with at most `bound` keys.
     pub fn new(bound: KeyBound) -> Self {
         Self { shards: Default::default(), hasher: RandomState::new(), bound }
     }
 
-    /// Takes one request from what `key` has left under `quota`.
+    /// Takes one request from the rest of `key` under `quota`.
     ///
     /// # Errors
     /// See [`TakeError`].
@@ -167,8 +167,7 @@ impl Limiter {
             return Err(TakeError::KeyTooLong);
         }
         let at = (self.hasher.hash_one(key) as usize) % SHARDS;
-        // A poisoned shard holds whole entries all the same: no code panics
-        // between two halves of a change.
+        // A poisoned shard still has complete entries: no code panics in the middle of a change.
         let mut shard = self.shards[at].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(arrival) = shard.arrivals.get_mut(key) {
             let (decision, after) = quota.decide(*arrival, now);
@@ -194,13 +193,12 @@ impl Limiter {
     }
 }
 
-/// The limiters of all stages, by stage. A stage that goes on in a new generation has
-/// the one that it had, so that a reload forgets no count; one that no generation has
-/// any more is gone with its limiter.
+/// The limiters of all stages, by stage. A stage that continues in a new generation keeps its limiter, so that a reload
+/// forgets no count; when no generation has the stage any more, its limiter is dropped.
 #[derive(Debug)]
 pub struct Limiters {
     of_stages: Mutex<HashMap<String, Weak<Limiter>>>,
-    /// How many keys each of them may have.
+    /// The most keys of each limiter.
     pub bound: KeyBound,
 }
 
@@ -288,7 +286,7 @@ mod tests {
         let one = Quota { burst: 1, interval: 1_000_000_000_000_000_000 };
         let first = limiters.of("main/0:rate-limit");
         assert!(first.take("a", one).expect("a decision").allowed);
-        // A reload takes it over; another stage has another.
+        // A reload takes the limiter over; another stage has another one.
         let second = limiters.of("main/0:rate-limit");
         drop(first);
         assert!(!second.take("a", one).expect("a decision").allowed);

@@ -4,8 +4,8 @@
 //! chain, or to each stage), which grant it needs, and its implementation. The other files do the work behind the
 //! implementations. `chain` calls this room to link a component, and Wasmtime on behalf of a guest.
 //!
-//! A host function never reaches the environment of the gateway, nor a file or an address that is not granted: what a
-//! stage may see was read or opened when the generation was made and is in its [`StageScope`].
+//! A host function never reaches the environment of the gateway, nor a file or an address without a grant: everything
+//! that a stage may see was read or opened when the generation was made and is in its [`StageScope`].
 
 pub mod bindings;
 mod calls;

@@ -40,8 +40,8 @@ pub struct RequestHead {
     pub options: Option<Arc<RequestOptions>>,
 }
 
-/// Calls of one request that may be answered at once, one after the other. Then the store has a turn: it has to read what
-/// the guest wrote for those calls, and does that only while the guest waits.
+/// Calls of one request that may be answered at once, one after the other. Then the store has a turn: it has to read
+/// what the guest wrote for those calls, and does that only while the guest waits.
 const AT_ONCE: u32 = 16;
 
 /// The answer of the next stage.

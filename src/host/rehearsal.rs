@@ -1,7 +1,7 @@
-//! What a segment may do while it is proven (`chain/prove.rs`), and what is kept of its output.
+//! The restrictions on a segment while it is proven (`chain/prove.rs`), and the log lines kept from its proof.
 //!
-//! During the proof no worker runs the segment, so nothing leads on to another stage or pipeline, and a stage that
-//! judges its configuration reaches nothing outside. Once a segment serves, all of this is one load of a flag.
+//! During the proof no worker runs the segment, so no call leads to another stage or pipeline, and a stage that judges
+//! its configuration reaches nothing outside. Once a segment serves, each check is one load of a flag.
 //!
 //! Bounds: [`MAX_LINES`] lines are kept, each of at most [`MAX_LINE`] bytes.
 
@@ -9,17 +9,17 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Lines that are kept of what the stages of a segment say: the last ones, where the reason for an end is.
+/// Lines that are kept of the output of a segment's stages: the last ones, which say why a stage ended.
 const MAX_LINES: usize = 4;
 
 /// The longest part of a line that is kept, in bytes.
 const MAX_LINE: usize = 512;
 
-/// How far the proof of a segment is.
+/// The state of a segment's proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Act {
-    /// It is over, or there was none.
+    /// The proof is over, or there was none.
     Over,
     /// An instance is made.
     Start,
@@ -36,18 +36,18 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// Goes on to `act`, with nothing said yet.
+    /// Continues with `act`, without lines.
     pub fn begin(&self, act: Act) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.act.store(act as u8, Ordering::Relaxed);
     }
 
-    /// Whether nothing may lead on to another stage or pipeline: there is no worker.
+    /// Whether calls of other stages and pipelines are closed: there is no worker.
     pub fn is_alone(&self) -> bool {
         self.act.load(Ordering::Relaxed) != Act::Over as u8
     }
 
-    /// Whether nothing may go out.
+    /// Whether all ways out are closed.
     pub fn is_shut(&self) -> bool {
         self.act.load(Ordering::Relaxed) == Act::Judgement as u8
     }
@@ -68,7 +68,7 @@ impl Rehearsal {
         lines.push_back((stage, line.to_owned()));
     }
 
-    /// What `stages` said, the last lines of it; all of them, if none is named.
+    /// The last lines of `stages`; of all stages, if none is named.
     pub fn said(&self, stages: &[usize]) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let theirs = |stage: &usize| stages.is_empty() || stages.contains(stage);

@@ -1,4 +1,4 @@
-//! A stage's own world: what its imports reach, in whichever store it runs.
+//! A stage's own world: what its imports reach, in any store.
 
 use super::egress::reach::Egress;
 use super::limiter::{Cell, Limiter, Quota};
@@ -11,31 +11,31 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtx};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-/// The id that Wasmtime hands to a host function: whose import was called.
+/// The id that Wasmtime passes to a host function: the stage whose import was called.
 pub type Scope = Arc<StageScope>;
 
 /// The longest log message that is kept, in bytes; the rest is cut off.
 pub const MAX_LOG_MESSAGE: usize = 8 * 1024;
 
-/// Log lines that a stage may write: 1,000 at once, then 200 a second. More are
-/// counted and dropped, so that a stage can't drown the others' lines.
+/// Log lines of a stage: 1,000 at once, then 200 a second. Further lines are counted and dropped, so that a stage can't
+/// drown the others' lines.
 const LOG_QUOTA: Quota = Quota { burst: 1_000, interval: 5_000_000 };
 
-/// What belongs to one stage of one pipeline. Shared by all its instances.
+/// The data of one stage of one pipeline, shared by all its instances.
 pub struct StageScope {
     /// Which stage this is.
     pub id: StageId,
     /// The stage's `config`, flattened to text.
     pub config: Vec<(String, String)>,
-    /// What it was granted, as it stands in the plan.
+    /// Its grants, as in the plan.
     pub(super) grants: Grants,
-    /// Where in the network it may send requests to.
+    /// The targets in the network to which it may send requests.
     pub(super) egress: Egress,
     /// The pipelines that it may call, by name.
     pub calls: Vec<(String, Next)>,
-    /// The directories that it sees, open.
+    /// The directories that it sees, opened.
     pub(super) filesystem: WasiFilesystemCtx,
-    /// What its sockets may reach: nothing without rules.
+    /// The addresses that its sockets may reach: none without rules.
     pub sockets: WasiSocketsCtx,
     /// Its counters.
     pub limiter: Arc<Limiter>,
@@ -52,8 +52,8 @@ impl std::fmt::Debug for StageScope {
 }
 
 impl StageScope {
-    /// The world of `stage`, which keeps its counters in `limiter`, and reaches `calls` by
-    /// name once `rehearsal` is over. Opens the directories that it sees.
+    /// The world of `stage`, which keeps its counters in `limiter`, and reaches `calls` by name once `rehearsal` is
+    /// over. Opens the stage's directories.
     ///
     /// # Errors
     /// The directory that can't be opened, and why.
@@ -81,7 +81,7 @@ impl StageScope {
         })
     }
 
-    /// Whether it may reach beyond its store in ways that [`Pulse::acts`](super::Pulse::acts) does not count.
+    /// Whether the stage may reach beyond its store in ways that [`Pulse::acts`](super::Pulse::acts) does not count.
     pub fn acts_unseen(&self) -> bool {
         Grant::ALL.iter().any(|grant| match grant {
             Grant::Random | Grant::Clocks | Grant::Env | Grant::Egress | Grant::Lookup => false,
@@ -89,18 +89,18 @@ impl StageScope {
         })
     }
 
-    /// Whether it may not reach pipelines by their names now.
+    /// Whether calls of pipelines by name are closed now.
     pub(super) fn is_alone(&self) -> bool {
         self.rehearsal.is_alone()
     }
 
-    /// Whether nothing may go out of it now.
+    /// Whether all ways out are closed now.
     pub(super) fn is_shut(&self) -> bool {
         self.rehearsal.is_shut()
     }
 
-    /// Writes a line of the stage's to the log, if it still may: for the request with this number, where it is known for
-    /// which the stage works.
+    /// Writes a line of the stage to the log, within its quota: for the request with this number, if it is known for
+    /// which request the stage works.
     pub fn log(&self, request: Option<u64>, level: tracing::Level, context: &str, message: &str) {
         if !self.log.take(LOG_QUOTA).allowed {
             self.dropped_lines.fetch_add(1, Ordering::Relaxed);
@@ -154,7 +154,7 @@ fn outside<'s>(
     builder.socket_addr_check(move |address, purpose| {
         let allowed = match purpose {
             _ if rehearsal.is_shut() => false,
-            // A socket that connects is bound first, to whatever is free.
+            // A socket that connects is first bound to any free port.
             SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
                 address.ip().is_unspecified() && address.port() == 0
             }

@@ -1,23 +1,23 @@
-//! What of the network a stage may use.
+//! The part of the network that a stage may use.
 
 use crate::plan::{self, StageLimits};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// What of the network a stage may use, over all its instances.
+/// The part of the network that a stage may use, over all its instances.
 pub struct Egress {
     pub(super) granted: plan::Egress,
-    /// Requests that it may still send.
+    /// Requests that the stage may still send.
     pub(super) requests: Semaphore,
-    /// Connections that it may still open.
+    /// Connections that the stage may still open.
     pub(super) connections: Arc<Semaphore>,
     pub(super) connect_timeout: Duration,
     pub(super) timeout: Duration,
 }
 
 impl Egress {
-    /// What is granted to a stage, within `limits`.
+    /// The grants of a stage, within `limits`.
     pub fn new(granted: &plan::Egress, limits: &StageLimits) -> Self {
         Self {
             granted: granted.clone(),
@@ -28,7 +28,7 @@ impl Egress {
         }
     }
 
-    /// Does `work` in the place of a connection, in as long as connecting may take.
+    /// Does `work` in place of a connection, within the time for connecting.
     pub(in crate::host) async fn in_turn<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let work = async {
             let _permit = self.connections.acquire().await;

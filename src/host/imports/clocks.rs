@@ -1,6 +1,6 @@
 //! `clocks`, and how precisely a stage can tell the time.
 //!
-//! With a fine clock, code that shares a process can measure what its neighbours do, by what they leave in the caches.
+//! With a fine clock, code that shares a process can measure what its neighbours do, by their traces in the caches.
 //! `clocks = "coarse"` gives the time in steps of [`COARSE`], some thousand times longer than such a difference, and
 //! still as fine as the timers of requests. A wait ends at a step as well, so that it reveals no more than the clock.
 
@@ -26,9 +26,8 @@ offers! {
     own "wasi:clocks/wall-clock" "0.2" (own2::wasi::clocks::wall_clock) needs Clocks;
 }
 
-/// Interfaces of a stage's own that shared ones name for their types. A composition
-/// then imports them under their own names as well, with whatever functions its
-/// components use of them; nobody's call goes there.
+/// A stage's own interfaces from which shared ones take types. A composition then imports them under their own names as
+/// well, with the functions that its components use; no call is made there.
 const FOR_THEIR_TYPES: &[(&str, &[&str])] = &[
     ("wasi:clocks/system-clock@0.3.0", &["now", "get-resolution"]),
     ("wasi:clocks/wall-clock@0.2.0", &["now", "resolution"]),
@@ -58,7 +57,7 @@ impl Precision {
     fn of(clocks: Clocks) -> Self {
         match clocks {
             Clocks::Coarse => Self(COARSE),
-            // What is denied is never asked.
+            // A denied clock is never asked.
             Clocks::Real | Clocks::Denied => Self(1),
         }
     }
@@ -78,7 +77,7 @@ impl Precision {
         time.checked_next_multiple_of(self.0).unwrap_or(u64::MAX)
     }
 
-    /// How precise a clock of `own` precision is.
+    /// The precision of a clock whose own precision is `own`.
     fn resolution(self, own: u64) -> u64 {
         own.max(self.0)
     }
@@ -131,7 +130,7 @@ impl own3::wasi::clocks::monotonic_clock::HostWithStore<InstanceState> for HasSe
     }
 }
 
-/// Waits for so many nanoseconds; not at all for none.
+/// Waits for so many nanoseconds; for none, not at all.
 async fn sleep(nanoseconds: u64) {
     if nanoseconds > 0 {
         tokio::time::sleep(std::time::Duration::from_nanos(nanoseconds)).await;

@@ -40,13 +40,13 @@ impl own3::wasi::http::client::HostWithStore<InstanceState> for HasSelf<Instance
         if let Some(callee) = callee {
             return calls::send(store, &scope, request, &callee).await;
         }
-        // Says to the guest that its request was sent, or not.
+        // Tells the guest whether its request was sent.
         let (sent, was_sent) = oneshot::channel();
         let result = async { was_sent.await.unwrap_or(Err(Error::ConnectionTerminated)) };
         let request = store.with(|mut store| {
             let request = store.get().table.delete(request)?;
             store.get().pulse.act();
-            // Until it is answered.
+            // Kept until the request is answered.
             let kept = store.get().keep_outside(size_of_fields(&request.headers))?;
             wasmtime::error::Ok((request.into_http(&mut store, result), kept))
         })?;
@@ -82,7 +82,7 @@ impl own2::wasi::http::outgoing_handler::HostWithStore<InstanceState> for HasSel
         let id = next::request(&mut store)?;
         let pulse = store.get().pulse();
         pulse.act();
-        // The head of what comes back.
+        // The head of the response.
         store.get().keep(HEAD)?;
         let mut hooks = Outgoing { scope, id, context, pulse };
         let WasiHttpCtxView { table, ctx, .. } = store.get().http();
@@ -96,7 +96,7 @@ struct Outgoing {
     scope: Scope,
     /// The number of the request that the stage works on.
     id: Option<u64>,
-    /// The call that it comes from.
+    /// The call from which the request comes.
     context: Option<Arc<CallContext>>,
     pulse: Arc<Pulse>,
 }
@@ -111,7 +111,7 @@ type Sending = Box<
 >;
 
 impl WasiHttpHooks for Outgoing {
-    // The connection gets its field in `egress`.
+    // `egress` sets the field of the connection.
     fn set_host_header(&mut self) -> bool {
         false
     }

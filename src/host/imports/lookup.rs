@@ -1,7 +1,7 @@
-//! `lookup`: addresses of hosts. A look-up tells a name to a server, so that it is a way out as much as a request is.
+//! `lookup`: addresses of hosts. A look-up tells a name to a server, so that it is a way out just like a request.
 //!
-//! It counts as one of the stage's connections (`limits.egress-connections`), and takes at most as long as connecting may
-//! (`limits.egress-connect-timeout`).
+//! A look-up counts as one of the stage's connections (`limits.egress-connections`), and takes at most as long as
+//! connecting (`limits.egress-connect-timeout`).
 
 use crate::host::bindings::named_imports as own;
 use crate::host::bindings::wasi::sockets::ip_name_lookup::ErrorCode;
@@ -36,7 +36,7 @@ impl own::wasi::sockets::ip_name_lookup::HostWithStore<InstanceState> for HasSel
 }
 
 async fn resolve(scope: &StageScope, id: Option<u64>, name: &str) -> Result<Vec<IpAddress>, ErrorCode> {
-    // An address is its own, and nobody is asked.
+    // An address needs no look-up.
     if let Ok(address) = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         return Ok(vec![address.to_canonical().into()]);
     }
@@ -55,7 +55,7 @@ async fn resolve(scope: &StageScope, id: Option<u64>, name: &str) -> Result<Vec<
     }
 }
 
-/// The addresses that a stage is told of those that were `found`: each once, and at most [`MAX_ADDRESSES`].
+/// The addresses among `found` that a stage is told: each once, and at most [`MAX_ADDRESSES`].
 fn told(found: impl Iterator<Item = SocketAddr>) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in found {

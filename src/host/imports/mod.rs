@@ -15,7 +15,7 @@ macro_rules! offers {
     };
 }
 
-/// Puts an interface into a linker. One that is each stage's own gets the scope of each of the component's imports of it.
+/// Links an interface. A stage's own interface gets the scope of each of the component's imports of it.
 macro_rules! link {
     (|$linker:ident| $link:expr) => {
         |$linker, _, _| $link
@@ -56,11 +56,11 @@ use crate::component::Interface;
 use crate::plan::Grant;
 use wasmtime::component::{Component, Linker};
 
-/// What no grant is needed for.
+/// Imports that need no grant.
 const FREE: &[&[Offer]] =
     &[http::OFFERS, config::OFFERS, logging::OFFERS, limiter::OFFERS, io::OFFERS, cli::OFFERS];
 
-/// What a grant opens, and what comes with it.
+/// Imports that a grant opens, and those that come with it.
 const fn of(grant: Grant) -> &'static [Offer] {
     match grant {
         Grant::Random => random::OFFERS,
@@ -74,7 +74,7 @@ const fn of(grant: Grant) -> &'static [Offer] {
     }
 }
 
-/// All that is on offer, beside the next stage's handler.
+/// All offers, apart from the next stage's handler.
 pub fn offers() -> impl Iterator<Item = &'static Offer> {
     FREE.iter().copied().chain(Grant::ALL.iter().copied().map(of)).flatten()
 }
@@ -84,7 +84,7 @@ pub fn find(interface: &Interface) -> Option<&'static Offer> {
     offers().find(|offer| offer.is_of(interface) && interface.track() == offer.track)
 }
 
-/// Adds all that is on offer to `linker`.
+/// Adds all offers to `linker`.
 pub(super) fn add_to_linker(
     linker: &mut Linker<InstanceState>,
     component: &Component,
@@ -93,7 +93,7 @@ pub(super) fn add_to_linker(
     offers().try_for_each(|offer| (offer.link)(linker, component, lookup))
 }
 
-/// Whether a guest of `component` can wait in a call that holds its store: those of `wasi:io` do.
+/// Whether a guest of `component` can wait in a call that holds its store: calls of `wasi:io` can.
 pub fn may_hold(component: &Component) -> bool {
     let engine = component.engine();
     let holds = |name: &str| {

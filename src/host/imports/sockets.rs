@@ -25,12 +25,12 @@ offers! {
         (instance_network as WasiSockets, InstanceState::sockets) inert_without Sockets;
     shared "wasi:sockets/tcp" "0.2" (tcp as WasiSockets, InstanceState::sockets) inert_without Sockets;
     shared "wasi:sockets/udp" "0.2" (udp as WasiSockets, InstanceState::sockets) inert_without Sockets;
-    // Never answers: rules name addresses, and a look-up tells a server the name.
+    // Never gives an address: rules name addresses, and a look-up tells a server the name.
     shared "wasi:sockets/ip-name-lookup" "0.2"
         (ip_name_lookup as WasiSockets, InstanceState::sockets) inert_without Sockets;
 }
 
-/// What a socket is made under stays with it: the scope's addresses.
+/// The scope under which a socket is made stays with it, and with the scope the addresses.
 fn made<T>(result: SocketResult<Resource<T>>) -> wasmtime::Result<Result<Resource<T>, ErrorCode>> {
     result.map(Ok).or_else(|error| error.downcast().map(Err))
 }

@@ -1,9 +1,9 @@
 //! `stdio`: a stage's output goes to the log, line by line, and its input is empty.
 //!
 //! Bounds: a line of more than [`MAX_LOG_MESSAGE`] bytes is logged in pieces; lines count against the stage's log
-//! quota. Bytes that are not UTF-8 are shown as U+FFFD. A line carries the id of the request whose
-//! call made the stream, as long as no other call is under way in the store: a guest may keep a stream and print other
-//! requests' lines into it. Streams of WASI 0.2 belong to no call.
+//! quota. Bytes that are not UTF-8 are shown as U+FFFD. A line carries the id of the request whose call made the
+//! stream, as long as no other call is in progress in the store: a guest may keep a stream and print other requests'
+//! lines into it. Streams of WASI 0.2 belong to no call.
 
 use crate::host::bindings::named_imports as own3;
 use crate::host::kept::Outside;
@@ -41,9 +41,9 @@ struct LineLog {
     scope: Scope,
     name: &'static str,
     line: Vec<u8>,
-    /// The request whose call made the stream, and the store that tells which calls are under way.
+    /// The request whose call made the stream, and the store's pulse, which knows the calls in progress.
     made_for: Option<(u64, Arc<Pulse>)>,
-    /// Of a line that is not complete, where no resource of the store stands for it.
+    /// The bytes of an incomplete line, where no resource of the store stands for it.
     kept: Option<Outside>,
 }
 
@@ -56,7 +56,7 @@ impl LineLog {
     /// The same for a stream that is no resource of the store of `state`.
     ///
     /// # Errors
-    /// If the host keeps too much for its guests.
+    /// If the host keeps too much for the store's guests.
     fn outside(scope: Scope, name: &'static str, state: &mut InstanceState) -> wasmtime::Result<Self> {
         let mut log = Self::new(scope, name);
         log.kept = Some(state.keep_outside(MAX_LOG_MESSAGE)?);
@@ -99,7 +99,7 @@ impl Drop for LineLog {
     }
 }
 
-/// As an output stream of WASI 0.2.
+/// The log as an output stream of WASI 0.2.
 #[async_trait]
 impl Pollable for LineLog {
     async fn ready(&mut self) {}
@@ -173,7 +173,7 @@ impl own3::wasi::cli::stderr::HostWithStore<InstanceState> for HasSelf<InstanceS
     }
 }
 
-/// Logs what comes out of `data`.
+/// Logs the bytes from `data`.
 fn print(
     mut store: Access<'_, InstanceState>,
     scope: Scope,
@@ -201,7 +201,7 @@ impl own2::wasi::cli::stdin::Host for InstanceState {
     }
 }
 
-/// What is printed goes to the stage's log with the grant, and nowhere without.
+/// With the grant, printed text goes to the stage's log; without it, nowhere.
 fn output(scope: Scope, name: &'static str) -> DynOutputStream {
     match scope.grants.stdio {
         true => Box::new(LineLog::new(scope, name)),

@@ -20,8 +20,8 @@ pub fn size_of_field(name: usize, value: usize) -> usize {
     name + value + 256
 }
 
-/// Adds the functions of one version: its name here, that of its interface, of its requests, of their trait and type, and
-/// of what its edits fail with.
+/// Adds the functions of one version: its name here, that of its interface, of its requests, of their trait and type,
+/// and of what its edits fail with.
 macro_rules! heads {
     (
         $(#[$about:meta])* $add:ident, $interface:literal, $request:literal, $host:ident, $resource:ty, $types:path,

@@ -3,19 +3,19 @@
 //! A guest's linear memories have a bound of their own. Beside them, the host keeps for it fields, requests, responses,
 //! streams, clocks to wait for, and what it writes until somebody takes it. All of that counts here:
 //!
-//! - **Resources**, in the store's table: [`ENTRY`] bytes each, and what they hold. Fields are counted with their map and
-//!   their text; those that share a map (copies that nobody edited) count once. What can't be looked into counts as
+//! - **Resources**, in the store's table: [`ENTRY`] bytes each, and what they hold. Fields are counted with their map
+//!   and their text; those that share a map (copies that nobody edited) count once. What can't be looked into counts as
 //!   the most that it may hold.
-//! - **What is in no table** while a call of the host lasts: a request on its way to the next stage, a line of the log that
-//!   is not complete. Each has an [`Outside`].
-//! - **Tasks, streams, futures** are Wasmtime's, in a table of its own, which holds as many as fit into a quarter of the
-//!   bound at [`ENTRY`] bytes each ([`concurrent_entries`]). Some of them stay for good, see `wear`.
+//! - **What is in no table** while a call of the host lasts: a request on its way to the next stage, a line of the log
+//!   that is not complete. Each has an [`Outside`].
+//! - **Tasks, streams, futures** are Wasmtime's, in a table of its own, which holds as many as fit into a quarter of
+//!   the bound at [`ENTRY`] bytes each ([`concurrent_entries`]). Some of them stay for good, see `wear`.
 //! - **Texts of errors** that a guest may still ask for have another quarter, see `types`.
 //!
 //! Nothing is subtracted when something goes. Each call of the host that may make more adds an upper bound of it
-//! ([`InstanceState::keep`]); when these come to a sixteenth of the bound, everything is counted anew, exactly. An edit of a
-//! field costs an addition that way, and a guest can't hide behind a path on which nobody subtracts. It can have at
-//! most that sixteenth too much, and as much again of what comes from clients and counts as [`HEAD`] until then.
+//! ([`InstanceState::keep`]); when these come to a sixteenth of the bound, everything is counted anew, exactly. An edit
+//! of a field costs an addition that way, and a guest can't hide behind a path on which nobody subtracts. It can have
+//! at most that sixteenth too much, and as much again of what comes from clients and counts as [`HEAD`] until then.
 
 mod account;
 mod guest_made;

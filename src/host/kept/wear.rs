@@ -2,10 +2,11 @@
 //!
 //! Wasmtime (48) frees the task of a guest's call of another guest when its caller drops its handle. A callee that
 //! returns before its caller goes on has no handle, and if the caller called asynchronously, nothing frees its task
-//! (`start_call` in `runtime/component/concurrent.rs` deletes it for synchronous callers alone). A chain of async stages
-//! leaves one such task for each request, mostly. They have no memory of a guest's and do nothing, but each takes a place in
-//! the table, whose end is a trap. So what is in the table is counted from time to time, and an instance whose table is
-//! half full takes no more requests: it finishes those that it has, and another one takes its place.
+//! (`start_call` in `runtime/component/concurrent.rs` deletes it for synchronous callers alone). A chain of async
+//! stages leaves one such task for each request, mostly. They have no memory of a guest's and do nothing, but each
+//! takes a place in the table, whose end is a trap. So what is in the table is counted from time to time, and an
+//! instance whose table is half full takes no more requests: it finishes those that it has, and another one takes its
+//! place.
 
 /// How a store's table of tasks, streams and futures has filled.
 #[derive(Debug)]
@@ -24,7 +25,8 @@ impl Default for Wear {
 }
 
 impl Wear {
-    /// Notes that a call ended, and says whether it is time to look. If nobody does, it is time again after as many calls.
+    /// Notes that a call ended, and says whether it is time to look. If nobody does, it is time again after as many
+    /// calls.
     pub(super) fn is_due(&mut self) -> bool {
         self.left = self.left.saturating_sub(1);
         if self.left > 0 {
@@ -52,7 +54,8 @@ impl Wear {
 mod tests {
     use super::*;
 
-    /// Calls until a table for `bound` is worn, of which each leaves so many entries, the looks at it, and what it held.
+    /// Calls until a table for `bound` is worn, of which each leaves so many entries, the looks at it, and what it
+    /// held.
     fn worn(bound: usize, leaves: usize) -> (usize, usize, usize) {
         let (mut wear, mut looks) = (Wear::default(), 0);
         for calls in 1.. {

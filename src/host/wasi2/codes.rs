@@ -31,7 +31,7 @@ macro_rules! same {
     };
 }
 
-/// The code of 0.3 that says the same.
+/// The same code in 0.3.
 pub fn of_0_3(code: old::ErrorCode) -> ErrorCode {
     same!(code;
         DnsTimeout, DestinationNotFound, DestinationUnavailable, DestinationIpProhibited,
