@@ -22,7 +22,7 @@ use crate::plan::{AccessFormat, AccessLogPlan};
 /// Lines are gathered up to this size before they are written.
 const BATCH: usize = 64 * 1024;
 
-/// What became of lines; of all access logs that this process had.
+/// Counts of lines, over all access logs of this process.
 #[derive(Debug, Default)]
 pub struct AccessCounters {
     written: AtomicU64,
@@ -47,7 +47,7 @@ impl AccessCounters {
     }
 }
 
-/// An access log. Dropped, it writes what is queued, without anyone waiting for that.
+/// An access log. When it is dropped, queued lines are still written, without anybody waiting for that.
 pub struct AccessLog {
     queue: SyncSender<Message>,
     orders: Arc<Orders>,
@@ -64,7 +64,7 @@ enum Message {
     Wake,
 }
 
-/// What the writer is told beside the lines. They are not in the queue, because that may be full.
+/// Orders to the writer. They are not in the queue with the lines, because the queue may be full.
 #[derive(Default)]
 struct Orders {
     reopen: AtomicBool,
@@ -75,7 +75,7 @@ impl AccessLog {
     /// Opens the file and starts the thread.
     ///
     /// # Errors
-    /// When the file cannot be opened or is none, or when there is no room for a thread.
+    /// If the file can't be opened or is no regular file, or if no thread can be started.
     pub fn start(plan: &AccessLogPlan, counters: Arc<AccessCounters>) -> io::Result<Self> {
         let output: Output = match &plan.path {
             None => Output::Standard,
@@ -111,7 +111,7 @@ impl AccessLog {
             return;
         }
         let line = entry.line(self.format, self.query);
-        // The first one says that it begins; how it goes on, the metrics do.
+        // The first dropped line is logged; the metrics count the others.
         if self.queue.try_send(Message::Line(line)).is_err()
             && self.counters.dropped.fetch_add(1, Relaxed) == 0
         {
@@ -119,14 +119,14 @@ impl AccessLog {
         }
     }
 
-    /// Opens the file anew before the next line, for when it was moved away. Nothing happens to standard output.
+    /// Opens the file again before the next line, for when it was moved away. Has no effect on standard output.
     pub fn reopen(&self) {
         self.orders.reopen.store(true, Relaxed);
         self.wake();
     }
 
-    /// Writes what is queued, and ends; lines that come later are dropped and counted. `false` if that took longer than
-    /// `timeout`, because whatever is behind the output does not take it.
+    /// Writes queued lines, and ends; later lines are dropped and counted. `false` if that took longer than `timeout`,
+    /// because the reader behind the output is too slow.
     pub fn close(&self, timeout: Duration) -> bool {
         self.orders.close.store(true, Relaxed);
         self.wake();
@@ -140,7 +140,7 @@ impl AccessLog {
     }
 }
 
-/// Opens a file that lines can be appended to. A pipe is none: opening it could wait for ever.
+/// Opens a file for appending lines. A pipe is refused: opening it could wait for ever.
 fn open(path: &Path) -> io::Result<File> {
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a pipe, not a file"));
@@ -200,7 +200,7 @@ impl Writer {
         }
     }
 
-    /// The next message. None when the queue is empty and nothing will come any more: the log was dropped, or closed.
+    /// The next message. `None` if the queue is empty and no message will follow: the log was dropped, or closed.
     fn wait(&self) -> Option<Message> {
         match self.orders.close.load(Relaxed) {
             true => self.lines.try_recv().ok(),
@@ -212,7 +212,7 @@ impl Writer {
         if lines == 0 {
             return;
         }
-        // What is left of a broken line must not swallow the next one.
+        // The rest of a broken line must not swallow the next line.
         let result = if self.broken { self.output.write(b"\n") } else { Ok(()) };
         match result.and_then(|()| self.output.write(batch)) {
             Ok(()) => {

@@ -12,10 +12,10 @@ pub(super) fn is_hostile(char: char) -> bool {
         )
 }
 
-/// In which text a value stands.
+/// The text in which a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
-    /// Text for people: `\n`, `\u{202e}`. A backslash stays one.
+    /// Text for people: `\n`, `\u{202e}`. Backslashes are not escaped.
     Text,
     /// The same between quotes, which are escaped, too.
     Quotes,
@@ -24,7 +24,7 @@ pub(super) enum Within {
 }
 
 impl Within {
-    /// Writes one character as it may stand there.
+    /// Writes one character, escaped as the text needs it.
     pub(super) fn write(self, char: char, out: &mut impl Write) -> fmt::Result {
         match (char, self) {
             ('\n', _) => out.write_str("\\n"),
@@ -32,7 +32,7 @@ impl Within {
             ('\t', _) => out.write_str("\\t"),
             ('"', Self::Quotes | Self::Json) => out.write_str("\\\""),
             ('\\', Self::Quotes | Self::Json) => out.write_str("\\\\"),
-            // All of them are below U+10000, so that four digits do.
+            // All of them are below U+10000, so four digits are enough.
             (char, Self::Json) if is_hostile(char) => write!(out, "\\u{:04x}", u32::from(char)),
             (char, _) if is_hostile(char) => write!(out, "\\u{{{:x}}}", u32::from(char)),
             (char, _) => out.write_char(char),

@@ -100,7 +100,7 @@ fn active(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
     }
 }
 
-/// A counter of [`Events`]: its name, what it means, where it is.
+/// A counter of [`Events`]: its name, its meaning, its place.
 type Event = (&'static str, &'static str, fn(&Events) -> &AtomicU64);
 
 const EVENTS: [Event; 7] = [
@@ -155,7 +155,7 @@ fn events(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
     }
 }
 
-/// A counter of [`StageMetrics`]: the reason that tells it from others of its name, and where it is.
+/// A counter of [`StageMetrics`]: the reason that distinguishes it from others of its name, and its place.
 type StageCount = (Option<&'static str>, fn(&StageMetrics) -> &AtomicU64);
 
 fn of_stages(text: &mut Text, stages: &Counts<2, StageMetrics>) {

@@ -26,13 +26,13 @@ const CUT: &str = "...";
 pub struct AccessEntry<'a> {
     /// When the request's head was there.
     pub time: SystemTime,
-    /// The gateway's name for it.
+    /// The gateway's id for the request.
     pub request_id: &'a str,
-    /// Who sent it to us.
+    /// The address of the peer.
     pub peer: SocketAddr,
-    /// Whom it comes from: the peer, or the one that a trusted proxy speaks for.
+    /// The client: the peer, or the address that a trusted proxy names.
     pub client: IpAddr,
-    /// The listener that it came in by.
+    /// The listener of the connection.
     pub listener: &'a str,
     /// As it was sent.
     pub method: Option<&'a str>,
@@ -50,25 +50,25 @@ pub struct AccessEntry<'a> {
     pub pipeline: Option<&'a str>,
     /// The generation that served it.
     pub generation: u64,
-    /// The route, in whatever way the caller names it.
+    /// The route, in the caller's words.
     pub route: Option<&'a str>,
     /// The stages that do not apply to it.
     pub not_applied: Option<&'a str>,
-    /// The stages that it went on without, since they failed or their breakers were open.
+    /// The stages that were bypassed, since they failed or their breakers were open.
     pub bypassed: Option<&'a str>,
     /// The response's status.
     pub status: u16,
     /// Why the gateway answered by itself, or why the response broke off.
     pub reason: Option<&'a str>,
-    /// Which rule the request broke.
+    /// The rule that the request broke.
     pub detail: Option<&'a str>,
     /// Bytes of the request's body that were read.
     pub request_bytes: u64,
-    /// Bytes of the response's body that were handed out.
+    /// Bytes of the response's body that were passed on.
     pub response_bytes: u64,
     /// From the request's head to the response's end.
     pub duration: Duration,
-    /// From the request's head to the response's.
+    /// From the request's head to the response's head.
     pub to_head: Option<Duration>,
     /// `User-Agent`.
     pub user_agent: Option<&'a [u8]>,
@@ -135,7 +135,7 @@ impl AccessEntry<'_> {
 
     fn request_line(&self, out: &mut String, query: bool) {
         let Some(method) = self.method else {
-            // Nothing is known of what was asked for.
+            // The request's target is unknown.
             out.push('-');
             return;
         };
@@ -150,7 +150,7 @@ impl AccessEntry<'_> {
         visible(out, self.protocol.as_bytes(), MAX_FIELD, " ");
     }
 
-    /// The referrer, without what may hold secrets.
+    /// The referrer, without parts that may hold secrets.
     fn shown_referer(&self, query: bool) -> Option<&[u8]> {
         let whole = self.referer?;
         let end = whole.iter().position(|byte| !query && matches!(byte, b'?' | b'#')).unwrap_or(whole.len());
@@ -168,7 +168,7 @@ impl std::fmt::Display for Millis {
     }
 }
 
-/// What can show of a long value: an escape never makes it shorter.
+/// The part of a long value that can appear: an escape never makes it shorter.
 fn within_field(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(MAX_FIELD + 1)]
 }
@@ -195,8 +195,8 @@ fn text(out: &mut String, key: &str, value: &str, most: usize) {
     out.push('"');
 }
 
-/// Visible ASCII and spaces as they are, quotes and backslashes behind a backslash, all else in hexadecimal, as is what
-/// stands in `also`.
+/// Visible ASCII and spaces stay; quotes and backslashes get a backslash; all other bytes are written in hexadecimal,
+/// also those in `also`.
 fn visible(out: &mut String, bytes: &[u8], most: usize, also: &str) {
     let start = out.len();
     for &byte in bytes {

@@ -16,20 +16,20 @@ use super::pipeline::PipelineMetrics;
 use super::series::{NONE, Series};
 use super::upstream::UpstreamMetrics;
 
-/// What became of a reload or a rollback.
+/// The result of a reload or a rollback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadResult {
     /// A new generation is live.
     Applied,
     /// The configuration was the same.
     Unchanged,
-    /// It was not valid, and the old generation goes on.
+    /// The configuration was not valid, and the old generation stays live.
     Rejected,
 }
 
 pub(super) const RELOAD_RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"];
 
-/// Asks for the handshakes that came to nothing, by reason.
+/// Returns the TLS handshakes that failed, by reason.
 type LostHandshakes = Box<dyn Fn() -> [(&'static str, u64); 4] + Send + Sync>;
 
 /// Everything that is counted in this process.
@@ -53,16 +53,16 @@ pub struct Metrics {
     last_reload: Mutex<Option<LastReload>>,
 }
 
-/// What is counted of a stage, beside what its instances do.
+/// The counts of a stage, apart from those of its instances.
 #[derive(Debug, Default)]
 pub struct StageMetrics {
-    /// Requests that it does not apply to.
+    /// Requests to which the stage does not apply.
     pub not_applied: AtomicU64,
-    /// Requests that went on without it since it failed.
+    /// Requests that bypassed the stage since it failed.
     pub bypassed_failed: AtomicU64,
-    /// Requests that went on without it since its breaker was open.
+    /// Requests that bypassed the stage since its breaker was open.
     pub bypassed_open: AtomicU64,
-    /// Requests that were refused since its breaker was open.
+    /// Requests that were refused since the stage's breaker was open.
     pub refused: AtomicU64,
 }
 
@@ -73,9 +73,9 @@ pub struct BreakerState {
     pub pipeline: String,
     /// `0:key-auth`.
     pub stage: String,
-    /// Whether it keeps requests from the stage.
+    /// Whether the breaker keeps requests from the stage.
     pub open: bool,
-    /// How often it opened.
+    /// How often the breaker opened.
     pub opened: u64,
 }
 
@@ -109,13 +109,14 @@ impl Metrics {
         })
     }
 
-    /// What `worker` counts of the pipeline called `name`: the same for the same two, across generations. Takes a lock;
-    /// it is for building a generation, not for a request.
+    /// The counts of `worker` for the pipeline called `name`: the same ones across generations. Takes a lock; this is
+    /// for building a generation, not for a request.
     pub fn pipeline(&self, name: &str, worker: usize) -> Arc<PipelineMetrics> {
         self.pipelines.of([name], worker)
     }
 
-    /// What `worker` counts of `server` of the upstream called `name`, likewise; `up` says whether it gets requests.
+    /// The counts of `worker` for `server` of the upstream called `name`, likewise; `up` says whether the server gets
+    /// requests.
     pub fn upstream(
         &self,
         name: &str,
@@ -128,22 +129,22 @@ impl Metrics {
         metrics
     }
 
-    /// What `worker` counts of calls of the pipeline `callee` by the pipeline `caller`, likewise.
+    /// The counts of `worker` for calls of the pipeline `callee` by the pipeline `caller`, likewise.
     pub fn call(&self, caller: &str, callee: &str, worker: usize) -> Arc<CallMetrics> {
         self.calls.of([caller, callee], worker)
     }
 
-    /// What `worker` counts of `stage` of the pipeline called `name`, likewise.
+    /// The counts of `worker` for `stage` of the pipeline called `name`, likewise.
     pub fn stage(&self, name: &str, stage: &str, worker: usize) -> Arc<StageMetrics> {
         self.stages.of([name, stage], worker)
     }
 
-    /// What `worker` counts of requests that reach no pipeline: no route, or a head that breaks the rules.
+    /// The counts of `worker` for requests that reach no pipeline: no route, or a head that breaks the rules.
     pub fn unrouted(&self, worker: usize) -> Arc<PipelineMetrics> {
         self.pipeline(NONE, worker)
     }
 
-    /// Where the breakers of the live generation are asked for; the first one stays.
+    /// Sets the function that returns the breakers of the live generation; the first one stays.
     pub fn set_breakers(&self, breakers: impl Fn() -> Vec<BreakerState> + Send + Sync + 'static) {
         let _ = self.breakers.set(Box::new(breakers));
     }
@@ -156,7 +157,7 @@ impl Metrics {
         breakers
     }
 
-    /// Where the number of open connections is asked for; the first one stays.
+    /// Sets the function that returns the number of open connections; the first one stays.
     pub fn set_connections(&self, open: impl Fn() -> usize + Send + Sync + 'static) {
         let _ = self.connections.set(Box::new(open));
     }
@@ -171,23 +172,23 @@ impl Metrics {
         self.retiring.store(generations, Relaxed);
     }
 
-    /// Requests were cut because their generation had to end.
+    /// Counts requests that were cut because their generation had to end.
     pub fn streams_cut(&self, requests: u64) {
         self.streams_cut.fetch_add(requests, Relaxed);
     }
 
-    /// A reload or a rollback ended now, and took so long.
+    /// Notes that a reload or a rollback ended now, after `took`.
     pub fn reload(&self, result: ReloadResult, took: Duration) {
         self.reloads[result as usize].fetch_add(1, Relaxed);
         *lock(&self.last_reload) = Some(LastReload { result, at: SystemTime::now(), took });
     }
 
-    /// What access logs count into, across reloads.
+    /// The counts of access logs, across reloads.
     pub fn access_log(&self) -> &Arc<AccessCounters> {
         &self.access
     }
 
-    /// Says who knows how many TLS handshakes came to nothing, by reason.
+    /// Sets the function that returns the TLS handshakes that failed, by reason.
     pub fn set_lost_handshakes(&self, lost: impl Fn() -> [(&'static str, u64); 4] + Send + Sync + 'static) {
         // The first one stays.
         let _ = self.lost_handshakes.set(Box::new(lost));
@@ -211,7 +212,7 @@ impl Metrics {
     }
 }
 
-/// What is behind these locks is whole at any time, whoever panicked.
+/// The values behind these locks are complete at any time, also after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

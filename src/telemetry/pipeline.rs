@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use http::Method;
 
-/// Upper ends of the buckets, as OpenTelemetry advises for `http.server.request.duration`, in nanoseconds and as they are
-/// written, in seconds.
+/// Upper ends of the buckets, as OpenTelemetry advises for `http.server.request.duration`, in nanoseconds and as they
+/// are written, in seconds.
 pub(super) const BUCKETS: [(u64, &str); 14] = [
     (5_000_000, "0.005"),
     (10_000_000, "0.01"),
@@ -32,7 +32,7 @@ pub(super) const BUCKETS: [(u64, &str); 14] = [
     (10_000_000_000, "10"),
 ];
 
-/// What a method or status is called that has no series of its own.
+/// The name of a method or status without a series of its own.
 pub(super) const OTHER: &str = "_OTHER";
 
 /// The methods that OpenTelemetry knows, then all others: a client may make up as many as it likes.
@@ -51,13 +51,13 @@ const MAX_PAIRS: usize = 256;
 pub enum TrapKind {
     /// The guest's own fault: unreachable code, a bad access, a panic.
     Trap,
-    /// It computed beyond its budget.
+    /// The guest exceeded its budget of computation.
     Cpu,
-    /// It wanted more memory than it may have.
+    /// The guest wanted more memory than it may have.
     Memory,
-    /// It had the host keep more than it may.
+    /// The host would have kept more for the guest than allowed.
     HostMemory,
-    /// Its lift was rewritten, and it did what can't be done then.
+    /// The guest's lift was rewritten, and the guest did what the rewritten form can't do.
     Lift,
     /// Its form was the direct one, and disagreed with itself.
     Form,
@@ -81,7 +81,7 @@ pub struct PipelineMetrics {
 
 type Page = Box<[OnceLock<Box<Histogram>>; PAGE]>;
 
-/// What is counted and has no label of its own.
+/// Counts without a label of their own.
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) deadlines: AtomicU64,
@@ -109,14 +109,14 @@ impl Default for PipelineMetrics {
 }
 
 impl PipelineMetrics {
-    /// A request is here. What is returned belongs to it, to the end of its response's body.
+    /// Notes a request. The result belongs to the request, to the end of its response's body.
     pub fn begin(self: &Arc<Self>, method: &Method) -> InFlight {
         let method = method_index(method);
         self.active[method].fetch_add(1, Relaxed);
         InFlight { metrics: Arc::clone(self), method, ended: false }
     }
 
-    /// A request was refused before anything was known of it, not even its method.
+    /// Notes a request that was refused before anything was known of it, even its method.
     pub fn rejected(&self, status: u16) {
         self.histogram(METHODS.len() - 1, status).record(Duration::ZERO);
     }
@@ -151,7 +151,7 @@ impl PipelineMetrics {
         self.events.cut_short.fetch_add(1, Relaxed);
     }
 
-    /// A client left after its response's head; before it, [`InFlight`] counts.
+    /// Notes a client that left after its response's head; before the head, [`InFlight`] counts.
     pub fn abandoned(&self) {
         self.events.abandoned.fetch_add(1, Relaxed);
     }
@@ -161,13 +161,13 @@ impl PipelineMetrics {
         self.events.made.fetch_add(1, Relaxed);
     }
 
-    /// One of the pipeline's pools has `now` instances, and had `before` when it last said so.
+    /// Notes that one of the pipeline's pools has `now` instances, and had `before` when it last reported.
     pub fn set_warm(&self, before: usize, now: usize) {
         // Only this worker writes.
         self.warm.store((self.warm.load(Relaxed) + now).saturating_sub(before), Relaxed);
     }
 
-    /// The host was found to keep so many bytes for an instance.
+    /// Notes that the host kept so many bytes for an instance.
     pub fn kept(&self, bytes: usize) {
         self.most_kept.fetch_max(bytes, Relaxed);
     }
@@ -181,7 +181,7 @@ impl PipelineMetrics {
             return histogram;
         }
         if self.pairs.fetch_add(1, Relaxed) >= MAX_PAIRS {
-            // Holds the count where it is, lest it come round.
+            // Keeps the count at its maximum, so that it does not wrap.
             self.pairs.store(MAX_PAIRS, Relaxed);
             return &self.other;
         }
@@ -190,12 +190,12 @@ impl PipelineMetrics {
         page[at % PAGE].get_or_init(Box::default)
     }
 
-    /// Requests under way, by the index of their method.
+    /// Requests in progress, by the index of their method.
     pub(super) fn active(&self) -> impl Iterator<Item = usize> {
         self.active.iter().map(|count| count.load(Relaxed))
     }
 
-    /// What was measured, by method and status; status 0 with the last method is the series of all others.
+    /// The durations, by method and status; status 0 with the last method is the series of all others.
     pub(super) fn durations(&self) -> impl Iterator<Item = ((usize, u16), Snapshot)> {
         let pages = self.durations.iter().enumerate().flat_map(|(method, pages)| {
             let pages = pages.iter().enumerate().filter_map(|(hundred, page)| Some((hundred, page.get()?)));
@@ -213,8 +213,8 @@ impl PipelineMetrics {
     }
 }
 
-/// A request under way. Dropped without [`InFlight::end`], it counts as abandoned: its client went away before there
-/// was an answer.
+/// A request in progress. If it is dropped without [`InFlight::end`], it counts as abandoned: its client left before
+/// there was a response.
 #[must_use]
 pub struct InFlight {
     metrics: Arc<PipelineMetrics>,
@@ -223,8 +223,8 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// The response's body has ended, well or not; `duration` is from the request's head to here. A status beyond 599
-    /// has no series of its own.
+    /// Notes that the response's body has ended, well or not; `duration` is the time since the request's head. A status
+    /// beyond 599 has no series of its own.
     pub fn end(mut self, status: u16, duration: Duration) {
         self.ended = true;
         self.metrics.histogram(self.method, status).record(duration);
@@ -252,7 +252,7 @@ fn method_index(method: &Method) -> usize {
 
 #[derive(Default)]
 pub(super) struct Histogram {
-    /// Not cumulative; the last is what is beyond all of [`BUCKETS`].
+    /// Not cumulative; the last bucket is for durations beyond all of [`BUCKETS`].
     buckets: [AtomicU64; BUCKETS.len() + 1],
     nanoseconds: AtomicU64,
 }
@@ -279,7 +279,7 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// All that was measured: the sum of the buckets, so that the two never contradict each other.
+    /// The number of all durations: the sum of the buckets, so that the two never contradict each other.
     pub(super) fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }

@@ -20,7 +20,8 @@ pub(super) type Counts<const N: usize, T> = BTreeMap<[Arc<str>; N], BTreeMap<usi
 pub(super) struct Series<const N: usize, T>(Mutex<Counts<N, T>>);
 
 impl<const N: usize, T: Default> Series<N, T> {
-    /// What `worker` counts of `names`: the same for the same ones, across generations. Of one too many, as of all those.
+    /// What `worker` counts of `names`: the same for the same ones, across generations. Of one too many, as of all
+    /// those.
     pub(super) fn of(&self, names: [&str; N], worker: usize) -> Arc<T> {
         let mut counts = self.lock();
         let key = names.map(Arc::from);

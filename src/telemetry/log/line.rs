@@ -13,10 +13,10 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::telemetry::escape::Within;
 
-/// How lines look.
+/// The form of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people, in colours where that is asked for.
+    /// For people, in colours if wanted.
     Text {
         /// Whether a terminal shows it.
         colours: bool,
@@ -30,7 +30,7 @@ const MAX_FINDINGS: usize = 64 * 1024;
 /// What ends a value that was cut.
 const CUT: &str = "… (cut)";
 
-/// The fields that say what a line is about.
+/// The fields that name the subject of a line.
 const SUBJECT: [&str; 6] = ["pipeline", "stage", "upstream", "server", "listener", "caller"];
 
 /// An event's fields, as they will stand in its line.
@@ -39,10 +39,10 @@ pub(super) struct Fields {
     /// Longest value, in bytes.
     most: usize,
     message: String,
-    /// All but the message, each with what stands before it.
+    /// All fields but the message, each with its separator.
     rest: String,
     findings: String,
-    /// What a line of the crate `log` says that its target is.
+    /// The target of lines from the crate `log`.
     target: Option<String>,
     subject: Vec<String>,
 }
@@ -62,12 +62,12 @@ impl Fields {
         fields
     }
 
-    /// What tells lines of one place in the code apart.
+    /// What distinguishes lines of one place in the code.
     pub(super) fn subject(&self) -> Vec<&str> {
         self.subject.iter().map(String::as_str).collect()
     }
 
-    /// A line of this kind, in short.
+    /// The kind of this line, in short.
     pub(super) fn example(&self) -> String {
         let mut example = self.message.clone();
         for subject in &self.subject {
@@ -171,7 +171,7 @@ impl Fields {
                 Bounded::write(&mut target, Within::Json, 256, value);
                 self.target = Some(target);
             }
-            // Where in the code it was.
+            // The place in the code.
             Some(_) => {}
         }
     }
@@ -202,7 +202,7 @@ impl Visit for Fields {
     }
 }
 
-/// Escapes what is written, and ends it at a bound.
+/// Escapes the text that is written, and cuts it at a bound.
 struct Bounded<'a> {
     out: &'a mut String,
     within: Within,
@@ -220,7 +220,7 @@ impl Bounded<'_> {
 }
 
 impl Write for Bounded<'_> {
-    /// Fails at the bound, so that nothing more is formatted.
+    /// Fails at the bound, so that formatting stops.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for char in text.chars() {
             let before = self.out.len();

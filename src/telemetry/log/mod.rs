@@ -5,7 +5,7 @@
 //! the queue is full; lines that a client or a guest can cause again and again have a rate; a value has a maximum
 //! length; and nothing in a line can end it. [`close`] writes what is queued, within a bound.
 //!
-//! A program that embeds the gateway has a log of its own, and none of this.
+//! A program that embeds the gateway has its own log, and uses nothing of this folder.
 
 mod line;
 mod queue;
@@ -29,9 +29,9 @@ use crate::plan::LogPlan;
 pub use self::line::LogFormat;
 pub use self::queue::LogCounters;
 
-/// What lines of stages are: their scope has a quota for them.
+/// The target of stages' lines: their scope has a quota for them.
 const STAGES: &str = "linkspan::stage";
-/// How often it is looked whether there is something to say about the log itself.
+/// The time between two looks whether there is something to report about the log itself.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The log of this process.
@@ -45,10 +45,10 @@ struct Log {
     value_size: AtomicUsize,
 }
 
-/// Starts the log of this process, with the lines that `filter` lets through, and its thread.
+/// Starts the log of this process, with the lines that `filter` passes, and its thread.
 ///
 /// # Errors
-/// When there is a log already, or no room for a thread.
+/// If there is a log already, or no thread can be started.
 pub fn start(format: LogFormat, filter: EnvFilter) -> io::Result<()> {
     let log = Arc::new(Log::new(format));
     let out = StandardError::open()?;
@@ -58,7 +58,7 @@ pub fn start(format: LogFormat, filter: EnvFilter) -> io::Result<()> {
     let work = move || {
         let mut told = 0;
         writer.queue.run(out, PAUSE, |dropped| {
-            // One of these lines that is dropped itself makes another.
+            // If one of these lines is dropped itself, that makes another.
             if dropped > std::mem::replace(&mut told, dropped) {
                 tracing::warn!(
                     dropped,
@@ -73,7 +73,7 @@ pub fn start(format: LogFormat, filter: EnvFilter) -> io::Result<()> {
     Ok(())
 }
 
-/// Has panics logged once there is a log: who prints them waits for the reader of standard error.
+/// Logs panics once there is a log: a thread that prints them waits for the reader of standard error.
 pub fn log_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| match LOG.get() {
@@ -82,7 +82,7 @@ pub fn log_panics() {
     }));
 }
 
-/// Sets the bounds.
+/// Sets the bounds of lines.
 pub fn configure(plan: &LogPlan) {
     if let Some(log) = LOG.get() {
         log.queue.set_size(plan.queue);
@@ -91,13 +91,13 @@ pub fn configure(plan: &LogPlan) {
     }
 }
 
-/// Queues `text` as it is, if this process has a log; `false` if it has none.
+/// Queues `text` unchanged, if this process has a log; `false` if it has none.
 pub fn say(text: &str) -> bool {
     let log = LOG.get();
     log.inspect(|log| log.queue.push(text)).is_some()
 }
 
-/// Has everything written that was said until now. Returns after `timeout` at the latest; what comes later is dropped.
+/// Writes everything that was logged until now. Returns after `timeout` at the latest; later lines are dropped.
 pub fn close(timeout: Duration) {
     if let Some(log) = LOG.get() {
         log.tell(true);
@@ -105,7 +105,7 @@ pub fn close(timeout: Duration) {
     }
 }
 
-/// What became of lines, if this process has a log.
+/// The counts of lines, if this process has a log.
 pub(super) fn counters() -> Option<&'static LogCounters> {
     LOG.get().map(|log| &log.queue.counters)
 }
@@ -116,7 +116,7 @@ impl Log {
         Self { format, queue: Queue::new(queue), quota: Quota::new(rate), value_size: value_size.into() }
     }
 
-    /// Says what was left out.
+    /// Logs how many lines were left out.
     fn tell(&self, at_once: bool) {
         for (suppressed, like) in self.quota.take_suppressed(at_once) {
             tracing::warn!(suppressed, like, "log lines were left out: too many of one kind (`log.rate`)");
@@ -131,7 +131,7 @@ impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let (log, metadata) = (&*self.0, event.metadata());
         let fields = Fields::of(event, log.format, log.value_size.load(Relaxed));
-        // A stage has its quota in its scope; what is said here is bounded by the clock.
+        // A stage has its quota in its scope; the clock bounds these lines.
         let is_bounded = metadata.target() == STAGES || metadata.target() == module_path!();
         if !is_bounded
             && !log.quota.allows(metadata.callsite(), &fields.subject(), Instant::now(), || fields.example())
@@ -149,7 +149,7 @@ pub(super) mod tests {
     use std::io::Write;
     use std::sync::Mutex;
 
-    /// What `work` logs.
+    /// The lines that `work` logs.
     pub(in super::super) fn logged(format: LogFormat, work: impl FnOnce()) -> String {
         #[derive(Clone, Default)]
         struct Out(Arc<Mutex<Vec<u8>>>);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// What became of lines.
+/// The counts of lines.
 #[derive(Debug, Default)]
 pub struct LogCounters {
     pub(super) written: AtomicU64,
@@ -22,7 +22,7 @@ pub struct LogCounters {
 }
 
 impl LogCounters {
-    /// By what became of them, as the metric calls it.
+    /// The counts by result, as the metric names it.
     pub fn results(&self) -> [(&'static str, u64); 4] {
         [
             ("dropped", self.dropped.load(Relaxed)),
@@ -41,11 +41,11 @@ struct State {
     ended: bool,
 }
 
-/// The lines that wait, and who writes them.
+/// The lines that wait, and the state of the writer.
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// Most bytes that wait.
+    /// The most bytes that wait.
     size: AtomicUsize,
     pub(super) counters: LogCounters,
 }
@@ -60,7 +60,7 @@ impl Queue {
         self.size.store(size, Relaxed);
     }
 
-    /// Queues a line with its end, or drops it.
+    /// Queues a line with its line feed, or drops it.
     pub(super) fn push(&self, line: &str) {
         let mut state = self.lock();
         if state.ended || state.waiting.len() + line.len() > self.size.load(Relaxed) {
@@ -73,7 +73,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Writes what is queued, to `out`, until the queue is closed and empty. In between, and at least once a `pause`,
+    /// Writes queued lines to `out` until the queue is closed and empty. In between, and at least once in each `pause`,
     /// calls `between`, which may queue lines, with the number of lines that were dropped so far.
     pub(super) fn run(&self, mut out: impl Write, pause: Duration, mut between: impl FnMut(u64)) {
         let mut batch = Vec::new();
@@ -94,7 +94,7 @@ impl Queue {
         }
     }
 
-    /// Waits for lines, for the end, or for as long as `pause`.
+    /// Waits for lines, for the end, or until `pause` is over.
     fn take(&self, batch: &mut Vec<u8>, pause: Duration) -> (u64, bool) {
         let state = self.lock();
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
@@ -104,7 +104,7 @@ impl Queue {
         (std::mem::take(&mut state.lines), state.closed)
     }
 
-    /// Ends a closed queue, if nothing came in meanwhile.
+    /// Ends a closed queue, if no line came meanwhile.
     fn end(&self) -> bool {
         let mut state = self.lock();
         state.ended = state.waiting.is_empty();
@@ -114,7 +114,7 @@ impl Queue {
         ended
     }
 
-    /// Has what is queued written, and ends; `false` if that takes longer than `timeout`.
+    /// Has queued lines written, and ends; `false` if that takes longer than `timeout`.
     pub(super) fn close(&self, timeout: Duration) -> bool {
         let mut state = self.lock();
         state.closed = true;
@@ -136,8 +136,8 @@ impl Queue {
     }
 }
 
-/// Standard error, without the lock that the standard library has around it: whoever waits for a reader holds nothing
-/// that others need.
+/// Standard error, without the lock of the standard library: a thread that waits for the reader holds nothing that
+/// others need.
 pub(super) struct StandardError(File);
 
 impl StandardError {
@@ -150,7 +150,7 @@ impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.0.write(bytes) {
-                // Somebody who shares the terminal or pipe made it so.
+                // Another process that shares the terminal or pipe made it non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None)?;
                 }

@@ -1,8 +1,8 @@
-//! How many lines of one kind there may be.
+//! The number of lines of one kind.
 //!
-//! A kind is a place in the code together with the pipeline, stage, listener or server of the line. Whatever one client
-//! or guest can cause again and again is one kind, and leaves room for the others. Lines beyond the rate are counted,
-//! and the log reports their number now and then.
+//! A kind is a place in the code together with the pipeline, stage, listener or server of the line. Everything that one
+//! client or guest can cause again and again is one kind, and leaves room for the others. Lines beyond the rate are
+//! counted, and the log reports their number now and then.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,23 +12,23 @@ use std::time::{Duration, Instant};
 
 use tracing::callsite::Identifier;
 
-/// Most kinds that are told apart; those beyond share one for each place in the code.
+/// The most kinds that are distinguished; further ones share one kind for each place in the code.
 const MAX_KINDS: usize = 10_000;
-/// A kind may have the lines of as many seconds at once.
+/// A kind may have the lines of this many seconds at once.
 const BURST: f64 = 10.0;
-/// How often it is said what was left out.
+/// The time between two reports of lines that were left out.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 struct LineKind {
-    /// Lines that it may have at once, as of `since`.
+    /// Lines that the kind may have at once, as of `since`.
     left: f64,
     since: Instant,
     suppressed: u64,
-    /// What a line of it looks like.
+    /// An example of its lines.
     example: String,
 }
 
-/// Which lines are too many.
+/// The bounds on lines of each kind.
 pub(super) struct Quota {
     /// Lines a second of a kind.
     rate: AtomicU32,
@@ -45,7 +45,7 @@ impl Quota {
         self.rate.store(rate, Relaxed);
     }
 
-    /// Whether there may be a line now, of the kind that `place` and `subject` are.
+    /// Whether a line of the kind of `place` and `subject` may be written now.
     pub(super) fn allows(
         &self,
         place: Identifier,
@@ -75,7 +75,7 @@ impl Quota {
         allowed
     }
 
-    /// What was left out, and of what kinds, if it is time to say so.
+    /// The lines that were left out, by kind, if it is time for a report.
     pub(super) fn take_suppressed(&self, at_once: bool) -> Vec<(u64, String)> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if !at_once && told.elapsed() < INTERVAL {
