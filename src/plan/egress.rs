@@ -1,4 +1,4 @@
-//! Where a stage may send requests of its own.
+//! Targets of a stage's own requests.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -44,10 +44,10 @@ pub enum EgressHost {
     Suffix(String),
 }
 
-/// One origin, or the origins below one domain, that a stage may send requests to: `https://api.example.com`,
+/// One origin, or the origins below one domain, to which a stage may send requests: `https://api.example.com`,
 /// `http://10.0.0.1:8080`, `https://*.example.com`.
 ///
-/// A rule is about the name in the request. What the name resolves to is not its matter.
+/// A rule is about the name in the request, not about the addresses of the name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EgressRule {
     /// The scheme; `https` does not include `http`.
@@ -107,7 +107,7 @@ impl EgressRule {
     }
 
     /// Whether a request to `scheme://host:port` is allowed by this rule. Scheme and host in any case; an IPv6 host
-    /// with or without brackets; `port` is the one that is connected to (the scheme's default where the URI has none).
+    /// with or without brackets; `port` is the one of the connection (the scheme's default where the URI has none).
     pub fn allows(&self, scheme: &str, host: &str, port: u16) -> bool {
         let host_allowed = match &self.host {
             EgressHost::Name(name) => name.eq_ignore_ascii_case(host),
@@ -121,7 +121,7 @@ impl EgressRule {
     }
 }
 
-/// Splits `host[:port]`; `None` for a port that is none.
+/// Splits `host[:port]`; `None` if the port is not valid.
 fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     // The colons inside an IPv6 address's brackets are not the port's.
     let after_address = text.rfind(']').map_or(0, |at| at + 1);

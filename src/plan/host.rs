@@ -7,7 +7,7 @@ use crate::config::Fault;
 /// Longest host name, in bytes (RFC 1035 §2.3.4).
 const MAX_HOST: usize = 253;
 
-/// Which hosts a route answers for.
+/// The hosts of a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
     /// All of them.
@@ -46,7 +46,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether a request for `host` (without port) is meant. Case does not matter (RFC 9110 §4.2.3).
+    /// Whether a request for `host` (without port) matches. Case does not matter (RFC 9110 §4.2.3).
     pub fn matches(&self, host: &str) -> bool {
         match self {
             HostPattern::Any => true,
@@ -66,9 +66,9 @@ impl std::fmt::Display for HostPattern {
     }
 }
 
-/// Whether `host` is a name that ends in `suffix` (`.example.com`) and has good labels before it.
+/// Whether `host` is a name that ends in `suffix` (`.example.com`) and has valid labels before it.
 ///
-/// The labels are looked at so that a text such as `evil.test/.example.com` is never taken for a name below the domain.
+/// The labels are checked so that a text such as `evil.test/.example.com` is never taken for a name below the domain.
 pub(super) fn is_below(host: &str, suffix: &str) -> bool {
     let (host, suffix) = (host.as_bytes(), suffix.as_bytes());
     let Some(length) = host.len().checked_sub(suffix.len()) else {

@@ -8,14 +8,14 @@ use crate::config::{self, Diagnostics, SourceFile};
 
 /// Reads and checks the configuration at `path`: the plan with its warnings, or everything that is wrong.
 ///
-/// Environment variables are those of the process; one that is not UTF-8 counts as not set.
+/// Environment variables are those of the process; a variable that is not UTF-8 counts as not set.
 pub fn load(path: &Path) -> Result<(Plan, Diagnostics), Diagnostics> {
     lower::lower(config::read(path)?, &Surroundings::process())
 }
 
-/// Like [`load`], but gives what there is of the plan even if something is wrong with it, so that what the plan knows
-/// nothing of (the components' contents) can be checked in the same run. What was wrong is left out or replaced; such a plan
-/// is for finding more mistakes and nothing else.
+/// Like [`load`], but returns the valid parts of the plan even if others are wrong, so that the contents of components,
+/// of which the plan knows nothing, can be checked in the same run. Wrong parts are left out or replaced; such a plan
+/// serves to find more mistakes, and for nothing else.
 pub fn survey(path: &Path) -> (Option<Plan>, Diagnostics) {
     match config::read(path) {
         Ok(source) => survey_source(source, &Surroundings::process()),
@@ -23,7 +23,7 @@ pub fn survey(path: &Path) -> (Option<Plan>, Diagnostics) {
     }
 }
 
-/// Like [`survey`], for a text that is in memory and what surrounds it.
+/// Like [`survey`], for a text in memory and its surroundings.
 pub fn survey_source(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Option<Plan>, Diagnostics) {
     match too_large(&source) {
         Some(diagnostics) => (None, diagnostics),

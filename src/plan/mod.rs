@@ -69,17 +69,17 @@ use crate::config::{Diagnostics, Fixed, Node, SourceFile, Span};
 pub struct Plan {
     /// The file, as it was given.
     pub file: PathBuf,
-    /// The file's text, for diagnostics that come later.
+    /// The file's text, for later diagnostics.
     pub source: Arc<SourceFile>,
     /// Worker threads, 1 to 256; by default as many as there are CPUs available.
     pub workers: NonZeroUsize,
-    /// What the process does beside serving.
+    /// The settings of the process apart from serving.
     pub gateway: Gateway,
-    /// What only a restart changes.
+    /// Settings that only a restart changes.
     pub fixed: Fixed,
     /// Bounds of the whole process.
     pub limits: GatewayLimits,
-    /// What is taken for HTTP.
+    /// The rules for requests.
     pub http: HttpPolicy,
     /// At least one; no address twice, except with port 0.
     pub listeners: Vec<Listener>,
@@ -95,38 +95,38 @@ pub struct Plan {
     pub upstreams: Vec<UpstreamPlan>,
     /// In the order of the file; at least one.
     pub pipelines: Vec<Pipeline>,
-    /// In the order of the file; at least one. Which one serves a request is said at [`Route`].
+    /// In the order of the file; at least one. [`Route`] says which one serves a request.
     pub routes: Vec<Route>,
 }
 
 /// `[gateway]`, beside the number of workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
-    /// How often the configuration's files are looked at; never if zero.
+    /// The time between two looks at the configuration's files; never if zero.
     pub watch: Duration,
-    /// How long requests of a replaced configuration may go on.
+    /// How long requests of a replaced configuration may continue.
     pub retire_timeout: Duration,
     /// Replaced configurations that are remembered.
     pub history: usize,
     /// Where compiled components are kept.
     pub compile_cache: CompileCache,
-    /// Bytes that it may have.
+    /// The most bytes in that cache.
     pub compile_cache_size: u64,
     /// How long requests are still accepted after SIGTERM.
     pub drain_delay: Duration,
-    /// Where a new process takes over the listening sockets.
+    /// The path at which a new process takes over the listening sockets.
     pub handover: Option<PathBuf>,
-    /// Embedded: requests on their way to a worker.
+    /// Embedded: the most requests on their way to a worker.
     pub calls: usize,
-    /// Whether the stages of a new generation are started once, and asked what they say of their configurations,
-    /// before it serves.
+    /// Whether the stages of a new generation are started once, and asked about their configurations, before the
+    /// generation serves.
     pub prove: bool,
 }
 
 /// Where compiled components are kept over restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompileCache {
-    /// In the user's cache folder; nowhere, for a gateway that is embedded.
+    /// In the user's cache folder; for an embedded gateway, nowhere.
     Usual,
     /// Nowhere.
     Off,
@@ -141,7 +141,7 @@ pub struct Listener {
     pub address: SocketAddr,
     /// TLS; without it, plain HTTP.
     pub tls: Option<Tls>,
-    /// The port of https that every request is sent to.
+    /// The port of https to which every request is redirected.
     pub redirect: Option<u16>,
     /// Whether connections begin with a header of the PROXY protocol.
     pub proxy: Option<policy::ProxyPlan>,
@@ -156,7 +156,7 @@ pub struct ComponentRef {
     pub name: Name,
     /// The file, relative paths resolved against the configuration's folder.
     pub path: PathBuf,
-    /// What an embedding program gave in place of the file.
+    /// The bytes from an embedding program, in place of the file.
     pub given: Option<Given>,
     /// The digest that the file must have.
     pub sha256: Option<[u8; 32]>,
@@ -171,9 +171,10 @@ pub struct ComponentRef {
 pub struct Pipeline {
     /// Its name.
     pub name: Name,
-    /// The middleware in the order in which a request meets it: 0 to [`MAX_MIDDLEWARE`](crate::config::keys::MAX_MIDDLEWARE).
+    /// The middleware in the order in which a request meets it: 0 to
+    /// [`MAX_MIDDLEWARE`](crate::config::keys::MAX_MIDDLEWARE).
     pub stages: Vec<Stage>,
-    /// What answers.
+    /// The end.
     pub end: End,
     /// Its bounds.
     pub limits: PipelineLimits,
@@ -238,18 +239,18 @@ pub struct Stage {
     pub id: StageId,
     /// The component.
     pub component: ComponentIndex,
-    /// Its configuration in the order of the file: nested keys joined by dots, array items by their index from 0.
-    /// Keys are unique; at most [`Stage::MAX_VALUES`].
+    /// Its configuration in the order of the file: nested keys joined by dots, array items by their index from 0. Keys
+    /// are unique; at most [`Stage::MAX_VALUES`].
     pub config: Vec<(String, ConfigValue)>,
-    /// The table that says so, as it is written.
+    /// The configuration's table, as it is written.
     pub config_table: Option<Node>,
-    /// Its configuration or what it is granted is not known, because that was wrong: nothing is said of what is missing.
+    /// Its configuration or its grants are unknown, because they were wrong: missing ones are not reported.
     pub refused: bool,
-    /// What it may use.
+    /// Its grants.
     pub grants: Grants,
     /// The place of the `grant` table, if there is one.
     pub grants_span: Option<Span>,
-    /// Which requests it applies to, if not to all; of a middleware.
+    /// The requests to which it applies, if not all; only for middleware.
     pub when: Option<When>,
     /// Bounds of one instance.
     pub limits: StageLimits,
@@ -259,11 +260,11 @@ pub struct Stage {
     pub isolation: Isolation,
     /// Whether an async lift is rewritten.
     pub lift: Relift,
-    /// The place of the word that says so, if one does.
+    /// The place of that word, if there is one.
     pub lift_span: Option<Span>,
     /// What happens to a request when it fails; for [`Link::Dynamic`].
     pub on_failure: OnFailure,
-    /// What takes it out of the way when it keeps failing; for [`Link::Dynamic`].
+    /// Its circuit breaker; for [`Link::Dynamic`].
     pub breaker: Option<Breaker>,
     /// The pipelines behind its further imports of a handler; names are unique.
     pub next: Vec<NextPipeline>,
@@ -278,7 +279,7 @@ impl Stage {
     pub const MAX_VALUES: usize = 1024;
 
     /// The place of a key of its configuration, as [`Stage::config`] spells it: of a value, or of the key itself, if
-    /// that has a table or a list; else of what stands around it.
+    /// that has a table or a list; else of the table around it.
     pub fn config_span(&self, key: &str) -> Span {
         match &self.config_table {
             Some(table) => place::within(table, key),
@@ -291,22 +292,22 @@ impl Stage {
         Some((self.id.index, self.when.as_ref()?))
     }
 
-    /// All that it is told: its configuration's values, and its environment's.
+    /// All values that it gets: those of its configuration, and of its environment.
     pub fn values(&self) -> impl Iterator<Item = &ConfigValue> {
         self.config.iter().chain(self.grants.env.iter().flatten()).map(|(_, value)| value)
     }
 
-    /// `text`, which comes from the stage, without the values that are not to be shown.
+    /// `text` from the stage, without its secret values.
     pub fn hide_secrets(&self, text: &str) -> String {
         let secrets = self.values().filter(|value| value.is_secret());
         secrets.fold(text.to_owned(), |text, secret| match secret.expose() {
-            // One of few letters would be found everywhere, and hides nothing.
+            // A short value would be found everywhere, and hides nothing.
             short if short.len() < 4 => text,
             secret => text.replace(secret, "<secret>"),
         })
     }
 
-    /// The pipelines that it can reach, beside its own, and where each is named.
+    /// The pipelines that it can reach, apart from its own, and where each is named.
     pub fn reaches(&self) -> impl Iterator<Item = (PipelineIndex, Span)> {
         let next = self.next.iter().map(|next| (next.pipeline, next.span));
         next.chain(self.grants.egress.calls.iter().map(|call| (call.pipeline, call.span)))
@@ -352,7 +353,7 @@ impl Plan {
         self.pipelines.iter().position(|pipeline| &*pipeline.name == name).map(PipelineIndex)
     }
 
-    /// An empty list of diagnostics about this plan's file, for what is found later.
+    /// An empty list of diagnostics about this plan's file, for later findings.
     pub fn diagnostics(&self) -> Diagnostics {
         Diagnostics::new(self.source.clone())
     }

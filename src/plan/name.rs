@@ -9,7 +9,8 @@ use crate::config::Fault;
 
 /// The name of a component or a pipeline: kebab case, `[a-z0-9]` words joined by single `-`, 1 to 64 bytes.
 ///
-/// Cheap to clone. It goes into logs, metrics and generated import names as it is, which is why so little is allowed.
+/// Cheap to clone. Logs, metrics and generated import names contain it unchanged, which is why so few characters are
+/// allowed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
@@ -36,14 +37,14 @@ impl Name {
         Err(Fault::new(format!("invalid name `{text}`"), label, help))
     }
 
-    /// Stands in for a name that was refused, so that the rest of the file can still be checked. No plan contains it,
+    /// Replaces a name that was refused, so that the rest of the file can still be checked. No plan contains it,
     /// because the refusal is an error.
     pub(super) fn refused(text: &str) -> Name {
         Name(text.into())
     }
 }
 
-/// `text` brought into kebab case as far as possible.
+/// `text` in kebab case, as far as possible.
 fn kebab(text: &str) -> String {
     let lower = text.to_lowercase();
     let words = lower.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
@@ -83,12 +84,12 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Which stage: how logs, metrics and errors name one. Displayed as `edge/2:key-auth`.
+/// A stage's place, as logs, metrics and errors name it. Displayed as `edge/2:key-auth`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageId {
     /// The pipeline.
     pub pipeline: Name,
-    /// The place in it, from 0; the service has the last.
+    /// The place in it, from 0; the service is last.
     pub index: usize,
     /// The component.
     pub component: Name,

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use super::decimal::decimal;
 use crate::config::Fault;
 
-/// An address, or all that begin with the same bits: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
+/// An address, or all addresses that begin with the same bits: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network {
-    /// The first address; all bits beyond `prefix` are zero. Never an IPv4 address in IPv6's clothes.
+    /// The first address; all bits beyond `prefix` are zero. Never an IPv4 address that is mapped to IPv6.
     first: IpAddr,
     /// How many bits count.
     prefix: u8,
@@ -48,7 +48,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Whether an address is one of these. An IPv4 address in IPv6's clothes counts as what it is.
+    /// Whether an address is one of these. An IPv4 address that is mapped to IPv6 counts as what it is.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.first.is_ipv4() == address.is_ipv4() && masked(address, self.prefix) == self.first

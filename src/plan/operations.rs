@@ -12,10 +12,10 @@ pub use crate::config::keys::Log as LogPlan;
 /// The admin listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
-    /// The address; none of [`super::Plan::listeners`], except with port 0.
+    /// The address; not one of [`super::Plan::listeners`], except with port 0.
     pub address: SocketAddr,
-    /// What callers must send: [`Admin::MIN_TOKEN`] to [`Admin::MAX_TOKEN`] visible ASCII characters. Always there if
-    /// the address is not a loopback one.
+    /// The token that callers must send: [`Admin::MIN_TOKEN`] to [`Admin::MAX_TOKEN`] visible ASCII characters. Always
+    /// there if the address is not a loopback one.
     pub token: Option<ConfigValue>,
     /// The place of the address.
     pub span: Span,
@@ -34,7 +34,7 @@ pub struct AccessLogPlan {
     /// The file, relative paths resolved against the configuration's folder, which existed when the plan was made;
     /// `None` is standard output.
     pub path: Option<PathBuf>,
-    /// How a line looks.
+    /// The form of a line.
     pub format: AccessFormat,
     /// Lines waiting to be written, 16 to 1,000,000.
     pub queue: usize,

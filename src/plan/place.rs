@@ -1,4 +1,4 @@
-//! Where a key of a stage's configuration stands.
+//! The place of a key of a stage's configuration.
 
 use crate::config::{Node, Span, Value};
 

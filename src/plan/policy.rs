@@ -8,17 +8,17 @@ pub use crate::config::keys::{EncodedSlash, ForwardedForm, ProxyVersion, Request
 /// `[http]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpPolicy {
-    /// Whose word about the client is taken.
+    /// The proxies that are trusted to name the client.
     pub trusted_proxies: Vec<Network>,
-    /// How stages are told of the client.
+    /// The form in which stages learn of the client.
     pub forwarded: ForwardedForm,
     /// The gateway's name in `Via`; a token.
     pub via: Option<Box<str>>,
-    /// What becomes of `X-Request-Id`.
+    /// What happens to `X-Request-Id`.
     pub request_id: RequestIdPolicy,
     /// Whether a missing `traceparent` is made.
     pub make_traceparent: bool,
-    /// What a path may be.
+    /// The rules for a path.
     pub paths: PathRules,
     /// Whether a request's host may differ from the name in the TLS handshake.
     pub any_sni: bool,
@@ -27,16 +27,16 @@ pub struct HttpPolicy {
 }
 
 impl HttpPolicy {
-    /// Whether the word of `address` about the client is taken.
+    /// Whether the proxy at `address` is trusted to name the client.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 }
 
-/// What has a choice in the normal form of a path.
+/// The choices in the normal form of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathRules {
-    /// What `%2F` is.
+    /// What `%2F` means.
     pub encoded_slash: EncodedSlash,
     /// Whether several slashes in a row are one.
     pub merge_slashes: bool,

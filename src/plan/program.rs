@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-/// What a configuration is read with, beside the files that it names.
+/// The input of a configuration, apart from the files that it names.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// Environment variables.
@@ -20,13 +20,12 @@ impl Surroundings<'static> {
     }
 }
 
-/// A program that embeds the gateway. It listens by itself, so that its configuration needs neither listeners nor
-/// routes.
+/// A program that embeds the gateway. The program listens, so its configuration needs neither listeners nor routes.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
-    /// Components that it has in memory, by their names: their files are not looked at.
+    /// Components in its memory, by their names: their files are not read.
     pub components: BTreeMap<String, Given>,
-    /// Services of its own, in which pipelines may end.
+    /// Its services, in which pipelines may end.
     pub natives: BTreeSet<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Which requests go to which pipeline.
+//! The requests of each pipeline.
 
 use http::Method;
 
@@ -16,7 +16,7 @@ const MAX_METHOD: usize = 32;
 /// Longest path of a route, in bytes.
 const MAX_PATH: usize = 1024;
 
-/// Which requests go to a pipeline.
+/// The requests that go to a pipeline.
 ///
 /// The most specific route serves a request: an exact host before a wildcard (of those, the longer one) before any;
 /// then the longest path; then one with methods before one without. No two routes of a plan are equal in this order
@@ -29,11 +29,11 @@ pub struct Route {
     pub path: String,
     /// The methods, without repetition, at least one; `None` means all.
     pub methods: Option<Vec<Method>>,
-    /// Who serves them: at least one, whose weights are not all 0.
+    /// The pipelines that serve the requests: at least one, and not all weights are 0.
     pub split: Vec<Split>,
-    /// What decides between several; chance without.
+    /// The value that decides between several; chance without one.
     pub pin: Option<Pin>,
-    /// Who gets a copy of each request, and answers nobody.
+    /// The pipeline that gets a copy of each request, and whose responses are dropped.
     pub mirror: Option<PipelineIndex>,
     /// The place of the route's table.
     pub span: Span,
@@ -48,7 +48,8 @@ pub struct Split {
     pub weight: u32,
 }
 
-/// What decides which pipeline of a split a request goes to. A value that is a pipeline's name chooses it.
+/// The value that decides which pipeline of a split serves a request. A value that is a pipeline's name chooses that
+/// pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
     /// The value of a header.
@@ -63,7 +64,7 @@ impl Route {
         is_below(path, &self.path)
     }
 
-    /// Whether a request with `method` is meant.
+    /// Whether the route is for requests with `method`.
     pub fn matches_method(&self, method: &Method) -> bool {
         self.methods.as_ref().is_none_or(|methods| methods.contains(method))
     }
@@ -77,8 +78,8 @@ pub(super) fn is_below(path: &str, prefix: &str) -> bool {
 
 /// Checks a path prefix: `/`, or `/` and segments without a slash at the end.
 ///
-/// Requests are compared in their normal form, in which nothing is escaped that need not be and dot segments are gone
-/// (RFC 3986 §6.2.2), so a prefix with either could never match.
+/// Requests are compared in their normal form, which has no unnecessary escapes and no dot segments (RFC 3986 §6.2.2),
+/// so a prefix with either could never match.
 pub(super) fn parse_path(text: &str) -> Result<String, Fault> {
     let fault = |label: &str, help: String| Err(Fault::new(format!("invalid path `{text}`"), label, help));
     let shape = || "write a prefix such as \"/v1\"".to_owned();

@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::Pin;
 
-/// Makes what a condition draws another number than what a split draws of the same request.
+/// Makes the number of a condition independent of the number of a split for the same request.
 const OF_A_CONDITION: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The number of a request for a split, evenly spread over all there are: of its `pinned` value, else of `chance`, a
+/// The number of a request for a split, evenly spread over all numbers: of its `pinned` value, else of `chance`, a
 /// number that differs from request to request.
 pub fn draw(pinned: Option<&[u8]>, chance: u64) -> u64 {
     pinned.map_or_else(|| scatter(chance), hash)
@@ -25,7 +25,7 @@ pub(super) fn draw_for_condition(pin: Option<&Pin>, headers: &HeaderMap, chance:
 
 /// The place of `number` among `total`, as evenly as numbers are drawn.
 pub fn place(number: u64, total: u64) -> u64 {
-    // The upper half of a product is an even share without a division.
+    // The upper half of a product is an even share, without a division.
     ((u128::from(number) * u128::from(total)) >> 64) as u64
 }
 
@@ -43,7 +43,7 @@ impl Pin {
     }
 }
 
-/// The same for a value in every process.
+/// A number that is the same for a value in every process.
 fn hash(value: &[u8]) -> u64 {
     let digest: [u8; 32] = Sha256::digest(value).into();
     u64::from_be_bytes([

@@ -1,4 +1,4 @@
-//! Which addresses a stage's own sockets may reach.
+//! The addresses that a stage's own sockets may reach.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -17,9 +17,10 @@ pub enum SocketProtocol {
     Udp,
 }
 
-/// Addresses and ports of one protocol: `tcp://10.0.0.5:5432`, `udp://10.0.0.0/8:53`, `tcp://[2001:db8::]/32:8000-8100`.
+/// Addresses and ports of one protocol: `tcp://10.0.0.5:5432`, `udp://10.0.0.0/8:53`,
+/// `tcp://[2001:db8::]/32:8000-8100`.
 ///
-/// There are no names in it: what a name resolves to is not the configuration's to say.
+/// A rule has no names: the configuration does not determine the addresses of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SocketRule {
     /// The protocol.

@@ -8,17 +8,17 @@ use crate::config::Span;
 /// TLS of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Never empty. The first one is shown to clients whose name no other one has.
+    /// Never empty. The first one is shown to clients that ask for a name that no certificate has.
     pub certificates: Vec<Certificate>,
-    /// Whether a client whose name no certificate has is sent away.
+    /// Whether such clients are refused instead.
     pub refuse_unknown_names: bool,
-    /// What clients have to show.
+    /// The certificates that clients have to show.
     pub client_auth: Option<ClientAuth>,
     /// Whether TLS 1.2 is spoken.
     pub tls12: bool,
-    /// Words of [`crate::config::keys::CipherSuite`], most wanted first; empty for all.
+    /// Words of [`crate::config::keys::CipherSuite`], in the order of preference; empty means all.
     pub cipher_suites: Vec<&'static str>,
-    /// What ALPN offers, most wanted first; never empty.
+    /// The protocols that ALPN offers, in the order of preference; never empty.
     pub alpn: Vec<&'static str>,
     /// Whether sessions can be resumed.
     pub resumption: bool,
@@ -35,7 +35,7 @@ pub struct File {
     pub span: Span,
 }
 
-/// A certificate, its key, and the names it is for.
+/// A certificate, its key, and its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     /// PEM with the certificate chain.
@@ -44,23 +44,23 @@ pub struct Certificate {
     pub key: File,
     /// DER with an OCSP response.
     pub ocsp: Option<File>,
-    /// In lower case, `*.` before a domain meaning one label; empty for all that the certificate has.
+    /// In lower case; `*.` before a domain means one label; empty means all names in the certificate.
     pub names: Vec<(String, Span)>,
 }
 
-/// What clients have to show.
+/// The certificates that clients have to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAuth {
     /// PEM with the certificates that are trusted.
     pub roots: File,
     /// PEM with revocation lists.
     pub revoked: Option<File>,
-    /// Whether a client may have no certificate.
+    /// Whether a client may show no certificate.
     pub optional: bool,
 }
 
 impl Tls {
-    /// All files that it names.
+    /// All files that the settings name.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let certificates = self
             .certificates

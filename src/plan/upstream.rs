@@ -18,17 +18,17 @@ pub struct UpstreamPlan {
     pub name: Name,
     /// 1 to [`crate::config::keys::MAX_SERVERS`], none twice.
     pub servers: Vec<Server>,
-    /// What they speak.
+    /// The protocol of the servers.
     pub protocol: UpstreamProtocol,
-    /// Which of them gets a request.
+    /// How requests are distributed.
     pub balance: Balance,
-    /// The host that they are told.
+    /// The host that the servers see.
     pub host: HostPolicy,
-    /// What TLS needs of files; for servers with `https`.
+    /// The files of TLS; for servers with `https`.
     pub tls: UpstreamTlsFiles,
-    /// The requests that ask whether they are well, if there are any.
+    /// Active checks, if there are any.
     pub health: Option<HealthCheck>,
-    /// When one of them gets no requests.
+    /// When a server gets no requests.
     pub ejection: Ejection,
     /// Which requests are sent again.
     pub retry: Retry,
@@ -58,25 +58,25 @@ pub enum ServerHost {
     Address(IpAddr),
 }
 
-/// The host that a server is told.
+/// The host that a server sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPolicy {
     /// The request's own.
     Preserve,
     /// The server's.
     Upstream,
-    /// This one, with its port if it has one.
+    /// This host, with its port if it has one.
     Name(String),
 }
 
 /// The files of `tls`. They existed when the plan was made; they are not read yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTlsFiles {
-    /// PEM with root certificates; without, the web's.
+    /// PEM with root certificates; by default, those of the web.
     pub roots: Option<(PathBuf, Span)>,
     /// PEM files with a client's certificate chain and its key.
     pub identity: Option<[(PathBuf, Span); 2]>,
-    /// The name that the servers' certificates must have; without, the server's host.
+    /// The name that the servers' certificates must have; by default, the server's host.
     pub name: Option<String>,
 }
 
@@ -85,15 +85,15 @@ pub struct UpstreamTlsFiles {
 pub struct HealthCheck {
     /// Path and query.
     pub path: String,
-    /// The status of a server that is well; without, all of 200 to 299.
+    /// The status of a server that is up; by default, all of 200 to 299.
     pub status: Option<u16>,
     /// Between two requests.
     pub interval: Duration,
     /// To the head of the answer.
     pub timeout: Duration,
-    /// Good answers in a row that bring a server back.
+    /// Good answers in a row after which a server is up.
     pub healthy: usize,
-    /// Bad ones in a row that take it out.
+    /// Bad answers in a row after which a server is down.
     pub unhealthy: usize,
 }
 

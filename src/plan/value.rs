@@ -20,7 +20,7 @@ pub enum ValueOrigin {
 /// One value of a stage's configuration or environment: at most [`ConfigValue::MAX_SIZE`] bytes of text.
 ///
 /// A value from an environment variable or a file is a secret: neither `Debug` nor a diagnostic shows it. There is no
-/// `Display`, so that showing a value takes an [`ConfigValue::expose`] that a reader of the code can see.
+/// `Display`, so showing a value takes an [`ConfigValue::expose`] that is visible in the code.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfigValue {
     text: String,
@@ -37,7 +37,7 @@ impl ConfigValue {
         ConfigValue { text: text.into(), origin, span }
     }
 
-    /// The text itself, to hand to the stage. Not for logs.
+    /// The text itself, for the stage. Not for logs.
     pub fn expose(&self) -> &str {
         &self.text
     }
@@ -52,13 +52,13 @@ impl ConfigValue {
         self.span
     }
 
-    /// Whether it must not be shown.
+    /// Whether the value must not be shown.
     pub fn is_secret(&self) -> bool {
         self.origin != ValueOrigin::Inline
     }
 }
 
-/// The text alone: where it came from and where it stands change nothing for the stage.
+/// The text alone: its origin and place change nothing for the stage.
 impl Hash for ConfigValue {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.text.hash(state);

@@ -7,15 +7,15 @@ use super::route::is_below;
 use super::share::{draw_for_condition, place};
 use crate::config::keys::MAX_COMBINATIONS;
 
-/// Which requests a stage applies to: those that are in all of its parts. They are looked at as they enter the pipeline,
-/// before any stage has changed them.
+/// The requests to which a stage applies: those that match all of its parts. The parts are compared when the request
+/// enters the pipeline, before any stage has changed the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct When {
     /// The methods, at least one.
     pub methods: Option<Vec<Method>>,
     /// A path and everything below it, as of a route.
     pub path: Option<String>,
-    /// A field that is there, and the whole value that one of its name has.
+    /// A field that must exist, and the value that one field of this name must have.
     pub header: Option<(HeaderName, Option<HeaderValue>)>,
     /// A share.
     pub share: Option<Percent>,
@@ -26,13 +26,13 @@ pub struct When {
 pub struct Percent {
     /// 0 to 100.
     pub percent: u8,
-    /// What draws instead of chance.
+    /// The value that decides instead of chance.
     pub pin: Option<Pin>,
 }
 
 impl When {
-    /// Whether it holds for a request; `chance` is a number that differs from request to request, and `path` is
-    /// normalised and has no query.
+    /// Whether the condition holds for a request; `chance` is a number that differs from request to request, and `path`
+    /// is normalised and has no query.
     pub fn holds(&self, method: &Method, path: &str, headers: &HeaderMap, chance: u64) -> bool {
         let has = |(name, value): &(HeaderName, Option<HeaderValue>)| match value {
             None => headers.contains_key(name),
@@ -47,9 +47,9 @@ impl When {
             && self.share.as_ref().is_none_or(drawn)
     }
 
-    /// Whether every request for which it holds is one for which `other` does, as far as that can be told.
+    /// Whether `other` holds for every request for which this one holds, as far as known.
     fn implies(&self, other: &Self) -> bool {
-        /// What is not asked for is always so.
+        /// A part that is not there holds for every request.
         fn part<T>(one: Option<&T>, other: Option<&T>, implies: impl Fn(&T, &T) -> bool) -> bool {
             other.is_none_or(|other| one.is_some_and(|one| implies(one, other)))
         }
@@ -64,7 +64,7 @@ impl When {
             }) || other.share.as_ref().is_some_and(|share| share.percent == 100))
     }
 
-    /// Whether there is no request for which both hold, as far as that can be told.
+    /// Whether there is no request for which both hold, as far as known.
     fn excludes(&self, other: &Self) -> bool {
         let apart = |one: &Vec<Method>, other: &Vec<Method>| one.iter().all(|method| !other.contains(method));
         let methods = self.methods.as_ref().zip(other.methods.as_ref());
@@ -92,21 +92,21 @@ impl Applied {
         self.0 & (1 << index) != 0
     }
 
-    /// The same with, or without, the stage with this place. A pipeline has at most 17.
+    /// The same with, or without, the stage with this place. A pipeline has at most 17 stages.
     #[must_use]
     pub fn with(self, index: usize, applies: bool) -> Self {
         Self(if applies { self.0 | 1 << index } else { self.0 & !(1 << index) })
     }
 
-    /// Those of them that are among `others`.
+    /// The stages that are also among `others`.
     #[must_use]
     pub fn among(self, others: Self) -> Self {
         Self(self.0 & others.0)
     }
 }
 
-/// The combinations of stages with these conditions, each with its stage's place, that some request needs. The combination
-/// of all stages comes first, also if no request needs it.
+/// The combinations of stages with these conditions, each with its stage's place, that some request needs. The
+/// combination of all stages comes first, also if no request needs it.
 ///
 /// `None` if there are more than [`MAX_COMBINATIONS`].
 pub fn combinations<'a>(conditions: impl IntoIterator<Item = (usize, &'a When)>) -> Option<Vec<Applied>> {
@@ -130,7 +130,7 @@ pub fn combinations<'a>(conditions: impl IntoIterator<Item = (usize, &'a When)>)
             })
             .collect();
         before.push((index, when));
-        // A prefix of a combination is one, too: there won't be fewer.
+        // A prefix of a combination is a combination as well, so the number does not fall.
         if found.len() > MAX_COMBINATIONS {
             return None;
         }
@@ -205,7 +205,7 @@ mod tests {
                 let fields: Vec<_> = user.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let chance = if fields.is_empty() { *number } else { 7 };
                 let first = holds(at, Method::GET, "/", &fields, chance);
-                // Drawn again, it is the same.
+                // The same value draws the same number.
                 assert_eq!(first, holds(at, Method::GET, "/", &fields, chance));
                 first
             });

@@ -30,8 +30,8 @@ impl Lowering<'_> {
         })
     }
 
-    /// The name of a component or pipeline. A bad one is an error and is kept for what follows, so that the places
-    /// which refer to it are not called wrong too.
+    /// The name of a component or pipeline. A bad name is an error, and is kept for later steps, so that places that
+    /// refer to it are not reported as well.
     pub(super) fn name<T>(&mut self, named: &Named<T>) -> Name {
         Name::parse(&named.name).unwrap_or_else(|fault| {
             self.diagnostics.fault(named.name_span, fault);
@@ -57,7 +57,7 @@ fn parse_digest(text: &str) -> Result<[u8; 32], Fault> {
     }
     let mut digest = [0; 32];
     for (byte, start) in digest.iter_mut().zip((0..).step_by(2)) {
-        // Every digit was seen to be hexadecimal above.
+        // Every digit was checked above.
         *byte = text.get(start..start + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
     }
     Ok(digest)

@@ -1,8 +1,8 @@
 //! The capabilities of a stage.
 //!
-//! A grant is declared once in each of three rooms. Its keys are in `config/keys/grants.rs`. Here, `grants!` says what
-//! remains of them once they are checked, and what the rest of the gateway asks of that. In `host/imports/`, a file of
-//! its own says which interfaces the grant opens, and implements them. A part that is missing does not compile.
+//! A grant is declared once in each of three rooms. Its keys are in `config/keys/grants.rs`. Here, `grants!` declares
+//! their checked form, and what the rest of the gateway asks about it. A file in `host/imports/` declares the
+//! interfaces that the grant opens, and implements them. A part that is missing does not compile.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -18,14 +18,14 @@ use crate::plan::{ConfigValue, EgressRule, HostPattern, Network, PipelineIndex, 
 /// Longest path at which a stage sees a directory, in bytes.
 const MAX_GUEST_PATH: usize = 256;
 
-/// What becomes of a grant in a host other than linkspan.
+/// The effect of a grant in a host other than linkspan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
-    /// A host can have it as it is.
+    /// A host can grant the same.
     Same,
-    /// This of it is lost.
+    /// This part is lost.
     Lost(&'static str),
-    /// The stage can do nothing there, because of this.
+    /// The stage can't work there, for this reason.
     Impossible(&'static str),
 }
 
@@ -33,16 +33,16 @@ fn lost_if(is_there: bool, what: &'static str) -> Elsewhere {
     if is_there { Elsewhere::Lost(what) } else { Elsewhere::Same }
 }
 
-/// Declares the grants: what is left of the keys in brackets once they are checked, whether the stage has what it imports
-/// for it, and what becomes of it in a host other than linkspan. Each key of the table has its place in one.
+/// Declares the grants: the checked form of the keys in brackets, whether the stage has what it imports for the grant,
+/// and the effect in a host other than linkspan. Each key of the table belongs to one grant.
 macro_rules! grants {
     (
         $lowering:ident, $pipelines:ident;
         $($(#[doc = $doc:literal])+ $grant:ident, $field:ident: $type:ty = [$($key:ident),+] $lower:expr;
             given $given:expr; elsewhere $elsewhere:expr;)+
     ) => {
-        /// What a stage may use of the world outside; by default nothing. Its `Hash` is what counts where two stages are
-        /// compared: all but places.
+        /// What a stage may use of the world outside; by default nothing. Its `Hash` covers what counts where two
+        /// stages are compared: everything except places.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
         pub struct Grants {
             $($(#[doc = $doc])+ pub $field: $type,)+
@@ -55,17 +55,17 @@ macro_rules! grants {
         }
 
         impl Grant {
-            /// All that there are.
+            /// All grants.
             pub const ALL: &[Self] = &[$(Self::$grant),+];
 
-            /// The key under `grant` that gives it.
+            /// The key under `grant`.
             pub const fn key(self) -> &'static str {
                 match self {
                     $(Self::$grant => GrantTable::$field.name,)+
                 }
             }
 
-            /// Whether `grants` have it.
+            /// Whether `grants` contain this one.
             pub fn is_in(self, grants: &Grants) -> bool {
                 match self {
                     $(Self::$grant => {
@@ -82,7 +82,7 @@ macro_rules! grants {
                 Self { $($field: $lower),+ }
             }
 
-            /// What becomes of each in a host other than linkspan.
+            /// The effect of each grant in a host other than linkspan.
             pub fn elsewhere(&self) -> impl Iterator<Item = Elsewhere> {
                 [$({
                     let elsewhere: fn(&$type) -> Elsewhere = $elsewhere;
@@ -142,7 +142,7 @@ grants! {
 }
 
 impl fmt::Display for Grant {
-    /// The TOML that grants it, with an example's value.
+    /// The TOML of the grant, with an example's value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let declared = GrantTable::TABLE.keys.iter().find(|declared| declared.name == self.key());
         let value = declared.map_or("", |declared| match declared.kind {
@@ -153,7 +153,7 @@ impl fmt::Display for Grant {
     }
 }
 
-/// Where a stage may send requests of its own.
+/// The targets of a stage's own requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Egress {
     /// The origins; `Some` and empty grants the interface, and nothing behind it.
@@ -183,7 +183,7 @@ pub struct Call {
     pub span: Span,
 }
 
-/// The name alone: what the pipeline is, is its own identity.
+/// The name alone: the pipeline has an identity of its own.
 impl Hash for Call {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { name, pipeline: _, span: _ } = self;
@@ -191,7 +191,7 @@ impl Hash for Call {
     }
 }
 
-/// A directory of the gateway's that a stage sees.
+/// A directory of the gateway's machine that a stage sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Where it is.
@@ -200,7 +200,7 @@ pub struct Mount {
     pub at: String,
     /// Whether the stage may change what is in it.
     pub write: bool,
-    /// Device and inode: another directory of the same name is another mount.
+    /// Device and inode: another directory with the same name is another mount.
     pub node: (u64, u64),
     /// The place of `path`.
     pub span: Span,
@@ -209,13 +209,13 @@ pub struct Mount {
 impl Hash for Mount {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { path, at, write, node, span: _ } = self;
-        // Not as a path, of which two texts may be equal.
+        // Not the path: two texts may name the same directory.
         (path.as_os_str(), at, write, node).hash(state);
     }
 }
 
 impl Lowering<'_> {
-    /// Those of `texts` that are right.
+    /// The valid rules among `texts`.
     fn parsed<T>(&mut self, texts: &[At<String>], parse: fn(&str) -> Result<T, Fault>) -> Vec<T> {
         let parse = |text: &At<String>| {
             parse(&text.value).map_err(|fault| self.diagnostics.fault(text.span, fault)).ok()

@@ -1,4 +1,5 @@
-//! What every part of the work shares: names that are looked up, files that must exist, and the list of mistakes.
+//! The part of lowering that all others share: names that are looked up, files that must exist, and the list of
+//! mistakes.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,20 +11,21 @@ use crate::config::{self, Decoded, Diagnostics, KeyOf, Named, SourceFile, Text, 
 use crate::files;
 use crate::plan::Surroundings;
 
-/// What every part of the work needs: the file, what surrounds it, and the list of mistakes.
+/// The input of every part: the file, its surroundings, and the list of mistakes.
 pub(super) struct Lowering<'a> {
     pub source: Arc<SourceFile>,
     pub around: &'a Surroundings<'a>,
     pub diagnostics: Diagnostics,
 }
 
-/// The names under `[components]`, `[upstreams]` or `[pipelines]`, in the order of the file, and which of them are used.
+/// The names under `[components]`, `[upstreams]` or `[pipelines]`, in the order of the file, and which of them are
+/// used.
 pub(super) struct Names<'a> {
     pub names: Vec<&'a str>,
     pub places: HashMap<&'a str, usize>,
     pub used: Vec<bool>,
     pub table: &'static str,
-    /// The whole table was refused, so that nothing is known about any name.
+    /// The whole table was refused, so no name is known.
     pub refused: bool,
 }
 
@@ -42,9 +44,9 @@ impl<'a> Names<'a> {
 }
 
 impl Lowering<'_> {
-    /// Says that the file lacks a list or table without which there is nothing to serve.
+    /// Reports that the file lacks a list or table without which there is nothing to serve.
     ///
-    /// One that is there and wrong has its own error already.
+    /// A list or table that exists and is wrong has its own error already.
     pub fn require_some(&mut self, root: &Decoded<File>, key: KeyOf<File>, noun: &str, example: &str) {
         // A program listens, and finds the pipeline, by itself.
         if root.is_refused(key) || (self.around.program.is_some() && key.name != File::pipelines.name) {
@@ -57,7 +59,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// The place of `text` among `names`; an unknown name is an error with the nearest one as help.
+    /// The place of `text` among `names`. An unknown name is an error, with the nearest name as help.
     pub fn resolve(&mut self, text: Text<'_>, noun: &str, names: &mut Names<'_>) -> Option<usize> {
         if let Some(index) = names.places.get(text.text).copied() {
             names.used[index] = true;
@@ -74,7 +76,7 @@ impl Lowering<'_> {
         None
     }
 
-    /// The path of a file that must exist; that it does not is an error.
+    /// The path of a file that must exist; a missing file is an error.
     ///
     /// Only regular files count, since opening a pipe could wait for ever.
     pub fn existing_file(&mut self, text: Text<'_>, noun: &str) -> Option<PathBuf> {
@@ -110,10 +112,10 @@ impl Lowering<'_> {
 
 const NO_SUCH_FILE: &str = "no such file";
 
-/// Entries of a folder that are looked at for a name that is near.
+/// The most entries of a folder that are compared for a similar name.
 const MAX_NEIGHBOURS: usize = 1_000;
 
-/// The file beside `path` whose name is the nearest.
+/// The file beside `path` with the most similar name.
 fn neighbour(path: &Path) -> Option<String> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(folder).ok()?.take(MAX_NEIGHBOURS).flatten();
@@ -126,7 +128,7 @@ fn neighbour(path: &Path) -> Option<String> {
     config::nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
-/// An I/O error in words that are the same on every system where it matters.
+/// An I/O error in words that are the same on every system, for the errors that matter.
 pub(super) fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => NO_SUCH_FILE.to_owned(),

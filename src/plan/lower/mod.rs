@@ -37,7 +37,7 @@ pub(super) fn lower(
     }
 }
 
-/// What there is of a plan, whatever is wrong with it: for who looks for more mistakes.
+/// The valid parts of a plan, whatever is wrong with the others, for the search for further mistakes.
 pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Option<Plan>, Diagnostics) {
     let mut diagnostics = Diagnostics::new(source.clone());
     let Some(root) = config::decode(&mut diagnostics) else {
@@ -82,7 +82,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
         pipelines: lowering.pipelines(&root, &mut component_names, &mut upstream_names, &mut pipeline_names),
         routes: lowering.routes(&root, &mut pipeline_names),
     };
-    // A misspelt reference, or a stage that was refused, makes what it means look unused.
+    // After a misspelt reference, or a stage that was refused, the target of the reference may look unused.
     if !lowering.diagnostics.has_errors() {
         lowering.report_unused(components, &component_names, "no stage uses it");
         lowering.report_unused(upstreams, &upstream_names, "no pipeline ends in it");
@@ -98,7 +98,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
     (Some(plan), lowering.diagnostics)
 }
 
-/// Where components were left out, the others' places changed.
+/// Where components were left out, the places of others changed.
 fn point_by_name(plan: &mut Plan) {
     let place = |name: &str| plan.components.iter().position(|component| &*component.name == name);
     for pipeline in &mut plan.pipelines {
@@ -176,7 +176,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Says what is the program's own matter where one embeds the gateway.
+    /// Warns of keys that are the program's own task where a program embeds the gateway.
     fn report_not_embedded(&mut self, root: &Decoded<File>) {
         for key in [File::listeners, File::admin] {
             if self.around.program.is_some() && root.has(key) {

@@ -5,14 +5,14 @@ use super::lowering::{Lowering, Names};
 use crate::config::{At, Node, Span, Text, Value};
 use crate::plan::{self, NextPipeline, Pipeline, PipelineIndex, Stage};
 
-/// Stands for a pipeline that there is not. No plan has it, because it is an error.
+/// Stands for a pipeline that does not exist. No plan contains it, because a missing pipeline is an error.
 const REFUSED: usize = usize::MAX;
 
-/// How far the search for circles is with a pipeline.
+/// The state of a pipeline in the search for circles.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
     No,
-    /// On the way that is being looked at.
+    /// On the current path.
     Open,
     Done,
 }
@@ -25,7 +25,7 @@ struct Call {
 }
 
 impl Lowering<'_> {
-    /// The `next` of a stage. What is refused of it keeps its name, so that nobody calls that missing.
+    /// The `next` of a stage. A refused entry keeps its name, so that the name is not reported as missing.
     pub(super) fn next(&mut self, node: &Node, pipelines: &mut Names<'_>) -> Vec<NextPipeline> {
         let Value::Table(entries) = &node.value else {
             return Vec::new();
@@ -72,7 +72,7 @@ impl Lowering<'_> {
     pub(super) fn check_circles(&mut self, pipelines: &[Pipeline], names: &Names<'_>) {
         let mut calls = Vec::new();
         for pipeline in pipelines {
-            // One whose name was refused is under the name that it has in the file.
+            // A pipeline whose name was refused has the name from the file.
             let Some(from) = names.places.get(&*pipeline.name).copied() else { continue };
             let reached = pipeline.all_stages().flat_map(Stage::reaches);
             let reached = reached.filter(|(pipeline, _)| pipeline.0 != REFUSED);
@@ -84,8 +84,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Follows the calls out of `at`, which came by `way`. A pipeline is followed once, and at most 1000 deep, since so
-    /// many there are.
+    /// Follows the calls out of `at`, which was reached by `way`. Each pipeline is followed once, and the depth is at
+    /// most 1000, the number of pipelines.
     fn follow<'c>(
         &mut self,
         at: usize,
@@ -110,7 +110,7 @@ impl Lowering<'_> {
         seen[at] = Seen::Done;
     }
 
-    /// `last` leads back into `way`, of which it is the last.
+    /// `last` leads back into `way`, of which it is the last call.
     fn report_circle(&mut self, last: &Call, way: &[&Call], names: &Names<'_>) {
         let start = way.iter().position(|call| call.from == last.to).unwrap_or(0);
         let circle = &way[start..];

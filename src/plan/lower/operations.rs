@@ -87,7 +87,7 @@ impl Lowering<'_> {
     }
 }
 
-/// Whether only this machine can reach the address; an IPv4 address in IPv6's clothes counts as what it is.
+/// Whether only this machine can reach the address; an IPv4 address that is mapped to IPv6 counts as what it is.
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }

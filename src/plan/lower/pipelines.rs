@@ -8,9 +8,9 @@ use crate::plan::{
     Relift, Stage, StageId, UpstreamIndex,
 };
 
-/// What the host keeps at most for a request in a stage, as most stages are, in bytes of `host-memory`: a quarter of it is
-/// for tasks, streams and futures at 1 KiB, of which an async stage that transforms bodies has about 16, and as many may
-/// stay behind before the instance is replaced.
+/// Host memory that a request in an ordinary stage takes at most, in bytes of `host-memory`. A quarter of `host-memory`
+/// is for tasks, streams and futures at 1 KiB; an async stage that transforms bodies has about 16 of them, and as many
+/// may stay behind before the instance is replaced.
 const HOST_MEMORY_OF_A_REQUEST: usize = 128 << 10;
 
 /// The names that stages refer to.
@@ -20,7 +20,7 @@ pub(super) struct Known<'n, 'a> {
     pub(super) pipelines: &'n mut Names<'a>,
 }
 
-/// What a stage takes from its pipeline where it says nothing itself.
+/// The settings that a stage takes from its pipeline where it has none of its own.
 struct Defaults<'a> {
     pipeline: &'a Name,
     link: Link,
@@ -65,7 +65,7 @@ impl Lowering<'_> {
             limits,
         } = &*named.table;
         let (link, isolation) = (*link, *isolation);
-        // The pipeline's is a wish for those of its stages that can: no error for the others.
+        // The pipeline's setting applies to those of its stages that can have it, and is no error for the others.
         let defaults = Defaults { pipeline: &name, link, isolation, lift: (*lift, None) };
         let mut stages: Vec<Stage> = Vec::new();
         for (index, stage) in tables.iter().enumerate() {
@@ -110,7 +110,7 @@ impl Lowering<'_> {
         if let Some(native) = &table.native {
             return self.native(native.text(), index);
         }
-        // A pipeline that is no table has no place and its own error.
+        // A pipeline that is no table has no place, and has its own error.
         let refused = table.span() == Span::default();
         if !refused && !all.iter().any(|key| table.is_refused(*key)) {
             self.diagnostics
@@ -208,8 +208,8 @@ impl Lowering<'_> {
         })
     }
 
-    /// Whether what the host keeps for requests at once fits into what it may keep for the stages; said where the larger
-    /// number is asked for.
+    /// Checks that the host memory of requests at once fits into that of the stages; reported where the larger number
+    /// is set.
     fn check_host_memory<'s>(
         &mut self,
         table: &Decoded<keys::Pipeline>,
@@ -246,7 +246,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// What only a store of its own makes possible.
+    /// Refuses settings that need a store of the stage's own.
     fn check_link(&mut self, table: &Decoded<keys::Stage>, link: Link) {
         if link == Link::Dynamic {
             return;
@@ -272,7 +272,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// What makes no sense at the end of a pipeline.
+    /// Refuses settings that make no sense at the end of a pipeline.
     fn check_service(&mut self, table: &Decoded<keys::Stage>, service: &Stage) {
         let bypasses = [
             (keys::Stage::on_failure, service.on_failure == OnFailure::Bypass),

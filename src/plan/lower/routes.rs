@@ -32,7 +32,7 @@ impl Lowering<'_> {
         let split = self.split(table, pipelines);
         let pin = pin.as_ref().and_then(|pin| self.pin(table, pin));
         let mirror = mirror.as_ref().and_then(|text| self.resolve(text.text(), "pipeline", pipelines));
-        // With a default in the place of what was refused, the route would look like another one.
+        // With a default in place of a refused part, the route would look like another one.
         if [keys::Route::host, keys::Route::path, keys::Route::methods]
             .iter()
             .any(|key| table.is_refused(*key))
@@ -156,7 +156,7 @@ impl Lowering<'_> {
         methods
     }
 
-    /// A method of one's own is allowed, and one that looks like a misspelt standard one is worth a warning.
+    /// A non-standard method is allowed; one that looks like a misspelt standard one is worth a warning.
     fn check_spelling(&mut self, method: &Method, text: Text<'_>) {
         if STANDARD_METHODS.contains(&method.as_str()) {
             return;
@@ -169,8 +169,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Reports routes that claim what an earlier one claims: the same host and path, and the same method or both
-    /// without methods. A route with methods comes before one without, so those two do not meet.
+    /// Reports routes that claim the same as an earlier one: the same host and path, and the same method or both
+    /// without methods. A route with methods comes before one without, so those two do not conflict.
     fn check_duplicates(&mut self, routes: &[Route]) {
         let mut claimed: HashMap<(&HostPattern, &str, Option<&Method>), &Route> = HashMap::new();
         for route in routes {

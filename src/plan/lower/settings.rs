@@ -11,11 +11,11 @@ use crate::plan::{ConfigValue, Stage, ValueOrigin};
 /// Longest flattened key and longest name of a variable, in bytes.
 const MAX_KEY: usize = 256;
 
-/// What `{ env = "…" }` or `{ file = "…" }` names.
+/// The target of `{ env = "…" }` or `{ file = "…" }`.
 enum Reference<'a> {
     Environment(Text<'a>),
     File(Text<'a>),
-    /// Both keys are given, which one is meant cannot be known.
+    /// Both keys are given: the meant one is unknown.
     Both,
 }
 
@@ -37,7 +37,7 @@ fn reference(entries: &[Entry]) -> Option<Reference<'_>> {
 
 impl Lowering<'_> {
     /// The `config` of a stage as pairs: keys of nested tables joined by dots, items of arrays by their index. Empty
-    /// tables and arrays leave nothing. The table itself is never a reference: `config = { file = "a" }` is one pair
+    /// tables and arrays leave no pair. The table itself is never a reference: `config = { file = "a" }` is one pair
     /// with the key `file`.
     pub(super) fn settings(&mut self, node: &Node) -> Vec<(String, ConfigValue)> {
         let mut pairs = Vec::new();
@@ -72,7 +72,7 @@ impl Lowering<'_> {
         pairs
     }
 
-    /// A value that stands in the file or is named there; `what` and `key` are for the error.
+    /// A value in the file, or a reference to one; `what` and `key` are for the error.
     pub(super) fn text_or_reference(&mut self, node: &Node, what: &str, key: &str) -> Option<ConfigValue> {
         match &node.value {
             Value::String(text) => self.inline(text, node.span),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 const MAX_TARGET: usize = 1024;
 
 impl Lowering<'_> {
-    /// One for each name, in the order of the file, so that their places are those of the names.
+    /// One upstream for each name, in the order of the file, so that their places are those of the names.
     pub(super) fn upstreams(&mut self, named: &[Named<Decoded<keys::Upstream>>]) -> Vec<UpstreamPlan> {
         named.iter().map(|named| self.upstream(named)).collect()
     }

@@ -9,7 +9,7 @@ use crate::plan::when::{Percent, When, combinations};
 use crate::plan::{Link, Stage};
 
 impl Lowering<'_> {
-    /// The `when` of a stage. A part that is refused is left out, in a plan that nobody gets.
+    /// The `when` of a stage. A part that is refused is left out of a plan that is not used.
     pub(super) fn when(&mut self, table: &Decoded<keys::When>) -> When {
         use keys::When as Keys;
         let Keys { methods, path, header, percent, pin } = &**table;
