@@ -36,15 +36,15 @@ use std::time::SystemTime;
 pub struct Workshop {
     /// The stages' counters, which a reload does not forget.
     pub limiters: Limiters,
-    /// What is known of components.
+    /// Properties of components.
     pub shapes: Shapes,
     /// Compiled code.
     pub cache: Cache,
     /// Engines.
     pub runtimes: Runtimes,
-    /// Hops that run, by identity.
+    /// Running hops, by identity.
     hops: Mutex<HashMap<Digest, Weak<Hop>>>,
-    /// Upstreams that some generation has, by identity.
+    /// Upstreams of any generation, by identity.
     upstreams: Mutex<HashMap<Digest, Weak<Upstream>>>,
     generations: AtomicU64,
     /// Requests that were cut because their generation had to end.
@@ -63,7 +63,7 @@ impl Workshop {
         hops.insert(hop.identity, Arc::downgrade(hop));
     }
 
-    /// The upstream of this identity, with its connections and its health, or what `make` makes.
+    /// The upstream with this identity, with its connections and its health, or the one that `make` makes.
     fn upstream(&self, identity: Digest, make: impl FnOnce() -> Arc<Upstream>) -> Arc<Upstream> {
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
         upstreams.retain(|_, upstream| upstream.strong_count() > 0);
@@ -79,7 +79,7 @@ impl Workshop {
 /// Builds the generation that `inputs` describe.
 ///
 /// # Errors
-/// Everything that is wrong with the components and the pipelines, at its place.
+/// Everything that is wrong with the components and the pipelines, each at its place.
 pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnostics> {
     let Inputs { plan, components, tls, upstreams, natives } = inputs;
     let mut diagnostics = plan.diagnostics();
@@ -157,7 +157,7 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
         };
         let Some(component) = components.original(stage) else { continue };
         check_stage(stage, position, component, diagnostics);
-        // What is lifted synchronously already needs no rewriting.
+        // A component that is lifted synchronously needs no rewriting.
         let wanted = stage.lift == Relift::Sync && component.shape.lift() != Lift::Sync;
         if let (true, Some(refusal), Some(span)) = (wanted, components.refusal(stage), stage.lift_span) {
             diagnostics
@@ -168,12 +168,12 @@ fn check_pipeline(pipeline: &Pipeline, components: &Components, diagnostics: &mu
     }
 }
 
-/// A stage, and the form of its component that is to stand there.
+/// A stage, and its component in the form that the stage uses.
 pub type Placed<'a> = (&'a Stage, &'a Component);
 
 /// Composes `stages` of `pipeline` into one component.
 ///
-/// `None` if that failed, which was then added to `diagnostics`.
+/// `None` if that failed; the reason is then in `diagnostics`.
 pub fn compose_stages(
     pipeline: &Pipeline,
     stages: &[Placed<'_>],
@@ -197,7 +197,7 @@ pub fn compose_stages(
         .ok()
 }
 
-/// What helps where components don't fit each other or WASI.
+/// The help where components don't fit each other or WASI.
 fn what_to_do(stages: &[Placed<'_>]) -> String {
     let candidate = |(stage, component): &Placed<'_>| of_older_candidate(stage, component);
     let inspect = || "`linkspan inspect` shows what each component imports and exports".to_owned();
@@ -208,7 +208,7 @@ fn members<'a>(stages: &[Placed<'a>]) -> Vec<Member<'a>> {
     stages.iter().map(|(stage, component)| Member { index: stage.id.index, component }).collect()
 }
 
-/// What one instance of `stages` may use: their limits, joined as one store must.
+/// The budget of one instance of `stages`: their limits, joined as one store requires.
 fn budget(pipeline: &Pipeline, stages: &[Placed<'_>], gateway: &GatewayLimits) -> Budget {
     let mut budget = Budget {
         memory: 0,
@@ -229,7 +229,7 @@ fn budget(pipeline: &Pipeline, stages: &[Placed<'_>], gateway: &GatewayLimits) -
     budget
 }
 
-/// The stage of a segment that is linked dynamically, and may have limits of its own for its store.
+/// The stage of a segment that is linked dynamically, and may have limits for its store.
 fn alone<'a>(stages: &[Placed<'a>]) -> Option<&'a Stage> {
     match stages {
         [(stage, _)] if stage.link == Link::Dynamic => Some(stage),
@@ -237,7 +237,7 @@ fn alone<'a>(stages: &[Placed<'a>]) -> Option<&'a Stage> {
     }
 }
 
-/// What holds for instances of `stages`: what their pipeline says, or the stage itself where it is alone.
+/// The limits of instances of `stages`: the pipeline's, or the stage's own where it stands alone.
 fn limits_of(pipeline: &Pipeline, stages: &[Placed<'_>]) -> PipelineLimits {
     let mut limits = pipeline.limits.clone();
     if let Some(stage) = alone(stages) {
@@ -258,7 +258,7 @@ fn condition(stage: &Stage) -> Option<Condition> {
     })
 }
 
-/// Makes pipelines of a plan whose components are sound.
+/// Makes the pipelines of a plan whose components are sound.
 struct Maker<'a> {
     plan: &'a Plan,
     components: &'a Components,
@@ -268,7 +268,7 @@ struct Maker<'a> {
     segments: Vec<Vec<Part<'a>>>,
     /// What each upstream needs for TLS, and its identity.
     upstreams: Vec<(&'a Option<TlsSettings>, Digest)>,
-    /// Where the pipelines that were made begin.
+    /// The beginnings of the pipelines that were made.
     pipelines: RefCell<Vec<Option<Onward>>>,
     /// For segments that do not run yet, if there are any.
     runtime: Option<Runtime>,
@@ -278,13 +278,12 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// `stages` as they shall run.
+    /// `stages` as they will run.
     fn placed(&self, stages: &[&'a Stage]) -> Vec<Placed<'a>> {
         stages.iter().filter_map(|stage| Some((*stage, self.components.of(stage)?))).collect()
     }
 
-    /// `stages` as they run when one was rewritten and turns out to need its original
-    /// form, if one may.
+    /// `stages` as they run when one was rewritten and turns out to need its original form, if one may.
     fn untried(&self, stages: &[&'a Stage]) -> Option<Vec<Placed<'a>>> {
         stages.iter().any(|stage| self.components.is_trial(stage)).then(|| {
             let form = |stage: &&'a Stage| match self.components.is_trial(stage) {
@@ -295,7 +294,7 @@ impl<'a> Maker<'a> {
         })
     }
 
-    /// What the pool needs for the segments that do not run yet.
+    /// The pool's needs for segments that do not run yet.
     fn missing(&self) -> Vec<PoolSize> {
         let mut sizes = Vec::new();
         for (pipeline, segments) in self.plan.pipelines.iter().zip(&self.segments) {
@@ -317,8 +316,7 @@ impl<'a> Maker<'a> {
         sizes
     }
 
-    /// Makes the segments of `pipeline`, from the last to the first, which each next
-    /// one is linked to.
+    /// Makes the segments of `pipeline`, from the last to the first: each is linked to the one after it.
     fn pipeline(&self, index: PipelineIndex, diagnostics: &mut Diagnostics) -> Option<Onward> {
         let pipeline = self.plan.pipeline(index);
         let mut next = match &pipeline.end {
@@ -345,15 +343,15 @@ impl<'a> Maker<'a> {
                 };
                 hops.push((variant.applied, hop));
             }
-            // The first has all stages.
+            // The first variant has all stages.
             let (conditional, whole) = hops.remove(0);
             next = Some(Onward::Fork(Fork::new(Arc::clone(&conditions), conditional, whole?, hops, next)));
         }
         next
     }
 
-    /// What the stages reach by names of their own. `None` if a pipeline among it could
-    /// not be made, which was told.
+    /// The pipelines that the stages reach by names of their own. `None` if one of these pipelines could not be made,
+    /// which was reported.
     fn named(&self, stages: &[Placed<'_>]) -> Option<Vec<(String, Next)>> {
         let pipelines = self.pipelines.borrow();
         let calls = stages.iter().flat_map(|(stage, _)| stage.next.iter().map(|next| (stage.id.index, next)));
@@ -365,7 +363,7 @@ impl<'a> Maker<'a> {
             .collect()
     }
 
-    /// What `stage` of `pipeline` reaches by the names of pipelines; `None` as above.
+    /// The pipelines that `stage` of `pipeline` reaches by their names; `None` as above.
     fn calls(&self, pipeline: &Pipeline, stage: &Stage) -> Option<Vec<(String, Next)>> {
         let pipelines = self.pipelines.borrow();
         let calls = stage.grants.egress.calls.iter();
@@ -379,7 +377,7 @@ impl<'a> Maker<'a> {
             .collect()
     }
 
-    /// A hop that runs already, or a new one.
+    /// A running hop, or a new one.
     fn hop(
         &self,
         pipeline: &Pipeline,
@@ -407,7 +405,7 @@ impl<'a> Maker<'a> {
         Some(hop)
     }
 
-    /// A segment of `stages`; `None` if it can't be made, which `diagnostics` then tell.
+    /// A segment of `stages`; `None` if it can't be made, for reasons that `diagnostics` then have.
     fn segment(
         &self,
         pipeline: &Pipeline,
@@ -436,8 +434,8 @@ impl<'a> Maker<'a> {
         Some(Arc::new(segment))
     }
 
-    /// `None` if the stages can't be composed or what they are granted can't be had,
-    /// which `diagnostics` then tell.
+    /// `None` if the stages can't be composed, or what they are granted is not available, for reasons that
+    /// `diagnostics` then have.
     fn try_segment(
         &self,
         pipeline: &Pipeline,
@@ -447,7 +445,7 @@ impl<'a> Maker<'a> {
     ) -> Result<Option<Segment>, RuntimeError> {
         let runtime = match &self.runtime {
             Some(runtime) => runtime.clone(),
-            // It ran when `missing` looked, and ended since.
+            // The segment ran when `missing` looked, and has ended since.
             None => self.workshop.runtimes.get(&[PoolSize::default()], 1)?,
         };
         let members = members(stages);

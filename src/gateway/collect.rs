@@ -1,16 +1,16 @@
-//! Collects what makes two things the same.
+//! Collects the parts of an identity.
 
 use crate::component::Digest;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
 
-/// Collects what counts. Every part has its length in front, so that no two
-/// different lists of parts look the same.
+/// Collects the parts of an identity. Every part has its length in front, so that no two different lists of parts look
+/// the same.
 pub struct Identity(Sha256);
 
 impl Identity {
-    /// Starts with what it is the identity of.
+    /// Begins with the kind of thing that is identified.
     pub fn of(what: &str) -> Self {
         Self(Sha256::new()).text(what)
     }
@@ -27,24 +27,24 @@ impl Identity {
         self.bytes(text.as_bytes())
     }
 
-    /// Adds a value whose `Debug` form says all of it: numbers, durations, enums.
+    /// Adds a value whose `Debug` form is complete: numbers, durations, enums.
     pub fn plain(self, value: &impl Debug) -> Self {
         self.text(&format!("{value:?}"))
     }
 
-    /// Adds a value whose `Hash` is of all that counts.
+    /// Adds a value whose `Hash` covers all that counts.
     pub fn hashed(mut self, value: &impl Hash) -> Self {
         value.hash(&mut Collector(&mut self.0));
         self
     }
 
-    /// The hash of it all.
+    /// The hash of all parts.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }
 
-/// Takes what a `Hash` has to say, which tells lengths and variants by itself.
+/// Takes the output of `Hash`, which includes lengths and variants.
 struct Collector<'h>(&'h mut Sha256);
 
 impl Hasher for Collector<'_> {

@@ -31,12 +31,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Reloads that are remembered for `/generations`.
 const RECORDS: usize = 50;
 
-/// What became of a reload or rollback.
+/// The result of a reload or rollback.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Why it was tried: `file`, `signal`, `admin`, `rollback`.
+    /// What requested it: `file`, `signal`, `admin`, `rollback`.
     pub trigger: &'static str,
-    /// When it was over.
+    /// When it ended.
     pub at: SystemTime,
     /// How long it took.
     pub duration: Duration,
@@ -58,17 +58,17 @@ pub enum Change {
     },
     /// The configuration is the one that is live.
     Unchanged,
-    /// There is nothing to go back to.
+    /// There is no earlier configuration.
     NoHistory,
-    /// The configuration is wrong, and the live one goes on.
+    /// The configuration is wrong, and the live one stays.
     Refused(Diagnostics),
 }
 
-/// Reads a configuration and all that it names, with warnings.
+/// Reads a configuration and all files that it names, with warnings.
 pub type Gather = Box<dyn Fn(&Path, &Workshop) -> Result<(Inputs, Diagnostics), Diagnostics> + Send + Sync>;
 
-/// Makes the front end ready for a plan's listeners, and returns what puts them in
-/// its place; what can't be had is added to the diagnostics.
+/// Prepares the front end for a plan's listeners, and returns a function that puts them in place; what can't be
+/// prepared is added to the diagnostics.
 pub type Prepare = Box<dyn FnMut(&Plan, &mut Diagnostics) -> Option<Box<dyn FnOnce() + Send>> + Send>;
 
 /// A generation that was replaced and may still have requests.
@@ -81,28 +81,28 @@ struct Retired {
     cut: bool,
 }
 
-/// What a change works with: locked for as long as it takes.
+/// The state of changes: locked for as long as a change takes.
 struct Work {
     prepare: Prepare,
-    /// What the live generation was built from.
+    /// The inputs of the live generation.
     current: Inputs,
-    /// What earlier ones were built from, the latest last.
+    /// The inputs of earlier ones, the latest last.
     history: VecDeque<Inputs>,
-    /// The last configuration that was looked at, good or bad.
+    /// The last configuration that was read, good or bad.
     seen: Digest,
 }
 
-/// What is told of the gateway, as of the last change. Locked for moments, and never while anything is read or built.
+/// The report on the gateway, as of the last change. Locked for moments, and never while anything is read or built.
 #[derive(Clone)]
 struct Published {
     live: Arc<Generation>,
     /// The files whose change can change the live configuration.
     files: Arc<[PathBuf]>,
-    /// How many configurations a rollback could go back to, one after the other.
+    /// The number of configurations to which rollbacks could return, one after the other.
     history: usize,
     retired: Vec<Retired>,
     records: VecDeque<Arc<Outcome>>,
-    /// Why a change is under way, and since when.
+    /// The origin and the beginning of the current change.
     under_way: Option<(&'static str, Instant)>,
 }
 
@@ -149,7 +149,7 @@ impl Control {
         Arc::clone(&self.published().files)
     }
 
-    /// Reads the configuration again and lets it serve, if it is good and new.
+    /// Reads the configuration again and lets it serve, if it is valid and new.
     pub fn reload(&self, trigger: &'static str) -> Outcome {
         let mut turn = self.begin(trigger);
         let work = &mut *turn.work;
@@ -165,7 +165,7 @@ impl Control {
         };
         let identity = inputs.identity();
         let known = identity == work.current.identity()
-            // After a rollback, the files still say what was rolled back.
+            // After a rollback, the files still have the configuration that was rolled back.
             || (trigger == "file" && identity == work.seen);
         work.seen = identity;
         if known {
@@ -197,7 +197,7 @@ impl Control {
         self.record(TRIGGER, start, result)
     }
 
-    /// Makes a change that may panic, as long as it builds: then it is refused.
+    /// Makes a change that may panic while it builds: then it is refused.
     fn attempt(&self, work: &mut Work, change: impl FnOnce(&mut Work) -> Change) -> Change {
         let change = caught(|| change(work)).unwrap_or_else(|panicked| {
             let mut diagnostics = work.current.plan.diagnostics();
@@ -211,8 +211,7 @@ impl Control {
         change
     }
 
-    /// Builds `inputs` and lets them serve. The replaced ones are remembered if
-    /// `remember` says so.
+    /// Builds `inputs` and lets them serve. The replaced ones are remembered if `remember` is set.
     fn swap(&self, work: &mut Work, inputs: Inputs, remember: bool) -> Change {
         let generation = match build(&inputs, &self.workshop) {
             Ok(generation) => Arc::new(generation),
@@ -248,7 +247,7 @@ impl Control {
         Change::Swapped { compiled, reused }
     }
 
-    /// Waits for the change that is under way, and begins another.
+    /// Waits for the end of the current change, and begins another.
     fn begin(&self, trigger: &'static str) -> Turn<'_> {
         // A panic in a build leaves the state as it was before the swap.
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
@@ -256,7 +255,7 @@ impl Control {
         Turn { control: self, work }
     }
 
-    /// Tells of a change, within its turn.
+    /// Reports a change, before the next one begins.
     fn record(&self, trigger: &'static str, start: Instant, result: Change) -> Outcome {
         let generation = self.live.load().number;
         let duration = start.elapsed();
@@ -291,12 +290,11 @@ impl Control {
         outcome
     }
 
-    /// Forgets replaced generations whose last request ended, and cuts what is left
-    /// of those that were given enough time. Returns how many there still are. Called
-    /// several times a second.
+    /// Forgets replaced generations whose last request ended, and cuts the requests of those that had enough time.
+    /// Returns how many generations are left. Called several times a second.
     pub fn look_after_retired(&self) -> usize {
         self.workshop.runtimes.tidy(PATIENCE);
-        // The last to let go of a generation drops it: after the lock.
+        // The last owner of a generation drops it: after the lock is released.
         let mut held = Vec::new();
         let mut published = self.published();
         published.retired.retain_mut(|retired| {
@@ -319,7 +317,7 @@ impl Control {
         published.retired.len()
     }
 
-    /// Drops what is only kept for the next reload.
+    /// Drops what is kept only for the next reload.
     pub fn drop_unused(&self) {
         self.workshop.runtimes.tidy(Duration::ZERO);
     }
@@ -329,8 +327,8 @@ impl Control {
         self.workshop.cuts.swap(0, Ordering::Relaxed)
     }
 
-    /// What is live, what still retires, and what was tried, for the admin listener: all as of one moment, and without
-    /// waiting for a change that is under way.
+    /// The live generation, the retiring ones, and the last reloads, for the admin listener: all as of one moment, and
+    /// without waiting for the current change.
     pub fn generations(&self) -> serde_json::Value {
         let Published { live, history, retired, records, under_way, .. } = self.published().clone();
         let pipelines: Vec<_> = live
@@ -387,7 +385,7 @@ impl Control {
     }
 }
 
-/// A change that is under way.
+/// The current change.
 struct Turn<'a> {
     control: &'a Control,
     work: MutexGuard<'a, Work>,
@@ -395,7 +393,7 @@ struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        // However it ended.
+        // However the change ended.
         self.control.published().under_way = None;
     }
 }
@@ -404,7 +402,7 @@ fn files(inputs: &Inputs) -> Arc<[PathBuf]> {
     inputs.files().into_iter().map(Path::to_owned).collect()
 }
 
-/// The upstreams of a generation, and how their servers are.
+/// The upstreams of a generation, and the state of their servers.
 fn upstreams(generation: &Generation) -> Vec<serde_json::Value> {
     let server = |it: ServerReport| {
         serde_json::json!({
@@ -429,7 +427,7 @@ fn unix_seconds(time: SystemTime) -> u64 {
 }
 
 impl Outcome {
-    /// For the admin listener.
+    /// In the words of the admin listener.
     pub fn to_json(&self) -> serde_json::Value {
         let (result, details) = match &self.result {
             Change::Swapped { compiled, reused } => {

@@ -16,9 +16,9 @@ use std::time::SystemTime;
 
 /// An immutable state of the whole configuration.
 pub struct Generation {
-    /// Counts the generations of this process, from 1.
+    /// Its number among the generations of this process, from 1.
     pub number: u64,
-    /// What makes it another one than the one before.
+    /// The digest that distinguishes it from the generation before.
     pub identity: Digest,
     /// When it was built.
     pub built: SystemTime,
@@ -26,40 +26,40 @@ pub struct Generation {
     pub compiled: usize,
     /// Segments that it took over from others.
     pub reused: usize,
-    /// What it was built from.
+    /// The plan from which it was built.
     pub plan: Plan,
     /// Which pipeline serves a request.
     pub router: Router,
     /// The pipelines, in the plan's order.
     pub(super) pipelines: Vec<Onward>,
-    /// Its requests were given enough time since it was replaced.
+    /// Set when its requests had enough time since it was replaced.
     pub cut_off: CutOff,
-    /// Requests that were cut for that, of all generations.
+    /// Requests that were cut for that reason, of all generations.
     pub(super) cuts: Arc<AtomicU64>,
     pub(super) tls: HashMap<SocketAddr, Option<Tls>>,
-    /// Where it says how many keys a limiter may have, once it serves.
+    /// Where it sets the bound on a limiter's keys, once it serves.
     pub(super) limiter_keys: KeyBound,
 }
 
 impl Generation {
-    /// Where `pipeline` begins.
+    /// The beginning of `pipeline`.
     pub fn pipeline(&self, pipeline: PipelineIndex) -> &Onward {
         &self.pipelines[pipeline.0]
     }
 
-    /// The TLS settings of the listener at `address`, as the plan has it.
+    /// The TLS settings of the listener at `address`, as in the plan.
     pub fn tls(&self, address: &SocketAddr) -> Option<Arc<ServerConfig>> {
         self.tls.get(address)?.as_ref().map(|tls| Arc::clone(&tls.config))
     }
 
-    /// A request of this generation broke off: counts it, if the generation is why.
+    /// Counts a request of this generation that broke off, if the generation is the reason.
     pub fn broke_off(&self) {
         if self.cut_off.is_cut() {
             self.cuts.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Where each pipeline begins, in the plan's order.
+    /// The beginnings of the pipelines, in the plan's order.
     pub fn beginnings(&self) -> impl Iterator<Item = &Onward> {
         self.pipelines.iter()
     }

@@ -23,7 +23,7 @@ fn of_native(name: &str, natives: &Natives) -> Digest {
     Identity::of("native").text(name).plain(&natives.get(name).map(|native| native.id)).finish()
 }
 
-/// The identity of an upstream: of what is configured of it, and of the files that it names.
+/// The identity of an upstream: of its configuration, and of the files that it names.
 pub fn of_upstream(upstream: &UpstreamPlan, tls: Option<&TlsSettings>) -> Digest {
     let UpstreamPlan {
         name,
@@ -44,7 +44,7 @@ pub fn of_upstream(upstream: &UpstreamPlan, tls: Option<&TlsSettings>) -> Digest
         .plain(&(servers, protocol, balance, host, server_name))
         .plain(&(health, ejection, retry, limits));
     let contents = tls.map_or(&[][..], |tls| &tls.contents);
-    // Which file is which: the same content in another place is another thing.
+    // The file's role counts: the same content in another role is something else.
     let which = start.plain(&(roots.is_some(), identity.is_some()));
     contents.iter().fold(which, |it, content| it.bytes(content)).finish()
 }
@@ -54,19 +54,19 @@ type Named<'a> = (&'a str, Digest);
 
 /// A segment.
 pub struct Part<'p> {
-    /// What a request can need of its stages; first all of them.
+    /// The variants that requests can need; the first has all stages.
     pub variants: Vec<Variant<'p>>,
-    /// Of all of it, and of what comes after it.
+    /// The identity of the whole segment, and of everything after it.
     pub identity: Digest,
 }
 
 /// Some stages of a segment.
 pub struct Variant<'p> {
-    /// Those of them that have conditions.
+    /// The stages with conditions among them.
     pub applied: Applied,
     /// The stages; maybe none.
     pub stages: Vec<&'p Stage>,
-    /// Theirs, linked to what comes after them.
+    /// The identity of these stages, linked to what comes after them.
     pub identity: Digest,
 }
 
@@ -120,8 +120,8 @@ pub fn of_pipelines<'p>(
     all
 }
 
-/// The stages of `pipeline` that share a store: each longest run of static ones, and
-/// alone each dynamic one and each whose component can't be composed.
+/// The stages of `pipeline` that share a store: each longest run of static ones; alone, each dynamic one and each whose
+/// component can't be composed.
 pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
     let joins = |stage: &Stage| {
         let alone = components.original(stage).is_some_and(|c| c.shape.stands_alone());
@@ -137,7 +137,7 @@ pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> V
     segments
 }
 
-/// What requests can need of `stages`.
+/// The variants of `stages` that requests can need.
 fn variants<'p>(stages: &[&'p Stage], identify: impl Fn(&[&Stage]) -> Digest) -> Vec<Variant<'p>> {
     // The plan has no pipeline with too many.
     let combinations = combinations(stages.iter().copied().filter_map(Stage::condition)).unwrap_or_default();
@@ -151,7 +151,7 @@ fn variants<'p>(stages: &[&'p Stage], identify: impl Fn(&[&Stage]) -> Digest) ->
 }
 
 /// The identity of a segment with conditions: of its variants, of what decides between them, and of the segment after
-/// it, where it may be passed over. One without is its only variant.
+/// it, where the segment may be passed over. A segment without conditions is its only variant.
 fn of_part(stages: &[&Stage], variants: &[Variant<'_>], next: Option<Digest>) -> Digest {
     if let [only] = variants
         && stages.iter().all(|stage| stage.when.is_none())
@@ -163,9 +163,8 @@ fn of_part(stages: &[&Stage], variants: &[Variant<'_>], next: Option<Digest>) ->
     variants.iter().fold(start, |it, variant| it.plain(&variant.applied).bytes(&variant.identity.0)).finish()
 }
 
-/// The identity of a segment of `pipeline`: of its stages and their components, of the
-/// segment after it, and of the pipelines that it reaches by names of its own and by theirs,
-/// each by its first segment.
+/// The identity of a segment of `pipeline`: of its stages and their components, of the segment after it, and of the
+/// pipelines that its stages reach, each by its first segment.
 fn of_segment(
     pipeline: &Pipeline,
     stages: &[(&Stage, Digest)],
@@ -173,14 +172,14 @@ fn of_segment(
     next: Option<Digest>,
     called: (&[Named<'_>], &[Named<'_>]),
 ) -> Digest {
-    // Its stages are given, and what they are linked to stands for its end.
+    // The stages are given, and the next segment stands for the pipeline's end.
     let Pipeline { name, stages: _, end: _, limits, isolation, form, span: _ } = pipeline;
     let start = Identity::of("segment").text(name).plain(limits).plain(&(isolation, form));
     let linked = with_gateway(start, gateway).plain(&next).plain(&called);
     stages.iter().fold(linked, |it, (stage, digest)| with_stage(it, stage, *digest)).finish()
 }
 
-/// Adds what a segment has of the whole process's bounds. The others are the front end's, and of connections.
+/// Adds the bounds of the whole process that concern a segment. The others concern the front end and connections.
 fn with_gateway(it: Identity, limits: &GatewayLimits) -> Identity {
     let GatewayLimits {
         connections: _,
@@ -201,7 +200,7 @@ fn with_gateway(it: Identity, limits: &GatewayLimits) -> Identity {
         download_rate: _,
         download_grace: _,
         shutdown_timeout: _,
-        // An engine is made for so many, and segments are compiled for an engine.
+        // The engine is made for this number, and segments are compiled for an engine.
         instances: _,
         call_depth,
         // Limiters follow the live configuration.
@@ -214,7 +213,7 @@ fn with_gateway(it: Identity, limits: &GatewayLimits) -> Identity {
 fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
     let Stage {
         id,
-        // The digest stands for it.
+        // The digest stands for the component.
         component: _,
         config,
         // The same with its places.
@@ -223,7 +222,7 @@ fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
         refused: _,
         grants,
         grants_span: _,
-        // What comes to a stage, not what it is: see `of_part`.
+        // The condition concerns the requests that reach the stage, not the stage: see `of_part`.
         when: _,
         limits,
         link,

@@ -21,19 +21,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Default)]
 pub struct Components(Vec<Option<Forms>>);
 
-/// A component as it is, and rewritten to a sync lift where a stage may want that.
+/// A component as its author made it, and rewritten to a sync lift where a stage may want that.
 #[derive(Clone)]
 struct Forms {
     original: Component,
     relifted: Option<Result<Rewritten, NotRewritable>>,
 }
 
-/// A component's rewritten form, and whether it can't trap for being rewritten.
+/// A component's rewritten form, and whether it is proven not to trap because of the rewriting.
 type Rewritten = (Component, bool);
 
 impl Components {
-    /// What stands at `stage`, in the form that it wants and can have, if it could be
-    /// loaded.
+    /// The component of `stage`, in the form that the stage wants and can have, if it could be loaded.
     pub fn of(&self, stage: &Stage) -> Option<&Component> {
         let forms = self.0.get(stage.component.0)?.as_ref()?;
         Some(match (stage.lift, &forms.relifted) {
@@ -44,51 +43,50 @@ impl Components {
         })
     }
 
-    /// The components as they are, in the order of the plan; `None` for one that could not be loaded.
+    /// The components as their authors made them, in the order of the plan; `None` for one that could not be loaded.
     pub fn originals(&self) -> impl Iterator<Item = Option<&Component>> {
         self.0.iter().map(|forms| Some(&forms.as_ref()?.original))
     }
 
-    /// What stands at `stage`, as it is.
+    /// The component of `stage`, as its author made it.
     pub fn original(&self, stage: &Stage) -> Option<&Component> {
         Some(&self.0.get(stage.component.0)?.as_ref()?.original)
     }
 
-    /// Whether what stands at `stage` was rewritten although it may do what its
-    /// rewritten form can't.
+    /// Whether the component of `stage` was rewritten although it may do what its rewritten form can't do.
     pub fn is_trial(&self, stage: &Stage) -> bool {
         let forms = self.0.get(stage.component.0).and_then(Option::as_ref);
         stage.lift == Relift::Sync
             && forms.is_some_and(|forms| matches!(forms.relifted, Some(Ok((_, false)))))
     }
 
-    /// Why what stands at `stage` can't be rewritten, if it can't.
+    /// Why the component of `stage` can't be rewritten, if so.
     pub fn refusal(&self, stage: &Stage) -> Option<&NotRewritable> {
         self.0.get(stage.component.0)?.as_ref()?.relifted.as_ref()?.as_ref().err()
     }
 }
 
-/// The TLS settings of a listener, and the hash of the files that they come from.
+/// The TLS settings of a listener, and the hash of their files.
 #[derive(Clone)]
 pub struct Tls {
     /// For rustls.
     pub config: Arc<ServerConfig>,
-    /// Of the settings and all files.
+    /// The hash of the settings and of all files.
     pub digest: Digest,
 }
 
-/// A plan with all that it names.
+/// A plan with everything that it names.
 #[derive(Clone)]
 pub struct Inputs {
     /// The plan.
     pub plan: Plan,
     /// Its components.
     pub components: Components,
-    /// One for each of its listeners.
+    /// One for each listener of the plan.
     pub tls: Vec<Option<Tls>>,
-    /// For the servers of each of its upstreams, where they have TLS.
+    /// For the servers of each upstream, where they have TLS.
     pub upstreams: Vec<Option<TlsSettings>>,
-    /// The services in which pipelines may end, of the program that embeds the gateway.
+    /// The services of the embedding program, in which pipelines may end.
     pub natives: Natives,
 }
 
@@ -98,14 +96,14 @@ pub type Natives = Arc<HashMap<String, NativeService>>;
 /// A service of the program that embeds the gateway.
 #[derive(Clone)]
 pub struct NativeService {
-    /// Tells it from others of its name.
+    /// Distinguishes it from other services of its name.
     pub id: u64,
     /// Calls it.
     pub call: Next,
 }
 
 impl NativeService {
-    /// A service that is another one than all before it.
+    /// A service that differs from all earlier ones.
     pub fn new(call: Next) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self { id: NEXT.fetch_add(1, Ordering::Relaxed), call }
@@ -113,8 +111,7 @@ impl NativeService {
 }
 
 impl Inputs {
-    /// What makes a configuration another one: the text, and what the files and
-    /// variables that it names contain.
+    /// The identity of a configuration: of the text, and of the contents of files and variables that it names.
     pub fn identity(&self) -> Digest {
         let start = Identity::of("configuration").text(self.plan.source.text());
         let components = self.components.0.iter().flatten();
@@ -129,7 +126,7 @@ impl Inputs {
             .flat_map(|pipeline| pipeline.all_stages())
             .flat_map(|stage| stage.values());
         let read = values.fold(read, |it, value| it.text(value.expose()));
-        // Its value may stand in a file; a reload says that it takes a restart.
+        // Its value may be in a file; a reload reports that a restart is needed.
         let token = self.plan.admin.as_ref().and_then(|admin| admin.token.as_ref());
         let read = token.into_iter().fold(read, |it, token| it.text(token.expose()));
         // In the order of names.
@@ -150,18 +147,17 @@ impl Inputs {
     }
 }
 
-/// What was found out about components before, by digest: validating or rewriting a
-/// large component takes longer than reading it.
+/// Known properties of components, by digest: validating or rewriting a large component takes longer than reading it.
 #[derive(Default)]
 pub struct Shapes {
     shapes: Mutex<HashMap<Digest, Shape>>,
     relifted: Mutex<HashMap<Digest, Result<Rewritten, NotRewritable>>>,
 }
 
-/// Components whose shapes are remembered; with more, all are forgotten.
+/// The most components whose shapes are remembered; with more, all are forgotten.
 const MAX_SHAPES: usize = 4096;
 
-/// Components whose rewritten forms are remembered; with more, all are forgotten.
+/// The most components whose rewritten forms are remembered; with more, all are forgotten.
 const MAX_RELIFTED: usize = 64;
 
 impl Shapes {

@@ -1,4 +1,4 @@
-//! The generation that serves. Only this file knows that it can change.
+//! The generation that serves. No other file knows that it can change.
 
 #![expect(clippy::disallowed_types, reason = "this is the one file that swaps")]
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub struct Live(ArcSwap<Generation>);
 
 impl Live {
-    /// Starts with `generation`.
+    /// Begins with `generation`.
     pub fn new(generation: Generation) -> Self {
         start(&generation);
         Self(ArcSwap::from_pointee(generation))
@@ -21,14 +21,14 @@ impl Live {
         self.0.load_full()
     }
 
-    /// Lets `generation` serve from now on, and returns the one that did.
+    /// Lets `generation` serve from now on, and returns the earlier one.
     pub fn swap(&self, generation: Arc<Generation>) -> Arc<Generation> {
         start(&generation);
         self.0.swap(generation)
     }
 }
 
-/// What goes on beside requests begins when a generation is about to have some.
+/// Starts the work of a generation beside requests, which it is about to have.
 fn start(generation: &Generation) {
     generation.limiter_keys.set(generation.plan.limits.rate_limit_keys);
     for upstream in generation.upstreams() {

@@ -1,7 +1,7 @@
-//! Says how far a build is.
+//! Log lines on the progress of a build.
 //!
-//! To compile takes from milliseconds to minutes, and whoever waits for it wants to know that something happens: from a
-//! second on, there is a line of the log every few seconds, whatever the compiler does meanwhile.
+//! Compiling takes from milliseconds to minutes, and whoever waits wants to see that something happens. After one
+//! second, there is a line of the log every few seconds, whatever the compiler does meanwhile.
 
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// The time between lines.
 const BETWEEN: Duration = Duration::from_secs(3);
 
-/// A build's progress, told from a thread of its own until it is dropped.
+/// A build's progress, logged by a thread of its own until this is dropped.
 pub(super) struct Progress {
     at: Arc<Mutex<At>>,
     teller: Option<(SyncSender<()>, JoinHandle<()>)>,
@@ -28,7 +28,7 @@ struct At {
 }
 
 impl Progress {
-    /// Of a build that makes so many segments.
+    /// The progress of a build that makes so many segments.
     pub fn of(segments: usize) -> Self {
         Self::with(segments, FIRST, BETWEEN)
     }
@@ -51,12 +51,12 @@ impl Progress {
                 wait = between;
             }
         };
-        // Without the thread, there is no line, and all else is as it is.
+        // Without the thread there are no lines, and nothing else changes.
         let thread = std::thread::Builder::new().name("linkspan-progress".to_owned()).spawn(tell);
         Self { at, teller: thread.ok().map(|thread| (end, thread)) }
     }
 
-    /// The next segment is being made, of `pipeline`.
+    /// Notes that the next segment, of `pipeline`, is being made.
     pub fn next(&self, pipeline: &str) {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         pipeline.clone_into(&mut at.pipeline);
@@ -68,7 +68,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some((end, thread)) = self.teller.take() {
             drop(end);
-            // It writes a line at most.
+            // The thread writes at most one line.
             let _ = thread.join();
         }
     }

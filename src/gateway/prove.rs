@@ -7,8 +7,8 @@ use crate::plan::{Pipeline, Stage};
 /// The longest text of a guest's own that a finding shows, in bytes.
 const MAX_TEXT: usize = 1 << 10;
 
-/// Adds `flaws`, which are of a segment of `pipeline`, to `diagnostics`. Segments of one pipeline that differ in their
-/// conditions have the same flaws: each is told once.
+/// Adds `flaws`, which concern a segment of `pipeline`, to `diagnostics`. Segments of one pipeline that differ in their
+/// conditions have the same flaws: each is reported once.
 pub(super) fn tell(pipeline: &Pipeline, flaws: &[Flaw], diagnostics: &mut Diagnostics) {
     for flaw in flaws {
         match flaw {

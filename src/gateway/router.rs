@@ -1,4 +1,4 @@
-//! Which route a request takes.
+//! The route of a request.
 //!
 //! The plan defines the order (see [`crate::plan::Route`]): the exact host, then the longest wildcard, then any host;
 //! within a host the longest path; within a path a route that names the method. The cost of a look-up grows with the
@@ -8,13 +8,12 @@ use crate::plan::{HostPattern, Route};
 use http::Method;
 use std::collections::HashMap;
 
-/// What the router says of a request.
+/// The router's answer for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {
     /// The route at this place of the plan.
     Route(usize),
-    /// Routes have its host and path, but only for these methods (RFC 9110
-    /// §15.5.6 wants them told), sorted.
+    /// Routes have its host and path, but only for these methods, sorted. The answer must list them (RFC 9110 §15.5.6).
     OtherMethods(Vec<Method>),
     /// No route has its host and path.
     None,
@@ -34,7 +33,7 @@ struct Target {
 #[derive(Debug, Default)]
 pub struct Router {
     exact: HashMap<String, Paths>,
-    /// By what follows the star, with its leading dot: `.example.com`.
+    /// By the part after the star, with its leading dot: `.example.com`.
     suffix: HashMap<String, Paths>,
     any: Paths,
 }
@@ -51,7 +50,7 @@ impl Router {
             };
             let targets = paths.0.entry(route.path.clone()).or_default();
             targets.push(Target { methods: route.methods.clone(), route: at });
-            // Routes that name methods come before the one that takes all.
+            // Routes with methods come before the one for all methods.
             targets.sort_by_key(|target| target.methods.is_none());
         }
         router
@@ -78,7 +77,7 @@ impl Router {
     fn candidates<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Paths> {
         let suffixes = host
             .match_indices('.')
-            // `*.example.com` needs something in front of the dot.
+            // `*.example.com` needs something before the dot.
             .filter(|(at, _)| *at > 0)
             .filter_map(|(at, _)| self.suffix.get(&host[at..]));
         let suffixes = (!self.suffix.is_empty()).then_some(suffixes).into_iter().flatten();

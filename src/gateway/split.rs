@@ -1,8 +1,8 @@
-//! Which pipeline of a route serves a request, if several share the route.
+//! The pipeline of a route that serves a request, if several share the route.
 //!
 //! Chance decides by weight, or a header or cookie decides: equal values go to the same pipeline as long as the weights
-//! stay, and a value that is a pipeline's name chooses that pipeline. A request without the pinned field is left to
-//! chance.
+//! stay, and a value that is a pipeline's name chooses that pipeline. Chance decides for a request without the pinned
+//! field.
 
 use crate::plan::share::{draw, place};
 use crate::plan::{PipelineIndex, Plan, Route};

@@ -7,7 +7,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// What a file looks like from outside; `None` if there is none.
+/// The state of a file as seen from outside; `None` if there is no file.
 type Look = Option<(u64, u64, i64, i64, i64, i64, u64)>;
 
 fn look(path: &Path) -> Look {
@@ -24,23 +24,23 @@ fn look(path: &Path) -> Look {
     ))
 }
 
-/// The looks of some files.
+/// The states of some files.
 #[derive(Debug, Default)]
 pub struct Watch {
-    /// When they were last loaded.
+    /// When the files were last loaded.
     loaded: Vec<(PathBuf, Look)>,
     /// At the last call.
     last: Vec<(PathBuf, Look)>,
 }
 
 impl Watch {
-    /// Remembers how `files` look now, when they were just loaded.
+    /// Remembers the state of `files`, which were just loaded.
     pub fn loaded(&mut self, files: &[PathBuf]) {
         self.loaded = looks(files);
         self.last.clone_from(&self.loaded);
     }
 
-    /// Files may have become others; those that were there keep their look.
+    /// Replaces the list of files; files that were in it keep their state.
     pub fn loaded_others(&mut self, files: &[PathBuf]) {
         let known = |file: &PathBuf| self.loaded.iter().find(|(path, _)| path == file).map(|(_, look)| *look);
         let looks = files.iter().map(|file| (file.clone(), known(file).unwrap_or_else(|| look(file))));
@@ -48,8 +48,7 @@ impl Watch {
         self.last.clone_from(&self.loaded);
     }
 
-    /// Whether `files` changed since they were loaded, and look as they did at the
-    /// last call.
+    /// Whether `files` changed since they were loaded, and have the same state as at the last call.
     pub fn has_settled_change(&mut self, files: &[PathBuf]) -> bool {
         let now = looks(files);
         let settled = now == self.last;
