@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 /// Frames between the two threads.
 const QUEUE: usize = 4;
 
-/// A body that streams out of a pipeline: a response's, or a request's for a native service.
+/// A body that streams out of a pipeline: of a response, or of a request for a native service.
 ///
-/// It ends with an error if it was cut short; there is no end that only looks like one.
+/// A body that was cut short ends with an error, never with an end that only looks complete.
 pub struct Body {
     frames: Option<mpsc::Receiver<Piece>>,
     hint: SizeHint,
@@ -29,27 +29,27 @@ pub struct BodyError(String);
 
 struct Piece {
     frame: Result<Frame<Bytes>, BodyError>,
-    /// Nothing comes after it.
+    /// The last frame.
     last: bool,
 }
 
 impl Body {
-    /// A body of no bytes.
+    /// A body without bytes.
     pub fn empty() -> Self {
         Self { frames: None, hint: SizeHint::with_exact(0) }
     }
 
-    /// `bytes`, whole.
+    /// A body of exactly `bytes`.
     pub(super) fn whole(bytes: Bytes) -> Self {
         let hint = SizeHint::with_exact(bytes.len() as u64);
         let (sender, frames) = mpsc::channel(1);
-        // There is a place.
+        // The queue has room for a frame.
         drop(sender.try_send(Piece { frame: Ok(Frame::data(bytes)), last: true }));
         Self { frames: Some(frames), hint }
     }
 }
 
-/// What reads `body` on this thread, and the body for others.
+/// The future that reads `body` on this thread, and the body for other threads.
 pub(super) fn bridge<B>(body: B) -> (Body, impl Future<Output = ()>)
 where
     B: HttpBody<Data = Bytes>,
@@ -67,7 +67,7 @@ where
     B::Error: std::fmt::Display,
 {
     let mut body = pin!(body);
-    // First a place, then a frame.
+    // The room first, then a frame.
     while let Ok(place) = frames.reserve().await {
         let frame = tokio::select! {
             frame = body.frame() => frame,
@@ -106,7 +106,7 @@ impl HttpBody for Body {
         if let Some(left) = this.hint.exact() {
             this.hint.set_exact(left.saturating_sub(taken));
         }
-        // An end that comes alone is an empty frame with nothing after it.
+        // An end without a frame is an empty frame with nothing after it.
         let is_end = last && matches!(&frame, Ok(frame) if frame.data_ref().is_some_and(Bytes::is_empty));
         Poll::Ready((!is_end).then_some(frame))
     }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::{Table, Value};
 
-/// Where a component comes from: a path, which starts from the process's folder if it is relative, or bytes.
+/// The source of a component: a path, relative to the process's folder if it is not absolute, or bytes.
 #[derive(Clone, Debug)]
 pub struct Source(pub(super) SourceKind);
 
@@ -45,7 +45,7 @@ macro_rules! bytes {
 }
 bytes!(Vec<u8>, &'static [u8], Arc<[u8]>);
 
-/// What `include_bytes!` gives.
+/// The type of `include_bytes!`.
 impl<const N: usize> From<&'static [u8; N]> for Source {
     fn from(bytes: &'static [u8; N]) -> Self {
         bytes.as_slice().into()
@@ -67,26 +67,26 @@ impl Stage {
         Self { name: name.into(), source: source.into(), keys: Table::new(), config: Vec::new() }
     }
 
-    /// A value of its configuration. Values are kept out of diagnostics, as secrets are.
+    /// Sets a value of its configuration. Diagnostics don't show the value, as with secrets.
     #[must_use]
     pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.config.push((key.into(), value.into()));
         self
     }
 
-    /// What it may use, a key of `grant`: `.grant("random", true)`.
+    /// Grants it something, by a key of `grant`: `.grant("random", true)`.
     #[must_use]
     pub fn grant(self, key: &str, value: impl Into<Value>) -> Self {
         self.set(&format!("grant.{key}"), value)
     }
 
-    /// A bound of one instance, a key of the stage's `limits`: `.limit("memory", "16MiB")`.
+    /// Sets a bound of one instance, by a key of the stage's `limits`: `.limit("memory", "16MiB")`.
     #[must_use]
     pub fn limit(self, key: &str, value: impl Into<Value>) -> Self {
         self.set(&format!("limits.{key}"), value)
     }
 
-    /// Any other key, dots leading into tables: `.set("link", "dynamic")`, `.set("next.beta", "edge-next")`.
+    /// Sets any other key; dots lead into tables: `.set("link", "dynamic")`, `.set("next.beta", "edge-next")`.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         insert(&mut self.keys, key, value.into());
@@ -94,7 +94,7 @@ impl Stage {
     }
 }
 
-/// Puts a value under a dotted key; the last one stays.
+/// Puts a value under a dotted key, in place of an earlier one.
 fn insert(table: &mut Table, key: &str, value: Value) {
     let Some((first, rest)) = key.split_once('.') else {
         table.insert(key.to_owned(), value);
@@ -124,60 +124,60 @@ impl Pipeline {
         Self { name: name.into(), keys: Table::new(), stages: Vec::new(), service: None }
     }
 
-    /// One more middleware, behind those that are there.
+    /// Adds a middleware behind those that it has.
     #[must_use]
     pub fn stage(mut self, stage: Stage) -> Self {
         self.stages.push(stage);
         self
     }
 
-    /// Ends it in a component.
+    /// Ends the pipeline in a component.
     #[must_use]
     pub fn service(mut self, service: Stage) -> Self {
         self.service = Some(service);
         self
     }
 
-    /// Ends it in the service that the [`Gateway`] was given under this name.
+    /// Ends the pipeline in the service that the [`Gateway`] has under this name.
     #[must_use]
     pub fn native(self, name: &str) -> Self {
         self.set("native", name)
     }
 
-    /// A bound, a key of the pipeline's `limits`: `.limit("deadline", "5s")`.
+    /// Sets a bound, by a key of the pipeline's `limits`: `.limit("deadline", "5s")`.
     #[must_use]
     pub fn limit(self, key: &str, value: impl Into<Value>) -> Self {
         self.set(&format!("limits.{key}"), value)
     }
 
-    /// Any other key: `.set("link", "dynamic")`.
+    /// Sets any other key: `.set("link", "dynamic")`.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         insert(&mut self.keys, key, value.into());
         self
     }
 
-    /// Builds it, in a [`Gateway`] of its own. This reads and compiles components, which may take seconds.
+    /// Builds the pipeline in a [`Gateway`] of its own. This reads and compiles components, which may take seconds.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with the pipeline.
     pub fn build(self) -> Result<Service, Diagnostics> {
         let name = self.name.clone();
         Ok(Gateway::builder().pipeline(self).build()?.named(&name))
     }
 
-    /// Builds it as a layer, in a [`Gateway`] of its own: it ends in whatever is wrapped.
+    /// Builds the pipeline as a layer, in a [`Gateway`] of its own: it ends in the service that is wrapped.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with the pipeline.
     pub fn layer(self) -> Result<Layer, Diagnostics> {
         self.native(INNER).build().map(Layer)
     }
 
-    /// Builds it around one service.
+    /// Builds the pipeline around one service.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with the pipeline.
     pub fn around<S, R>(self, service: S) -> Result<Service, Diagnostics>
     where
         S: tower_service::Service<Request<Body>, Response = Response<R>> + Clone + Send + Sync + 'static,
@@ -189,7 +189,7 @@ impl Pipeline {
         self.layer().map(|layer| tower_layer::Layer::layer(&layer, service))
     }
 
-    /// Its table, with what it names added to `into`.
+    /// The pipeline's table; its components, values and services are added to `into`.
     fn describe(self, into: &mut Description) -> Table {
         let Self { name, mut keys, stages, service } = self;
         let mut number = 0;
@@ -209,7 +209,7 @@ impl Pipeline {
     }
 }
 
-/// The table of a stage. Its values are in the text by name only.
+/// The table of a stage, in which its values stand by name only.
 fn describe_stage(stage: Stage, place: &str, into: &mut Description) -> Value {
     let Stage { name, source, mut keys, config } = stage;
     let mut values = Table::new();
@@ -226,7 +226,7 @@ fn describe_stage(stage: Stage, place: &str, into: &mut Description) -> Value {
     Value::Table(keys)
 }
 
-/// A [`Gateway`] to be.
+/// A [`Gateway`] before it is built.
 #[derive(Default)]
 pub struct GatewayBuilder {
     file: Option<PathBuf>,
@@ -245,28 +245,28 @@ impl GatewayBuilder {
         self
     }
 
-    /// The configuration in a text; paths in it start from the process's folder.
+    /// The configuration in a text; its relative paths start from the process's folder.
     #[must_use]
     pub fn toml(mut self, text: impl Into<String>) -> Self {
         self.text = text.into();
         self
     }
 
-    /// A pipeline, beside those of the file or text, whose names for pipelines and components are others.
+    /// Adds a pipeline to those of the file or text. Its name, and those of its components, differ from theirs.
     #[must_use]
     pub fn pipeline(mut self, pipeline: Pipeline) -> Self {
         self.pipelines.push(pipeline);
         self
     }
 
-    /// The bytes of a component that the file or text names, in place of its file.
+    /// Sets the bytes of a component that the file or text names, in place of its file.
     #[must_use]
     pub fn component(mut self, name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
         self.components.insert(name.into(), Given(bytes.into()));
         self
     }
 
-    /// A service in which pipelines may end: `native = "<name>"`.
+    /// Adds a service in which pipelines may end: `native = "<name>"`.
     #[must_use]
     pub fn native<S, R>(mut self, name: impl Into<String>, service: S) -> Self
     where
@@ -280,7 +280,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// A key outside of pipelines that the file or text does not have: `.set("gateway.workers", 2)`.
+    /// Sets a key outside of pipelines that the file or text does not have: `.set("gateway.workers", 2)`.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
         insert(&mut self.keys, key, value.into());
@@ -290,7 +290,7 @@ impl GatewayBuilder {
     /// Builds everything and starts the workers. This reads and compiles components, which may take seconds.
     ///
     /// # Errors
-    /// Everything that is wrong with the configuration; or that there is no thread to be had.
+    /// Everything that is wrong with the configuration; or that no thread can be started.
     pub fn build(self) -> Result<Gateway, Diagnostics> {
         Gateway::start(self.describe())
     }
@@ -307,7 +307,7 @@ impl GatewayBuilder {
             let path = Table::from_iter([("path".to_owned(), path.into())]);
             nested("components", name.to_owned(), path)
         }));
-        // One after the other, so that a name which is given twice is found by whoever reads it.
+        // One after the other, so that the reader of the text finds a name that is given twice.
         for table in tables.iter().filter(|table| !table.is_empty()) {
             // Texts, numbers and tables can always be written.
             text = text + "\n" + &toml::to_string_pretty(table).unwrap_or_default();
@@ -318,7 +318,7 @@ impl GatewayBuilder {
 }
 
 impl Gateway {
-    /// A gateway of nothing yet.
+    /// The description of an empty gateway.
     ///
     /// ```no_run
     /// use linkspan::embed::{Gateway, Pipeline, Stage};
@@ -341,7 +341,7 @@ impl Gateway {
     /// Like [`Gateway::reload`], with another configuration from now on.
     ///
     /// # Errors
-    /// Everything that is wrong; then what is live goes on, and a reload is of what it was.
+    /// Everything that is wrong. Then the live configuration stays, and a later reload reads the earlier one again.
     pub fn replace(&self, by: GatewayBuilder) -> Result<bool, Diagnostics> {
         self.redescribe(by.describe())
     }

@@ -1,4 +1,4 @@
-//! What a gateway is built from, until it is read.
+//! The sources of a gateway's configuration, until they are read.
 
 use super::native::{INNER, inner};
 use crate::config::{self, Diagnostics, SourceFile};
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What a text that came from no file is called.
+/// The file name of a text that came from no file.
 const UNNAMED: &str = "embedded.toml";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +19,15 @@ pub(super) enum SourceKind {
     Bytes(Given),
 }
 
-/// What a gateway is built from.
+/// The sources of a gateway's configuration.
 #[derive(Clone, Default)]
 pub(super) struct Description {
     file: Option<PathBuf>,
-    /// What follows the file's text, or stands in its place.
+    /// Text after that of the file, or in place of a file.
     pub text: String,
-    /// Configuration values, by the names under which the text has them.
+    /// Configuration values, by their names in the text.
     pub values: HashMap<String, String>,
-    /// The components of pipelines in code.
+    /// The components of pipelines that are built in code.
     sources: Vec<(String, SourceKind)>,
     components: BTreeMap<String, Given>,
     natives: BTreeMap<String, NativeService>,
@@ -43,7 +43,7 @@ impl Description {
         Self { file, components, natives, ..Self::default() }
     }
 
-    /// Adds a component of a pipeline in code, unless it is there.
+    /// Adds a component of such a pipeline, unless it is there.
     pub fn add(&mut self, name: String, source: SourceKind) {
         if let SourceKind::Bytes(given) = &source {
             self.components.insert(name.clone(), given.clone());
@@ -61,7 +61,7 @@ impl Description {
         })
     }
 
-    /// Reads everything that it names.
+    /// Reads all sources.
     pub fn gather(&self, workshop: &Workshop) -> Result<(Inputs, Diagnostics), Diagnostics> {
         let source = match &self.file {
             Some(path) => {

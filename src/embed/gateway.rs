@@ -1,4 +1,4 @@
-//! A gateway without listeners: what runs, and how it changes.
+//! A gateway without listeners, and its changes.
 
 use super::description::Description;
 use super::service::{Layer, Service};
@@ -15,10 +15,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often replaced configurations are looked at while there are any.
+/// The time between two looks at replaced configurations, while there are any.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Pipelines that run, without a listener. Cheap to clone; a clone is the same.
+/// Running pipelines without a listener. Cheap to clone; all clones are the same gateway.
 #[derive(Clone)]
 pub struct Gateway(Arc<Shared>);
 
@@ -33,7 +33,7 @@ impl Gateway {
             diagnostics.error(None, error.to_string());
             diagnostics
         };
-        // A library writes nowhere that it was not told.
+        // A library writes only where it was told to.
         if let CompileCache::Folder(folder) = &plan.gateway.compile_cache {
             let most = plan.gateway.compile_cache_size;
             workshop.cache = Cache::on_disk(folder, most).map_err(|error| system(&error))?;
@@ -59,7 +59,7 @@ impl Gateway {
         Ok(Self(Arc::new(Shared { workers, control, description, metrics, looking: Arc::default() })))
     }
 
-    /// The pipeline called `name`, if there is one. Without it, after a reload, requests are answered 404.
+    /// The pipeline called `name`, if there is one. If a reload removes the pipeline, requests are answered with 404.
     pub fn service(&self, name: &str) -> Option<Service> {
         self.0.control.live().plan.find_pipeline(name)?;
         Some(self.named(name))
@@ -79,13 +79,13 @@ impl Gateway {
         Service { shared: Arc::clone(&self.0), pipeline: Some(name.into()), inner: None }
     }
 
-    /// Reads the configuration and its files again and lets them serve, if they are good and new. Requests keep the
-    /// configuration that they began with; what is the same goes on as it runs. `false`: nothing had changed.
+    /// Reads the configuration and its files again and lets them serve, if they are valid and new. Requests keep the
+    /// configuration with which they began; parts that are the same keep running. `false`: nothing has changed.
     ///
     /// Blocks for as long as compiling takes. `gateway.workers`, `gateway.calls` and `access-log` need a new gateway.
     ///
     /// # Errors
-    /// Everything that is wrong; then what is live goes on.
+    /// Everything that is wrong; then the live configuration stays.
     pub fn reload(&self) -> Result<bool, Diagnostics> {
         let outcome = self.0.control.reload("program");
         self.0.metrics.set_generation(outcome.generation);
@@ -99,7 +99,7 @@ impl Gateway {
         }
     }
 
-    /// Like [`Gateway::reload`], with another description from now on, if that is good.
+    /// Like [`Gateway::reload`], with another description from now on, if it is valid.
     pub(super) fn redescribe(&self, description: Description) -> Result<bool, Diagnostics> {
         let lock = || self.0.description.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *lock(), description);
@@ -110,12 +110,12 @@ impl Gateway {
         result
     }
 
-    /// What was counted so far, in Prometheus's text format.
+    /// The metrics, in Prometheus's text format.
     pub fn metrics(&self) -> String {
         self.0.metrics.render()
     }
 
-    /// Cuts what is left of replaced configurations after `gateway.retire-timeout`.
+    /// Cuts the requests of replaced configurations after `gateway.retire-timeout`.
     fn look_after_retired(&self) {
         let (control, looking) = (Arc::clone(&self.0.control), Arc::clone(&self.0.looking));
         if looking.swap(true, Ordering::AcqRel) {
@@ -128,7 +128,7 @@ impl Gateway {
                 metrics.set_retiring(retiring);
                 metrics.streams_cut(control.take_cuts());
                 if retiring == 0 {
-                    // By then, workers have let go of what they had of it.
+                    // By then, workers have dropped what they had of it.
                     std::thread::sleep(LOOK);
                     control.drop_unused();
                     looking.store(false, Ordering::Release);

@@ -40,8 +40,8 @@
 //! names no host is for `localhost`. Every limit of the configuration holds, from the body's size to the number of
 //! instances, and one is the embedding's own: `gateway.calls` requests wait for each worker, one more is answered 503.
 //!
-//! Dropping the last handle ends the workers, once the requests that they have are done. Nothing here listens, reads
-//! signals or watches files; `listeners` and `admin` in a file are not used.
+//! Dropping the last handle ends the workers, once their requests are done. Nothing here listens, reads signals or
+//! watches files; `listeners` and `admin` in a file are not used.
 
 mod body;
 mod builder;
@@ -59,5 +59,5 @@ pub use gateway::Gateway;
 pub use service::{Layer, ResponseFuture, Service};
 pub use toml::Value;
 
-/// What a body's error may be.
+/// The error of a body.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,8 +1,8 @@
 //! A service of the program as the end of a pipeline.
 //!
-//! The service is called on the tokio runtime of the pipeline's caller, not on the worker: it may use what that runtime
-//! has, and may compute without delaying other pipelines. The request's extensions travel with it. The service's future
-//! is dropped with the call.
+//! The service is called on the tokio runtime of the pipeline's caller, not on the worker: it may use everything of
+//! that runtime, and may compute without delaying other pipelines. The request's extensions travel with it. The
+//! service's future is dropped with the call.
 
 use super::BoxError;
 use super::body::{Body, bridge};
@@ -22,16 +22,16 @@ use wasmtime_wasi_http::{Error, WasiBody};
 /// The name of the service that a layer wraps.
 pub(super) const INNER: &str = "inner";
 
-/// Who called a pipeline, among the extensions of the request.
+/// The caller of a pipeline, among the extensions of the request.
 #[derive(Clone)]
 pub(super) struct Caller {
-    /// Where native services run.
+    /// The runtime of native services.
     pub runtime: Option<Handle>,
-    /// The service that the pipeline was put around.
+    /// The service around which the pipeline was put.
     pub inner: Option<Next>,
 }
 
-/// The service that the request's caller was put around.
+/// The service around which the request's caller was put.
 pub(super) fn inner() -> Next {
     Arc::new(|head, body, context| {
         let caller = context.as_ref().and_then(|context| context.origin.extensions.get::<Caller>());
@@ -70,13 +70,13 @@ where
         });
         let task = Dropped(task);
         Box::pin(async move {
-            // A body may go on after the response's head.
+            // A body may continue after the response's head.
             tokio::task::spawn_local(pump);
             let mut task = task;
             match (&mut task.0).await {
                 Ok(Ok(response)) => {
                     let mut response = response.map(arriving);
-                    // A stage that finds such a field could not hand it on.
+                    // A stage could not forward such a field.
                     clean_response(response.headers_mut());
                     Ok(response)
                 }
@@ -96,12 +96,12 @@ impl<T> Drop for Dropped<T> {
     }
 }
 
-/// An error of the program's, which the last stage may answer or hand on to the log.
+/// An error of the program, which the last stage may answer or pass on to the log.
 fn code(error: &BoxError) -> ErrorCode {
     ErrorCode::InternalError(Some(format!("the native service failed: {error}")))
 }
 
-/// A body of the program's on its way in.
+/// A body of the program, on its way in.
 pub(super) fn arriving<B>(body: B) -> WasiBody
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -110,7 +110,7 @@ where
     body.map_err(|error| Error::InternalError(Some(error.into().to_string()))).boxed_unsync()
 }
 
-/// The request as a server of HTTP/1.1 would give it to the service.
+/// The request in the form in which a server of HTTP/1.1 would pass it to the service.
 fn request(head: RequestHead, body: Body, context: Option<&CallContext>) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method;

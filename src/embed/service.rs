@@ -22,12 +22,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// What a caller that finds no worker with room is told to wait.
+/// The time that a caller is told to wait when no worker has room.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A pipeline, or all routes of a gateway. Cheap to clone; a clone is the same.
+/// A pipeline, or all routes of a gateway. Cheap to clone; all clones are the same service.
 ///
-/// It is always ready and never fails. What a full gateway does not take is answered 503 at once.
+/// The service is always ready and never fails. If the gateway is full, the answer is 503 at once.
 #[derive(Clone)]
 pub struct Service {
     pub(super) shared: Arc<Shared>,
@@ -83,8 +83,7 @@ where
     }
 }
 
-/// Adds what a client over HTTP/1.1 would have said, and a program need not: the host,
-/// and the length of a body.
+/// Adds what a client over HTTP/1.1 would have sent and a program may leave out: the host, and the length of a body.
 fn complete(parts: &mut Parts, body: &impl HttpBody) {
     if !parts.headers.contains_key(HOST) {
         let named =
@@ -96,7 +95,7 @@ fn complete(parts: &mut Parts, body: &impl HttpBody) {
     }
 }
 
-/// A response to come. Dropped, it cancels the request.
+/// The future of a response. Dropping it cancels the request.
 pub struct ResponseFuture(State);
 
 enum State {
@@ -112,7 +111,7 @@ impl Future for ResponseFuture {
             State::Waiting(answer) => Pin::new(answer).poll(cx),
             State::Full => return Poll::Ready(Ok(unavailable())),
         };
-        // A worker that is gone takes nothing more.
+        // A worker that is gone takes no further calls.
         answer.map(|answer| Ok(answer.unwrap_or_else(|_| unavailable())))
     }
 }

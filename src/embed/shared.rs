@@ -7,12 +7,12 @@ use crate::telemetry::Metrics;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// What all handles share.
+/// The state that all handles share.
 pub(super) struct Shared {
     pub workers: Workers,
     pub control: Arc<Control>,
     pub description: Arc<Mutex<Description>>,
     pub metrics: Arc<Metrics>,
-    /// A thread looks after replaced configurations.
+    /// Whether a thread looks after replaced configurations.
     pub looking: Arc<AtomicBool>,
 }

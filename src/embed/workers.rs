@@ -1,7 +1,7 @@
 //! The threads on which embedded pipelines run, and the way to them.
 //!
-//! Each thread has its own event loop, instances and bounded queue of calls: nobody waits to get into the queue. A call
-//! goes to the worker with the fewest calls. The threads end when nobody can call any more and their calls are done.
+//! Each thread has its own event loop, instances and bounded queue of calls. Nobody waits for room in the queue. A call
+//! goes to the worker with the fewest calls. The threads end when no handle is left and their calls are done.
 
 use super::body::{Body, bridge};
 use crate::http::service::Service;
@@ -47,14 +47,14 @@ impl Drop for Busy {
 
 struct Lane {
     calls: mpsc::Sender<Call>,
-    /// Calls that it has, to the ends of their responses.
+    /// Calls of the worker, to the ends of their responses.
     busy: Arc<AtomicUsize>,
 }
 
 /// All workers.
 pub(super) struct Workers {
     lanes: Vec<Lane>,
-    /// Who is asked first next time.
+    /// The worker that is asked first next time.
     turn: AtomicUsize,
 }
 
@@ -65,7 +65,7 @@ impl Workers {
         Ok(Self { lanes, turn: AtomicUsize::new(0) })
     }
 
-    /// Hands a call to a worker with room, or back.
+    /// Gives a call to a worker with room, or returns it.
     pub fn send(&self, mut call: Call) -> Result<(), Box<Call>> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let number = self.lanes.len();
@@ -87,7 +87,7 @@ impl Workers {
 
 fn lane(number: usize, queue: usize, start: &Start) -> std::io::Result<Lane> {
     let (sender, calls) = mpsc::channel(queue);
-    // Ends when nobody can call any more.
+    // Ends when no handle is left.
     let _thread = start.thread(number, |service| async move { serve(calls, &service).await })?;
     Ok(Lane { calls: sender, busy: Arc::default() })
 }
@@ -111,7 +111,7 @@ async fn serve(mut calls: mpsc::Receiver<Call>, service: &Rc<Service>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// The life of a call, to the end of its response's body, or until nobody wants it.
+/// Serves a call to the end of its response's body, or until nobody wants it.
 async fn answer(call: Call, service: Rc<Service>, conn: Rc<ConnInfo>) {
     let Call { request, entry, mut reply, busy } = call;
     let asks_for_head = request.method() == Method::HEAD;
@@ -121,7 +121,7 @@ async fn answer(call: Call, service: Rc<Service>, conn: Rc<ConnInfo>) {
     };
     let (parts, body) = response.into_parts();
     if asks_for_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        // What it has of a body, as its length may say, is not for sending (RFC 9110 §6.4.1).
+        // Such a response has no body, although it may state the length of one (RFC 9110 §6.4.1).
         drop(reply.send(Response::from_parts(parts, Body::empty())));
         return;
     }
@@ -132,7 +132,7 @@ async fn answer(call: Call, service: Rc<Service>, conn: Rc<ConnInfo>) {
     drop(busy);
 }
 
-/// What stands for a connection: there is none.
+/// In place of a connection, which does not exist.
 fn connection(secure: bool) -> Rc<ConnInfo> {
     let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     Rc::new(ConnInfo {
