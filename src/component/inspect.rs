@@ -28,26 +28,26 @@ pub enum InspectError {
     /// The bytes don't begin as WebAssembly does.
     #[error("it is not WebAssembly")]
     NotWasm,
-    /// The bytes are no component, or not all of one.
+    /// The bytes are no component, or not a complete one.
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// A section can't be read.
     #[error("{0}")]
     Invalid(#[from] wasmparser::BinaryReaderError),
-    /// The bytes are no valid component since the release of WASI 0.3.0, and may have been one for a candidate.
+    /// The bytes are no valid component since the release of WASI 0.3.0; they may have been valid for a candidate.
     #[error("it was built for WASI {candidate}, and is no longer valid: {source}; rebuild it for 0.3.0")]
     Outdated {
         /// The candidate's version.
         candidate: String,
-        /// What is not valid.
+        /// The error.
         source: Malformed,
     },
-    /// It was made for rules before the release, and can't be rewritten for those of the release.
+    /// The component was made for rules before the release, and can't be rewritten for those of the release.
     #[error("it was made before WASI 0.3.0 was released, and can't be adapted: {0}")]
     Adapt(NotRewritable),
 }
 
-/// What a component can be in a pipeline.
+/// The role of a component in a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Exports `wasi:http/handler` and calls the one that it imports.
@@ -68,10 +68,10 @@ impl fmt::Display for Role {
     }
 }
 
-/// How the `async` functions that a component exports are lifted: its handler, where it has no others.
+/// How the `async` functions that a component exports are lifted: its handler, if it has no others.
 ///
-/// The canonical ABI lets a guest choose for each export; it decides what a hop
-/// costs and whether an instance can serve several requests at once.
+/// The canonical ABI lets a guest choose for each export. The choice decides what a hop costs, and whether an instance
+/// can serve several requests at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lift {
     /// Each call blocks its instance until it returns.
@@ -95,19 +95,17 @@ impl fmt::Display for Lift {
 /// An import of a component's top level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// The name as it is written: an interface's, or a plain one.
+    /// The name as written: an interface's, or a plain one.
     pub name: String,
-    /// The interface that is imported, also under a plain name with
-    /// `(implements "...")`.
+    /// The imported interface, also under a plain name with `(implements "...")`.
     pub interface: Option<Interface>,
     /// What is imported.
     pub kind: ComponentExternalKind,
-    /// Whether there is a function among what is imported, and not only types: then
-    /// the component can make use of it.
+    /// Whether the import has a function, and not only types: then the component can use it.
     pub calls: bool,
 }
 
-/// Where requests enter a component.
+/// The export that takes requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryPoint<'a> {
     /// `wasi:http/handler` of WASI 0.3, under this name.
@@ -138,7 +136,7 @@ impl Import {
 pub struct Shape {
     /// Imports of the top level, in order.
     pub imports: Vec<Import>,
-    /// Names that the top level exports, in order.
+    /// Names of the top level's exports, in order.
     pub exports: Vec<String>,
     /// Core instances that one instance of the component has.
     pub core_instances: u32,
@@ -148,12 +146,12 @@ pub struct Shape {
     pub tables: u32,
     /// The release candidate of WASI 0.3.0 that it was built against.
     pub release_candidate: Option<String>,
-    /// The bindings generator and its version, if its code relies on what a synchronous operation in a waitable set
-    /// did before the release.
+    /// The bindings generator and its version, if its code relies on the behaviour before the release of a synchronous
+    /// operation in a waitable set.
     pub early_bindings: Option<String>,
     /// Whether it has built-ins that [`linkspan_rewrite::detach`] replaces.
     waits: bool,
-    /// The schema of its configuration that it carries, or why that can't be read.
+    /// The schema of its configuration, or why the schema can't be read.
     pub schema: Option<Result<Schema, String>>,
     sync_lifts: u32,
     async_lifts: u32,
@@ -161,8 +159,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Where requests enter; a component that can both be called as 0.3 and as 0.2 is
-    /// one of 0.3.
+    /// The export that takes requests; a component that exports both is one of 0.3.
     pub fn entry(&self) -> Option<EntryPoint<'_>> {
         let find = |wanted: fn(&Interface) -> bool| {
             self.exports.iter().find(|name| Interface::parse(name).is_some_and(|i| wanted(&i)))
@@ -180,9 +177,8 @@ impl Shape {
         judge.map(String::as_str)
     }
 
-    /// Whether a component must have a store of its own: wac can't join a service of
-    /// WASI 0.2 to what comes before it, and sockets of 0.3 are made by a function
-    /// that does not say whose call it is.
+    /// Whether a component must have a store of its own: wac can't join a service of WASI 0.2 to the stages before it,
+    /// and sockets of 0.3 are made by a function that does not name its caller.
     pub fn stands_alone(&self) -> bool {
         let sockets = |import: &Import| {
             import.calls && import.interface.as_ref().is_some_and(|i| i.is("wasi:sockets", "types"))
@@ -190,7 +186,7 @@ impl Shape {
         matches!(self.entry(), Some(EntryPoint::IncomingHandler(_))) || self.imports.iter().any(sockets)
     }
 
-    /// The `wasi:http/handler` that is imported, if there is one.
+    /// The imported `wasi:http/handler`, if there is one.
     pub fn handler_import(&self) -> Option<&Import> {
         self.imports.iter().find(|i| {
             i.interface.as_ref().is_some_and(|i| i.is("wasi:http", "handler")) && !i.is_named_next()
@@ -215,15 +211,15 @@ impl Shape {
         }
     }
 
-    /// The first release candidate that an import or export is named after.
+    /// The first release candidate in the name of an import or export.
     fn candidate(&self) -> Option<String> {
         let imports = self.imports.iter().filter_map(|import| Some(import.interface.as_ref()?.to_string()));
         let mut names = imports.chain(self.exports.iter().cloned());
         names.find_map(|name| candidate(&name).map(str::to_owned))
     }
 
-    /// Why synchronous operations take their end out of its waitable set first (see [`linkspan_rewrite::detach`]): what the
-    /// component was made with, or for. `None` if they do nothing but what is written.
+    /// Why synchronous operations take their end out of its waitable set first (see [`linkspan_rewrite::detach`]): the
+    /// generator or the candidate of the component. `None` if they are unchanged.
     pub fn detached(&self) -> Option<&str> {
         self.early_bindings.as_deref().or(self.release_candidate.as_deref()).filter(|_| self.waits)
     }
@@ -238,7 +234,7 @@ impl Shape {
     }
 }
 
-/// What one instance of a component, or of a module, brings along.
+/// The resources that one instance of a component, or of a module, needs.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cost {
     core_instances: u32,
@@ -262,7 +258,7 @@ impl Cost {
     }
 }
 
-/// What a component's definitions are counted from, each in an index space of its own.
+/// The definitions of a component, each in an index space of its own.
 #[derive(Debug, Default)]
 struct Spaces {
     modules: Definitions,
@@ -271,7 +267,7 @@ struct Spaces {
 }
 
 impl Spaces {
-    /// Something that came by an import, an export or an alias gets an index here, too.
+    /// A definition from an import, an export or an alias gets an index here as well.
     fn define(&mut self, kind: ComponentExternalKind) {
         match kind {
             ComponentExternalKind::Module => self.modules.0.push(None),
@@ -297,16 +293,15 @@ impl Spaces {
         }
     }
 
-    /// Whether a type is known to be a function's that is not `async`: such a function, a start-up's for example, is
-    /// not the handler.
+    /// Whether a type is known to be that of a function that is not `async`: such a function, for example a start-up
+    /// function, is not the handler.
     fn is_plain_function(&self, index: u32) -> bool {
         self.types.get(index as usize) == Some(&Some(false))
     }
 }
 
-/// The modules, or components, that can be instantiated at a place, by index. What
-/// came by an import or alias counts as the largest that is known: the pool may be
-/// too large, not too small.
+/// The modules, or components, that can be instantiated at a place, by index. One from an import or alias counts as the
+/// largest that is known: the pool may be too large, not too small.
 #[derive(Debug, Default)]
 struct Definitions(Vec<Option<Cost>>);
 
@@ -347,14 +342,14 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, InspectError> {
     Ok(shape)
 }
 
-/// Whether what is imported as `name` has anything that can be called.
+/// Whether the import `name` has anything that can be called.
 fn has_functions(types: TypesRef<'_>, name: &str) -> bool {
     match types.component_item_for_import(name).map(|item| &item.ty) {
         Some(ComponentEntityType::Instance(id)) => {
             let mut exports = types[*id].exports.values();
             exports.any(|item| matches!(item.ty, ComponentEntityType::Func(_)))
         }
-        // What can't be told might be called.
+        // An unknown import might be called.
         Some(ComponentEntityType::Func(_)) | None => true,
         Some(_) => false,
     }
@@ -428,7 +423,7 @@ fn only(sections: &[&[u8]]) -> Option<Result<Schema, String>> {
     }
 }
 
-/// `bytes` without the first `count`; none, where there are fewer.
+/// `bytes` without the first `count`; none if there are fewer.
 fn behind(bytes: &[u8], count: u64) -> &[u8] {
     usize::try_from(count).ok().and_then(|count| bytes.get(count..)).unwrap_or_default()
 }
@@ -520,7 +515,7 @@ fn read_module<'b>(
                 }
             }
             Payload::CustomSection(section) if section.name() == schema::SECTION => {
-                // A compiler may leave an empty one where there is no schema.
+                // A compiler may leave an empty section where there is no schema.
                 schemas.extend(Some(section.data()).filter(|data| !data.is_empty()));
             }
             Payload::CustomSection(section) if shape.early_bindings.is_none() => {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// make today (Python) are about 20 MB.
 pub const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
 
-/// What a middleware is lifted around: the next stage, and requests and responses with their bodies.
+/// The interfaces around which a middleware is lifted: the next stage, and requests and responses with their bodies.
 pub const SEAM: Seam = Seam {
     callee: ("wasi:http", "handler"),
     function: "handle",
@@ -63,16 +63,16 @@ impl fmt::Debug for Digest {
 /// A component whose bytes are in memory and whose shape is known.
 #[derive(Clone, Debug)]
 pub struct Component {
-    /// Where it was read.
+    /// The path from which it was read.
     pub path: PathBuf,
-    /// What is composed and compiled, whatever happens to the file afterwards: the
-    /// bytes that were hashed, or what [`linkspan_rewrite`] made of them.
+    /// The bytes that are composed and compiled, whatever happens to the file afterwards: those that were hashed, or
+    /// their form after [`linkspan_rewrite`].
     pub bytes: Arc<[u8]>,
     /// The hash of the file's bytes.
     pub digest: Digest,
     /// What the component imports, exports and needs.
     pub shape: Shape,
-    /// Whether `bytes` are the rewritten form of what was hashed (see [`linkspan_rewrite::relift`]).
+    /// Whether `bytes` are the rewritten form (see [`linkspan_rewrite::relift`]).
     pub relifted: bool,
 }
 
@@ -127,8 +127,7 @@ impl Component {
         Self::load_with(path, |_| None)
     }
 
-    /// Like [`Component::load`], but asks `known` for the shape first, which is a
-    /// component's for ever.
+    /// Like [`Component::load`], but first asks `known` for the shape, which never changes for a digest.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -139,7 +138,7 @@ impl Component {
         Self::from_bytes(path, bytes.into(), known)
     }
 
-    /// A component whose bytes are in memory; `path` is what they are called.
+    /// A component whose bytes are in memory; `path` names them.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -154,11 +153,11 @@ impl Component {
         Ok(Self { path: path.to_owned(), bytes, digest, shape, relifted: false })
     }
 
-    /// The component's rewritten form, under the same digest, and whether it is proven
-    /// that it can't trap for being rewritten.
+    /// The component's rewritten form, under the same digest, and whether it is proven not to trap because of the
+    /// rewriting.
     ///
     /// # Errors
-    /// [`NotRewritable`], if it must stay as it is.
+    /// [`NotRewritable`], if the component must stay as it is.
     pub fn relift(&self) -> Result<(Self, bool), NotRewritable> {
         let rewritten = relift::relift(&self.bytes, &SEAM)?;
         let mut shape = inspect::inspect(&rewritten.bytes)

@@ -15,26 +15,26 @@ pub const SECTION: &str = "linkspan:config-schema";
 /// The largest section, in bytes.
 pub const MAX_BYTES: usize = 64 << 10;
 
-/// Keys of all tables together.
+/// The most keys in all tables together.
 pub const MAX_KEYS: usize = 1_000;
 
-/// Tables and lists in each other.
+/// The most tables and lists within each other.
 pub const MAX_DEPTH: usize = 8;
 
 /// The longest `title`, word, default or example, in bytes.
 pub const MAX_WORD: usize = 256;
 
-/// Words that one value may be.
+/// The most words for one value.
 const MAX_WORDS: usize = 1_000;
 
-/// What a value, or a table with its keys, has to be.
+/// The schema of a value, or of a table with its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
-    /// `type`: one of these; any, if there is none.
+    /// `type`: one of these; any, if the list is empty.
     pub types: Vec<Type>,
     /// `description`
     pub doc: String,
-    /// `title`: what the value is called in a sentence, such as `a rate`.
+    /// `title`: the name of the value in a sentence, such as `a rate`.
     pub title: Option<String>,
     /// `default`, as JSON.
     pub default: Option<String>,
@@ -60,7 +60,7 @@ pub struct Schema {
     pub others: Others,
 }
 
-/// A type of JSON. A stage gets every scalar as text: a number is a text that is one.
+/// A type of JSON. A stage gets every scalar as text: a number is the text of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// Any text.
@@ -77,15 +77,15 @@ pub enum Type {
     Object,
 }
 
-/// The keys of a table that have no names in the schema.
+/// The keys of a table that the schema does not name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Others {
-    /// There may be any.
+    /// Any keys are allowed.
     #[default]
     Any,
-    /// There may be none.
+    /// No keys are allowed.
     None,
-    /// Each has to be this.
+    /// Each value must match this schema.
     Each(Box<Schema>),
 }
 
@@ -109,7 +109,7 @@ impl Schema {
     /// The schema in the content of a section.
     ///
     /// # Errors
-    /// Why there is none in it, in words that follow "it".
+    /// Why there is no schema in it, in words that follow "it".
     pub fn parse(section: &[u8]) -> Result<Self, String> {
         if section.len() > MAX_BYTES {
             return Err(format!("has {} bytes, at most {MAX_BYTES} are read", section.len()));
@@ -133,7 +133,7 @@ impl Schema {
         };
         let number = |name: &str| match members.get(name) {
             None => Ok(None),
-            // A bound beyond 64 bits is none: there are no such integers in a configuration.
+            // A bound beyond 64 bits is ignored: a configuration has no such integers.
             Some(Value::Number(number)) => Ok(number.as_i64()),
             Some(_) => Err(format!("has a `{name}` that is no number")),
         };
@@ -199,13 +199,13 @@ impl Schema {
             }
             (ty, ..) => ty.name().to_owned(),
         };
-        // What may be a list may be one of its items: that goes without saying.
+        // A value that may be a list may also be one of its items, which needs no mention.
         let list = self.types.contains(&Type::Array);
         let types: Vec<_> = self.types.iter().filter(|ty| !list || **ty == Type::Array).map(name).collect();
         if types.is_empty() { "any".to_owned() } else { types.join(" or ") }
     }
 
-    /// As JSON Schema, each value that is no table as `wrap` has it.
+    /// As JSON Schema; `wrap` is applied to each value that is no table.
     pub fn to_json(&self, wrap: &impl Fn(Value) -> Value) -> Value {
         let mut schema = Map::new();
         let mut set = |name: &str, value: Option<Value>| {

@@ -23,11 +23,11 @@ pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // Looked at first, because opening alone can do something to a device.
+    // The kind of file is checked first, because opening alone can have an effect on a device.
     expect_regular(std::fs::metadata(path)?.file_type())?;
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
-    // Another file may have come into its place since.
+    // Another file may have taken its place since.
     expect_regular(file.metadata()?.file_type())?;
     Ok(file)
 }
@@ -39,7 +39,7 @@ fn expect_regular(kind: FileType) -> io::Result<()> {
     }
 }
 
-/// What stands there in place of a regular file, in words; `None` for a regular one.
+/// The kind of file in place of a regular file, in words; `None` for a regular one.
 pub fn not_regular(kind: FileType) -> Option<&'static str> {
     if kind.is_file() {
         None

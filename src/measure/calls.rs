@@ -52,7 +52,7 @@ impl Row {
     }
 }
 
-/// Measures, and says what came out.
+/// Measures, and returns the result.
 ///
 /// # Errors
 /// If the gateways can't be started, or do not answer well.
@@ -126,7 +126,7 @@ async fn ask(connection: &mut Connection, fields: &[(&str, &str)]) -> Result<(u1
     Ok((status, body.to_bytes()))
 }
 
-/// Has the guest send `calls` requests to `origin`.
+/// Makes the guest send `calls` requests to `origin`.
 async fn from_guest(connection: &mut Connection, origin: &str, calls: u64) -> Result<(), Failure> {
     let times = calls.to_string();
     let (status, answer) = ask(connection, &[("x-way", origin), ("x-times", &times)]).await?;
@@ -149,8 +149,8 @@ async fn from_here(connection: &mut Connection, calls: u64) -> Result<(), Failur
     Ok(())
 }
 
-/// A gateway whose pipeline `callee` serves all requests; or, given another one, one whose
-/// service calls that, and a pipeline of that name.
+/// A gateway whose pipeline `callee` serves all requests; or, given another gateway, one whose service calls that one,
+/// and has a pipeline of that name.
 fn configuration(guests: &Guests, other: Option<SocketAddr>) -> Result<String, Failure> {
     let file = |name: &str| Ok::<_, Failure>(format!("{:?}", guests.find(name)?.display().to_string()));
     let mut text = format!(
@@ -203,7 +203,7 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Where it listens, as its log says; the rest of the log is not read.
+    /// The address in its log; the rest of the log is not read.
     fn listening(&mut self) -> Result<SocketAddr, Failure> {
         let mut told = String::new();
         let stderr = self.child.stderr.take();
@@ -213,7 +213,7 @@ impl Gateway {
             let line = line.map_err(Failure::system)?;
             let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             if value["message"] == "listening" {
-                // What comes later must not fill the pipe.
+                // Later output must not fill the pipe.
                 std::thread::spawn(move || lines.for_each(drop));
                 let address = value["address"].as_str().and_then(|address| address.parse().ok());
                 return address.ok_or_else(|| Failure::system(format!("not understood: {line}")));
@@ -227,7 +227,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It may have ended already; its folder is in the system's temporary one.
+        // The process may have ended already; its folder is in the system's temporary folder.
         drop(self.child.kill());
         drop(self.child.wait());
         drop(std::fs::remove_dir_all(&self.folder));

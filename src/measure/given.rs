@@ -77,7 +77,7 @@ impl Middleware {
     }
 }
 
-/// A middleware of which chains are made.
+/// A middleware in the measured chains.
 pub(super) struct Guest {
     pub label: String,
     pub component: Component,
@@ -85,12 +85,12 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// One of linkspan's own.
+    /// One of linkspan's own middleware.
     pub(super) fn plain(label: &str, component: Component) -> Self {
         Self { label: label.to_owned(), component, config: Vec::new() }
     }
 
-    /// The worlds of `members`: the configuration is for this component.
+    /// The scopes of `members`: the configuration is for this component.
     pub(super) fn scopes(&self, members: &[Member<'_>]) -> Result<Vec<Scope>, Failure> {
         let scope = |member: &Member<'_>| {
             let is_this = member.component.digest == self.component.digest;

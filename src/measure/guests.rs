@@ -55,7 +55,7 @@ impl Guests {
         self.folder.join(name).with_extension("wasm")
     }
 
-    /// The same, which must be there.
+    /// The file of a component that must be there.
     pub(super) fn find(&self, name: &str) -> Result<PathBuf, Failure> {
         let path = self.path(name);
         match path.is_file() {
@@ -71,7 +71,7 @@ impl Guests {
 impl Drop for Guests {
     fn drop(&mut self) {
         if self.is_ours {
-            // It is in the system's folder for what is temporary.
+            // The folder is in the system's temporary folder.
             drop(std::fs::remove_dir_all(&self.folder));
         }
     }

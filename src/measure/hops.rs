@@ -79,7 +79,7 @@ struct Row {
     best: Duration,
 }
 
-/// Measures, and says what came out.
+/// Measures, and returns the result.
 ///
 /// # Errors
 /// If a chain can't be made, or does not answer well.
@@ -192,8 +192,8 @@ const BUDGET: Budget = Budget {
     memory: 1 << 30,
     one_memory: 64 << 20,
     table_elements: 20_000,
-    // Wasmtime never frees the tasks of async calls that return at once (see `host/kept/wear.rs`). With less memory, their
-    // table would fill, and instances would be replaced while they are measured.
+    // Wasmtime never frees the tasks of async calls that return at once (see `host/kept/wear.rs`). With less memory,
+    // their table would fill, and instances would be replaced while they are measured.
     host_memory: 4 << 30,
     field_bytes: 256 << 10,
     cpu: Duration::from_secs(1),
@@ -259,7 +259,7 @@ impl Row {
         self.best.as_nanos() as f64 / hops.requests as f64
     }
 
-    /// Nanoseconds a hop, against the service alone.
+    /// Nanoseconds per hop, from the service alone.
     fn per_hop(&self, hops: &Options, rows: &[Self]) -> Option<f64> {
         let base = rows.iter().find(|row| row.guests == self.guests && row.depth == 0)?;
         (self.depth > 0).then(|| (self.nanoseconds(hops) - base.nanoseconds(hops)) / self.depth as f64)

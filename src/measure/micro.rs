@@ -33,10 +33,10 @@ use wasmtime::component::{Component, Linker, TypedFunc};
 /// The component of `floor.wat`.
 const FLOOR: &[u8] = include_bytes!("floor.wasm");
 
-/// Middleware in the chains of which one hop's share is told.
+/// The number of middleware in the chains from which one hop's share is calculated.
 const DEPTH: usize = 8;
 
-/// A key that `key-auth` is given, and gets.
+/// The key that `key-auth` knows, and that requests send.
 const KEY: &str = "bench-key-bench-key";
 
 /// How it is measured.
@@ -55,12 +55,12 @@ pub struct Options {
     json: bool,
 }
 
-/// Something that is measured.
+/// A measured operation.
 struct Row {
     group: &'static str,
     name: String,
     what: What,
-    /// The least nanoseconds that a whole turn's unit took.
+    /// The least nanoseconds for one unit, of all turns.
     best: f64,
 }
 
@@ -69,7 +69,7 @@ enum What {
     Floor(TypedFunc<(u32,), (u32,)>),
     /// Layers of a native stack.
     Native(Stack),
-    /// A chain; of middleware, each is told for itself.
+    /// A chain; the cost is that of each middleware.
     Chain(Onward, usize),
     /// A request and its answer, over a connection.
     Loopback(Box<hyper::client::conn::http1::SendRequest<Empty<Bytes>>>),
@@ -78,10 +78,10 @@ enum What {
 /// Iterations of a loop inside of WebAssembly, for each request of a turn.
 const LOOPS: u32 = 1_000;
 
-/// Measures, and says what came out.
+/// Measures, and returns the result.
 ///
 /// # Errors
-/// If something of it can't be made, or does not answer well.
+/// If a measured chain can't be made, or does not answer well.
 pub fn run(options: &Options) -> Result<String, Failure> {
     let rows = run_here(measure(options))?;
     Ok(if options.json { format!("{:#}\n", json(&rows)) } else { table(options, &rows) })
@@ -110,7 +110,7 @@ fn row(group: &'static str, name: impl Into<String>, what: What) -> Row {
 }
 
 impl Row {
-    /// Nanoseconds of one.
+    /// Nanoseconds for one.
     async fn turn(
         &mut self,
         store: &mut wasmtime::Store<()>,
@@ -147,7 +147,7 @@ impl Row {
     }
 }
 
-/// Takes away what is not of the thing itself: the loop around a call, the service behind middleware.
+/// Subtracts what does not belong to the operation: the loop around a call, the service behind middleware.
 fn relate(rows: &mut [Row]) {
     let find = |name: &str| rows.iter().find(|row| row.name == name).map_or(0.0, |row| row.best);
     let (around, service) = (find("an empty loop"), find("the service alone"));
@@ -194,7 +194,7 @@ async fn floor() -> Result<(wasmtime::Store<()>, Vec<Row>), Failure> {
     Ok((store, rows))
 }
 
-/// What the middleware here need.
+/// The grants that the middleware here need.
 fn keys(component: &str) -> &'static str {
     match component {
         "key-auth" | "key-auth-in-place" => ", config = { keys = { bench = \"bench-key-bench-key\" } }",
@@ -204,7 +204,7 @@ fn keys(component: &str) -> &'static str {
     }
 }
 
-/// How often a middleware stands in its chain: one that takes the key away leaves none for another.
+/// How often a middleware stands in its chain: one that removes the key leaves none for another.
 fn depth(component: &str) -> usize {
     if component.starts_with("key-auth") { 1 } else { DEPTH }
 }
@@ -320,7 +320,7 @@ impl Service<Request<()>> for Layered {
 
     fn call(&mut self, request: Request<()>) -> Boxed {
         let answer = self.0.call(request);
-        // A layer that does nothing to the response still has it in hand.
+        // A layer that does nothing to the response still receives it.
         Box::pin(async move { Ok(std::hint::black_box(answer.await?)) })
     }
 }
@@ -386,7 +386,7 @@ fn json(rows: &[Row]) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    /// `BLESS=1` writes the component anew.
+    /// `BLESS=1` writes the component again.
     #[test]
     fn the_floor_is_what_its_text_says() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/measure");

@@ -16,7 +16,7 @@ use std::fmt;
 /// Why nothing was measured.
 #[derive(Debug)]
 pub enum Failure {
-    /// A component, a configuration or what was asked for is wrong.
+    /// A component, a configuration or an argument is wrong.
     Wrong(String),
     /// The system refused something.
     System(String),
@@ -40,7 +40,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Runs what is measured on this thread, with an event loop of its own.
+/// Runs a measurement on this thread, with an event loop of its own.
 fn run_here<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let cannot = |error| Failure::system(format!("cannot start: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;

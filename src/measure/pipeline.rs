@@ -28,7 +28,7 @@ use std::time::Instant;
 /// Characters of the longest bar.
 const WIDTH: f64 = 30.0;
 
-/// What is sent through which pipeline, and how often.
+/// The request, the pipeline, and the number of rounds.
 #[derive(Debug, Args)]
 pub struct Options {
     /// The pipeline's name
@@ -66,7 +66,7 @@ fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((name, HeaderValue::from_str(value.trim()).map_err(|error| error.to_string())?))
 }
 
-/// A form of the pipeline, and what was measured of it.
+/// A form of the pipeline, and its measurements.
 struct Turn {
     chain: Onward,
     times: Times,
@@ -79,8 +79,8 @@ struct Turn {
 struct Times(Vec<Vec<u64>>);
 
 impl Times {
-    /// Microseconds of the middle request of the best round. So a round that something disturbed does not count, and
-    /// neither do the few requests of a round that are much slower than all others.
+    /// Microseconds of the median request of the best round. A disturbed round therefore does not count, nor do the few
+    /// requests of a round that are much slower than all others.
     fn best(&self) -> f64 {
         self.0.iter().map(|round| percentiles(round.clone(), [0.5])[0]).fold(f64::INFINITY, f64::min)
     }
@@ -105,13 +105,13 @@ fn percentiles<const N: usize>(mut samples: Vec<u64>, parts: [f64; N]) -> [f64; 
     })
 }
 
-/// A name, and numbers below each other, however long one is.
+/// A name, and numbers aligned below each other.
 fn columns(name: &str, numbers: [impl std::fmt::Display; 5]) -> String {
     let [a, b, c, d, e] = numbers;
     format!("{name:<28}  {a:>9}  {b:>9}  {c:>9}  {d:>9}  {e:>9}")
 }
 
-/// A stage as a reader knows it.
+/// A stage in a reader's words.
 struct Row {
     name: String,
     lift: &'static str,
@@ -120,7 +120,7 @@ struct Row {
     without: Option<usize>,
 }
 
-/// Measures a pipeline of `inputs`, and says what came out.
+/// Measures a pipeline of `inputs`, and returns the result.
 ///
 /// # Errors
 /// If one of its forms can't be built.
@@ -129,7 +129,7 @@ pub fn run(options: &Options, mut inputs: Inputs, index: PipelineIndex) -> Resul
     let whole = applying(&pipeline, &options.head());
     let forms: Vec<_> = std::iter::once(whole.clone())
         .chain((0..whole.stages.len()).map(|at| without(&whole, at..=at)))
-        // With one stage, the service alone is there already.
+        // With one stage, the service alone is measured already.
         .chain((whole.stages.len() > 1).then(|| without(&whole, 0..=whole.stages.len() - 1)))
         .collect();
     let first = inputs.plan.pipelines.len();
@@ -146,7 +146,7 @@ pub fn run(options: &Options, mut inputs: Inputs, index: PipelineIndex) -> Resul
     Ok(if options.json { format!("{:#}\n", report.json()) } else { report.text() })
 }
 
-/// `pipeline` with the stages that apply to a request with this head; what is left to chance applies.
+/// `pipeline` with the stages that apply to a request with this head; a stage that applies by chance applies.
 fn applying(pipeline: &Pipeline, head: &RequestHead) -> Pipeline {
     let path = head.path_with_query.as_ref().map_or("/", |target| target.path());
     let mut pipeline = pipeline.clone();
@@ -165,7 +165,7 @@ fn without(pipeline: &Pipeline, stages: std::ops::RangeInclusive<usize>) -> Pipe
     renumber(pipeline)
 }
 
-/// Gives stages the places that they have now.
+/// Gives stages their new places.
 fn renumber(mut pipeline: Pipeline) -> Pipeline {
     let service = match &mut pipeline.end {
         End::Component(service) => Some(&mut **service),
@@ -288,7 +288,7 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// What the request costs less without a stage; of the service, what it costs alone.
+    /// The difference that a stage makes to the request; for the service, its cost alone.
     fn cost(&self, row: &Row) -> f64 {
         let best = |turn: &Turn| turn.times.best();
         match row.without {
