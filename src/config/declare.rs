@@ -28,28 +28,28 @@ impl<F> Spec<F> {
         Self { kind, presence, example: "", change, form: PhantomData }
     }
 
-    /// What is used where the key is left out: as it stands in TOML, but for the quotes.
+    /// With this value where the key is left out: as it stands in TOML, without the quotes.
     pub(super) const fn default(mut self, value: &'static str) -> Self {
         self.example = value;
         self.presence = Presence::Default;
         self
     }
 
-    /// It may not be left out. With an example, as it stands in TOML.
+    /// Required. With an example, as it stands in TOML.
     pub(super) const fn required(mut self, example: &'static str) -> Self {
         self.example = example;
         self.presence = Presence::Required;
         self
     }
 
-    /// It may be left out, and what that means in words. With an example, as it stands in TOML.
+    /// Optional; the text says what it means to leave the key out. With an example, as it stands in TOML.
     pub(super) const fn optional(mut self, example: &'static str, otherwise: &'static str) -> Self {
         self.example = example;
         self.presence = Presence::Optional(otherwise);
         self
     }
 
-    /// A change takes effect when the process is started again.
+    /// Changes take effect when the process is started again.
     pub(super) const fn restart(mut self) -> Self {
         self.change = Change::Restart;
         self
@@ -94,7 +94,7 @@ pub(super) const fn boolean() -> Spec<bool> {
     Spec::new(Kind::Boolean)
 }
 
-/// A permission, which is not given where it is left out.
+/// A permission, which is not given where the key is left out.
 pub(super) const fn permission() -> Spec<bool> {
     boolean().default("false")
 }
@@ -192,8 +192,8 @@ macro_rules! key_name {
     };
 }
 
-/// Declares a table: what it is for, the name of its struct, its name in the JSON Schema, how diagnostics call it, and its
-/// keys.
+/// Declares a table: what it is for, the name of its struct, its name in the JSON Schema, how diagnostics call it, and
+/// its keys.
 ///
 /// A key is called like its field, with `-` for `_`, or by the text behind `as`. The comment above it is its
 /// documentation everywhere.

@@ -12,7 +12,7 @@ use super::syntax::{Entry, Node, Value};
 use super::typed::Keys as _;
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 
-/// The value being checked: how it is called, and an example of a good one.
+/// The value that is checked: its name, and an example of a valid one.
 struct Subject<'a> {
     name: &'a str,
     example: &'a str,
@@ -56,7 +56,7 @@ fn key_list(table: &Table) -> String {
     names.join(", ")
 }
 
-/// Complains of a key that there is not, and returns the one that it was most likely meant to be: it is not missing.
+/// Reports an unknown key, and returns the key that was most likely meant, which then is not missing.
 fn unknown_key(entry: &Entry, table: &Table, diagnostics: &mut Diagnostics) -> Option<&'static str> {
     let names: Vec<&'static str> = table.keys.iter().map(|key| key.name).collect();
     let meant = nearest(&entry.key, names.iter().copied());
@@ -72,8 +72,8 @@ fn unknown_key(entry: &Entry, table: &Table, diagnostics: &mut Diagnostics) -> O
     meant
 }
 
-/// The key of the file's other tables that is spelled like `name`, but for `_` and capitals, and the first table that
-/// has it.
+/// The key of the file's other tables that is spelled like `name`, apart from `_` and capitals, and the first table
+/// that has it.
 fn elsewhere(name: &str) -> Option<(&'static str, &'static Table)> {
     let folded = name.to_ascii_lowercase().replace('_', "-");
     let mut tables: Vec<&'static Table> = vec![File::TABLE];
@@ -100,7 +100,7 @@ fn elsewhere(name: &str) -> Option<(&'static str, &'static Table)> {
 
 fn field(entry: &Entry, key: &'static Key, diagnostics: &mut Diagnostics) -> Option<fields::GivenKey> {
     let example = match (&key.kind, key.presence) {
-        // The defaults of these are kept without the quotes that they have in TOML.
+        // The defaults of these kinds are kept without the quotes that they have in TOML.
         (Kind::Size { .. } | Kind::Duration { .. } | Kind::Text(_), Presence::Default) => {
             format!("\"{}\"", key.example)
         }
@@ -155,10 +155,10 @@ fn value(
     }
 }
 
-/// Words that were called otherwise once.
+/// Former words.
 const RENAMED: &[(&str, &str)] = &[("skip", "bypass")];
 
-/// Text, which is one of the form's words where it has some.
+/// Text, which must be one of the form's words if it has words.
 fn word(text: &str, form: TextForm, span: Span, key: &str, diagnostics: &mut Diagnostics) -> Option<Checked> {
     if let TextForm::OneOf { noun, words } = form
         && !words.contains(&text)
@@ -332,11 +332,11 @@ fn list(
         };
         good.extend(checked.map(|checked| Item { span: node.span, checked }));
     }
-    // A list of nothing but mistakes is refused, lest it be called empty.
+    // A list of nothing but mistakes is refused, so that it is not reported as empty.
     if good.is_empty() && !items.is_empty() {
         return None;
     }
-    // What comes after counts on the bound, though the plan is refused.
+    // Later steps rely on the bound, although the plan is refused.
     good.truncate(max);
     Some(Checked::List(good))
 }
@@ -352,7 +352,7 @@ fn too_many(count: usize, max: usize, span: Span, subject: &Subject<'_>, diagnos
 
 fn named(entries: &[Entry], kind: &'static Table, diagnostics: &mut Diagnostics) -> Vec<Named> {
     let tables = entries.iter().map(|entry| {
-        // The name counts as defined even if its table is wrong, so that what refers to it is not called wrong too.
+        // The name counts as defined even if its table is wrong, so that references to it are not reported as well.
         let table = table(&entry.node, kind, diagnostics).unwrap_or_else(|| Fields::defaults(kind));
         Named { name: entry.key.clone(), name_span: entry.key_span, table }
     });

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use super::source::{SourceFile, Span};
 
-/// How bad it is.
+/// The severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
-    /// The configuration works, and probably not as its author thinks.
+    /// The configuration works, but probably not as its author thinks.
     Warning,
 }
 
@@ -51,13 +51,13 @@ impl Diagnostic {
         self
     }
 
-    /// Points at a second place that has to do with it, such as the first of two equal routes.
+    /// Points at a second place, such as the first of two equal routes.
     pub fn related(&mut self, span: Span, label: impl Into<String>) -> &mut Diagnostic {
         self.related.push((span, label.into()));
         self
     }
 
-    /// How bad it is.
+    /// The severity.
     pub fn severity(&self) -> Severity {
         self.severity
     }
@@ -73,8 +73,7 @@ impl Diagnostic {
     }
 }
 
-/// What is wrong with one value, before it is known where the value stands: the error of every parser in `config`
-/// and `plan`.
+/// An error in one value, before the place of the value is known: the error of every parser in `config` and `plan`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
@@ -133,7 +132,7 @@ impl Diagnostics {
         self.items.extend(other.items);
     }
 
-    /// The file they are about.
+    /// The file of these mistakes.
     pub fn source(&self) -> &Arc<SourceFile> {
         &self.source
     }

@@ -18,7 +18,7 @@ pub enum Checked {
     Duration(Duration),
     /// Text whose form is not checked yet.
     Text(String),
-    /// The items of a list that were good, each with its place.
+    /// The valid items of a list, each with its place.
     List(Vec<Item>),
     /// A table with known keys.
     Table(Fields),
@@ -62,7 +62,7 @@ pub struct Fields {
     pub(super) table: &'static Table,
     pub(super) span: Span,
     pub(super) fields: Vec<GivenKey>,
-    /// Keys that are given with a value that was refused.
+    /// Keys whose values were refused.
     pub(super) refused: Vec<&'static str>,
 }
 
@@ -77,17 +77,17 @@ impl Fields {
         self.find(name).map_or(self.span, |field| field.span)
     }
 
-    /// Whether the key is given and its value is good.
+    /// Whether the key is given and its value is valid.
     pub fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
-    /// Whether the key is given and its value is bad, which has been reported.
+    /// Whether the key is given and its value is wrong, which has been reported.
     pub fn is_refused(&self, name: &str) -> bool {
         self.refused.contains(&name)
     }
 
-    /// The key called `name`, if it is given and its value is good.
+    /// The key called `name`, if it is given and its value is valid.
     pub(super) fn find(&self, name: &str) -> Option<&GivenKey> {
         debug_assert!(self.table.key(name).is_some(), "{} has no key `{name}`", self.table.id);
         self.fields.iter().find(|field| field.key.name == name)

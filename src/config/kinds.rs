@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-/// A kind of table: the keys it may have.
+/// A kind of table.
 #[derive(Debug)]
 pub struct Table {
     /// Its name in the JSON Schema.
     pub id: &'static str,
-    /// How diagnostics call it.
+    /// Its name in diagnostics.
     pub title: &'static str,
-    /// What it is for.
+    /// Its purpose.
     pub doc: &'static str,
     /// Its keys.
     pub keys: &'static [Key],
@@ -23,22 +23,22 @@ pub struct Key {
     pub name: &'static str,
     /// The type and bounds of its value.
     pub kind: Kind,
-    /// What is used where it is left out.
+    /// What applies where it is left out.
     pub presence: Presence,
     /// A value in TOML, shown where another one is wrong.
     pub example: &'static str,
     /// When a change of it takes effect.
     pub change: Change,
-    /// What it is for, in Markdown; links lead from `docs/`.
+    /// Its purpose, in Markdown; links lead from `docs/`.
     pub doc: &'static str,
 }
 
-/// What happens where a key is left out.
+/// What applies where a key is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// It is an error.
     Required,
-    /// This, in words; empty where the value's own table says it.
+    /// This, in words; empty if the value's own table says it.
     Optional(&'static str),
     /// The example is the default.
     Default,
@@ -85,7 +85,7 @@ pub enum Kind {
     Text(TextForm),
     /// An array.
     List {
-        /// What it holds.
+        /// Its items.
         item: &'static Kind,
         /// Least number of items.
         min: usize,
@@ -112,11 +112,11 @@ pub enum Kind {
         /// Largest number of names.
         max: usize,
     },
-    /// Text, or a table with the one key `env` or `file`: what is not to be shown.
+    /// Text, or a table with the one key `env` or `file`: a value that is not shown.
     Secret,
 }
 
-/// What a text means.
+/// The meaning of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextForm {
     /// IP address and port.
@@ -129,19 +129,19 @@ pub enum TextForm {
     Component,
     /// A name under `[pipelines]`.
     Pipeline,
-    /// A name that an embedding program gave one of its services.
+    /// The name that an embedding program gave to a service.
     Native,
     /// A name under `[upstreams]`.
     Upstream,
     /// A server of an upstream.
     Server,
-    /// What a request names as its host.
+    /// The host in a request.
     Authority,
     /// A path and query.
     Target,
     /// One of some words.
     OneOf {
-        /// What they are called; empty: as the key is.
+        /// Their name; if empty, that of the key.
         noun: &'static str,
         /// The words.
         words: &'static [&'static str],
@@ -158,7 +158,7 @@ pub enum TextForm {
     Socket,
     /// A network of addresses.
     Network,
-    /// An absolute path in the eyes of a stage.
+    /// An absolute path as a stage sees it.
     GuestPath,
     /// The name of a header or cookie.
     FieldName,

@@ -67,7 +67,7 @@ pub fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostics> {
         }
     };
     String::from_utf8(bytes).map(|text| Arc::new(SourceFile::new(path, text))).map_err(|error| {
-        // Up to the first bad byte the text is what the file has, so the place is right.
+        // Up to the first bad byte, the text is that of the file, so the place is right.
         let at = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
         let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new(path, text)));
@@ -81,14 +81,14 @@ pub fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostics> {
 
 /// Decodes the file that `diagnostics` is about, adding every mistake to it; `None` if the text is no TOML at all.
 ///
-/// What is wrong is left out of the result or replaced by its default, so that the caller can go on checking. The
+/// Wrong parts are left out of the result or replaced by their defaults, so that the caller can continue to check. The
 /// result may be used only if no error was added.
 pub fn decode(diagnostics: &mut Diagnostics) -> Option<Decoded<keys::File>> {
     let root = syntax::parse(diagnostics)?;
     decode::table(&root, keys::File::TABLE, diagnostics).map(Decoded::new)
 }
 
-/// Decodes `text` as one table of the given kind; anything wrong but missing keys fails the test.
+/// Decodes `text` as one table of the given kind. Any error except for a missing key fails the test.
 #[cfg(test)]
 pub(crate) fn check_example(kind: &'static keys::Table, text: &str) {
     let mut diagnostics = Diagnostics::new(Arc::new(SourceFile::new("example.toml", text)));

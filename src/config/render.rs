@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn marks_line_up_behind_tabs_and_other_letters() {
         assert!(rendered("\tü = 1\n", "1").contains("1 |     ü = 1\n  |         ^ here\n"));
-        // Two columns each; a mark that combines with the letter before it has none.
+        // Two columns each; a mark that combines with the letter before it has no column.
         assert!(rendered("'名前' = '値' # e\u{301}\n", "'値'").contains("  |          ^^^^ here\n"));
         assert!(rendered("'e\u{301}' = 1\n", "1").contains("  |       ^ here\n"));
     }

@@ -12,21 +12,21 @@ use super::syntax::{Node, Value};
 pub struct Fixed(Vec<(String, String)>);
 
 impl Fixed {
-    /// Those of a file.
+    /// The values in a file.
     pub(super) fn of(root: &Fields) -> Self {
         let mut fixed = Self(Vec::new());
         fixed.collect("", root);
         fixed
     }
 
-    /// Adds a value that stands elsewhere, and that the key `name` refers to.
+    /// Adds a value that stands elsewhere, and to which the key `name` refers.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.0.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The keys whose values are others `now`.
+    /// The keys whose values differ from those `now`.
     pub fn changed(&self, now: &Self) -> Vec<String> {
         let differs = |name: &str| self.value(name) != now.value(name);
         let names = now.0.iter().chain(&self.0).map(|(name, _)| name);
@@ -97,7 +97,7 @@ fn write_value(value: &Checked, text: &mut String) {
     };
 }
 
-/// Writes what a table means: what it leaves out is its default.
+/// Writes the meaning of a table: a key that is left out has its default.
 fn write_table(fields: &Fields, text: &mut String) -> fmt::Result {
     for key in fields.table.keys {
         write!(text, "{}=", key.name)?;

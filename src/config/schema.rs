@@ -13,9 +13,9 @@ const NAME_PATTERN: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
 
 /// The JSON Schema (draft 2020-12) of a configuration file.
 ///
-/// It is written from [`super::keys`], as the decoder is, and has for every key its description, default and bounds.
-/// It cannot say everything: what a name refers to, whether files exist and how large a size is, only a check of the
-/// file says.
+/// The schema is made from [`super::keys`], like the decoder, and has for every key its description, default and
+/// bounds. It can't express everything: only a check of the file shows what a name refers to, whether files exist, and
+/// how large a size is.
 pub fn schema() -> Value {
     let mut definitions = Map::new();
     let mut root = table_schema(File::TABLE, &mut definitions);
@@ -30,7 +30,7 @@ pub fn schema() -> Value {
     definitions.insert("variable".to_owned(), variable_schema());
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("linkspan configuration");
-    // The decoder leaves these to `plan`, which says more about them than that a key is missing.
+    // The decoder leaves these keys to `plan`, which reports more than that a key is missing.
     for list in ["listeners", "routes"] {
         root["properties"][list]["minItems"] = json!(1);
     }
@@ -72,7 +72,7 @@ fn key_schema(key: &Key, definitions: &mut Map<String, Value>) -> Value {
     schema
 }
 
-/// What a key is for, and what it means to leave it out, without the links of its Markdown.
+/// The purpose of a key, and what it means to leave it out, without the links of its Markdown.
 fn description(key: &Key) -> String {
     let text = match key.presence {
         Presence::Optional(otherwise) if !otherwise.is_empty() => {
@@ -90,7 +90,7 @@ fn description(key: &Key) -> String {
     plain + rest
 }
 
-/// What stands before the first link of a Markdown text, in it, and behind it.
+/// The parts of a Markdown text before its first link, in it, and after it.
 fn next_link(text: &str) -> Option<(&str, &str, &str)> {
     let middle = text.find("](")?;
     let mut closed = 0;
@@ -180,7 +180,7 @@ fn text_schema(form: TextForm) -> Value {
     json!({ "type": "string", "pattern": pattern })
 }
 
-/// A standard method in capitals, or one of somebody's own.
+/// A standard method in capitals, or a non-standard one.
 fn method_schema() -> Value {
     const STANDARD: [&str; 9] =
         ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];

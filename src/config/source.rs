@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// The largest configuration file that is read, in bytes.
 ///
-/// It keeps a wrong path (a log, a disk image) from being read into memory, and every offset in 32 bits.
+/// The bound keeps a wrong file (a log, a disk image) from being read into memory, and every offset within 32 bits.
 pub const MAX_FILE_SIZE: usize = 4 * 1024 * 1024;
 
 /// A place in a configuration file: a half-open range of byte offsets.
 ///
-/// It is two words, so that everything in a plan that can be blamed later carries its own.
+/// A span has two words, so that everything in a plan that a later finding may concern carries its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     start: u32,
@@ -36,7 +36,7 @@ impl Span {
     }
 }
 
-/// Where a character stands, as editors count: both from 1, columns in characters (Unicode scalar values).
+/// The place of a character, as editors count: both from 1, columns in characters (Unicode scalar values).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Line, from 1.
@@ -47,7 +47,7 @@ pub struct Position {
 
 /// A configuration file's path and text.
 ///
-/// `Debug` shows the path alone: the text can hold values that their owner would not want in a log.
+/// `Debug` shows only the path: the text can contain values that their owner does not want in a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceFile {
     path: PathBuf,
@@ -73,7 +73,7 @@ impl SourceFile {
         &self.text
     }
 
-    /// The folder that relative paths in the file start from.
+    /// The folder from which relative paths in the file start.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }

@@ -68,8 +68,8 @@ impl Value {
 
 /// Parses the text of the file that `diagnostics` is about.
 ///
-/// Text that is no TOML gives `None` and exactly one error, at the place where the parser gave up: what follows would
-/// be guesses. Nesting is bounded by the parser (80 levels).
+/// Text that is not TOML gives `None` and exactly one error, at the place where the parser stopped: further errors
+/// would be guesses. The parser bounds nesting (80 levels).
 pub(super) fn parse(diagnostics: &mut Diagnostics) -> Option<Node> {
     let source = diagnostics.source().clone();
     match DeTable::parse(source.text()) {

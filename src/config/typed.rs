@@ -25,12 +25,12 @@ pub trait Keys: Sized {
 
 /// An enum that is declared by `choices!`.
 pub trait Choice: Copy + Sized + 'static {
-    /// What they are called, where that is not the key's name.
+    /// Their name, if it is not the key's.
     const NOUN: &'static str;
     /// The words, in the order of the declaration.
     const WORDS: &'static [&'static str];
 
-    /// What a word stands for.
+    /// The meaning of a word.
     fn parse(word: &str) -> Option<Self>;
 }
 
@@ -60,14 +60,14 @@ impl<T> KeyOf<T> {
 pub trait Field: Sized {
     /// What the key holds.
     type Form;
-    /// Whether it has a value of its own where the key is left out and has no default.
+    /// Whether the type has a value where the key is left out and has no default.
     const CAN_LACK: bool;
 
     /// Reads what the key holds.
     fn read(found: Found<'_>) -> Self;
 }
 
-/// What stands under a key, or its default, as its declaration says.
+/// The value of a key, or its default, as the declaration says.
 pub(super) fn read<T: Keys, F: Field>(fields: &Fields, key: KeyOf<T>) -> F {
     match fields.find(key.name) {
         Some(GivenKey { checked, span, .. }) => {
@@ -80,7 +80,7 @@ pub(super) fn read<T: Keys, F: Field>(fields: &Fields, key: KeyOf<T>) -> F {
     }
 }
 
-/// What stands under a key, or its default.
+/// The value of a key, or its default.
 #[derive(Clone, Copy)]
 pub struct Found<'a> {
     checked: Option<&'a Checked>,
@@ -98,7 +98,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// What the word stands for, which the decoder knew.
+    /// The meaning of the word, which the decoder has checked.
     pub(super) fn choice<C: Choice>(self) -> C {
         let word = match self.checked {
             Some(Checked::Text(word)) => C::parse(word),
@@ -185,22 +185,22 @@ impl<T: Keys> Decoded<T> {
         self.fields.span_of(key.name)
     }
 
-    /// Whether the key is given and its value is good.
+    /// Whether the key is given and its value is valid.
     pub fn has(&self, key: KeyOf<T>) -> bool {
         self.fields.has(key.name)
     }
 
-    /// Whether the key is given and its value is bad, which has been reported.
+    /// Whether the key is given and its value is wrong, which has been reported.
     pub fn is_refused(&self, key: KeyOf<T>) -> bool {
         self.fields.is_refused(key.name)
     }
 
-    /// Whether any of its keys is bad, which has been reported.
+    /// Whether any of its keys is wrong, which has been reported.
     pub fn has_refused(&self) -> bool {
         !self.fields.refused.is_empty()
     }
 
-    /// What of it only a restart changes.
+    /// The values that only a restart changes.
     pub fn fixed(&self) -> Fixed {
         Fixed::of(&self.fields)
     }
@@ -293,7 +293,7 @@ impl<T: Keys> Field for Vec<Named<Decoded<T>>> {
     }
 }
 
-/// Implements [`Field`] for a type of values that need nothing but their key.
+/// Implements [`Field`] for a type whose values need nothing but their key.
 macro_rules! field {
     ($($type:ty: $form:ty = $read:expr;)+) => {$(
         impl Field for $type {
@@ -310,7 +310,7 @@ macro_rules! field {
 
 field! {
     u64: u64 = |found| found.number();
-    // Keys bound their counts; of memory, a larger value on a 32-bit machine means all of it.
+    // The declarations bound counts. On a 32-bit machine, a larger size means all of the memory.
     usize: u64 = |found| usize::try_from(found.number()).unwrap_or(usize::MAX);
     u32: u64 = |found| u32::try_from(found.number()).unwrap_or(u32::MAX);
     u16: u64 = |found| u16::try_from(found.number()).unwrap_or(u16::MAX);

@@ -16,7 +16,7 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(super) const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// A unit and how many of the smallest it is.
+/// A unit, and its number of smallest units.
 type Unit = (&'static str, u64);
 
 /// Units of a size with their bytes, largest first.

@@ -101,8 +101,8 @@ keys! {
     concurrency: usize = count(1, 1000).default("32");
     /// Requests after which an instance is replaced.
     reuse: usize = count(1, 1_000_000).default("10000");
-    /// Requests that go one at a time through stages whose [lift is rewritten on trial](lift.md), on all workers together,
-    /// before others may be in them as well.
+    /// Requests that go one at a time through stages whose [lift is rewritten on trial](lift.md), on all workers
+    /// together, before others may be in them as well.
     lift_trial: u32 = count(0, 1_000_000).default("32");
     /// How long an instance may stay without a request.
     instance_idle_timeout: Duration = time(MS, DAY).default("60s");

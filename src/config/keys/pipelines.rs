@@ -14,8 +14,8 @@ use crate::config::units::{HOUR, MS};
 /// Most stages before the service of a pipeline.
 pub const MAX_MIDDLEWARE: usize = 16;
 
-/// Most combinations of statically linked stages that the conditions of one pipeline may need: each is a component of its
-/// own.
+/// Most combinations of statically linked stages that the conditions of one pipeline may need: each is a component of
+/// its own.
 pub const MAX_COMBINATIONS: usize = 16;
 
 /// Most pipelines that one stage reaches by name.
