@@ -1,7 +1,8 @@
-//! What is fuzzed. A target is one function: it takes any bytes, and panics where linkspan does not do what it promises.
+//! What is fuzzed. A target is one function: it takes any bytes, and panics where linkspan does not do what it
+//! promises.
 //!
-//! `fuzz/` runs each under libFuzzer; the unit tests below run each on its corpus and on changes of it that follow from a
-//! seed. Bodies stand in the rooms whose private parts they use, all others here. None of it is in a product.
+//! `fuzz/` runs each under libFuzzer; the unit tests below run each on its corpus and on changes of it that follow from
+//! a seed. Bodies stand in the rooms whose private parts they use, all others here. None of it is in a product.
 
 use crate::chain::{Member, Naming, compose};
 use crate::component::Component;

@@ -1,9 +1,9 @@
 //! Load on one server, from this thread.
 //!
 //! Closed: each connection sends its next request when it has the answer to the one before, which shows what the server
-//! can do. Open: requests are due at fixed times, whatever became of those before, and latency counts from then, so that
-//! a server which stalls can't hide it. This thread spins while it waits for the next one: a timer would be as much as a
-//! millisecond late.
+//! can do. Open: requests are due at fixed times, whatever became of those before, and latency counts from then, so
+//! that a server which stalls can't hide it. This thread spins while it waits for the next one: a timer would be as
+//! much as a millisecond late.
 
 use crate::Result;
 use crate::wire::Target;
@@ -131,7 +131,8 @@ pub async fn closed<T>(
     Ok((round, begun))
 }
 
-/// Sends `rate` requests a second for `time`. Gives, beside the round, what `begin` says when the connections are there.
+/// Sends `rate` requests a second for `time`. Gives, beside the round, what `begin` says when the connections are
+/// there.
 pub async fn open<T>(
     target: &Rc<Target>,
     expected: Expected,

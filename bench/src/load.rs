@@ -1,7 +1,7 @@
 //! The open-loop load.
 //!
-//! A clock gives out requests at a fixed rate. Half of them go to HTTP/1.1 connections, each of which takes one at a time,
-//! the others to HTTP/2 connections, which take any number. What waits for a connection waits on its own time.
+//! A clock gives out requests at a fixed rate. Half of them go to HTTP/1.1 connections, each of which takes one at a
+//! time, the others to HTTP/2 connections, which take any number. What waits for a connection waits on its own time.
 
 use crate::Result;
 use crate::client::{CHUNK, Network, Payload, Sender};

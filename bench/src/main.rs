@@ -1,8 +1,9 @@
 //! Measures running gateways from outside: `linkspan-bench compare`, `scale` and `swap`.
 //!
 //! One process drives another: the gateway's binary, with a configuration that is written for the run, on ports of the
-//! loopback interface that the system chooses. The load is open-loop: requests have a time at which they are to be sent,
-//! whatever became of those before, and latency counts from that time, so that a gateway which stalls can't hide it.
+//! loopback interface that the system chooses. The load is open-loop: requests have a time at which they are to be
+//! sent, whatever became of those before, and latency counts from that time, so that a gateway which stalls can't hide
+//! it.
 
 mod arguments;
 mod client;

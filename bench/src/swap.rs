@@ -10,7 +10,8 @@ use crate::variants::Folder;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Swaps after which memory and files are looked at first: then everything has been used once, and allocators have grown.
+/// Swaps after which memory and files are looked at first: then everything has been used once, and allocators have
+/// grown.
 const WARM: u64 = 50;
 /// The run without swaps lasts as long as the one with them, at most this.
 const BASELINE: Duration = Duration::from_secs(30);

@@ -1,9 +1,9 @@
 //! The configurations that are swapped in, one after the other.
 //!
-//! Each has its number in the configuration of three stages, so that no two are the same and every answer tells which one
-//! it is from. What else differs goes round in eight shapes: number of stages, components and their files, links, routes,
-//! certificate, listeners. The second pipeline has a stamp that changes with every fourth number only, so that most swaps
-//! take it over as it runs.
+//! Each has its number in the configuration of three stages, so that no two are the same and every answer tells which
+//! one it is from. What else differs goes round in eight shapes: number of stages, components and their files, links,
+//! routes, certificate, listeners. The second pipeline has a stamp that changes with every fourth number only, so that
+//! most swaps take it over as it runs.
 
 use crate::Result;
 use std::fmt::Write as _;

@@ -19,7 +19,8 @@ pub(super) struct Options {
     /// Import plain interfaces only, so that other hosts can run it. Parts that only linkspan supports are an error
     #[arg(long)]
     portable: bool,
-    /// With `--portable`: leave out parts that only linkspan supports (limits, failure policies, an upstream), with a warning
+    /// With `--portable`: leave out parts that only linkspan supports (limits, failure policies, an upstream), with a
+    /// warning
     #[arg(long, requires = "portable")]
     lossy: bool,
     /// With `--portable`: rewrite async lifts to sync ones where the file's `lift` asks for it, as without `--portable`

@@ -1,7 +1,7 @@
 //! What cargo builds, and how far it is.
 //!
-//! The first build takes minutes. On a terminal, cargo shows a bar; into a file, it lists crates and never says how many there
-//! are. So whatever the output is, a line every few seconds counts those that are done.
+//! The first build takes minutes. On a terminal, cargo shows a bar; into a file, it lists crates and never says how
+//! many there are. So whatever the output is, a line every few seconds counts those that are done.
 
 use crate::command::{cargo, step};
 use anyhow::{Context, Result, bail};
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 /// The time between lines.
 const BETWEEN: Duration = Duration::from_secs(10);
 
-/// Run a command of cargo that builds and runs nothing, and say what it builds and how far it is. What is there already is
-/// not mentioned.
+/// Run a command of cargo that builds and runs nothing, and say what it builds and how far it is. What is there already
+/// is not mentioned.
 pub fn build(what: &str, root: &Path, arguments: &[String]) -> Result<()> {
     let mut command = cargo();
     command.args(arguments).arg("--message-format=json-render-diagnostics").current_dir(root);

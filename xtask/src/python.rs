@@ -1,8 +1,8 @@
 //! From the Python of `examples/` to components of `components/dist`, with componentize-py.
 //!
-//! componentize-py comes from PyPI in the version and with the digests of an example's `requirements.txt`, into a folder
-//! below cargo's target folder: nothing is installed. Where there is no Python or no way to PyPI, that is said, and the
-//! tests that need such a component say so too.
+//! componentize-py comes from PyPI in the version and with the digests of an example's `requirements.txt`, into a
+//! folder below cargo's target folder: nothing is installed. Where there is no Python or no way to PyPI, that is said,
+//! and the tests that need such a component say so too.
 
 use crate::command::{execute, step};
 use crate::project::Project;

@@ -1,8 +1,8 @@
 //! What a middleware costs in each form that it can have, beside a filter of Envoy's that does the same.
 //!
-//! Each kind of work stands eight times in a pipeline of linkspan's, in each form, and eight times as a proxy-wasm filter
-//! in Envoy; a round has a turn of each of them, and of both servers without any. What one costs is an eighth of the CPU
-//! a request that all of them add in the same round; the middle round counts.
+//! Each kind of work stands eight times in a pipeline of linkspan's, in each form, and eight times as a proxy-wasm
+//! filter in Envoy; a round has a turn of each of them, and of both servers without any. What one costs is an eighth of
+//! the CPU a request that all of them add in the same round; the middle round counts.
 
 use super::configs::{Answer, Chain, Stage};
 use super::filter::{Filter, KEY};

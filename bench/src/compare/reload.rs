@@ -1,8 +1,8 @@
 //! What clients notice of a configuration that is swapped: linkspan beside a reload of nginx.
 //!
 //! Both answer a number, which each swap changes; the swap counts when a new connection gets the new one. Turns without
-//! and with swaps alternate, under the same open load. The load does what clients do: a connection that was closed while
-//! it was idle is made anew before a request is sent. One that breaks under a request has failed it.
+//! and with swaps alternate, under the same open load. The load does what clients do: a connection that was closed
+//! while it was idle is made anew before a request is sent. One that breaks under a request has failed it.
 
 use super::configs::{self, Answer, Chain, Place, Stage};
 use super::group::{Folder, prepare, with_file};

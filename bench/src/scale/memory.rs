@@ -117,8 +117,8 @@ impl Scale {
     /// Instances that were used and have nothing to do. Those of sync-lifted stages take one request each.
     pub(super) async fn warm(&self) -> Result<Chart> {
         let mut chart = Chart::new("warm", "Warm instances that have nothing to do", "instances");
-        // A middleware that is linked dynamically has instances of its own, of one stage; the service behind it waits for all
-        // of its requests in one.
+        // A middleware that is linked dynamically has instances of its own, of one stage; the service behind it waits
+        // for all of its requests in one.
         let kinds = [("one stage", 1, "link = \"dynamic\""), ("3 stages", 2, ""), ("5 stages", 4, "")];
         for (name, count, keys) in kinds {
             let mut points = Vec::new();

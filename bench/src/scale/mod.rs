@@ -1,5 +1,5 @@
-//! `scale`: what a request costs against the number of middleware, pipelines, routes, idle connections, and requests that
-//! wait; and the memory of each.
+//! `scale`: what a request costs against the number of middleware, pipelines, routes, idle connections, and requests
+//! that wait; and the memory of each.
 //!
 //! Nothing may grow worse than linearly, and what a request does not use may cost it nothing.
 

@@ -1,5 +1,5 @@
-//! Rewrites components: what a component is like around its core modules changes, and the modules stay as they are, byte
-//! for byte.
+//! Rewrites components: what a component is like around its core modules changes, and the modules stay as they are,
+//! byte for byte.
 //!
 //! | module | what it does |
 //! | --- | --- |

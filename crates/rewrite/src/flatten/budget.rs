@@ -2,8 +2,8 @@
 
 use crate::NotRewritable;
 
-/// The most definitions, arguments, exports and parts of types that are evaluated. A composition of a hundred components
-/// takes a tenth of it.
+/// The most definitions, arguments, exports and parts of types that are evaluated. A composition of a hundred
+/// components takes a tenth of it.
 pub const MAX_EVALUATED: usize = 1 << 20;
 
 /// What may still be evaluated.

@@ -1,20 +1,20 @@
 //! A component as what runs of it: core modules, and what each import of theirs finally is.
 //!
-//! Between a component's core modules stand instances, aliases, canonical functions, and components that rename or link.
-//! None of that is there at run time. It is evaluated here, by its definitions and not by its names: a composition
-//! becomes the same as its components one by one, and a toolchain's way of wiring does not matter. What is left is a
-//! [`Flat`]:
+//! Between a component's core modules stand instances, aliases, canonical functions, and components that rename or
+//! link. None of that is there at run time. It is evaluated here, by its definitions and not by its names: a
+//! composition becomes the same as its components one by one, and a toolchain's way of wiring does not matter. What is
+//! left is a [`Flat`]:
 //!
-//! - core instances, in the order in which they are made, each with its module and what each of the module's imports is: an
-//!   export of another core instance, or a canonical function;
+//! - core instances, in the order in which they are made, each with its module and what each of the module's imports
+//!   is: an export of another core instance, or a canonical function;
 //! - canonical functions, each with its options, and with the function or type that it is about;
 //! - what is lifted, which is what the component exports, or what one component in it imports of another.
 //!
 //! Two kinds of modules are dissolved. Where a canonical function needs the memory of the instance that imports it,
-//! toolchains put a *shim* in its place, which jumps through a table, and a *fix-up* that fills the table afterwards. Modules
-//! that do nothing else are known by their code; the import becomes the function itself, which is only the same if
-//! no code ran before the table was filled (that is checked). Anything else that looks like it stays what it is, core
-//! modules, and so does a shim that stands for a core instance that is made later than it.
+//! toolchains put a *shim* in its place, which jumps through a table, and a *fix-up* that fills the table afterwards.
+//! Modules that do nothing else are known by their code; the import becomes the function itself, which is only the same
+//! if no code ran before the table was filled (that is checked). Anything else that looks like it stays what it is,
+//! core modules, and so does a shim that stands for a core instance that is made later than it.
 //!
 //! # What bounds it
 //!

@@ -282,8 +282,8 @@ impl Outermost {
         types: TypesRef<'_>,
         seam: &Seam,
     ) -> Result<(CoreExport, CoreExport, Shape), NotRewritable> {
-        // Other plain functions may belong to how the component starts, as a script's interpreter does: what they do with
-        // its state is not known here.
+        // Other plain functions may belong to how the component starts, as a script's interpreter does: what they do
+        // with its state is not known here.
         let (package, interface) = seam.beside;
         let beside = self.exports.iter().filter(|export| export.is(package, interface)).count();
         if self.canonicals.iter().filter(|(_, function)| is_plain(types, function)).count() > beside {

@@ -14,8 +14,8 @@
 //! | `future.new`, `stream.new` and what ends their writing | the same, counted |
 //! | `context.get`, `context.set` | variables, since one task runs at a time |
 //!
-//! The *next stage* is here the function that the component calls, as its [`Seam`] names it, and `handle` the one that it
-//! exports.
+//! The *next stage* is here the function that the component calls, as its [`Seam`] names it, and `handle` the one that
+//! it exports.
 //!
 //! # Why it is sound
 //!
@@ -40,9 +40,9 @@
 //! a reason; whether a guest could is known in advance ([`Relifted::proven`]), and such
 //! are not rewritten unless it is asked for.
 //!
-//! *What is not known is left alone*: several lifts, but for functions that are not `async`, several memories, compositions,
-//! strings that are not UTF-8, functions of the component model that this page does not
-//! list. The result is validated.
+//! *What is not known is left alone*: several lifts, but for functions that are not `async`, several memories,
+//! compositions, strings that are not UTF-8, functions of the component model that this page does not list. The result
+//! is validated.
 //!
 //! Bounds: an instance keeps at most 64 tasks that were left behind, and some hundred
 //! bytes of the guest's memory, plus the longest error text that it ever answered with.
