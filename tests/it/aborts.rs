@@ -84,8 +84,8 @@ chain_test! {
 }
 
 chain_test! {
-    /// A request whose body breaks off ends soon, also where a stage waits for more of it for ever: before the response, and in
-    /// the midst of it.
+    /// A request whose body breaks off ends soon, also where a stage waits for more of it for ever: before the
+    /// response, and in the midst of it.
     fn uploads_that_a_stage_keeps_open(chain) {
         let limits = "instances = 1\nconcurrency = 1\nqueue = 1\nlinger = \"50ms\"\nqueue-timeout = \"20s\"\n\
                       deadline = \"10m\"\nbody-idle-timeout = \"10m\"";
@@ -113,8 +113,8 @@ chain_test! {
     }
 }
 
-/// Sends `service` an upload whose second chunk is malformed. An echo is cut; any other service has not answered yet, and
-/// the client gets 400.
+/// Sends `service` an upload whose second chunk is malformed. An echo is cut; any other service has not answered yet,
+/// and the client gets 400.
 fn break_an_upload(gateway: &Gateway, service: &str, fields: [(&str, &str); 2]) {
     let head = "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n";
     let fields = fields.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
@@ -164,8 +164,8 @@ async fn left(admin: std::net::SocketAddr, count: u64) {
 }
 
 chain_test! {
-    /// Clients that leave in the midst of a body that a stage transforms hold nothing, and are counted: as many as fit, and
-    /// nobody is turned away after them.
+    /// Clients that leave in the midst of a body that a stage transforms hold nothing, and are counted: as many as fit,
+    /// and nobody is turned away after them.
     fn bodies_that_a_stage_transforms(chain) {
         let (gateway, admin) = transforming(chain, "echo");
         run(async {

@@ -49,8 +49,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Allocations by which a path may be below its mark, at least; a fifth of it where that is more. An optimised build may
-/// have some fewer than one that is not.
+/// Allocations by which a path may be below its mark, at least; a fifth of it where that is more. An optimised build
+/// may have some fewer than one that is not.
 const SLACK: u64 = 3;
 
 /// Stages of the chains of which one's share is told.

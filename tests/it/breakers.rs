@@ -50,8 +50,8 @@ chain_test! {
 }
 
 chain_test! {
-    /// A probe that fails after the next stage answered keeps the breaker open; one that hands on the next one's error closes
-    /// it, for the stage did what it should.
+    /// A probe that fails after the next stage answered keeps the breaker open; one that hands on the next one's error
+    /// closes it, for the stage did what it should.
     fn each_probe_decides(chain) {
         let gateway = Gateway::start(&Setup::of([guarded(chain, "failures = 1, open = \"50ms\", then = \"close\"")]));
         run(async {
@@ -90,8 +90,8 @@ chain_test! {
 }
 
 chain_test! {
-    /// A stage's own deadline ends that stage, which is bypassed, or answered for with 504. The pipeline's is a promise to the
-    /// client: past it, nobody is bypassed.
+    /// A stage's own deadline ends that stage, which is bypassed, or answered for with 504. The pipeline's is a promise
+    /// to the client: past it, nobody is bypassed.
     fn deadlines(chain) {
         let pipeline = |name: &str, keys: &str, deadline: &str| {
             let keys = format!("link = \"dynamic\"\n{keys}\n");

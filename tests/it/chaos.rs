@@ -1,5 +1,5 @@
-//! Five isolated stages, any of which traps, computes for ever, takes all memory, stalls or breaks off, as a seed has it,
-//! under load: every request has the outcome that was asked for, and nothing stays behind.
+//! Five isolated stages, any of which traps, computes for ever, takes all memory, stalls or breaks off, as a seed has
+//! it, under load: every request has the outcome that was asked for, and nothing stays behind.
 //!
 //! `LINKSPAN_TEST_SEED` replays a run; `LINKSPAN_TEST_FULL=1` sends 1,000,000 requests.
 

@@ -1,5 +1,5 @@
-//! The way in, as the internet uses it: certificates, names and versions of TLS; clients that are slow, silent or greedy,
-//! and those beside them.
+//! The way in, as the internet uses it: certificates, names and versions of TLS; clients that are slow, silent or
+//! greedy, and those beside them.
 
 mod bounds;
 mod floods;

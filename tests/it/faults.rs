@@ -1,5 +1,5 @@
-//! Guests that fail, in every way that a guest can: each request gets its answer within its bound, nobody else suffers, and
-//! nothing stays behind.
+//! Guests that fail, in every way that a guest can: each request gets its answer within its bound, nobody else suffers,
+//! and nothing stays behind.
 
 use crate::chain_test;
 use crate::harness::{
@@ -54,8 +54,8 @@ const LIMITS: &str = "cpu = \"50ms\"\nlinger = \"200ms\"";
 /// Of the pipeline that a guest hangs in: no other fault meets its deadline, however busy the machine is.
 const HASTY: &str = "hasty-";
 
-/// A pipeline for each faulty component, at the path of its name, and one with a short deadline, on one worker, with one
-/// that is sound.
+/// A pipeline for each faulty component, at the path of its name, and one with a short deadline, on one worker, with
+/// one that is sound.
 fn setup(chain: Chain, limits: &str) -> Setup {
     let front = |name: &str, service: &str| chain.named(name, service).route(&format!("path = \"/{name}\""));
     let memory = "limits = { memory = \"16MiB\" }";
@@ -136,8 +136,8 @@ chain_test! {
     }
 }
 
-/// An instance that has one call at a time takes requests in a row. What one of them does to it, the others don't notice:
-/// those with which it did not begin go elsewhere.
+/// An instance that has one call at a time takes requests in a row. What one of them does to it, the others don't
+/// notice: those with which it did not begin go elsewhere.
 #[test]
 fn in_a_row() {
     const ROW: usize = 24;
@@ -222,8 +222,8 @@ chain_test! {
 }
 
 chain_test! {
-    /// What a stage makes of a response that breaks off is seen as cut short, too, though the stage ends it as if nothing had
-    /// been; an answer of its own is whole.
+    /// What a stage makes of a response that breaks off is seen as cut short, too, though the stage ends it as if
+    /// nothing had been; an answer of its own is whole.
     fn half_bodies_that_a_stage_completes(chain) {
         let gateway = Gateway::start(&Setup::of([chain.pipeline("fault-service").stage("fault-middleware").limit(LIMITS)]));
         run(async {

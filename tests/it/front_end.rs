@@ -1,5 +1,5 @@
-//! The front end over real sockets: what is promised to well-behaved clients, and what silent, slow, greedy and vanished
-//! ones get. Below it is a service of `support`, so that nothing here depends on WebAssembly.
+//! The front end over real sockets: what is promised to well-behaved clients, and what silent, slow, greedy and
+//! vanished ones get. Below it is a service of `support`, so that nothing here depends on WebAssembly.
 
 mod listeners;
 mod support;

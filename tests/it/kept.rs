@@ -143,8 +143,8 @@ fn ordinary_guests_are_far_from_it() {
     served.gateway.stop();
 }
 
-/// An instance whose requests overlap, so that it never rests, leaves tasks behind in Wasmtime's table at each call from
-/// guest to guest: it is replaced before the table is full, and no request notices.
+/// An instance whose requests overlap, so that it never rests, leaves tasks behind in Wasmtime's table at each call
+/// from guest to guest: it is replaced before the table is full, and no request notices.
 #[test]
 fn a_busy_instance_is_replaced_before_it_is_full() {
     const KEYS: &str = "limits = { host-memory = \"2MiB\" }";

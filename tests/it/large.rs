@@ -138,7 +138,8 @@ fn an_unread_upload_is_not_buffered() {
     gateway.stop();
 }
 
-/// A body in very many very small pieces comes in fewer, is as long as it should be, and does not make the gateway grow.
+/// A body in very many very small pieces comes in fewer, is as long as it should be, and does not make the gateway
+/// grow.
 #[test]
 fn small_pieces_and_empty_ones() {
     let pipeline = Pipeline::new("main", "fault-service").stage("pass-through-async");

@@ -1,5 +1,5 @@
-//! Every bound of the configuration, reached: what it bounds, and what happens at it. Bounds of connections are here for
-//! their way from the file to the front end; what they do is told in `front_end`.
+//! Every bound of the configuration, reached: what it bounds, and what happens at it. Bounds of connections are here
+//! for their way from the file to the front end; what they do is told in `front_end`.
 
 use crate::chain_test;
 use crate::harness::{
@@ -334,8 +334,8 @@ fn cpu() {
     gateway.stop();
 }
 
-/// `instances` of the process: pipelines share them. Who finds none waits, takes an idle one's place, or gets 503; never
-/// 500.
+/// `instances` of the process: pipelines share them. Who finds none waits, takes an idle one's place, or gets 503;
+/// never 500.
 #[test]
 fn instances_of_the_process() {
     let pipeline = |name: &str| {
@@ -403,8 +403,8 @@ fn instances_of_the_process_under_pressure() {
 
 // ---- Stages -------------------------------------------------------------------------------------------------------------
 
-/// `memory` and `table-elements` of a stage: a component that needs more from the start is refused, one that grows beyond
-/// is ended.
+/// `memory` and `table-elements` of a stage: a component that needs more from the start is refused, one that grows
+/// beyond is ended.
 #[test]
 fn memory_and_tables() {
     let setup = |limits: &str| {

@@ -1,5 +1,5 @@
-//! Components of every kind in one chain: a middleware in Python, a service of WASI 0.2, one with a standard library, one
-//! of a release candidate.
+//! Components of every kind in one chain: a middleware in Python, a service of WASI 0.2, one with a standard library,
+//! one of a release candidate.
 
 use crate::embed::{ask, field, run, stage, text};
 use crate::harness::{binary, body, dist, repository, there};

@@ -77,8 +77,8 @@ chain_test! {
 }
 
 chain_test! {
-    /// What a rewritten stage can't do ends one request, if something was done for it, and from then on the stage is as its
-    /// author made it.
+    /// What a rewritten stage can't do ends one request, if something was done for it, and from then on the stage is as
+    /// its author made it.
     fn trials_end(chain) {
         for (what, service, expected) in [
             ("body", "echo", "HELLO"),
@@ -206,8 +206,8 @@ chain_test! {
 }
 
 chain_test! {
-    /// Heads that are edited with wit-bindgen alone, by a guest with tasks that go on after its answer and a stream with
-    /// which it wakes them.
+    /// Heads that are edited with wit-bindgen alone, by a guest with tasks that go on after its answer and a stream
+    /// with which it wakes them.
     fn head_editors_pass(chain) {
         let gateway = Gateway::start(&Setup::of([chain.pipeline("echo").stage_with("edit-p3", SYNC)]));
         run(async {
@@ -245,7 +245,8 @@ chain_test! {
 }
 
 chain_test! {
-    /// A guest with a standard library, made for wasm32-wasip2, answers alike in every form, and its panics are its own.
+    /// A guest with a standard library, made for wasm32-wasip2, answers alike in every form, and its panics are its
+    /// own.
     fn a_standard_library_is_no_obstacle(chain) {
         if !repository().join("components/dist/async-0-3.wasm").is_file() {
             eprintln!("SKIPPED: there was no compiler for wasm32-wasip2 when the guests were built");

@@ -2,8 +2,8 @@
 
 use crate::harness::{Client, Gateway, MS, Pipeline, Protocol, Setup, eventually, run};
 
-/// Wake-ups in half a second of a thread that rests, at most: a worker's clock ticks every half a second then, else every
-/// 20 ms; that of the epoch every half a second, else every 2 ms.
+/// Wake-ups in half a second of a thread that rests, at most: a worker's clock ticks every half a second then, else
+/// every 20 ms; that of the epoch every half a second, else every 2 ms.
 const FEW: u64 = 8;
 
 /// Waits until the clocks of a gateway with one worker rest.

@@ -89,7 +89,8 @@ fn what_is_the_same_is_no_swap() {
     });
 }
 
-/// `limits.rate-limit-keys` changes for the limiters that are there, with all that they count, and makes no segment anew.
+/// `limits.rate-limit-keys` changes for the limiters that are there, with all that they count, and makes no segment
+/// anew.
 #[test]
 fn limiters_take_more_keys_after_a_reload() {
     let rest = |keys: usize| {

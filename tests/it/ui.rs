@@ -42,8 +42,8 @@ fn diagnostics_are_as_expected() {
     assert!(wrong.is_empty(), "not as expected (BLESS=1 writes what is found):\n\n{wrong}");
 }
 
-/// What `check` writes about `file`, without its last line, which only counts. It runs in the folder of the file, so that
-/// the text is the same on every machine.
+/// What `check` writes about `file`, without its last line, which only counts. It runs in the folder of the file, so
+/// that the text is the same on every machine.
 fn diagnostics(file: &Path) -> String {
     let name = file.file_name().unwrap().to_str().unwrap();
     let output = binary(&["check", name]).current_dir(file.parent().unwrap()).output().unwrap();

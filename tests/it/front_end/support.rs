@@ -330,7 +330,8 @@ pub fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Clients that come and ask until it is dropped; [`Load::done`] says how many answers there were, and fails on any failure.
+/// Clients that come and ask until it is dropped; [`Load::done`] says how many answers there were, and fails on any
+/// failure.
 pub struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<io::Result<usize>>>,

@@ -1,4 +1,5 @@
-//! HTTP/1.1 and HTTP/2 clients, with hyper directly, so that nothing is retried, pooled or decoded behind a test's back.
+//! HTTP/1.1 and HTTP/2 clients, with hyper directly, so that nothing is retried, pooled or decoded behind a test's
+//! back.
 
 use super::body::{self, TestBody};
 use super::{Gateway, SOON, in_time, tls};

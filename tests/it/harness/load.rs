@@ -28,8 +28,8 @@ impl Load {
     }
 }
 
-/// Sends requests one after the other on each connection, opening it anew when the gateway has closed it, and has `check`
-/// look at each answer, by the request's number; returns how many there were.
+/// Sends requests one after the other on each connection, opening it anew when the gateway has closed it, and has
+/// `check` look at each answer, by the request's number; returns how many there were.
 pub async fn drive(
     gateway: &Gateway,
     protocol: Protocol,

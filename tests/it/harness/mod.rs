@@ -1,9 +1,9 @@
-//! What the tests stand on: a gateway that runs as users run it, clients for it, and what all tests need to be bounded in
-//! time.
+//! What the tests stand on: a gateway that runs as users run it, clients for it, and what all tests need to be bounded
+//! in time.
 //!
-//! [`Setup`] writes a configuration, [`Gateway`] is the real binary serving it, [`Client`] speaks to it over HTTP/1.1 or
-//! HTTP/2, [`body`] has request bodies of every kind. [`chain_test!`](crate::chain_test) runs a case once for each way in
-//! which a chain can be built.
+//! [`Setup`] writes a configuration, [`Gateway`] is the real binary serving it, [`Client`] speaks to it over HTTP/1.1
+//! or HTTP/2, [`body`] has request bodies of every kind. [`chain_test!`](crate::chain_test) runs a case once for each
+//! way in which a chain can be built.
 
 pub mod body;
 mod chain;

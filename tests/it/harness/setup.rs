@@ -29,8 +29,8 @@ pub fn there(name: &str) -> bool {
     there
 }
 
-/// An address where nobody listens. Its port is none of those that the system gives out, so that no other test is given it
-/// before somebody listens there.
+/// An address where nobody listens. Its port is none of those that the system gives out, so that no other test is given
+/// it before somebody listens there.
 pub fn free() -> SocketAddr {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let first = usize::try_from(std::process::id()).unwrap() * 101;

@@ -1,5 +1,5 @@
-//! The same random requests through stages as they are and rewritten: heads, bodies, trailers, errors, traps, and clients
-//! that go away in the middle.
+//! The same random requests through stages as they are and rewritten: heads, bodies, trailers, errors, traps, and
+//! clients that go away in the middle.
 
 use super::SYNC;
 use crate::harness::{

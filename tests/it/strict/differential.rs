@@ -1,8 +1,8 @@
 //! One path for all: what the router matched is what the service saw, and what a real server behind would make of it.
 //!
-//! nginx's `$uri` is its normal form, decoded. For every generated path, what linkspan passes on means the same to nginx as
-//! what the client sent, and is literally what nginx decodes; and what nginx refuses, linkspan does, too. linkspan refuses
-//! more: the exceptions are in [`refused_on_purpose`].
+//! nginx's `$uri` is its normal form, decoded. For every generated path, what linkspan passes on means the same to
+//! nginx as what the client sent, and is literally what nginx decodes; and what nginx refuses, linkspan does, too.
+//! linkspan refuses more: the exceptions are in [`refused_on_purpose`].
 
 use super::support::{Raw, Strict};
 use crate::harness::{Folder, Protocol, SOON, Seeded, eventually, scaled};
@@ -27,8 +27,8 @@ fn path(random: &mut Seeded) -> String {
     path
 }
 
-/// What linkspan refuses, and nginx takes: a backslash is a slash to some, parameters behind dots go before dots are seen by
-/// some, and control characters end lines and fields.
+/// What linkspan refuses, and nginx takes: a backslash is a slash to some, parameters behind dots go before dots are
+/// seen by some, and control characters end lines and fields.
 fn refused_on_purpose(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     lower.contains('\\') || lower.contains("%5c") || {

@@ -184,8 +184,8 @@ fn the_other_form_is_that_of_rfc_7239() {
     strict.gateway.stop();
 }
 
-/// Trailers that would have decided something, had they been fields. They are those of HTTP/2: HTTP/1.1 has none that its
-/// response did not announce.
+/// Trailers that would have decided something, had they been fields. They are those of HTTP/2: HTTP/1.1 has none that
+/// its response did not announce.
 #[test]
 fn trailers_decide_nothing() {
     let strict = Strict::start("");

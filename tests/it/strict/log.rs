@@ -88,7 +88,8 @@ fn refusals_over_http_1() {
     strict.gateway.stop();
 }
 
-/// What of HTTP/2 refuses what a service never hears of: the gateway, or its library, for a stream or for the connection.
+/// What of HTTP/2 refuses what a service never hears of: the gateway, or its library, for a stream or for the
+/// connection.
 #[test]
 fn refusals_over_http_2() {
     let strict = served();

@@ -13,8 +13,8 @@ pub enum Expect {
     Refused(u16),
     /// This status from the gateway, and the connection goes on.
     Answered(u16),
-    /// 200, the connection goes on, and the service saw these: `method`, `path`, `scheme`, `authority`, or a field by its
-    /// name; one behind `!` is not there.
+    /// 200, the connection goes on, and the service saw these: `method`, `path`, `scheme`, `authority`, or a field by
+    /// its name; one behind `!` is not there.
     Sees(&'static [(&'static str, &'static str)]),
     /// 200 with this body, and the connection goes on.
     Echoes(&'static str),
@@ -80,8 +80,8 @@ impl Strict {
         read()
     }
 
-    /// Runs the cases over HTTP/1.1, with TLS and without. Behind each its connection gets another request: it tells whether
-    /// the gateway is still in step with its client, and must be seen by nobody where the case was refused.
+    /// Runs the cases over HTTP/1.1, with TLS and without. Behind each its connection gets another request: it tells
+    /// whether the gateway is still in step with its client, and must be seen by nobody where the case was refused.
     pub fn run(&self, cases: &[Case]) {
         let mut wrong = String::new();
         let mut reached = 0;

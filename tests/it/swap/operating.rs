@@ -88,8 +88,8 @@ fn what_needs_a_restart_is_named() {
     served.gateway.stop();
 }
 
-/// The admin listener's address is the new process's from the moment on that it serves, however long the old one drains, and
-/// no probe is told that the gateway is not ready.
+/// The admin listener's address is the new process's from the moment on that it serves, however long the old one
+/// drains, and no probe is told that the gateway is not ready.
 #[test]
 fn a_takeover_takes_the_admin_listener() {
     let (plain, tls, admin) = (free(), free(), free());

@@ -122,7 +122,8 @@ fn a_cut_response_is_no_whole() {
     }
 }
 
-/// A client that leaves, before the response or in the middle of it, ends the request at the server, and its connection.
+/// A client that leaves, before the response or in the middle of it, ends the request at the server, and its
+/// connection.
 #[test]
 fn a_client_that_leaves_ends_the_request() {
     for (speaks, keys) in [(Speaks::Http1, ""), (Speaks::Http2, "protocol = \"h2\"")] {

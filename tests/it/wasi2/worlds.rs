@@ -57,7 +57,8 @@ chain_test! {
 }
 
 chain_test! {
-    /// Stages of one component, in one store where they can be, each with an environment, directories and output of its own.
+    /// Stages of one component, in one store where they can be, each with an environment, directories and output of its
+    /// own.
     fn each_stage_its_own(chain) {
         let folders = [Folder::new(), Folder::new(), Folder::new()];
         for (at, folder) in folders.iter().enumerate() {
@@ -282,7 +283,8 @@ chain_test! {
 }
 
 chain_test! {
-    /// A standard library for wasm32-wasip2, which speaks 0.2, in components of 0.3: each stage's files, variables and output.
+    /// A standard library for wasm32-wasip2, which speaks 0.2, in components of 0.3: each stage's files, variables and
+    /// output.
     fn a_standard_library(chain) {
         if !there("libc-0-3") {
             return;
