@@ -7,10 +7,9 @@
 //! differ: their `header-error` and `request-options-error` have fewer cases. Composing
 //! or linking finds that, and says which interface it is and how it differs.
 //!
-//! What the canonical ABI allowed at the time, and forbids since, is the matter of
-//! [`detach`](super::detach).
+//! [`detach`](super::detach) handles what the canonical ABI allowed at the time, and forbids since.
 //!
-//! A component's digest stays that of its file.
+//! The digest of a component stays that of its file.
 
 use crate::nesting::validate;
 use crate::section::copy_section;
@@ -21,7 +20,7 @@ use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent};
 use wasm_encoder::{Component, ComponentExportSection, ComponentExternName, ComponentImportSection};
 use wasmparser::{Parser, Payload};
 
-/// What the candidates are candidates for.
+/// The version of which the candidates are candidates.
 const RELEASE: &str = "0.3.0";
 
 /// The last candidate: its interfaces are those of the release.
@@ -32,7 +31,7 @@ pub fn is_older(version: &str) -> bool {
     version != LAST
 }
 
-/// The first candidate that an import or export of the component in `bytes` is named after, which need not be valid.
+/// The first candidate in the name of an import or export of the component in `bytes`, which need not be valid.
 pub fn named(bytes: &[u8]) -> Option<String> {
     let names = |payload| match payload {
         Payload::ComponentImportSection(section) => {
@@ -47,15 +46,14 @@ pub fn named(bytes: &[u8]) -> Option<String> {
     names.filter_map(|name| candidate(&name).map(str::to_owned)).next()
 }
 
-/// `name` with the released version, if it is of an interface of WASI in a release
-/// candidate of 0.3.0.
+/// `name` with the released version, if it names an interface of WASI in a release candidate of 0.3.0.
 fn released(name: &str) -> Option<String> {
     candidate(name)?;
     let (path, _) = name.split_once('@')?;
     Some(format!("{path}@{RELEASE}"))
 }
 
-/// The release candidate of WASI 0.3.0 that the interface `name` is from.
+/// The release candidate of WASI 0.3.0 from which the interface `name` is.
 pub fn candidate(name: &str) -> Option<&str> {
     let interface = Interface::parse(name)?;
     let version = name.split_once('@')?.1;
@@ -63,8 +61,7 @@ pub fn candidate(name: &str) -> Option<&str> {
     (interface.package.starts_with("wasi:") && of_release).then_some(version)
 }
 
-/// The component in `bytes`, whose imports and exports name the release instead of
-/// its candidates.
+/// The component in `bytes`, with the release in the names of its imports and exports instead of a candidate.
 ///
 /// # Errors
 /// [`NotRewritable`], if `bytes` are no component.
@@ -75,7 +72,7 @@ pub fn adapt(bytes: &[u8]) -> Result<Vec<u8>, NotRewritable> {
     Ok(adapted.finish())
 }
 
-/// Takes over all of a component but the names.
+/// Copies all of a component except for the names.
 struct Renamer;
 
 impl Reencode for Renamer {
@@ -160,7 +157,7 @@ mod tests {
         assert_eq!(sections(&adapted), sections(&text("0.3.0")));
     }
 
-    /// The sections, without the text's names, which are a custom section.
+    /// The sections, without the names of the text, which are a custom section.
     fn sections(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
         let found = Parser::new(0).parse_all(bytes).filter_map(|payload| {
             let payload = payload.expect("valid");

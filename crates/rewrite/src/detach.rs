@@ -2,16 +2,16 @@
 //!
 //! Hosts of the release candidates let a guest call a synchronous built-in on a stream, a future or a subtask that was
 //! in a waitable set: the end was taken out of the set for the time of the call. The released rules trap there
-//! (component-model #647, May 2026). wit-bindgen before 0.59 does it each time a task with `inter-task-wakeup` is
-//! resumed: it cancels a read, and leaves the set afterwards.
+//! (component-model #647, May 2026). wit-bindgen before 0.59 makes such a call whenever a task with `inter-task-wakeup`
+//! is resumed: it cancels a read, and leaves the set afterwards.
 //!
-//! So between the guest and each such built-in comes a function that calls `waitable.join` with no set first. That
-//! means nothing to an end that is in none, and takes along an event that was not delivered yet, which the built-in
-//! then returns. The end does not go back into the set: every runtime of that time (wit-bindgen's for Rust and for Go)
-//! leaves the set after an operation, and joins it again at the next.
+//! A function that calls `waitable.join` without a set therefore stands between the guest and each such built-in. The
+//! call has no effect on an end that is in no set. Otherwise it removes the end, together with an event that was not
+//! delivered yet, which the built-in then returns. The end does not return to the set: every runtime of that time
+//! (wit-bindgen's for Rust and for Go) leaves the set after an operation, and joins it again at the next.
 //!
-//! Core modules stay as they are, byte for byte; so do all other definitions, in components that are nested as well.
-//! What is not mended: a guest that adds an end to a set while another of its tasks waits for it synchronously. No
+//! Core modules stay as they are, byte for byte, and so do all other definitions, also in nested components. One case
+//! is not repaired: a guest that adds an end to a set while another of its tasks waits for it synchronously. No
 //! bindings do that.
 
 use crate::NotRewritable;
@@ -33,7 +33,7 @@ use wasmparser::{
 /// The first version of wit-bindgen, 0.x, that leaves the set first.
 const FIXED: u32 = 59;
 
-/// The bindings generator that a core module's section names, if it is one whose code cancels in a set.
+/// The bindings generator in a core module's section, if it is one whose code cancels within a set.
 pub fn early_bindings(section: &CustomSectionReader<'_>) -> Option<String> {
     let KnownCustom::Producers(fields) = section.as_known() else { return None };
     let tools = fields.into_iter().flatten().flat_map(|field| field.values.into_iter().flatten());
@@ -48,7 +48,7 @@ fn is_early(name: &str, version: &str) -> bool {
     name.starts_with("wit-bindgen") && minor.is_some_and(|minor| minor < FIXED)
 }
 
-/// A built-in that may wait for the waitable that is its first parameter: its name, and how many parameters it has.
+/// A built-in that may wait for the waitable that is its first parameter: its name, and the number of its parameters.
 fn synchronous(function: &Canonical) -> Option<(&'static str, u32)> {
     let waits = |options: &[CanonicalOption]| !options.contains(&CanonicalOption::Async);
     match function {
@@ -70,7 +70,7 @@ pub fn is_concerned(function: &Canonical) -> bool {
     synchronous(function).is_some()
 }
 
-/// The component in `bytes`, whose synchronous operations leave the set first.
+/// The component in `bytes`, with synchronous operations that leave the set first.
 ///
 /// # Errors
 /// [`NotRewritable`], if `bytes` are no component, or one whose parts come in an order that is not known here.
@@ -84,13 +84,13 @@ pub fn detach(bytes: &[u8]) -> Result<Vec<u8>, NotRewritable> {
     Ok(detached)
 }
 
-/// What is defined in a component, or in one that is nested in it.
+/// The definitions of a component, or of a nested one.
 #[derive(Default)]
 struct Level {
     functions: Moved,
     modules: Moved,
     instances: Moved,
-    /// Replaced built-ins that are still to be defined, by their old indices.
+    /// Replaced built-ins that are not defined yet, by their old indices.
     pending: Vec<(u32, Canonical)>,
 }
 
@@ -102,9 +102,9 @@ impl Level {
     }
 }
 
-/// Takes over all of a component but its synchronous built-ins.
+/// Copies all of a component except for its synchronous built-ins.
 struct Detacher {
-    /// From the outermost scope to the one that is read. A type is a scope, too, in which nothing is defined.
+    /// From the outermost scope to the current one. A type is a scope as well, in which nothing is defined.
     levels: Vec<Level>,
 }
 
@@ -169,7 +169,7 @@ impl Detacher {
         Ok(())
     }
 
-    /// Defines what is pending, before something uses it.
+    /// Defines pending built-ins, before something uses them.
     fn settle(&mut self, component: &mut Component) -> Result<(), Error> {
         let pending = std::mem::take(&mut self.level().pending);
         if pending.is_empty() {
@@ -230,7 +230,7 @@ fn glue(operations: &[(&str, u32)]) -> Module {
     builder.finish("linkspan detach")
 }
 
-/// The place of a definition that comes before its use in all that was validated.
+/// The place of a definition that comes before its use in every valid component.
 fn place(moved: Option<&Moved>, index: u32) -> u32 {
     moved.and_then(|moved| moved.get(index)).unwrap_or(u32::MAX)
 }
@@ -311,7 +311,7 @@ impl ReencodeComponent for Detacher {
                 }
                 Ok(())
             }
-            // Names of what was moved.
+            // Names of moved definitions.
             Payload::CustomSection(section) if section.name() == "component-name" => Ok(()),
             payload => component_utils::parse_component_payload(self, component, payload, whole),
         }

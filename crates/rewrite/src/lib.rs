@@ -1,5 +1,5 @@
-//! Rewrites components: what a component is like around its core modules changes, and the modules stay as they are,
-//! byte for byte.
+//! Rewrites components: the parts of a component around its core modules change, and the modules stay as they are, byte
+//! for byte.
 //!
 //! | module | what it does |
 //! | --- | --- |
@@ -10,25 +10,25 @@
 //! | [`nesting`] | validates, and bounds what its readers have to follow |
 //! | [`interface`] | names of interfaces, compared as the component model links them |
 //!
-//! It knows components, and nothing of HTTP, of hosts or of engines: which function stands where is said by the caller
+//! The crate knows components, and nothing of HTTP, of hosts or of engines: the caller says which function stands where
 //! ([`relift::Seam`]).
 //!
 //! # What it promises
 //!
-//! - A core module of the guest is copied. What is new stands beside it: small core modules whose names begin with
+//! - A core module of the guest is copied. New parts stand beside it: small core modules whose names begin with
 //!   `linkspan`, canonical functions, instances and aliases.
-//! - A result is valid, or there is none. It is validated before it is handed out.
+//! - A result is valid, or there is none: it is validated before it is returned.
 //! - A component that is not understood is left alone: [`NotRewritable`] says why, in words that follow its name.
 //! - The same bytes in, the same bytes out.
 //!
 //! # What bounds it
 //!
-//! Time and memory grow with the size of the component, for which its caller has a bound. Components and types may be
-//! nested [`nesting::MAX_NESTING`] deep. What a rewritten component needs when it runs is said by each module.
+//! Time and memory grow with the size of the component, for which the caller has a bound. Components and types may be
+//! nested [`nesting::MAX_NESTING`] deep. Each module says what a rewritten component needs when it runs.
 //!
 //! # What bad input gets
 //!
-//! An error, and no panic: every entry validates first. Bytes that are cut short are told from those that are not valid
+//! An error, and no panic: every entry validates first. Truncated bytes are distinguished from invalid ones
 //! ([`nesting::Malformed`]).
 
 #![forbid(unsafe_code)]

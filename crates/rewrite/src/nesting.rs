@@ -1,9 +1,9 @@
-//! Whether a component is whole, and nested no deeper than its readers can follow.
+//! Whether a component is complete, and nested no deeper than its readers can follow.
 //!
-//! Validation takes a nested module or component that is shorter than it says, if the file ends with it; whoever then
-//! goes by the length reads beyond the end. And readers of types call themselves at each level of nesting, so that a
-//! file of some kilobytes could use up a thread's stack, which ends the process. So both are looked at first, here,
-//! without a call for each level.
+//! Validation accepts a nested module or component that is shorter than its length says, if the file ends with it; a
+//! reader that relies on the length then reads beyond the end. Readers of types call themselves at each level of
+//! nesting, so a file of some kilobytes could exhaust a thread's stack, which ends the process. Both are therefore
+//! checked first, here, without a call for each level.
 //!
 //! Bounds: [`MAX_NESTING`] levels.
 
@@ -19,23 +19,23 @@ pub const MAX_NESTING: usize = 100;
 /// Why bytes are no component that can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// They end within a module or component that is contained in them.
+    /// The bytes end within a nested module or component.
     #[error("it is cut short: what begins at byte {at} needs {missing} bytes more")]
     CutShort {
-        /// Where that begins.
+        /// Where the nested part begins.
         at: u64,
-        /// The bytes that are not there.
+        /// The number of missing bytes.
         missing: u64,
     },
     /// More levels than [`MAX_NESTING`].
     #[error("it nests more than {MAX_NESTING} components or types in one another")]
     Nested,
-    /// They are not valid, with all features of WebAssembly and of the component model.
+    /// The bytes are not valid, with all features of WebAssembly and of the component model.
     #[error("{0}")]
     Invalid(#[from] BinaryReaderError),
 }
 
-/// Checks the component in `bytes`, and says what it is made of. Whatever else reads it can rely on that.
+/// Checks the component in `bytes`, and returns its parts. All other readers can rely on the result.
 ///
 /// # Errors
 /// [`Malformed`], with the place.
@@ -74,9 +74,9 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Follows the types of a section through those that declare others.
+/// Follows the types of a section through those that contain others.
 fn check_types(mut reader: BinaryReader<'_>) -> Result<(), Malformed> {
-    // What is still to be read of each level: types of the section, then declarations of a type.
+    // The rest of each level: types of the section, then declarations of a type.
     let mut left = vec![reader.read_var_u32()?];
     while let Some(last) = left.last_mut() {
         if *last == 0 {
@@ -105,7 +105,7 @@ fn check_types(mut reader: BinaryReader<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Reads a declaration; of one that is a type, only that it is.
+/// Reads a declaration; of a type, only that it is one.
 fn begins_type(reader: &mut BinaryReader<'_>) -> Result<bool, BinaryReaderError> {
     match reader.read_u8()? {
         0x00 => drop(reader.read::<CoreType<'_>>()?),
@@ -114,7 +114,7 @@ fn begins_type(reader: &mut BinaryReader<'_>) -> Result<bool, BinaryReaderError>
             reader.read::<ComponentAlias<'_>>()?;
         }
         0x03 => drop(reader.read::<ComponentImport<'_>>()?),
-        // What it can't be is told by validation.
+        // Validation reports impossible values.
         _ => drop((reader.read::<ComponentExternName<'_>>()?, reader.read::<ComponentTypeRef>()?)),
     }
     Ok(false)

@@ -1,7 +1,7 @@
-//! A component as it is written: its definitions in their order, with those of the components in it.
+//! A component as written: its definitions in their order, with those of the components in it.
 //!
-//! It is read and validated in one pass. What the definitions mean is said by its readers: [`flatten`](crate::flatten)
-//! evaluates all of them, and `relift` looks at those of the outermost component.
+//! The component is read and validated in one pass. Its readers know the meaning of the definitions:
+//! [`flatten`](crate::flatten) evaluates all of them, and `relift` looks at those of the outermost component.
 
 use crate::NotRewritable;
 use crate::nesting::check;
@@ -13,7 +13,7 @@ use wasmparser::{
     Validator, WasmFeatures,
 };
 
-/// A component and all that is nested in it.
+/// A component and all components nested in it.
 pub struct Outline<'a> {
     /// The components, the outermost one first.
     pub bodies: Vec<Body<'a>>,
@@ -39,7 +39,7 @@ pub enum Definition<'a> {
     CoreInstance(Instance<'a>),
     /// An instance of a component, or a bag of definitions.
     Instance(ComponentInstance<'a>),
-    /// Another name for something of an instance, or of a component around this one.
+    /// Another name for a part of an instance, or of an enclosing component.
     Alias(ComponentAlias<'a>),
     /// A resource, with the core function that destroys it.
     Resource(Option<u32>),
@@ -64,7 +64,7 @@ pub struct Module<'a> {
     pub imports: Vec<ModuleImport<'a>>,
     /// Its exports, in their order.
     pub exports: Vec<ModuleExport<'a>>,
-    /// Whether code of it runs when it is instantiated.
+    /// Whether code runs when it is instantiated.
     pub starts: bool,
 }
 
@@ -75,7 +75,7 @@ pub struct ModuleImport<'a> {
     pub module: &'a str,
     /// Its name there.
     pub name: &'a str,
-    /// What it is.
+    /// Its kind.
     pub kind: ExternalKind,
 }
 
@@ -84,7 +84,7 @@ pub struct ModuleImport<'a> {
 pub struct ModuleExport<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it is.
+    /// Its kind.
     pub kind: ExternalKind,
     /// Its place among the module's definitions of that kind, of which the imported ones come first.
     pub index: u32,
@@ -132,7 +132,7 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// What is being read: a component or a module, by its place.
+/// The part that is read: a component or a module, by its place.
 #[derive(Clone, Copy)]
 enum Open {
     Body(usize),

@@ -1,4 +1,4 @@
-//! How much of a component is evaluated at most.
+//! The bound on the evaluation of a component.
 
 use crate::NotRewritable;
 
@@ -6,7 +6,7 @@ use crate::NotRewritable;
 /// components takes a tenth of it.
 pub const MAX_EVALUATED: usize = 1 << 20;
 
-/// What may still be evaluated.
+/// The rest of the budget.
 #[derive(Debug)]
 pub struct Budget(usize);
 

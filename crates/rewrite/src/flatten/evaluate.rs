@@ -1,7 +1,7 @@
-//! Instances, aliases and canonical functions, followed to what they are.
+//! Evaluates instances, aliases and canonical functions.
 //!
-//! Each instantiation of a component makes a [`Scope`], whose index spaces hold what was found out of each definition.
-//! Everything is in arenas and named by places in them, so that nothing here is nested as deep as the component may be.
+//! Each instantiation of a component makes a [`Scope`], whose index spaces hold the value of each definition. All
+//! values are in arenas and named by places in them, so that nothing here is nested as deep as the component may be.
 
 use super::budget::Budget;
 use super::flat::{CoreInstance, Export, Flat, Function, Import, ImportedInstance, Item, Resource};
@@ -17,7 +17,7 @@ use wasmparser::{
     ComponentOuterAliasKind as OuterKind, ExternalKind, Instance,
 };
 
-/// What a definition of a component is.
+/// The value of a definition.
 #[derive(Clone, Copy)]
 pub(super) enum Value {
     Module(usize),
@@ -37,7 +37,7 @@ pub(super) struct Closure {
 
 /// An instance of a component.
 enum InstanceValue<'a> {
-    /// The host's, of this type of the outermost component.
+    /// An instance of the host, of this type of the outermost component.
     Imported(ImportedInstance<'a>, ComponentInstanceTypeId),
     Bag(HashMap<&'a str, Value>),
 }
@@ -54,7 +54,7 @@ enum Core {
 pub(super) struct Scope<'a> {
     pub(super) body: usize,
     parent: Option<usize>,
-    /// Its place among those that have something of their own.
+    /// Its place among the instances that have core instances or canonical functions.
     part: Option<usize>,
     modules: Vec<usize>,
     components: Vec<Closure>,
@@ -64,7 +64,7 @@ pub(super) struct Scope<'a> {
     core_instances: Vec<Core>,
     /// One for each [`core_kind`].
     pub(super) core: [Vec<Item<'a>>; 5],
-    /// What the validator's names of resources mean here.
+    /// The resources that the validator's names stand for here.
     pub(super) resources: HashMap<ResourceId, usize>,
 }
 
@@ -93,7 +93,7 @@ fn core_kind(kind: ExternalKind) -> usize {
     }
 }
 
-/// What stands at `index`. The component was validated, so that there is something.
+/// The value at `index`. The component was validated, so there is one.
 pub(super) fn at<T: Copy>(space: &[T], index: u32) -> Result<T, NotRewritable> {
     space.get(index as usize).copied().ok_or_else(out_of_order)
 }
@@ -117,7 +117,7 @@ impl<'o, 'a> Evaluation<'o, 'a> {
         Ok(evaluation.flat)
     }
 
-    /// Instantiates the component at `body`, whose imports are `arguments`, or the host's. Answers its exports.
+    /// Instantiates the component at `body`, whose imports are `arguments`, or the host's. Returns its exports.
     fn instantiate(
         &mut self,
         body: usize,
@@ -166,7 +166,7 @@ impl<'o, 'a> Evaluation<'o, 'a> {
         Ok(exports)
     }
 
-    /// The component instance whose scope is at `scope`, now that it has something of its own.
+    /// The component instance of the scope at `scope`, which now has a part of its own.
     pub(super) fn part(&mut self, scope: usize) -> usize {
         let parts = &mut self.flat.parts;
         *self.scopes[scope].part.get_or_insert_with(|| {
@@ -202,7 +202,7 @@ impl<'o, 'a> Evaluation<'o, 'a> {
         Ok(())
     }
 
-    /// Notes which resources the types of `instance` are about, which is of type `ty` in `scope`.
+    /// Notes the resources in the types of `instance`, which is of type `ty` in `scope`.
     fn learn(
         &mut self,
         scope: usize,
@@ -298,7 +298,7 @@ impl<'o, 'a> Evaluation<'o, 'a> {
         })
     }
 
-    /// What `export` stands for.
+    /// The value of `export`.
     fn value(&self, scope: usize, export: &ComponentExport<'a>) -> Result<Value, NotRewritable> {
         let scope = &self.scopes[scope];
         let index = export.index;

@@ -1,28 +1,28 @@
-//! What evaluation leaves of a component.
+//! The result of evaluation.
 
 use super::operations::Operation;
 use super::types::{FunctionType, Type};
 use crate::outline::Module;
 
-/// What runs of a component. Indices are places in its lists.
+/// The parts of a component that run. Indices are places in its lists.
 #[derive(Clone, Debug, Default)]
 pub struct Flat<'a> {
     /// The core modules that are instantiated.
     pub modules: Vec<Module<'a>>,
     /// The core instances, in the order in which they are made.
     pub instances: Vec<CoreInstance<'a>>,
-    /// The canonical functions that core instances import, and those that are named beside.
+    /// The canonical functions that core instances import, and those that others name.
     pub canonicals: Vec<CanonicalFunction<'a>>,
     /// The core functions that are lifted.
     pub lifts: Vec<Lift<'a>>,
-    /// What the component imports.
+    /// The component's imports.
     pub imports: Vec<Import<'a>>,
     /// The resource types that occur.
     pub resources: Vec<Resource<'a>>,
     /// The functions that the component exports.
     pub exports: Vec<Export<'a>>,
-    /// How many component instances there are that have core instances or canonical functions: each has a handle table
-    /// of its own, and a task of one can't be entered while it is in another.
+    /// The number of component instances that have core instances or canonical functions: each has a handle table of
+    /// its own, and a task of one can't be entered while it is in another.
     pub parts: usize,
 }
 
@@ -33,16 +33,16 @@ pub struct CoreInstance<'a> {
     pub part: usize,
     /// Its module, in [`Flat::modules`].
     pub module: usize,
-    /// What each of the module's imports is, in their order.
+    /// The value of each import of the module, in order.
     pub imports: Vec<Item<'a>>,
 }
 
-/// What a core import, or an option of a canonical function, finally is.
+/// The value of a core import, or of an option of a canonical function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Item<'a> {
     /// A canonical function, in [`Flat::canonicals`].
     Canonical(usize),
-    /// What a core instance defines and exports.
+    /// A definition that a core instance exports.
     Export {
         /// The instance, in [`Flat::instances`].
         instance: usize,
@@ -51,25 +51,25 @@ pub enum Item<'a> {
     },
 }
 
-/// A canonical function, and whose handles it works on.
+/// A canonical function, and the component instance on whose handles it works.
 #[derive(Clone, Debug)]
 pub struct CanonicalFunction<'a> {
     /// The component instance that it belongs to.
     pub part: usize,
-    /// What it does.
+    /// The function.
     pub canonical: Canonical<'a>,
 }
 
-/// What a canonical function does.
+/// The effect of a canonical function.
 #[derive(Clone, Debug)]
 pub enum Canonical<'a> {
-    /// It calls a function of a component.
+    /// Calls a function of a component.
     Lower {
-        /// Which.
+        /// The function.
         function: Function,
         /// The function's type, as the caller knows it.
         ty: FunctionType,
-        /// How.
+        /// The options.
         options: Options<'a>,
     },
     /// `resource.new` of a type, in [`Flat::resources`].
@@ -82,16 +82,16 @@ pub enum Canonical<'a> {
     TaskReturn {
         /// What is returned.
         result: Option<Type>,
-        /// How.
+        /// The options.
         options: Options<'a>,
     },
     /// Tasks, streams, futures and sets of them.
     Operation {
-        /// What is done.
+        /// The operation.
         operation: Operation,
-        /// The stream or future that it is done to.
+        /// The stream or future on which it works.
         ty: Option<Type>,
-        /// How.
+        /// The options.
         options: Options<'a>,
     },
 }
@@ -114,20 +114,20 @@ pub struct Lift<'a> {
     pub core: Item<'a>,
     /// The type that it is lifted to.
     pub ty: FunctionType,
-    /// How.
+    /// The options.
     pub options: Options<'a>,
 }
 
 /// The options of a canonical function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options<'a> {
-    /// The memory that values are in.
+    /// The memory of its values.
     pub memory: Option<Item<'a>>,
     /// The allocator in it.
     pub realloc: Option<Item<'a>>,
-    /// What is called after the result was read.
+    /// The function that is called after the result was read.
     pub post_return: Option<Item<'a>>,
-    /// What takes up a task again.
+    /// The function that continues a task.
     pub callback: Option<Item<'a>>,
     /// Whether it is lifted, lowered or called asynchronously.
     pub asynchronous: bool,
@@ -135,7 +135,7 @@ pub struct Options<'a> {
     pub cancellable: bool,
 }
 
-/// Something imported by the outermost component: an interface's function, or one that stands alone.
+/// An import of the outermost component: an interface's function, or one that stands alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Import<'a> {
     /// The instance that has it; `None` for a function that stands alone.
@@ -163,18 +163,18 @@ impl<'a> ImportedInstance<'a> {
 /// A resource type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource<'a> {
-    /// The host's. What several instances export is that of the first one.
+    /// A resource of the host. If several instances export it, it is that of the first one.
     Imported {
         /// The instance that has it; `None` for a type that is imported alone.
         instance: Option<ImportedInstance<'a>>,
         /// Its name.
         name: String,
     },
-    /// A component's own.
+    /// A resource of a component.
     Defined {
         /// The component instance that it belongs to.
         part: usize,
-        /// The core function that destroys one.
+        /// The core function that destroys a resource.
         destructor: Option<Item<'a>>,
     },
 }
@@ -191,7 +191,7 @@ pub struct Export<'a> {
 }
 
 impl<'a> Flat<'a> {
-    /// Every item that is named, to be replaced.
+    /// All items that are named, to be replaced.
     pub(super) fn items(&mut self) -> impl Iterator<Item = &mut Item<'a>> {
         let imports = self.instances.iter_mut().flat_map(|instance| &mut instance.imports);
         let canonicals = self.canonicals.iter_mut().flat_map(|function| match &mut function.canonical {

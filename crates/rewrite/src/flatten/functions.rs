@@ -1,4 +1,4 @@
-//! Canonical functions, with what their indices mean.
+//! Canonical functions, with the values of their indices.
 
 use super::evaluate::{Evaluation, FUNCTIONS, MEMORIES, Value, at};
 use super::operations;

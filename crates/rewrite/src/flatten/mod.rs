@@ -1,14 +1,14 @@
-//! A component as what runs of it: core modules, and what each import of theirs finally is.
+//! The parts of a component that run: core modules, and the final value of each of their imports.
 //!
 //! Between a component's core modules stand instances, aliases, canonical functions, and components that rename or
-//! link. None of that is there at run time. It is evaluated here, by its definitions and not by its names: a
-//! composition becomes the same as its components one by one, and a toolchain's way of wiring does not matter. What is
-//! left is a [`Flat`]:
+//! link. None of these exist at run time. This module evaluates them by their definitions and not by their names: the
+//! result for a composition equals that for its components one by one, and a toolchain's way of wiring does not matter.
+//! The result is a [`Flat`]:
 //!
-//! - core instances, in the order in which they are made, each with its module and what each of the module's imports
-//!   is: an export of another core instance, or a canonical function;
-//! - canonical functions, each with its options, and with the function or type that it is about;
-//! - what is lifted, which is what the component exports, or what one component in it imports of another.
+//! - core instances, in the order in which they are made, each with its module and the value of each of the module's
+//!   imports: an export of another core instance, or a canonical function;
+//! - canonical functions, each with its options, and with the function or type on which it works;
+//! - lifted functions, which the component exports, or which one component in it imports from another.
 //!
 //! Two kinds of modules are dissolved. Where a canonical function needs the memory of the instance that imports it,
 //! toolchains put a *shim* in its place, which jumps through a table, and a *fix-up* that fills the table afterwards.
@@ -18,16 +18,15 @@
 //!
 //! # What bounds it
 //!
-//! A component can instantiate another one many times, and that one another: what is evaluated has a bound
+//! A component can instantiate another one many times, and that one a third. The evaluation has a bound
 //! ([`MAX_EVALUATED`]), and so has its depth ([`MAX_NESTING`](crate::nesting::MAX_NESTING)).
 //!
 //! # What is refused
 //!
-//! Start functions of components, values, core modules or components that are imported, instances within imported
-//! instances, threads, strings that are not UTF-8, and whatever else is not listed in [`Canonical`] and [`Operation`].
+//! Start functions of components, values, imported core modules or components, instances within imported instances,
+//! threads, strings that are not UTF-8, and everything that is not listed in [`Canonical`] and [`Operation`].
 //!
-//! It never judges whether the imports exist, or what they mean: that is the business of its caller, who gets their
-//! types to compare.
+//! This module never judges whether the imports exist, or what they mean: its caller gets their types to compare.
 
 mod budget;
 mod evaluate;
@@ -53,7 +52,7 @@ use evaluate::Evaluation;
 /// Evaluates the component in `bytes`.
 ///
 /// # Errors
-/// [`NotRewritable`], if it is not valid, or has something that can't be told apart from what runs.
+/// [`NotRewritable`], if it is not valid, or has a part that can't be separated from those that run.
 pub fn flatten(bytes: &[u8]) -> Result<Flat<'_>, NotRewritable> {
     let outline = Outline::read(bytes)?;
     let mut flat = Evaluation::run(&outline)?;

@@ -1,9 +1,9 @@
-//! The canonical functions of tasks, streams, futures and sets, told apart once.
+//! The canonical functions of tasks, streams, futures and sets, distinguished once.
 
 use crate::NotRewritable;
 use wasmparser::{CanonicalFunction as Canonical, CanonicalOption, ValType};
 
-/// What a canonical function does that is about tasks and what they wait for.
+/// An operation of a canonical function on tasks, or on what tasks wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// `task.cancel`
@@ -68,8 +68,7 @@ pub enum Operation {
     WaitableJoin,
 }
 
-/// An operation as it is written: with the index of its type and its options, whose indices are still those of a
-/// component.
+/// An operation as written: with the index of its type and its options, whose indices are still those of a component.
 pub struct Written<'o> {
     pub operation: Operation,
     pub ty: Option<u32>,
@@ -79,10 +78,10 @@ pub struct Written<'o> {
     pub cancellable: bool,
 }
 
-/// Reads `function`, which is about tasks, streams or futures.
+/// Reads `function`, which works on tasks, streams or futures.
 ///
 /// # Errors
-/// [`NotRewritable`] for any other.
+/// [`NotRewritable`] for any other function.
 pub fn read(function: &Canonical) -> Result<Written<'_>, NotRewritable> {
     use Operation as O;
     let plain = |operation| Written {

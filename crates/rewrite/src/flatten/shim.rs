@@ -1,4 +1,4 @@
-//! Modules that only stand between an import and what it is: they are known by their code, and dissolved.
+//! Modules that only stand between an import and its value: they are recognised by their code, and dissolved.
 //!
 //! A *shim* has one table and functions of which each does nothing but call an entry of it with its own parameters. A
 //! *fix-up* imports that table and functions, and is one list that puts these in the table's places.
@@ -11,10 +11,11 @@ use wasmparser::{
     ConstExpr, ElementItems, ElementKind, ExternalKind, FunctionBody, Operator, Parser, Payload, TypeRef,
 };
 
-/// Leads every item to what it is behind re-exports, shims and fix-ups, and leaves out what is not needed any more.
+/// Replaces every item by the one behind re-exports, shims and fix-ups, and leaves out instances that are not needed
+/// any more.
 ///
 /// # Errors
-/// [`NotRewritable`], if code may run before a fix-up has made what it needs.
+/// [`NotRewritable`], if code may run before a fix-up has filled the table.
 pub fn dissolve<'a>(bytes: &'a [u8], flat: &mut Flat<'a>) -> Result<(), NotRewritable> {
     let modules: Vec<Kind> =
         flat.modules.iter().map(|module| kind(bytes, module)).collect::<Result<_, _>>()?;
@@ -40,8 +41,8 @@ pub fn dissolve<'a>(bytes: &'a [u8], flat: &mut Flat<'a>) -> Result<(), NotRewri
     Ok(())
 }
 
-/// What `item` is in the end. The way has an end, since an instance gets only what was there before it, and a shim is
-/// only taken for one if its functions were there before it, too.
+/// The final value of `item`. The search ends, since an instance gets only earlier definitions, and a module is only
+/// taken for a shim if its functions existed before it.
 fn follow<'a>(behind: &HashMap<Item<'a>, Item<'a>>, item: Item<'a>) -> Item<'a> {
     let mut item = item;
     for _ in 0..=behind.len() {

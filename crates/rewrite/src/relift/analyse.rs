@@ -1,8 +1,7 @@
 //! Whether a component can be rewritten, and where its parts are.
 //!
-//! What counts is how the component is wired, not how its core functions are called:
-//! every canonical function is found by its definition, so that a toolchain's names
-//! and shims don't matter. Whatever is not known here is a reason to leave the
+//! Only the wiring of the component counts, not how its core functions are called: every canonical function is found by
+//! its definition, so that a toolchain's names and shims don't matter. Anything unknown is a reason to leave the
 //! component as it is.
 
 use super::seam::Seam;
@@ -19,7 +18,7 @@ use wasmparser::{
     ComponentOuterAliasKind, ExternalKind, ValType,
 };
 
-/// A canonical function that is replaced by one that does the same and keeps count.
+/// A canonical function that is replaced by one that does the same and counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
     /// `future.new`: somebody will wait for what is written.
@@ -39,7 +38,7 @@ pub enum Watched {
 }
 
 impl Watched {
-    /// What it is called in the component model.
+    /// Its name in the component model.
     pub fn name(self) -> &'static str {
         match self {
             Self::NewFuture => "future.new",
@@ -83,20 +82,20 @@ pub type CoreExport = (u32, String);
 /// Indices are those of the component as it is.
 #[derive(Debug)]
 pub struct Wiring {
-    /// The core function that the export begins with.
+    /// The core function with which the export begins.
     pub entry: CoreExport,
-    /// The one that takes it up again.
+    /// The core function that continues it.
     pub callback: CoreExport,
     /// `task.return`, a core function.
     pub task_return: u32,
     /// The next stage's function, lowered asynchronously, a core function; and the
     /// component function that it lowers.
     pub lower: Option<(u32, u32)>,
-    /// The memory that all of it works in.
+    /// The memory of all these functions.
     pub memory: u32,
     /// The guest's allocator.
     pub realloc: u32,
-    /// What `handle` returns.
+    /// The result of `handle`.
     pub result: Shape,
     /// Slots of the task's context that the guest uses.
     pub slots: Vec<u32>,
@@ -109,20 +108,20 @@ pub struct Wiring {
 /// Looks for the parts of the component in `bytes`.
 ///
 /// # Errors
-/// [`NotRewritable`] with the reason why it must stay as it is.
+/// [`NotRewritable`] with the reason why the component must stay as it is.
 pub fn analyse(bytes: &[u8], seam: &Seam) -> Result<Wiring, NotRewritable> {
     let outline = Outline::read(bytes)?;
     Outermost::of(&outline)?.wiring(outline.types(0)?, seam)
 }
 
-/// A function of the component's index space, as far as it matters.
+/// A function of the component's index space, as far as relevant.
 enum Function {
     /// A function of an imported interface.
     Imported(Interface, String),
     Other,
 }
 
-/// The outermost component's index spaces, before it is judged.
+/// The outermost component's index spaces, before they are judged.
 #[derive(Default)]
 struct Outermost {
     instances: Vec<Option<Interface>>,
@@ -257,7 +256,8 @@ impl Outermost {
     }
 
     /// Whether `function` makes or ends a stream that nobody else can wait for: one without elements, where no function
-    /// that the component calls or exports takes or returns such a stream. Bindings wake their own tasks with one.
+    /// that the component calls or exports takes or returns such a stream. Bindings use such a stream to wake their own
+    /// tasks.
     fn is_internal(&self, types: TypesRef<'_>, function: &Canonical) -> bool {
         let (Canonical::StreamNew { ty } | Canonical::StreamDropWritable { ty }) = function else {
             return false;
@@ -282,8 +282,8 @@ impl Outermost {
         types: TypesRef<'_>,
         seam: &Seam,
     ) -> Result<(CoreExport, CoreExport, Shape), NotRewritable> {
-        // Other plain functions may belong to how the component starts, as a script's interpreter does: what they do
-        // with its state is not known here.
+        // Other plain functions may belong to the start of the component, as in a script's interpreter: their effect on
+        // its state is unknown.
         let (package, interface) = seam.beside;
         let beside = self.exports.iter().filter(|export| export.is(package, interface)).count();
         if self.canonicals.iter().filter(|(_, function)| is_plain(types, function)).count() > beside {
@@ -348,8 +348,7 @@ impl Outermost {
         Ok((index, Shape::of(result, types)?, memory))
     }
 
-    /// The next stage's function, if it is lowered asynchronously, and the allocator that
-    /// goes with it.
+    /// The next stage's function, if it is lowered asynchronously, and the allocator that belongs to it.
     fn lower(
         &self,
         types: TypesRef<'_>,
@@ -394,8 +393,8 @@ impl Outermost {
     }
 }
 
-/// Whether `function` lifts one that is not `async`, and does so synchronously: nobody calls it while the other one
-/// works, and it stays as it is.
+/// Whether `function` lifts one that is not `async`, and does so synchronously: it is not called while the other one
+/// works, and stays as it is.
 fn is_plain(types: TypesRef<'_>, function: &Canonical) -> bool {
     let Canonical::Lift { type_index, options, .. } = function else { return false };
     match types.component_any_type_at(*type_index) {
@@ -404,7 +403,7 @@ fn is_plain(types: TypesRef<'_>, function: &Canonical) -> bool {
     }
 }
 
-/// What stands inside of a nested component. Those of wit-component only rename.
+/// The contents of a nested component. Those of wit-component only rename.
 fn check_nested(definition: &Definition<'_>) -> Result<(), NotRewritable> {
     match definition {
         Definition::Module(_)
@@ -435,7 +434,7 @@ fn is_data(ty: &Defined) -> bool {
     matches!(ty, Defined::Future { .. } | Defined::Stream { .. })
 }
 
-/// Whether a function takes or returns something that holds what is `wanted`.
+/// Whether a function takes or returns a value that contains one of the kind `wanted`.
 fn moves(types: TypesRef<'_>, function: ComponentFuncTypeId, wanted: &dyn Fn(&Defined) -> bool) -> bool {
     let function = &types[function];
     let mut parts = function.params.iter().map(|(_, ty)| ty).chain(&function.result);
@@ -460,7 +459,7 @@ fn holds(types: TypesRef<'_>, ty: &ComponentValType, wanted: &dyn Fn(&Defined) -
         }
 }
 
-/// What means the same in a task that is lifted synchronously.
+/// Functions with the same meaning in a task that is lifted synchronously.
 fn check_known(function: &Canonical) -> Result<(), NotRewritable> {
     match function {
         Canonical::Lift { .. }

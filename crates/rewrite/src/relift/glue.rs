@@ -1,27 +1,25 @@
 //! The two core modules that a rewritten component has beside its own.
 //!
-//! The *counters* stand between the guest and the functions that make futures and
-//! streams, and count those whose writing is still to come; and they keep the task's
-//! context, which costs a call to the host otherwise. The *glue* stands where
-//! the async lift stood: it runs the guest's entry and callback to its answer, keeps
-//! the answer where a sync lift returns it from, and takes up later what the guest
-//! left behind.
+//! The *counters* stand between the guest and the functions that make futures and streams, and count those that are
+//! still to be written to. They also keep the task's context, which costs a call to the host otherwise. The *glue*
+//! stands in place of the async lift: it runs the guest's entry and callback to its answer, keeps the answer where a
+//! sync lift returns it from, and later continues the tasks that the guest left behind.
 //!
-//! What must not happen traps in a function whose name says what it was, so that the
-//! reason stands in every host's backtrace.
+//! Impossible states trap in a function whose name gives the reason, so that the reason stands in every host's
+//! backtrace.
 
 use super::analyse::Watched;
 use crate::layout::{Shape, Storing};
 use crate::module::Builder;
 use wasm_encoder::{BlockType, InstructionSink, MemArg, Module, ValType};
 
-/// Tasks that an instance may have left behind at once.
+/// The most tasks that an instance may have left behind at once.
 pub const MAX_LEFT: i32 = 64;
 
-/// How often a task is taken up again in a row, while it has something to do.
+/// How often in a row a task is continued while it has something to do.
 const MAX_ROUNDS: i32 = 16;
 
-/// What a function says whose call is the trap, by what the guest did.
+/// The beginning of the name of a function whose call is the trap.
 pub const TRAP_PREFIX: &str = "linkspan relift: ";
 const OPEN: &str = "the guest has a stream or future to write after its answer";
 const NO_ANSWER: &str = "the guest ended without an answer";
@@ -29,20 +27,20 @@ const TWICE: &str = "the guest answered twice";
 const TOO_MANY: &str = "the guest left too many tasks behind";
 const UNKNOWN: &str = "the guest asked for something unknown";
 
-/// Answers of an entry and a callback, in the low four bits.
+/// Results of an entry and a callback, in the low four bits.
 const EXIT: i32 = 0;
 const YIELD: i32 = 1;
 const WAIT: i32 = 2;
 
-/// What an async-lowered function answers that has returned already.
+/// The result of an async-lowered function that has already returned.
 const RETURNED: i32 = 2;
 
-/// What a cancelled write answers that was not read.
+/// The result of a cancelled write that was not read.
 const CANCELLED: i32 = 2;
 
 use ValType::{I32, I64};
 
-/// Globals that all modules of a component have in common.
+/// Globals that all modules of a component share.
 struct Shared {
     /// Futures and streams that were made since the last request came in.
     made: u32,
@@ -147,7 +145,7 @@ pub fn counters(watched: &[Watched], slots: &[u32], imported: bool) -> Module {
     builder.finish("linkspan relift counters")
 }
 
-/// What the glue of one component depends on.
+/// The properties of a component on which its glue depends.
 pub struct Glue<'a> {
     /// What `handle` returns.
     pub result: &'a Shape,
@@ -161,7 +159,7 @@ pub struct Glue<'a> {
     pub lowers: bool,
 }
 
-/// What the glue imports.
+/// The imports of the glue.
 struct Imports {
     realloc: u32,
     entry: u32,
@@ -173,7 +171,7 @@ struct Imports {
     next: Option<(u32, u32)>,
 }
 
-/// What the glue defines, beside what it exports.
+/// The functions of the glue that it does not export.
 struct Own {
     area: u32,
     leave: u32,
@@ -196,7 +194,7 @@ struct State {
     shared: Shared,
     /// The address of the area in the guest's memory, 0 until it is allocated.
     area: u32,
-    /// Whether the guest has answered the request that is worked on.
+    /// Whether the guest has answered the current request.
     returned: u32,
     /// Tasks left behind.
     left: u32,
@@ -214,7 +212,7 @@ impl Glue<'_> {
         self.event_at() + 8
     }
 
-    /// A task left behind is what it last said, and its context.
+    /// A task left behind is its last result, and its context.
     fn stride(&self) -> u32 {
         4 + 4 * u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
@@ -284,7 +282,7 @@ impl Glue<'_> {
         index
     }
 
-    /// `leave(said)`: keeps the task that is running for later.
+    /// `leave(said)`: keeps the current task for later.
     fn define_leave(&self, builder: &mut Builder, state: &State, own: &Own) -> u32 {
         let index = builder.declare("leave", &[I32], &[]);
         builder.body(1, |code| {
@@ -341,13 +339,13 @@ impl Glue<'_> {
         code.call(imports.callback);
     }
 
-    /// What `wait` or `poll` says of the set that the task in local `said` waits for.
+    /// The result of `wait` or `poll` on the set for which the task in local `said` waits.
     fn look(&self, code: &mut InstructionSink<'_>, state: &State, said: u32, how: u32) {
         code.local_get(said).i32_const(4).i32_shr_u();
         code.global_get(state.area).i32_const(self.event_at().cast_signed()).i32_add().call(how);
     }
 
-    /// Takes up what was left behind, as far as it has something to do.
+    /// Continues tasks that were left behind, as far as they have something to do.
     fn define_resume(&self, builder: &mut Builder, imports: &Imports, state: &State, own: &Own) -> u32 {
         let index = builder.declare("resume", &[], &[]);
         let (number, place, said, event, rounds) = (0, 1, 2, 3, 4);
@@ -376,7 +374,7 @@ impl Glue<'_> {
             code.local_tee(event).i32_eqz().br_if(1);
             self.call_back(code, imports, state, Some(event));
             code.local_set(said).br(0).end().end();
-            // Over: the last one takes its place.
+            // The task is over: the last one takes its place.
             kind_is(code, said, EXIT).if_(BlockType::Empty);
             add(code, state.left, -1);
             code.local_get(place).i32_const(self.left_at().cast_signed()).i32_add();
@@ -432,7 +430,7 @@ impl Glue<'_> {
             code.end().global_get(state.area).return_().end();
 
             code.global_get(state.returned).if_(BlockType::Empty);
-            // What can go on at once does so first.
+            // Tasks that can continue at once do so first.
             code.local_get(rounds).i32_const(MAX_ROUNDS).i32_lt_u().if_(BlockType::Empty);
             code.local_get(rounds).i32_const(1).i32_add().local_set(rounds);
             kind_is(code, said, YIELD).if_(BlockType::Empty);
