@@ -22,7 +22,7 @@ impl Arguments {
         Some(self.0.remove(at))
     }
 
-    /// The text behind a name; the last one, so that who starts this can be contradicted.
+    /// The text behind a name; of several, the last one, so that a caller's own arguments win.
     pub fn text(&mut self, name: &str, default: &str) -> String {
         let mut found = default.to_owned();
         while let Some(text) = self.value(name) {
@@ -40,7 +40,7 @@ impl Arguments {
         }
     }
 
-    /// Whatever was not taken is wrong.
+    /// An argument that was not taken is an error.
     pub fn end(self, help: &str) -> Result<()> {
         match self.0.first() {
             None => Ok(()),

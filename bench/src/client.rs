@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 /// Bytes of a streamed body in one frame.
 pub const CHUNK: usize = 4096;
 
-/// A request's body: so many frames of one byte's repetitions, of a length that is not told.
+/// A request's body: so many frames with repetitions of one byte, and without a declared length.
 pub struct Payload {
     left: usize,
     byte: u8,
@@ -121,7 +121,7 @@ pub enum Sender {
 }
 
 impl Sender {
-    /// Waits until a request can be sent, and says whether that will ever be.
+    /// Waits until a request can be sent, and returns whether that is still possible.
     pub async fn ready(&mut self) -> bool {
         match self {
             Self::Http1(sender) => sender.ready().await.is_ok(),
@@ -140,7 +140,7 @@ impl Sender {
         }
     }
 
-    /// How the target of a request has to begin, before its path.
+    /// The beginning of a request's target, before its path.
     pub fn origin(&self) -> &'static str {
         match self {
             Self::Http1(_) => "",

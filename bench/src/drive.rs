@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Longest wait for the answers to what was sent.
+/// The longest wait for answers to requests that were sent.
 const LATE: Duration = Duration::from_secs(20);
 
-/// Requests that wait for one connection; a server that is this far behind has failed.
+/// The most requests that wait for one connection; a server that is further behind has failed.
 const WAITING: usize = 1 << 12;
 
-/// Requests and what became of them.
+/// Requests and their results.
 #[derive(Clone, Debug, Default)]
 pub struct Round {
     pub requests: u64,
@@ -40,7 +40,7 @@ impl Round {
     }
 }
 
-/// How answers must be.
+/// The expected answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     pub status: u16,
@@ -67,11 +67,11 @@ impl Shared {
         round.failure.get_or_insert(why);
     }
 
-    /// Sends one request over `connection`, which is made where it is missing and taken away where it failed.
+    /// Sends one request over `connection`, which is made if it is missing and removed if it failed.
     async fn send(&self, connection: &mut Option<crate::wire::Connection>) {
         let sent = async {
             let mut open = match connection.take() {
-                // As clients do: one that was closed while nothing was sent is no failure.
+                // As clients do: a connection that was closed while nothing was sent is no failure.
                 Some(open) if !open.was_closed() => open,
                 _ => self.target.open().await?,
             };
@@ -93,7 +93,8 @@ fn shared(target: &Rc<Target>, expected: Expected) -> Rc<Shared> {
     Rc::new(Shared { target: Rc::clone(target), expected, round: RefCell::default() })
 }
 
-/// Sends as much as can be in `time`. Gives, beside the round, what `begin` says when the connections are there.
+/// Sends as many requests as possible in `time`. Returns, with the round, the result of `begin`, which runs when the
+/// connections are there.
 pub async fn closed<T>(
     target: &Rc<Target>,
     expected: Expected,
@@ -119,7 +120,7 @@ pub async fn closed<T>(
                     connection = None;
                 }
                 if connection.is_none() && !shape.fresh {
-                    // It failed: not at full speed.
+                    // After a failure, the next request waits.
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             }
@@ -131,8 +132,8 @@ pub async fn closed<T>(
     Ok((round, begun))
 }
 
-/// Sends `rate` requests a second for `time`. Gives, beside the round, what `begin` says when the connections are
-/// there.
+/// Sends `rate` requests a second for `time`. Returns, with the round, the result of `begin`, which runs when the
+/// connections are there.
 pub async fn open<T>(
     target: &Rc<Target>,
     expected: Expected,
@@ -146,7 +147,7 @@ pub async fn open<T>(
     let mut queues = Vec::new();
     for _ in 0..connections {
         let (queue, mut due) = mpsc::channel::<Instant>(WAITING);
-        // How many wait for this connection.
+        // The number of requests that wait for this connection.
         let waiting = Rc::new(Cell::new(0_usize));
         queues.push((queue, Rc::clone(&waiting)));
         let shared = Rc::clone(&shared);
@@ -168,7 +169,8 @@ pub async fn open<T>(
         while Instant::now() < due {
             tokio::task::yield_now().await;
         }
-        // The one with least to do, as a client with a pool would take a free one, beginning with another each time.
+        // The connection with the least to do, as a client with a pool would take a free one; the search begins with
+        // another one each time.
         let turned = queues.iter().cycle().skip(number as usize % queues.len()).take(queues.len());
         if let Some((queue, waiting)) = turned.min_by_key(|(_, waiting)| waiting.get()) {
             waiting.set(waiting.get() + 1);
@@ -193,7 +195,7 @@ async fn join(mut tasks: JoinSet<()>) -> Result<()> {
         }
         Result::Ok(())
     };
-    // A load that is not over by then hangs; a closed one has a time of its own.
+    // A load that is not over by then hangs; a closed load has a time of its own.
     tokio::time::timeout(LATE * 6, all).await.map_err(|_| "requests without an answer")?
 }
 
@@ -203,7 +205,7 @@ pub fn percentile(sorted: &[u32], part: f64) -> f64 {
     sorted.get(at.saturating_sub(1)).map_or(f64::NAN, |value| f64::from(*value))
 }
 
-/// The value in the middle.
+/// The median.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);

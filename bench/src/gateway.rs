@@ -1,4 +1,4 @@
-//! The gateway's process, and what its admin listener says.
+//! The gateway's process, and the answers of its admin listener.
 
 use crate::Result;
 use crate::client::Payload;
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 /// Longest start, and longest reload.
 const SOON: Duration = Duration::from_secs(60);
 
-/// A gateway that runs. Dropped, it is killed.
+/// A running gateway, which is killed when this is dropped.
 pub struct Gateway {
     child: Child,
     /// With TLS.
@@ -40,7 +40,7 @@ impl Gateway {
             .map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
         let Some(log) = child.stderr.take() else { return Err("the gateway has no log".into()) };
         let (found, addresses) = sync_channel(2);
-        // Reads on to the end, so that the gateway can write; what is no word of an address is for people.
+        // Reads to the end, so that the gateway can write; lines without an address are for people.
         std::thread::spawn(move || {
             for line in BufReader::new(log).lines().map_while(std::result::Result::ok) {
                 let json: Value = serde_json::from_str(&line).unwrap_or_default();
@@ -70,7 +70,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Asks the admin listener; status and answer.
+    /// Asks the admin listener; returns status and answer.
     pub async fn ask(&self, method: &str, path: &str) -> Result<(u16, Value)> {
         let answer = async {
             let tcp = TcpStream::connect(self.admin).await?;
@@ -86,7 +86,7 @@ impl Gateway {
         tokio::time::timeout(SOON, answer).await.map_err(|_| format!("{method} {path}: no answer"))?
     }
 
-    /// Waits, for some time, until no replaced generation is left; says how many are.
+    /// Waits, for some time, until no replaced generation is left; returns how many are.
     pub async fn settle(&self) -> Result<usize> {
         let mut left = 0;
         for _ in 0..50 {

@@ -1,7 +1,7 @@
 //! The open-loop load.
 //!
-//! A clock gives out requests at a fixed rate. Half of them go to HTTP/1.1 connections, each of which takes one at a
-//! time, the others to HTTP/2 connections, which take any number. What waits for a connection waits on its own time.
+//! A clock issues requests at a fixed rate. Half of them go to HTTP/1.1 connections, each of which takes one at a time,
+//! the others to HTTP/2 connections, which take any number. The time in which a request waits for a connection counts.
 
 use crate::Result;
 use crate::client::{CHUNK, Network, Payload, Sender};
@@ -19,16 +19,16 @@ const HTTP1: usize = 24;
 const HTTP2: usize = 4;
 /// Requests after which a connection is replaced, so that there are always handshakes.
 const RENEW: u64 = 400;
-/// One request in so many is a streamed echo.
+/// One in this number of requests is a streamed echo.
 const ECHO: u64 = 10;
 /// Frames of an echoed body: 64 KiB.
 const FRAMES: usize = 64 * 1024 / CHUNK;
-/// Longest time for an answer, from when its request was to be sent.
+/// The longest time for an answer, from the time at which its request was due.
 const LATE: Duration = Duration::from_secs(10);
-/// Requests that wait for a connection; a gateway that is this far behind has failed.
+/// The most requests that wait for a connection; a gateway that is further behind has failed.
 const WAITING: usize = 1 << 16;
 
-/// Which configurations an answer may be from.
+/// The configurations from which an answer may come.
 #[derive(Default)]
 pub struct Span {
     /// The last one that is known to be live.
@@ -37,12 +37,12 @@ pub struct Span {
     pub asked: Cell<u64>,
 }
 
-/// What became of the requests.
+/// The results of the requests.
 #[derive(Default)]
 pub struct Counts {
     pub sent: Cell<u64>,
     pub connections: Cell<u64>,
-    /// How often each thing went wrong.
+    /// The number of failures of each kind.
     pub failures: RefCell<BTreeMap<String, u64>>,
     /// Latencies of small requests and of echoes, in microseconds.
     pub small: RefCell<Vec<u64>>,
@@ -68,7 +68,7 @@ struct Run {
     counts: Rc<Counts>,
 }
 
-/// A load that goes on until it is stopped.
+/// A load that continues until it is stopped.
 pub struct Load {
     stop: Rc<Cell<bool>>,
     clock: tokio::task::JoinHandle<()>,
@@ -95,7 +95,7 @@ impl Load {
         Self { stop, clock, connections, counts, start }
     }
 
-    /// Sends no more, and waits for what was sent.
+    /// Sends no more requests, and waits for answers to those that were sent.
     pub async fn stop(self) -> Result<Rc<Counts>> {
         self.stop.set(true);
         self.clock.await?;
@@ -126,7 +126,7 @@ async fn clock(
             let turn = usize::try_from(number / 2).unwrap_or(0);
             let queues = &queues[usize::from(number % 2 == 1)];
             counts.sent.set(counts.sent.get() + 1);
-            // The emptiest, as a client with a pool would take a free one.
+            // The connection with the fewest requests, as a client with a pool would take a free one.
             let turned = queues.iter().cycle().skip(turn % queues.len()).take(queues.len());
             let free = turned.max_by_key(|queue| queue.capacity());
             if free.is_none_or(|queue| queue.try_send(Due { number, at }).is_err()) {
@@ -150,7 +150,7 @@ impl Run {
                     continue;
                 }
             };
-            // From here on it can meet no earlier configuration than this.
+            // From here on, the request can't meet an earlier configuration than this.
             let least = self.span.live.get();
             let answer = open.send(request);
             let run = Rc::clone(&self);
@@ -165,7 +165,7 @@ impl Run {
         while streams.join_next().await.is_some() {}
     }
 
-    /// The connection, made anew if that is its turn or if the gateway has closed it.
+    /// The connection, made again if it is due or if the gateway has closed it.
     async fn opened<'s>(
         &self,
         sender: &'s mut Option<Sender>,
@@ -215,7 +215,7 @@ impl Run {
         }
     }
 
-    /// Reads an answer to its end; it must be whole, right, and of one configuration that could be live.
+    /// Reads an answer to its end; it must be complete, correct, and from one configuration that could be live.
     async fn read(
         &self,
         number: u64,
@@ -251,7 +251,7 @@ impl Run {
 }
 
 fn is_echo(number: u64) -> bool {
-    // Not always the same protocol: numbers alternate between them.
+    // The protocol alternates between numbers.
     (number / 2).is_multiple_of(ECHO)
 }
 

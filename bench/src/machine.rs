@@ -1,4 +1,4 @@
-//! The machine: what it is, which of its cores are used for what, and what a process took of them.
+//! The machine: its description, the use of its cores, and the resources that a process took.
 
 use crate::Result;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What figures depend on.
+/// The properties on which figures depend.
 pub fn describe() -> Value {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     json!({
@@ -50,7 +50,7 @@ pub fn date() -> String {
     format!("{:04}-{month:02}-{day:02}", era * 400 + year + shift)
 }
 
-/// The server's core and the load generator's; `None` where there is one core, or no `taskset`.
+/// The server's core and the load generator's; `None` if there is only one core, or no `taskset`.
 #[derive(Clone, Copy, Debug)]
 pub struct Cores {
     pub server: usize,

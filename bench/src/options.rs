@@ -1,4 +1,4 @@
-//! What `swap` is told.
+//! The options of `swap`.
 
 use crate::Result;
 use crate::arguments::Arguments;
@@ -20,7 +20,7 @@ Swaps configurations under load, and counts what that costs. Ends with 1 if a re
   --json             the figures as JSON on standard output, the table on standard error
 ";
 
-/// What is wanted.
+/// The options.
 #[derive(Debug)]
 pub struct Options {
     pub binary: PathBuf,
@@ -34,7 +34,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Takes them out of the command line.
+    /// Reads the command line.
     pub fn parse(mut arguments: Arguments) -> Result<Self> {
         let options = Self {
             binary: arguments.text("--binary", "target/release/linkspan").into(),

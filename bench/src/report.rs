@@ -1,4 +1,4 @@
-//! What was found, for people and as JSON.
+//! The results, for people and as JSON.
 
 use crate::load::Counts;
 use crate::options::Options;
@@ -18,7 +18,7 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// What was counted since `start`.
+    /// The counts since `start`.
     pub fn of(start: Instant, counts: &Counts) -> Self {
         let sorted = |latencies: &std::cell::RefCell<Vec<u64>>| {
             let mut latencies = latencies.take();
@@ -68,7 +68,7 @@ fn latencies(sorted: &[u64]) -> Value {
     })
 }
 
-/// The value below which `part` of them are.
+/// The value below which `part` of them lie.
 fn milliseconds(sorted: &[u64], part: f64) -> f64 {
     let at = (sorted.len() as f64 * part).ceil() as usize;
     sorted.get(at.saturating_sub(1)).or(sorted.last()).map_or(f64::NAN, |micros| *micros as f64 / 1000.0)
@@ -77,7 +77,7 @@ fn milliseconds(sorted: &[u64], part: f64) -> f64 {
 /// The swaps.
 #[derive(Default)]
 pub struct Swaps {
-    /// Those of the measured run.
+    /// The swaps of the measured run.
     pub seconds: f64,
     pub refused: u64,
     pub made: u64,
@@ -91,7 +91,7 @@ pub struct Swaps {
     pub retiring: usize,
 }
 
-/// All of it.
+/// All results.
 pub struct Report<'a> {
     pub options: &'a Options,
     pub version: Value,

@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! Errors.
 
-/// What goes wrong here ends the run, with a text.
+/// An error ends the run, with a text.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

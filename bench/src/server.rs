@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Longest start: a large composition is compiled first.
 const SOON: Duration = Duration::from_secs(120);
 
-/// A server that runs. Dropped, it is killed.
+/// A running server, which is killed when this is dropped.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
@@ -24,7 +24,7 @@ pub fn free_address() -> Result<SocketAddr> {
 }
 
 impl Server {
-    /// Starts `command`, which will listen at `address`, with what it prints in `log`, and waits until it takes
+    /// Starts `command`, which will listen at `address`, with its output in `log`, and waits until it accepts
     /// connections.
     pub fn start(command: &Command, cores: Option<Cores>, address: SocketAddr, log: &Path) -> Result<Self> {
         let mut pinned = match cores {
@@ -65,7 +65,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Waits, but not longer than this, until it has ended by itself.
+    /// Waits, up to this time, until it has ended by itself.
     pub fn ended(&mut self, time: Duration) {
         let start = Instant::now();
         while start.elapsed() < time && matches!(self.child.try_wait(), Ok(None)) {
@@ -73,7 +73,7 @@ impl Server {
         }
     }
 
-    /// The end of what it printed.
+    /// The end of its output.
     pub fn last_words(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().rev().take(5).collect();

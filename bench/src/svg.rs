@@ -1,4 +1,4 @@
-//! Charts as SVG, written by hand: bars for what is compared, lines for what grows.
+//! Charts as SVG, written by hand: bars for comparisons, lines for growth.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ fn open(title: &str, width: f64, height: f64) -> String {
     )
 }
 
-/// A number with as many digits as tell something.
+/// A number with its significant digits.
 pub fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

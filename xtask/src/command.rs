@@ -7,7 +7,7 @@ use std::process::Command;
 /// The cargo that runs this task.
 pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What this run of cargo tells its child is not meant for another package.
+    // Variables that cargo sets for this task are not meant for another package.
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR") {
             command.env_remove(name);
@@ -16,7 +16,7 @@ pub fn cargo() -> Command {
     command
 }
 
-/// Say what comes next.
+/// Say what the next step is.
 pub fn step(what: &str) {
     eprintln!("==> {what}");
 }

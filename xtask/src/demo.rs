@@ -32,12 +32,12 @@ const START: Duration = Duration::from_secs(60);
 /// The names that the certificate is for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// How long it is valid. It is made anew when half of that is over.
+/// How long it is valid. A new one is made when half of that time is over.
 const VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 const KEY_VARIABLE: &str = "LINKSPAN_DEMO_KEY";
 
-/// Serve until a signal comes.
+/// Serve until a signal arrives.
 pub fn run(project: &Project) -> Result<()> {
     let binary = project.build_gateway("release")?;
     certificate(&project.root.join("pipelines/dev"))?;
@@ -57,7 +57,7 @@ pub fn run(project: &Project) -> Result<()> {
     thread::spawn(move || {
         for signal in signals.forever() {
             let signal = if signal == SIGINT { Signal::INT } else { Signal::TERM };
-            // It may have ended by itself meanwhile; then there is nothing to do.
+            // The gateway may have ended by itself meanwhile; then there is nothing to do.
             let _ = kill_process(pid, signal);
         }
     });
@@ -87,7 +87,7 @@ fn certificate(folder: &Path) -> Result<()> {
     let pair = KeyPair::generate()?;
     let signed = params.self_signed(&pair)?;
     fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))?;
-    // A new file each: the mode holds from the first byte, whatever was there.
+    // Both are new files: the mode holds from the first byte, whatever existed before.
     let _ = fs::remove_file(&key);
     OpenOptions::new()
         .write(true)
@@ -104,7 +104,7 @@ fn listens() -> bool {
     TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
 }
 
-/// Whether it listens; `false` if it ended before, having said why.
+/// Whether the gateway listens; `false` if it ended before that, after it said why.
 fn wait_until_it_listens(gateway: &mut Child) -> Result<bool> {
     let deadline = Instant::now() + START;
     while Instant::now() < deadline {

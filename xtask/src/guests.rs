@@ -1,9 +1,8 @@
 //! From the crates of `components/` to the components of `components/dist`.
 //!
-//! Each crate becomes a core module for `wasm32-unknown-unknown`, and
-//! wit-component turns that into a component which imports just what the module
-//! calls. A file in `dist` is written only where its content changed, so that
-//! whoever looks at its time or digest sees no change where there is none.
+//! Each crate becomes a core module for `wasm32-unknown-unknown`, which wit-component turns into a component that
+//! imports only what the module calls. A file in `dist` is written only if its content changed, so that its time and
+//! digest change only then.
 
 use crate::command::{execute, step};
 use crate::project::Project;
@@ -19,18 +18,18 @@ use wit_parser::WorldItem;
 /// The folders of `components/` whose crates are guests.
 const KINDS: [&str; 3] = ["middleware", "service", "test"];
 
-/// Guests elsewhere: what a user would write.
+/// Guests in other folders, as users would write them.
 const EXAMPLES: [&str; 4] = ["hello-header", "hello-rc", "greeter-0-2", "page"];
 
-/// Guests with a libc, in a workspace of their own: rustc's linker makes them
-/// components. Their tests are skipped where there is no compiler for them.
+/// Guests with a libc, in a workspace of their own: rustc's linker makes them components. Their tests are skipped if
+/// there is no compiler for them.
 const WITH_LIBC: [&str; 3] = ["async-0-3", "libc-0-3", "notices"];
 
-/// Guests with the bindings of the time before WASI 0.3.0, in a workspace of their own.
+/// Guests with bindings from before WASI 0.3.0, in a workspace of their own.
 const BEFORE_RELEASE: [&str; 4] = ["edit-p3", "hello-p3-0-54", "hello-p3-0-57", "pass-p3"];
 
-/// Guests that are also built with a feature, from the same source: the feature, the
-/// end of that component's name, and which they are.
+/// Guests that are also built with a feature, from the same source: the feature, the suffix of that component's name,
+/// and the guests.
 const VARIANTS: [(&str, &str, &[&str]); 2] = [
     (
         "in-place",
@@ -96,7 +95,7 @@ pub fn build(project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// Builds [`BEFORE_RELEASE`], and says how many files had to be written.
+/// Builds [`BEFORE_RELEASE`], and returns the number of files that were written.
 fn build_before_release(mut cargo: Command, workspace: &Path, target: &Path, dist: &Path) -> Result<usize> {
     cargo.args(["build", "--release", "--workspace"]);
     cargo.current_dir(workspace.join("p3")).env("CARGO_TARGET_DIR", target);
@@ -109,7 +108,7 @@ fn build_before_release(mut cargo: Command, workspace: &Path, target: &Path, dis
     Ok(changed)
 }
 
-/// Builds [`WITH_LIBC`], and says how many files had to be written.
+/// Builds [`WITH_LIBC`], and returns the number of files that were written.
 fn build_with_libc(mut cargo: Command, workspace: &Path, target: &Path, dist: &Path) -> Result<usize> {
     cargo.args(["build", "--release", "--workspace"]);
     cargo.current_dir(workspace.join("wasip2")).env("CARGO_TARGET_DIR", target);
@@ -124,7 +123,7 @@ fn build_with_libc(mut cargo: Command, workspace: &Path, target: &Path, dist: &P
     Ok(changed)
 }
 
-/// The guests' names, sorted: what their folders are called.
+/// The guests' names, sorted: those of their folders.
 fn names(workspace: &Path) -> Result<Vec<String>> {
     let mut names = Vec::from(EXAMPLES.map(String::from));
     for kind in KINDS {
@@ -141,7 +140,7 @@ fn names(workspace: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Turn the module of the crate `name` into a component. Whether its file had to be written.
+/// Turn the module of the crate `name` into a component. Returns whether its file was written.
 fn encode(name: &str, component: &str, modules: &Path, dist: &Path) -> Result<bool> {
     let module = modules.join(name.replace('-', "_")).with_extension("wasm");
     let bytes =
@@ -154,7 +153,7 @@ fn encode(name: &str, component: &str, modules: &Path, dist: &Path) -> Result<bo
     write(component, &encoded, dist)
 }
 
-/// Writes a component's file if it is another one. Whether it was.
+/// Writes a component's file if its content changed. Returns whether it did.
 fn write(name: &str, component: &[u8], dist: &Path) -> Result<bool> {
     let file = dist.join(name).with_extension("wasm");
     if fs::read(&file).is_ok_and(|old| old == component) {
@@ -162,8 +161,7 @@ fn write(name: &str, component: &[u8], dist: &Path) -> Result<bool> {
     }
     let kib = component.len().div_ceil(1024);
     eprintln!("    {name}: {kib} KiB; imports {}", imports(component)?);
-    // Renamed into place: whoever reads it meanwhile reads the old one or the
-    // new one, never half of it.
+    // Renamed into place: a reader sees the old file or the new one, never half of it.
     let partial = dist.join(format!(".{name}.partial"));
     fs::write(&partial, component)
         .and_then(|()| fs::rename(&partial, &file))
@@ -171,7 +169,7 @@ fn write(name: &str, component: &[u8], dist: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// The interfaces that a component imports functions from.
+/// The interfaces from which a component imports functions.
 fn imports(component: &[u8]) -> Result<String> {
     let DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
         bail!("not a component");
@@ -186,7 +184,7 @@ fn imports(component: &[u8]) -> Result<String> {
             names.push(resolve.name_world_key(key));
         }
     }
-    // Their order is the linker's.
+    // The linker determines their order.
     names.sort();
     Ok(names.join(", "))
 }

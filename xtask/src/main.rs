@@ -1,7 +1,7 @@
 //! The project's tasks: `cargo xtask components|demo|test|bench`.
 //!
-//! Each says what it does while it does it, ends at the first failure with an
-//! exit code other than 0, and does nothing again that is already done.
+//! Each task says what it does while it does it, ends at the first failure with an exit code other than 0, and skips
+//! steps that are already done.
 
 mod command;
 mod demo;
@@ -64,7 +64,7 @@ fn run() -> Result<()> {
 
 fn bench(project: &Project, rest: &[String]) -> Result<()> {
     guests::build(project)?;
-    // What is shipped is what is measured.
+    // The measured build is the one that is shipped.
     let gateway = project.build_gateway("dist")?;
     let (name, rest) = match rest.split_first() {
         Some((name, rest)) if ["compare", "hops", "micro", "scale", "swap"].contains(&name.as_str()) => {
@@ -100,7 +100,7 @@ fn test(project: &Project, rest: &[String]) -> Result<()> {
         .current_dir(&guests)
         .env("CARGO_TARGET_DIR", project.target.join("guests/native"));
     execute(&mut command)?;
-    // The build alone, of what will be run.
+    // Only the build of what is run next.
     let ours = rest.iter().take_while(|argument| *argument != "--").cloned();
     let arguments = ["test", "--release", "--workspace"].map(String::from);
     let build: Vec<String> = arguments.iter().cloned().chain(ours).chain(["--no-run".to_owned()]).collect();
@@ -115,9 +115,9 @@ fn test(project: &Project, rest: &[String]) -> Result<()> {
     execute(&mut command)
 }
 
-/// What tells tests how many of them run at once.
+/// The variable for the number of tests at once.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// Tests that run at once for each core. Most of what they do is to wait: for a deadline, for a client that is slow on
-/// purpose, for a gateway to start.
+/// Tests that run at once for each core. Most tests mostly wait: for a deadline, for a client that is slow on purpose,
+/// for a gateway to start.
 const TESTS_A_CORE: usize = 5;

@@ -1,7 +1,7 @@
-//! What cargo builds, and how far it is.
+//! The progress of cargo's builds.
 //!
 //! The first build takes minutes. On a terminal, cargo shows a bar; into a file, it lists crates and never says how
-//! many there are. So whatever the output is, a line every few seconds counts those that are done.
+//! many there are. Whatever the output is, a line every few seconds therefore counts those that are done.
 
 use crate::command::{cargo, step};
 use anyhow::{Context, Result, bail};
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 /// The time between lines.
 const BETWEEN: Duration = Duration::from_secs(10);
 
-/// Run a command of cargo that builds and runs nothing, and say what it builds and how far it is. What is there already
-/// is not mentioned.
+/// Run a command of cargo that builds and runs nothing, with lines on what it builds and how far it is. Crates that are
+/// already built are not mentioned.
 pub fn build(what: &str, root: &Path, arguments: &[String]) -> Result<()> {
     let mut command = cargo();
     command.args(arguments).arg("--message-format=json-render-diagnostics").current_dir(root);
@@ -48,7 +48,7 @@ pub fn build(what: &str, root: &Path, arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The crate that a message of cargo says is there, whether it was built or was there before.
+/// The crate that a message of cargo reports as ready, whether it was just built or not.
 fn built(message: &str) -> Option<&str> {
     let rest = message.strip_prefix(r#"{"reason":"compiler-artifact","package_id":""#)?;
     let id = &rest[..rest.find('"')?];
@@ -57,7 +57,7 @@ fn built(message: &str) -> Option<&str> {
     Some(name.split_once('@').map_or_else(|| place.rsplit('/').next().unwrap_or(name), |(name, _)| name))
 }
 
-/// The crates that the workspace is built from on this machine; none if cargo does not say.
+/// The crates from which the workspace is built on this machine; none if cargo does not say.
 fn crates(root: &Path) -> usize {
     let mut tree: Command = cargo();
     tree.args(["tree", "--workspace", "--edges", "all", "--prefix", "none", "--format", "{p}"]);

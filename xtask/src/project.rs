@@ -1,4 +1,4 @@
-//! Where things are, and the gateway that is built there.
+//! The project's folders, and the gateway that is built there.
 
 use crate::command::step;
 use crate::progress;
@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// Where things are.
+/// The project's folders.
 pub struct Project {
     pub root: PathBuf,
-    /// What cargo uses for this checkout, absolute.
+    /// Cargo's target folder for this checkout, absolute.
     pub target: PathBuf,
 }
 
@@ -28,7 +28,7 @@ impl Project {
 
     /// Build the gateway in a profile; the path of its binary.
     pub fn build_gateway(&self, profile: &str) -> Result<PathBuf> {
-        // With the features that the whole workspace asks of its dependencies: tests then find them built.
+        // With the features that the whole workspace asks of its dependencies: tests then find these built.
         let arguments = ["build", "--profile", profile, "--workspace", "--bin", "linkspan"].map(String::from);
         step("building the gateway (about 10 minutes on two cores, the first time)");
         progress::build("building the gateway", &self.root, &arguments)?;

@@ -1,8 +1,8 @@
 //! From the Python of `examples/` to components of `components/dist`, with componentize-py.
 //!
 //! componentize-py comes from PyPI in the version and with the digests of an example's `requirements.txt`, into a
-//! folder below cargo's target folder: nothing is installed. Where there is no Python or no way to PyPI, that is said,
-//! and the tests that need such a component say so too.
+//! folder below cargo's target folder: nothing is installed. Without Python or a connection to PyPI, a line says so,
+//! and so do the tests that need such a component.
 
 use crate::command::{execute, step};
 use crate::project::Project;
@@ -14,8 +14,8 @@ use std::process::Command;
 /// The examples in Python, each with `app.py`, `requirements.txt`, and its world in `wit/`.
 pub const EXAMPLES: [&str; 1] = ["locale-python"];
 
-/// Makes a component of an example, unless it is there and nothing that it is made from has changed. Whether it had to
-/// be made: two builds of the same Python are not the same bytes.
+/// Makes a component of an example, unless it exists and none of its sources has changed. Returns whether it was made:
+/// two builds of the same Python are not the same bytes.
 pub fn build(project: &Project, name: &str, dist: &Path) -> Result<bool> {
     let source = project.root.join("examples").join(name);
     let cache = project.target.join("guests/python").join(name);
@@ -37,7 +37,7 @@ pub fn build(project: &Project, name: &str, dist: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Where componentize-py is, fetched if it is not there in this version.
+/// The folder of componentize-py, which is fetched if this version is not there.
 fn componentize_py(requirements: &Path, cache: &Path) -> Result<PathBuf> {
     let tool = cache.join("tool");
     let (wanted, had) = (fs::read(requirements)?, cache.join("requirements.txt"));
@@ -52,14 +52,14 @@ fn componentize_py(requirements: &Path, cache: &Path) -> Result<PathBuf> {
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
     pip.args(["--root-user-action", "ignore", "--timeout", "30", "--retries", "1"]);
-    // Nothing is compiled, and nothing comes that the digests don't name.
+    // Nothing is compiled, and nothing is installed that the digests don't name.
     pip.args(["--require-hashes", "--only-binary", ":all:", "--no-deps", "--requirement"]).arg(requirements);
     execute(pip.arg("--target").arg(&tool))?;
     fs::write(had, wanted)?;
     Ok(tool)
 }
 
-/// All that a component is made from, one file after the other.
+/// All sources of a component, one file after the other.
 fn inputs(source: &Path, wit: &Path) -> Result<Vec<u8>> {
     let mut inputs = Vec::new();
     let mut folders = vec![source.to_owned(), wit.to_owned()];

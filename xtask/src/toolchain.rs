@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// The target of guests with a libc; there is no other way to it than rustup's.
+/// The target of guests with a libc; only rustup has it.
 pub const LIBC_TARGET: &str = "wasm32-wasip2";
 
 /// How long rustup may try to reach its server.
@@ -33,9 +33,9 @@ const RUSTUP_PATIENCE: Duration = Duration::from_secs(90);
 const OLDEST: (u32, u32) = (1, 95);
 
 pub enum Toolchain {
-    /// The one that runs this task.
+    /// The toolchain that runs this task.
     Installed,
-    /// Debian's, unpacked.
+    /// Debian's toolchain, unpacked.
     Debian { usr: PathBuf, linker: PathBuf },
 }
 
@@ -73,7 +73,7 @@ impl Toolchain {
         Ok(Self::Debian { usr: cache.join("root/usr"), linker })
     }
 
-    /// The folder for what it builds: two compilers don't share one.
+    /// The folder for its output: two compilers don't share one.
     pub fn folder(&self) -> &'static str {
         match self {
             Self::Installed => "build",
@@ -169,7 +169,7 @@ fn unpack_debian(cache: &Path) -> Result<()> {
     }
     if newest().is_none_or(|version| version < OLDEST) {
         eprintln!("    reading Debian's package lists");
-        // As another user than root this fails, and the check below tells.
+        // For users other than root this fails, and the check below reports it.
         let mut update = Command::new("apt-get");
         update.arg("update").stdout(Stdio::null()).status()?;
     }
@@ -182,7 +182,7 @@ fn unpack_debian(cache: &Path) -> Result<()> {
     );
     let packages = packages(major, minor)?;
     if cache.exists() {
-        // What an earlier, interrupted run left.
+        // Remains of an earlier, interrupted run.
         fs::remove_dir_all(cache)?;
     }
     let (archives, root) = (cache.join("archives"), cache.join("root"));
@@ -210,7 +210,7 @@ fn unpack_debian(cache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The version of rustc that Debian's package lists offer.
+/// The version of rustc in Debian's package lists.
 fn newest() -> Option<(u32, u32)> {
     let mut command = Command::new("apt-cache");
     let shown = stdout(command.args(["show", "--no-all-versions", "rustc-web"])).ok()?;
@@ -233,7 +233,7 @@ fn packages(major: u32, minor: u32) -> Result<Vec<String>> {
     Ok(fixed.into_iter().chain([std, llvm]).collect())
 }
 
-/// Where Debian puts a library depends on the machine's architecture.
+/// The place of a library in Debian depends on the machine's architecture.
 fn libraries(usr: &Path) -> PathBuf {
     let lib = usr.join("lib");
     let multiarch = fs::read_dir(&lib).ok().and_then(|entries| {
@@ -243,7 +243,7 @@ fn libraries(usr: &Path) -> PathBuf {
     multiarch.unwrap_or(lib)
 }
 
-/// What a command prints, without the line's end.
+/// The output of a command, without the end of the line.
 fn stdout(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("can't run {name}"))?;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-/// Where certificate and key are, in the folder of a run; the last one has both.
+/// The files of the certificate and the key, in the folder of a run; the last one has both.
 pub const CERTIFICATE: &str = "cert.pem";
 pub const KEY: &str = "key.pem";
 pub const BOTH: &str = "both.pem";
@@ -27,7 +27,7 @@ impl Stage {
     }
 }
 
-/// What the server behind a proxy is called.
+/// The name of the server behind a proxy.
 const NEXT: &str = "next";
 
 /// A pipeline of linkspan's.
@@ -88,7 +88,7 @@ pub fn components<'a>(chains: impl IntoIterator<Item = &'a Chain>, folder: &Path
     format!("[components]\n{}\n", lines.collect::<String>())
 }
 
-/// Where a server is, and what is behind it.
+/// The address of a server, and of the one behind it.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub address: SocketAddr,
@@ -116,7 +116,7 @@ pub fn linkspan(chain: &Chain, components_folder: &Path, Place { address, behind
     )
 }
 
-/// Has `linkspan compose` write the pipeline of its configuration as a component for other hosts.
+/// Makes `linkspan compose` write the pipeline of its configuration as a component for other hosts.
 pub fn portable(compose: &mut Command, output: &Path) -> Result<()> {
     let composed = compose.args(["--portable", "--pipeline", "main", "--output"]).arg(output).output()?;
     if composed.status.success() {
@@ -133,14 +133,14 @@ pub fn wasmtime(program: &Path, address: SocketAddr, component: &Path, arguments
     command
 }
 
-/// What a server without WebAssembly answers.
+/// The response of a server without WebAssembly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// 200, no body.
     Empty,
-    /// What the service `hello` answers.
+    /// The response of the service `hello`.
     Hello,
-    /// What the server behind it answers.
+    /// The response of the server behind it.
     Behind,
 }
 

@@ -3,7 +3,7 @@
 /// The key that is compared.
 pub const KEY: &str = "bench-key-bench-key";
 
-/// What a filter of Envoy's does: the same as the guest `measured`.
+/// The work of a filter of Envoy: the same as that of the guest `measured`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
     Nothing,
@@ -34,7 +34,7 @@ impl Filter {
         }
     }
 
-    /// What it does with the head of a request, and of a response.
+    /// Its work on the head of a request, and of a response.
     fn calls(self) -> (&'static str, &'static str) {
         match self {
             Self::Nothing => ("", ""),
@@ -43,7 +43,7 @@ impl Filter {
                 "",
                 "(drop (call $add (i32.const 2) (i32.const 0) (i32.const 10) (i32.const 16) (i32.const 16)))",
             ),
-            // 0: the request's fields. What the host allocates for a value is given back with the call.
+            // 0: the request's fields. The memory that the host allocates for a value is freed with the call.
             Self::Key => (
                 "(local $free i32)
                  (local.set $free (global.get $free))
@@ -68,7 +68,7 @@ impl Filter {
         }
     }
 
-    /// A filter of proxy-wasm's ABI 0.2.1, as text. It has all calls of a filter which looks at heads.
+    /// A filter of proxy-wasm's ABI 0.2.1, as text. It has all functions of a filter that looks at heads.
     pub fn text(self) -> String {
         let (request, response) = self.calls();
         format!(

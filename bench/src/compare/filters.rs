@@ -1,8 +1,8 @@
-//! What a middleware costs in each form that it can have, beside a filter of Envoy's that does the same.
+//! The cost of a middleware in each of its forms, beside a filter of Envoy that does the same.
 //!
-//! Each kind of work stands eight times in a pipeline of linkspan's, in each form, and eight times as a proxy-wasm
-//! filter in Envoy; a round has a turn of each of them, and of both servers without any. What one costs is an eighth of
-//! the CPU a request that all of them add in the same round; the middle round counts.
+//! Each kind of work stands eight times in a pipeline of linkspan, in each form, and eight times as a proxy-wasm filter
+//! in Envoy; a round has a turn of each of them, and of both servers without any. The cost of one is an eighth of the
+//! CPU per request that all of them add in the same round; the median round counts.
 
 use super::configs::{Answer, Chain, Stage};
 use super::filter::{Filter, KEY};
@@ -49,7 +49,7 @@ impl Form {
     }
 }
 
-/// What is measured, in the order of its contenders: which work, in which form of linkspan's, or as Envoy's filter.
+/// The contenders in their order: which work, in which form of linkspan, or as Envoy's filter.
 type Which = Option<(Filter, Option<Form>)>;
 
 fn scenario() -> (Scenario, Vec<Which>) {
@@ -62,7 +62,7 @@ fn scenario() -> (Scenario, Vec<Which>) {
     let mut which: Vec<Which> = vec![None, None];
     for filter in Filter::ALL {
         for form in Form::ALL {
-            // There is nothing to be done in place.
+            // There is nothing to edit in place.
             if form == Form::InPlace && matches!(filter, Filter::Nothing | Filter::Log) {
                 continue;
             }
@@ -79,7 +79,7 @@ fn scenario() -> (Scenario, Vec<Which>) {
     (scenario, which)
 }
 
-/// Measures all of it.
+/// Measures all contenders.
 pub async fn measure(options: &Options, cores: Option<Cores>) -> Result<Section> {
     let (scenario, which) = scenario();
     let mut group = Group::start(options, cores, &scenario).await?;
@@ -89,7 +89,7 @@ pub async fn measure(options: &Options, cores: Option<Cores>) -> Result<Section>
         found.map(|running| (running.figures.cpu.clone(), running.figures.failures.len()))
     };
     let mut failed = 0;
-    // For each work and form: the name, and what one costs in each round.
+    // For each work and form: the name, and the cost of one in each round.
     let mut costs = |named: &dyn Fn(&str) -> String| {
         let mut found: Vec<(Filter, Option<Form>, f64)> = Vec::new();
         for (contender, which) in scenario.contenders.iter().zip(&which) {

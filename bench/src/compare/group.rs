@@ -31,12 +31,12 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What stays behind is in the system's temporary folder.
+        // Remains are in the system's temporary folder.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// A server that runs, and what was measured of it.
+/// A running server, and its measurements.
 pub struct Running {
     pub name: String,
     pub like: &'static str,
@@ -49,7 +49,7 @@ pub struct Running {
 /// The servers of a scenario.
 pub struct Group {
     pub running: Vec<Running>,
-    /// What some of them are in front of.
+    /// The server behind some of them.
     _behind: Option<Server>,
     /// Why others are not among them.
     pub notes: Vec<String>,
@@ -58,7 +58,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Starts them, and takes those that answer alike.
+    /// Starts the servers, and keeps those that answer alike.
     pub async fn start(options: &Options, cores: Option<Cores>, scenario: &Scenario) -> Result<Self> {
         let folder = Folder::new()?;
         let certificate = prepare(&folder.0)?;
@@ -220,11 +220,11 @@ fn command(
     }
 }
 
-/// Fields that are a server's or a connection's own.
+/// Fields that belong to a server or a connection.
 const OWN: [&str; 7] =
     ["date", "server", "connection", "keep-alive", "transfer-encoding", "content-length", "ratelimit"];
 
-/// How two answers are not the same work.
+/// Why two answers are not the same work, if they are not.
 fn difference(one: &Reply, other: &Reply) -> Option<String> {
     if (one.status, &one.body) != (other.status, &other.body) {
         let tell = |reply: &Reply| format!("{} with {} bytes", reply.status, reply.body.len());

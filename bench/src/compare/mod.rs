@@ -2,7 +2,7 @@
 //!
 //! The servers of a scenario run at once, on one core, and have their turns one after the other, round after round, so
 //! that a machine whose speed drifts slows all of them; the load comes from another core. Before they are measured, all
-//! must answer alike: status, body, and every field that is not a server's own.
+//! must answer alike: status, body, and every field that does not belong to a server.
 
 pub mod configs;
 mod filter;
@@ -32,7 +32,7 @@ use std::time::Instant;
 const QUICK: [&str; 7] =
     ["service-empty", "chain-8", "fresh-8", "tls-h1", "upstream", filters::NAME, reload::NAME];
 
-/// Runs it; says whether all of it could be.
+/// Runs the comparison; returns whether it has any figures.
 pub async fn run(arguments: Arguments) -> Result<bool> {
     let options = Options::parse(arguments, &QUICK)?;
     for missing in &options.peers.missing {
@@ -69,7 +69,7 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
             Ok(notes) => report.notes.extend(notes.iter().map(|note| format!("{name}: {note}"))),
             Err(error) => report.notes.push(format!("{name}: {error}")),
         }
-        // What there is so far outlives a run that is broken off.
+        // The results so far outlive a run that is broken off.
         report.write(&options.output)?;
     }
     for note in &report.notes {
@@ -85,7 +85,7 @@ async fn measure(options: &Options, cores: Option<Cores>, scenario: &Scenario) -
     let mut group = Group::start(options, cores, scenario).await?;
     group.closed(options, Shape { connections: options.connections, fresh: scenario.fresh }).await?;
     table.notes.append(&mut group.notes);
-    // At half of what the slowest one can do, the same for all.
+    // At half of the rate of the slowest one, the same for all.
     let slowest =
         group.running.iter().map(|contender| contender.figures.rate()).fold(f64::INFINITY, f64::min);
     let rate = slowest / 2.0;

@@ -1,4 +1,4 @@
-//! What `compare` is told.
+//! The options of `compare`.
 
 use super::peers::Peers;
 use crate::Result;
@@ -26,7 +26,7 @@ Compares linkspan with wasmtime serve, Envoy, nginx and HAProxy, as far as they 
   --quick            2 rounds of half a second, and the shortest list of scenarios
 ";
 
-/// What is wanted.
+/// The options.
 pub struct Options {
     pub binary: PathBuf,
     pub before: Option<PathBuf>,
@@ -41,7 +41,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Takes them out of the command line. `quick_form` names the scenarios of the quick form.
+    /// Reads the command line. `quick_form` names the scenarios of the quick form.
     pub fn parse(mut arguments: Arguments, quick_form: &[&str]) -> Result<Self> {
         let quick = arguments.flag("--quick");
         let install = !arguments.flag("--no-install");

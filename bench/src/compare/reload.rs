@@ -29,11 +29,11 @@ pub const NAME: &str = "swap";
 const RATE: f64 = 2000.0;
 const PACE: Duration = Duration::from_millis(100);
 
-/// Longest wait for a swap, and from one look at what is answered to the next.
+/// The longest wait for a swap, and the time between two looks at the answer.
 const SOON: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Sends signals without a process for each: the load would notice.
+/// Sends signals without a process for each, which the load would notice.
 struct Signals(Child);
 
 impl Signals {
@@ -51,7 +51,7 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        // Its input ends, and so does it.
+        // Its input ends, and with it the process.
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
@@ -69,20 +69,20 @@ struct Swapped {
     target: Rc<Target>,
     signals: RefCell<Signals>,
     number: Cell<u32>,
-    /// Milliseconds from each swap to the first answer of it.
+    /// Milliseconds from each swap to the first answer with it.
     took: RefCell<Vec<f64>>,
 }
 
 impl Drop for Swapped {
     fn drop(&mut self) {
-        // nginx has processes of its own, which it takes with it if it is asked to end.
+        // nginx has processes of its own, which end with it if it is asked to end.
         if self.signals.get_mut().send("TERM", self.server.id()).is_ok() {
             self.server.ended(Duration::from_secs(5));
         }
     }
 }
 
-/// What the load found.
+/// The results of the load.
 #[derive(Default)]
 struct Turns {
     /// Microseconds within which half and 99 of 100 were answered, of each turn.
@@ -114,7 +114,7 @@ impl Turns {
     }
 }
 
-/// What is answered by configuration `number`.
+/// The answer of configuration `number`.
 fn answer(number: u32) -> String {
     format!("Hello {number:06}\n")
 }
@@ -170,14 +170,14 @@ impl Swapped {
     }
 }
 
-/// One of the servers, and what was found of it.
+/// One of the servers, and its results.
 struct Contender {
     server: Rc<Swapped>,
     still: Turns,
     swapping: Turns,
 }
 
-/// Measures all of it.
+/// Measures both servers.
 pub async fn measure(options: &Options, cores: Option<Cores>) -> Result<Section> {
     let folder = Folder::new()?;
     prepare(&folder.0)?;
@@ -199,7 +199,7 @@ pub async fn measure(options: &Options, cores: Option<Cores>) -> Result<Section>
             let without = server.turn(options, false).await?;
             let with = server.turn(options, true).await?;
             match round {
-                // It warms up, and is not counted.
+                // The first turn warms up, and is not counted.
                 0 => server.took.borrow_mut().clear(),
                 _ => {
                     still.add(&without);
@@ -296,7 +296,7 @@ fn nginx(options: &Options, cores: Option<Cores>, folder: &Path) -> Result<Optio
     let write = |place: Place, number: u32| {
         let text = configs::nginx(Answer::Hello, place);
         let greeting = answer(number).replace('\n', "\\n");
-        // A process that reloads is not the one that serves.
+        // The process that reloads is not the one that serves.
         text.replace("master_process off;\n", "").replace(configs::HELLO, &greeting)
     };
     start(("nginx, return", "nginx"), cores, folder, write, |text, slug| {

@@ -1,4 +1,4 @@
-//! What was found: tables for people, JSON for programs, charts.
+//! The results: tables for people, JSON for programs, charts.
 
 use super::options::Options;
 use super::peers::Peer;
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// What was measured of one server.
+/// The measurements of one server.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     /// Microseconds of CPU a request, and requests a second, of each turn.
@@ -72,7 +72,7 @@ impl Figures {
     }
 }
 
-/// JSON has no number for what was not measured.
+/// JSON has no number for a missing measurement.
 fn number(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
@@ -139,7 +139,7 @@ impl Table {
     }
 }
 
-/// Something else that was measured.
+/// Another kind of measurement.
 pub struct Section {
     pub name: &'static str,
     pub title: String,
@@ -148,7 +148,7 @@ pub struct Section {
     pub json: Value,
     /// SVG.
     pub chart: String,
-    /// What was not, and why.
+    /// What was not measured, and why.
     pub notes: Vec<String>,
 }
 
@@ -159,7 +159,7 @@ impl Section {
     }
 }
 
-/// All of it.
+/// All results.
 pub struct Report {
     about: Value,
     tables: Vec<Table>,
@@ -201,7 +201,7 @@ impl Report {
         notes
     }
 
-    /// The same of what is no table of servers.
+    /// The same for a result that is no table of servers.
     pub fn section(&mut self, section: Section) -> Vec<String> {
         print!("{}", section.text());
         let notes = section.notes.clone();

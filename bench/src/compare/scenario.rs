@@ -8,7 +8,7 @@ use crate::wire::{Ask, Protocol};
 #[derive(Clone, Debug)]
 pub enum Setup {
     Linkspan(Chain),
-    /// The same of the gateway that `--before` names.
+    /// The same chain in the build of `--before`.
     Before(Chain),
     /// The chain composed for other hosts, and arguments of `wasmtime serve`.
     Wasmtime(Chain, &'static [&'static str]),
@@ -24,7 +24,7 @@ pub struct Contender {
     /// Unique in its scenario; linkspan's begin with its name.
     pub name: String,
     pub setup: Setup,
-    /// Those with the same word must answer alike.
+    /// Contenders with the same word must answer alike.
     pub like: &'static str,
 }
 
@@ -37,7 +37,7 @@ pub struct Scenario {
     pub ask: Ask,
     /// A new connection for each request.
     pub fresh: bool,
-    /// What an nginx answers that those with [`Answer::Behind`] are in front of.
+    /// The answer of an nginx behind contenders with [`Answer::Behind`].
     pub behind: Option<Answer>,
     pub contenders: Vec<Contender>,
 }
@@ -75,7 +75,7 @@ impl Scenario {
     }
 }
 
-/// What the contender `name` is called in the build that `--before` names.
+/// The name of the contender `name` in the build of `--before`.
 pub fn before(name: &str) -> String {
     name.replacen("linkspan", "linkspan before", 1)
 }

@@ -1,4 +1,4 @@
-//! What is compared: the same work for each server of a scenario.
+//! The scenarios: the same work for each server.
 
 use super::configs::{Answer, Chain, Stage};
 use super::filter::Filter;
@@ -51,14 +51,14 @@ fn chain(count: usize) -> Scenario {
         .contender("wasmtime serve, async", Setup::Wasmtime(no_ops(ASYNC, count), &[]))
         .contender("Envoy, wasm filters", Setup::Envoy(Answer::Empty, (Filter::Nothing, count)));
     if count == 1 {
-        // What the same separation costs between processes.
+        // The cost of the same separation between processes.
         scenario.behind = Some(Answer::Empty);
         scenario = scenario.contender("nginx, one loopback hop", Setup::Nginx(Answer::Behind));
     }
     scenario
 }
 
-/// Of the CPU, that of the server behind all of them does not count.
+/// The CPU of the server behind all of them does not count.
 fn upstream() -> Scenario {
     let mut scenario =
         Scenario::new("upstream", "A proxy of an nginx, a short text", Protocol::Plain, Ask::get("/"))
@@ -108,7 +108,7 @@ fn real() -> Scenario {
 
 fn fresh() -> Scenario {
     let isolated = |component| Setup::Linkspan(no_ops(component, 8).with("isolation = \"request\""));
-    // A fresh instance for every request needs as many as requests that are there at once, and those made ahead.
+    // A fresh instance for every request needs as many instances as there are requests at once, and those made ahead.
     let once: &[&str] = &["--max-instance-reuse-count", "1", "--max-instance-concurrent-reuse-count", "1"];
     let title = "8 no-op middleware, made anew for every request";
     Scenario::new("fresh-8", title, Protocol::Plain, Ask::get("/"))

@@ -1,4 +1,5 @@
-//! What is there and does nothing: idle connections, requests that wait, warm instances, pipelines that nobody calls.
+//! The memory of things that do nothing: idle connections, requests that wait, warm instances, pipelines that nobody
+//! calls.
 
 use super::{ASYNC, Chart, Line, Point, SYNC, Scale};
 use crate::Result;
@@ -14,7 +15,7 @@ impl Scale {
         let chain = Chain::new(Stage::times(SYNC, 1), "empty");
         let text = components([&chain], &self.components) + &chain.write("main");
         let server = self.start("idle", &(text + "[[routes]]\npipeline = \"main\"\n"))?;
-        // The first point has used everything, so that later ones differ by the connections alone.
+        // The first point has used everything, so that later ones differ only by the connections.
         self.cpu(&server, Ask::get("/")).await?;
         let (mut points, mut idle) = (Vec::new(), Vec::<Connection>::new());
         let target = self.target(&server, Ask::get("/"))?;
@@ -74,7 +75,7 @@ impl Scale {
         Ok(chart)
     }
 
-    /// A pipeline of `middleware` in front of a service that takes its time, and one without that, at `/`.
+    /// A pipeline of `middleware` in front of a slow service, and one without middleware, at `/`.
     fn slow(&self, middleware: &'static str, count: usize, keys: &str) -> Result<Server> {
         let slow = Chain::new(Stage::times(middleware, count), "fault-service")
             .with(keys)
@@ -90,7 +91,7 @@ impl Scale {
         self.start("slow", &text)
     }
 
-    /// So many requests that the slow service answers after some milliseconds.
+    /// So many requests to the slow service, which answers after some milliseconds.
     async fn sent(&self, server: &Server, number: usize, millis: u64) -> Result<Vec<Connection>> {
         let mut ask = Ask::get("/slow");
         ask.fields = vec![("x-fault", "slow".to_owned()), ("x-delay-ms", millis.to_string())];
@@ -102,7 +103,7 @@ impl Scale {
             connection.rest();
             sent.push(connection);
         }
-        // Until all of them are where they wait.
+        // Waits until all requests are waiting.
         tokio::time::sleep(Duration::from_millis(500)).await;
         Ok(sent)
     }
@@ -125,7 +126,7 @@ impl Scale {
             for number in self.numbers([1, 10, 100, 300, 1000]) {
                 let server = self.slow(SYNC, count, keys)?;
                 self.cpu(&server, Ask::get("/")).await?;
-                // Long enough for the last one to come while the first one waits.
+                // Long enough for the last request to arrive while the first one waits.
                 for mut connection in self.sent(&server, number, 2_000).await? {
                     match connection.finish().await? {
                         200 => {}
@@ -158,7 +159,7 @@ impl Scale {
         let alone = self.start("alone", &text(1))?.resident()?.0;
         let server = self.start("mix", &text(pipelines))?;
         let loaded = server.resident()?.0;
-        // Everything that requests need once has been used by one of them.
+        // One request has used everything that requests need once.
         self.cpu(&server, Ask::get("/p0")).await?;
         let before = server.resident()?.0;
         let targets = (0..pipelines).map(|at| self.target(&server, Ask::get(&format!("/p{at}"))));

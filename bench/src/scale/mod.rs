@@ -1,4 +1,4 @@
-//! `scale`: what a request costs against the number of middleware, pipelines, routes, idle connections, and requests
+//! `scale`: the cost of a request against the number of middleware, pipelines, routes, idle connections, and requests
 //! that wait; and the memory of each.
 //!
 //! Nothing may grow worse than linearly, and what a request does not use may cost it nothing.
@@ -54,7 +54,7 @@ struct Scale {
     peers: Peers,
 }
 
-/// A line of a chart: what it is of, and for each number what was measured, and resident bytes.
+/// A line of a chart: its name, and for each number the measurement and resident bytes.
 struct Line {
     name: String,
     points: Vec<Point>,
@@ -62,19 +62,19 @@ struct Line {
 
 struct Point {
     number: f64,
-    /// In the chart's measure; not a number where nothing was measured.
+    /// In the chart's measure; not a number if nothing was measured.
     value: f64,
     resident: u64,
 }
 
 impl Point {
-    /// KiB that each of the things more at `last` keeps resident.
+    /// KiB that each additional thing up to `last` keeps resident.
     fn kib_each_to(&self, last: &Self) -> f64 {
         last.resident.saturating_sub(self.resident) as f64 / (last.number - self.number) / 1024.0
     }
 }
 
-/// A chart: what its numbers count, and its lines.
+/// A chart: the meaning of its numbers, and its lines.
 struct Chart {
     name: &'static str,
     title: &'static str,
@@ -94,7 +94,7 @@ enum Measure {
 }
 
 impl Measure {
-    /// What it is called in a table, in JSON, and in the name of a chart; and its unit.
+    /// Its name in a table, in JSON, and in the file name of a chart; and its unit.
     fn names(self) -> [&'static str; 4] {
         match self {
             Self::Cpu => ["µs CPU a request", "cpu-us", "cpu", "µs"],
@@ -123,7 +123,7 @@ pub async fn run(mut arguments: Arguments) -> Result<bool> {
         cores: Cores::split(),
         folder,
         certificate,
-        // What starts in the blink of an eye is not worth an installation.
+        // Peers that start in a moment are not worth an installation.
         peers: Peers::find(Path::new(&arguments.text("--peers", "target/peers")), false),
     };
     arguments.end(HELP)?;
@@ -145,7 +145,7 @@ pub async fn run(mut arguments: Arguments) -> Result<bool> {
         charts.push(chart);
         write(&scale, &charts, &output)?;
     }
-    // What stays behind is in the system's temporary folder.
+    // Remains are in the system's temporary folder.
     let _ = std::fs::remove_dir_all(&scale.folder);
     eprintln!("==> {}", output.display());
     Ok(true)
@@ -236,7 +236,7 @@ impl Chart {
     }
 }
 
-/// One worker, and room for what is measured here.
+/// One worker, and room for everything that is measured here.
 fn head(address: SocketAddr, gateway: &str) -> String {
     format!(
         "[gateway]\nworkers = 1\nwatch = \"0s\"\n{gateway}\n[limits]\nconnections = 50000\nconnections-per-address = 50000\nidle-timeout = \"1h\"\n\

@@ -10,14 +10,14 @@ use crate::wire::Ask;
 use std::process::Command;
 use std::time::Instant;
 
-/// What starts.
+/// The contenders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// linkspan, compiling all of it.
+    /// linkspan, which compiles everything.
     Anew,
-    /// linkspan with what it has compiled before.
+    /// linkspan with its compile cache.
     Cached,
-    /// `wasmtime serve` with what it has compiled before.
+    /// `wasmtime serve` with its cache.
     Wasmtime,
     /// nginx, which has nothing to compile.
     Nginx,
@@ -60,7 +60,7 @@ impl Scale {
         Ok(chart)
     }
 
-    /// A server with so many middleware; `None` if it is not there.
+    /// A server with so many middleware; `None` if it is not installed.
     fn command(&self, kind: Kind, number: usize, place: Place) -> Result<Option<Command>> {
         let chain = Chain::new(Stage::times(SYNC, number), "empty");
         let folder = &self.folder;
