@@ -1,8 +1,9 @@
 //! Which form a segment has.
 //!
-//! A segment has the direct form (see [`direct`]) if its pipeline does not forbid that, and all its stages' components are
-//! on the list; else the component form, with a reason. The component form of the same segment is always there: it is
-//! what a segment is proven in, and what takes over when the direct form disagrees with itself [`MOST_DISAGREEMENTS`] times.
+//! A segment has the direct form (see [`direct`]) if its pipeline does not forbid that, and all its stages' components
+//! are on the list; else the component form, with a reason. The component form of the same segment is always there: it
+//! is what a segment is proven in, and what takes over when the direct form disagrees with itself
+//! [`MOST_DISAGREEMENTS`] times.
 
 use super::compose::Member;
 use crate::direct::{self, Chain, NotDirect, Program, Reading};

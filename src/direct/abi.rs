@@ -63,6 +63,15 @@ impl Bytes<'_> {
         Ok(std::str::from_utf8(self.get(at as usize, length as usize)?)?)
     }
 
+    /// A text that the host is to keep, of at most `most` bytes.
+    pub fn string(&self, (at, length): (i32, i32), most: usize) -> Result<String> {
+        if length.cast_unsigned() as usize > most {
+            // As wasmtime says it.
+            bail!("fuel allocated for hostcalls has been exhausted");
+        }
+        Ok(self.text(at.cast_unsigned(), length.cast_unsigned())?.to_owned())
+    }
+
     pub fn put(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
         let end = at.checked_add(bytes.len());
         match end.and_then(|end| self.0.get_mut(at..end)) {
@@ -182,8 +191,8 @@ pub struct Code {
     number: Option<u64>,
 }
 
-/// Where the parts of a payload are: an option around it; an option of a text; an option of a number, with the place and
-/// the width of its value.
+/// Where the parts of a payload are: an option around it; an option of a text; an option of a number, with the place
+/// and the width of its value.
 struct Layout {
     around: Option<usize>,
     text: Option<usize>,

@@ -1,6 +1,7 @@
 //! Requests and responses on their way into a segment and out of it.
 //!
-//! Inside, a body is the host's all along. At the borders, messages become wasmtime-wasi-http's, for its rules about bodies.
+//! Inside, a body is the host's all along. At the borders, messages become wasmtime-wasi-http's, for its rules about
+//! bodies.
 
 use super::call::Call;
 use super::message::{Answer, Request, Response};

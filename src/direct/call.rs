@@ -24,8 +24,8 @@ pub struct HostFunction {
     pub link: fn(&mut Linker<State>, &str) -> Result<()>,
 }
 
-/// A function of the list: its name and type, what a guest passes and gets, whether it leaves something to be allocated, and
-/// what answers it.
+/// A function of the list: its name and type, what a guest passes and gets, whether it leaves something to be
+/// allocated, and what answers it.
 macro_rules! host_function {
     ($name:expr, $ty:expr, [$($param:expr),*] -> [$($result:expr),*], $allocates:expr, $answer:expr) => {
         $crate::direct::call::HostFunction {

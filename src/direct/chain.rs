@@ -174,8 +174,8 @@ fn exported(store: &mut Store<State>, instances: &[Instance], place: &Place) -> 
 }
 
 impl Guests {
-    /// Sends a request through the chain, for the request with the number `request`; what comes out of it has `context`.
-    /// A response that can't be sent has the reason.
+    /// Sends a request through the chain, for the request with the number `request`; what comes out of it has
+    /// `context`. A response that can't be sent has the reason.
     ///
     /// # Errors
     /// [`Trap`], which is the end of the instance.

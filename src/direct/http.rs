@@ -7,7 +7,7 @@ use super::message::{Request, Response};
 use super::state::State;
 use crate::host::headers::{Change, MAX_EDITS};
 use crate::host::kept::HEAD;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use wasm_encoder::ValType::I32;
 use wasmtime::{Result, bail};
 use wasmtime_wasi_http::{FieldMap, FieldMapError};
@@ -50,6 +50,27 @@ pub const FUNCTIONS: &[HostFunction] = &[
         [I32] -> [I32], false, get_status_code
     ),
     host_function!(
+        "wasi:http/types#[method]response.set-status-code",
+        "(self: borrow<wasi:http/types#response>, status-code: u16) -> result<_>",
+        [I32, I32] -> [I32], false, set_status_code
+    ),
+    host_function!(
+        "wasi:http/types#[method]request.get-method",
+        "(self: borrow<wasi:http/types#request>) -> \
+         variant{get,head,post,put,delete,connect,options,trace,patch,other(string)}",
+        [I32, I32] -> [], true, get_method
+    ),
+    host_function!(
+        "wasi:http/types#[method]request.get-path-with-query",
+        "(self: borrow<wasi:http/types#request>) -> option<string>",
+        [I32, I32] -> [], true, get_path_with_query
+    ),
+    host_function!(
+        "wasi:http/types#[method]request.get-authority",
+        "(self: borrow<wasi:http/types#request>) -> option<string>",
+        [I32, I32] -> [], true, get_authority
+    ),
+    host_function!(
         "wasi:http/types#[method]request.get-scheme",
         "(self: borrow<wasi:http/types#request>) -> option<variant{HTTP,HTTPS,other(string)}>",
         [I32, I32] -> [], true, get_scheme
@@ -68,6 +89,11 @@ pub const FUNCTIONS: &[HostFunction] = &[
         "wasi:http/types#[method]fields.get",
         "(self: borrow<wasi:http/types#fields>, name: string) -> list<list<u8>>",
         [I32, I32, I32, I32] -> [], true, values::<FieldMap>
+    ),
+    host_function!(
+        "wasi:http/types#[method]fields.copy-all",
+        "(self: borrow<wasi:http/types#fields>) -> list<tuple<string,list<u8>>>",
+        [I32, I32] -> [], true, copy_all
     ),
     host_function!(
         "wasi:http/types#[method]fields.has",
@@ -107,6 +133,68 @@ impl HasFields for FieldMap {
 fn get_status_code(mut call: Call<'_>, stage: i32, handle: i32) -> Result<i32> {
     let (index, state) = caller(&mut call, stage)?;
     Ok(i32::from(state.stages[index].handles.get::<Response>(place(handle))?.status.as_u16()))
+}
+
+/// 0 if it was set, 1 if there is no such status.
+fn set_status_code(mut call: Call<'_>, stage: i32, handle: i32, status: i32) -> Result<i32> {
+    let (index, state) = caller(&mut call, stage)?;
+    let response = state.stages[index].handles.get::<Response>(place(handle))?;
+    // The upper half of the number is none of a `u16`'s.
+    match StatusCode::from_u16(place(status) as u16) {
+        Ok(status) if (100..=599).contains(&status.as_u16()) => {
+            response.status = status;
+            Ok(0)
+        }
+        _ => Ok(1),
+    }
+}
+
+fn get_method(mut call: Call<'_>, stage: i32, handle: i32, at: i32) -> Result<()> {
+    const NAMES: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    let (index, mut bytes, state) = calling(&mut call, stage)?;
+    let method = &state.stages[index].handles.get::<Request>(place(handle))?.method;
+    let case = NAMES.iter().position(|name| *name == method.as_str()).unwrap_or(NAMES.len());
+    let other = (case == NAMES.len()).then(|| method.as_str().to_owned());
+    let at = bytes.place(place(at), 12, 4)?;
+    bytes.put(at, &[case as u8])?;
+    if let Some(other) = other {
+        state.stages[index].pending.text(other, at + 4);
+    }
+    Ok(())
+}
+
+fn get_path_with_query(call: Call<'_>, stage: i32, handle: i32, at: i32) -> Result<()> {
+    maybe_text(call, stage, handle, at, |request| request.path_with_query.as_ref().map(|it| it.as_str()))
+}
+
+fn get_authority(call: Call<'_>, stage: i32, handle: i32, at: i32) -> Result<()> {
+    maybe_text(call, stage, handle, at, |request| request.authority.as_ref().map(|it| it.as_str()))
+}
+
+fn maybe_text(
+    mut call: Call<'_>,
+    stage: i32,
+    handle: i32,
+    at: i32,
+    of: fn(&Request) -> Option<&str>,
+) -> Result<()> {
+    let (index, mut bytes, state) = calling(&mut call, stage)?;
+    let text = of(state.stages[index].handles.get::<Request>(place(handle))?).map(str::to_owned);
+    let at = bytes.place(place(at), 12, 4)?;
+    bytes.put(at, &[u8::from(text.is_some())])?;
+    if let Some(text) = text {
+        state.stages[index].pending.text(text, at + 4);
+    }
+    Ok(())
+}
+
+fn copy_all(mut call: Call<'_>, stage: i32, handle: i32, at: i32) -> Result<()> {
+    let (index, bytes, state) = calling(&mut call, stage)?;
+    let fields = state.stages[index].handles.get::<FieldMap>(place(handle))?;
+    let texts = fields.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+    let texts = texts.map(<[u8]>::to_vec).collect();
+    let at = bytes.place(place(at), 8, 4)?;
+    state.stages[index].pending.lists(2, texts, at)
 }
 
 fn get_scheme(mut call: Call<'_>, stage: i32, handle: i32, at: i32) -> Result<()> {

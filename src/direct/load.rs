@@ -1,7 +1,7 @@
 //! Which components are on the list.
 //!
-//! A component that is not gets a reason ([`NotDirect`]), and its segment keeps the component form. What is compared is the
-//! type of each function that it imports, letter by letter, and how it is lowered; not only its name.
+//! A component that is not gets a reason ([`NotDirect`]), and its segment keeps the component form. What is compared is
+//! the type of each function that it imports, letter by letter, and how it is lowered; not only its name.
 
 use super::functions;
 use super::signature;

@@ -1,9 +1,10 @@
 //! The direct form of a segment: its stages' core modules, without a component runtime between them.
 //!
-//! A component is read when a segment is made ([`flatten`](crate::component::flatten)). Its core modules are instantiated with
-//! wasmtime's core API, and the canonical functions that they import are answered here, with a handle table for each stage.
-//! Guests are what they are, byte for byte. What is not on the list has a reason ([`NotDirect`]), and its segment keeps the
-//! component form. `chain` calls this room to make segments, `engine` to run them; it never decides which form a segment has.
+//! A component is read when a segment is made ([`flatten`](crate::component::flatten)). Its core modules are
+//! instantiated with wasmtime's core API, and the canonical functions that they import are answered here, with a handle
+//! table for each stage. Guests are what they are, byte for byte. What is not on the list has a reason ([`NotDirect`]),
+//! and its segment keeps the component form. `chain` calls this room to make segments, `engine` to run them; it never
+//! decides which form a segment has.
 //!
 //! | file | what it does |
 //! | --- | --- |
@@ -20,13 +21,13 @@
 //!
 //! # Who can do what
 //!
-//! The glue gives a host function the number of the stage that called it, as a constant that no guest can reach. The function
-//! looks into that stage's table and memory alone. A guest's number is only ever an index into its own table. Every
-//! pointer, length, discriminant and text is checked before it is used. What breaks a rule is a trap of that stage. What the
-//! host keeps for a stage counts against `limits.host-memory`, as in the component form.
+//! The glue gives a host function the number of the stage that called it, as a constant that no guest can reach. The
+//! function looks into that stage's table and memory alone. A guest's number is only ever an index into its own table.
+//! Every pointer, length, discriminant and text is checked before it is used. What breaks a rule is a trap of that
+//! stage. What the host keeps for a stage counts against `limits.host-memory`, as in the component form.
 //!
-//! What can't be true is a [`Disagreement`]: it ends the instance, and the segment goes back to the component form if there
-//! are several.
+//! What can't be true is a [`Disagreement`]: it ends the instance, and the segment goes back to the component form if
+//! there are several.
 
 #![forbid(unsafe_code)]
 

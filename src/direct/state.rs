@@ -4,7 +4,7 @@ use super::abi::Pending;
 use super::disagreement::Disagreement;
 use super::handles::{Entry, Handles, Resource};
 use super::message::{Answer, Request};
-use crate::host::kept::{ENTRY, Seen, size_of_line};
+use crate::host::kept::{ENTRY, Seen, call_bytes, size_of_line};
 use crate::host::{CallContext, InstanceState, Next, Rehearsal, Scope};
 use std::sync::Arc;
 use wasmtime::{Memory, Result, bail};
@@ -63,6 +63,11 @@ impl State {
         self.keep(ENTRY)?;
         let most = self.host.handles();
         self.stages[stage].handles.push(resource, most)
+    }
+
+    /// Bytes that a guest may pass in one call.
+    pub(super) fn call_bytes(&self) -> usize {
+        call_bytes(self.host.field_bytes())
     }
 
     /// The place of a stage with the number that the glue gave.

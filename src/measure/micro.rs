@@ -69,8 +69,8 @@ enum What {
     Floor(TypedFunc<(u32,), (u32,)>),
     /// Layers of a native stack.
     Native(Stack),
-    /// A chain; the cost is that of each middleware.
-    Chain(Onward, usize),
+    /// A chain; the cost is that of each of so many middleware, beyond what the row with this name costs.
+    Chain(Onward, usize, &'static str),
     /// A request and its answer, over a connection.
     Loopback(Box<hyper::client::conn::http1::SendRequest<Empty<Bytes>>>),
 }
@@ -134,7 +134,7 @@ impl Row {
                 }
                 count *= DEPTH as f64;
             }
-            What::Chain(chain, _) => send(worker, &self.name, chain, &fields(), requests).await?,
+            What::Chain(chain, ..) => send(worker, &self.name, chain, &fields(), requests).await?,
             What::Loopback(sender) => {
                 for _ in 0..requests {
                     let request = Request::get("/").header("host", "localhost").body(Empty::new());
@@ -149,12 +149,12 @@ impl Row {
 
 /// Subtracts what does not belong to the operation: the loop around a call, the service behind middleware.
 fn relate(rows: &mut [Row]) {
-    let find = |name: &str| rows.iter().find(|row| row.name == name).map_or(0.0, |row| row.best);
-    let (around, service) = (find("an empty loop"), find("the service alone"));
+    let found: Vec<_> = rows.iter().map(|row| (row.name.clone(), row.best)).collect();
+    let find = |name: &str| found.iter().find(|row| row.0 == name).map_or(0.0, |row| row.1);
     for row in rows {
         match row.what {
-            What::Floor(_) if row.name != "an empty loop" => row.best -= around,
-            What::Chain(_, depth) if depth > 0 => row.best = (row.best - service) / depth as f64,
+            What::Floor(_) if row.name != "an empty loop" => row.best -= find("an empty loop"),
+            What::Chain(_, depth, base) if depth > 0 => row.best = (row.best - find(base)) / depth as f64,
             _ => {}
         }
     }
@@ -214,18 +214,52 @@ fn fields() -> HeaderMap {
     HeaderMap::from_iter([field])
 }
 
-/// A chain of hops: its row's group and name, and the stage with its link and lift.
-struct Form {
+/// A chain of hops: its row's group and name, and its stages with their link, lift and form.
+struct Kind {
     group: &'static str,
     name: String,
     component: &'static str,
     keys: &'static str,
     link: &'static str,
     lift: &'static str,
+    form: &'static str,
+    /// How many there are, which are told for themselves, beyond what the row of this name has.
+    depth: usize,
+    base: &'static str,
+    /// The service has a store of its own, and a stage that does nothing is in front of the others.
+    apart: bool,
 }
 
-/// Hops in all their forms.
-fn forms() -> Vec<Form> {
+const ALONE: &str = "the service alone";
+const ONE_DIRECT: &str = "one stage in front of another segment, direct form";
+const ONE_COMPONENT: &str = "one stage in front of another segment, component form";
+
+/// The same chains in both forms: of stages that can have the direct form, in front of another segment.
+fn both_forms() -> Vec<Kind> {
+    let kind = |name: String, component, depth, form, base| Kind {
+        group: "form",
+        name,
+        component,
+        keys: "",
+        link: "static",
+        lift: "as-is",
+        form,
+        depth,
+        base,
+        apart: true,
+    };
+    let mut kinds = Vec::new();
+    for (form, base, words) in [("auto", ONE_DIRECT, "direct"), ("component", ONE_COMPONENT, "component")] {
+        kinds.push(kind(base.to_owned(), "pass-through-sync", 0, form, base));
+        for component in ["pass-through-sync", "security-headers-in-place"] {
+            kinds.push(kind(format!("{component}, {words} form"), component, DEPTH, form, base));
+        }
+    }
+    kinds
+}
+
+/// Hops of all kinds.
+fn kinds() -> Vec<Kind> {
     let forms = [
         ("hop", "pass-through-sync", "static", "as-is"),
         ("hop", "pass-through-async", "static", "sync"),
@@ -245,7 +279,7 @@ fn forms() -> Vec<Form> {
     let whole = forms.map(|(group, component, link, lift)| {
         let rewritten = if lift == "sync" { ", rewritten" } else { "" };
         let name = format!("{component}, {link}{rewritten}");
-        Form { group, name, component, keys: keys(component), link, lift }
+        kind(group, name, component, keys(component), link, lift)
     });
     // One source in each form that a middleware can have.
     let works = [
@@ -262,24 +296,43 @@ fn forms() -> Vec<Form> {
     let measured = works.into_iter().flat_map(|(work, keys)| {
         built.map(|(form, component, lift)| {
             let name = format!("{work}, {form}");
-            Form { group: "work", name, component, keys, link: "static", lift }
+            kind("work", name, component, keys, "static", lift)
         })
     });
-    whole.into_iter().chain(measured).collect()
+    whole.into_iter().chain(measured).chain(both_forms()).collect()
+}
+
+/// Middleware in front of a service, composed with it if they are linked statically.
+fn kind(
+    group: &'static str,
+    name: String,
+    component: &'static str,
+    keys: &'static str,
+    link: &'static str,
+    lift: &'static str,
+) -> Kind {
+    let depth = depth(component);
+    Kind { group, name, component, keys, link, lift, form: "auto", depth, base: ALONE, apart: false }
 }
 
 /// Chains of hops in all their forms, built as `serve` builds them.
 fn chains(guests: &Guests) -> Result<Vec<Row>, Failure> {
-    let forms = forms();
+    let kinds = kinds();
     let mut text = "[gateway]\nworkers = 1\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[[routes]]\npipeline = \"none\"\n[pipelines.none]\nservice = { component = \"empty\" }\n".to_owned();
-    for (at, Form { component, keys, link, lift, .. }) in forms.iter().enumerate() {
+    for (at, Kind { component, keys, link, lift, form, depth, apart, .. }) in kinds.iter().enumerate() {
         let stage = format!("{{ component = \"{component}\"{keys} }}");
-        let stages = vec![stage; depth(component)].join(", ");
+        let mut stages = vec![stage; *depth];
+        if *apart {
+            stages.insert(0, "{ component = \"pass-through-sync\" }".to_owned());
+        }
+        let stages = stages.join(", ");
+        let apart = if *apart { ", link = \"dynamic\"" } else { "" };
         text += &format!(
-            "[pipelines.p{at}]\nlink = \"{link}\"\nlift = \"{lift}\"\nstages = [{stages}]\nservice = {{ component = \"empty\" }}\n"
+            "[pipelines.p{at}]\nlink = \"{link}\"\nlift = \"{lift}\"\nform = \"{form}\"\nstages = [{stages}]\n\
+             service = {{ component = \"empty\"{apart} }}\n"
         );
     }
-    let mut components: Vec<_> = forms.iter().map(|form| form.component).chain(["empty"]).collect();
+    let mut components: Vec<_> = kinds.iter().map(|kind| kind.component).chain(["empty"]).collect();
     components.sort_unstable();
     components.dedup();
     text += "[components]\n";
@@ -295,9 +348,9 @@ fn chains(guests: &Guests) -> Result<Vec<Row>, Failure> {
     let inputs = Inputs { plan, components, tls: vec![None], upstreams: Vec::new(), natives: Arc::default() };
     let generation = build(&inputs, &Workshop::default()).map_err(Failure::wrong)?;
     let chain = |at| generation.pipeline(PipelineIndex(at)).clone();
-    let mut rows = vec![row("hop", "the service alone", What::Chain(chain(0), 0))];
-    for (at, Form { group, name, component, .. }) in forms.into_iter().enumerate() {
-        rows.push(row(group, name, What::Chain(chain(at + 1), depth(component))));
+    let mut rows = vec![row("hop", ALONE, What::Chain(chain(0), 0, ALONE))];
+    for (at, Kind { group, name, depth, base, .. }) in kinds.into_iter().enumerate() {
+        rows.push(row(group, name, What::Chain(chain(at + 1), depth, base)));
     }
     Ok(rows)
 }

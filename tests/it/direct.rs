@@ -1,5 +1,5 @@
-//! The direct form against the component form: the same chains on the same requests give the same answers, the same traps
-//! and the same blame.
+//! The direct form against the component form: the same chains on the same requests give the same answers, the same
+//! traps and the same blame.
 
 mod gateway;
 mod guests;
@@ -48,7 +48,8 @@ fn dist(name: &str) -> Stage {
 fn text(text: &str) -> Stage {
     let bytes = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"));
     let component = Component::from_bytes(Path::new("text.wat"), bytes.into(), |_| None).unwrap();
-    Stage { component, config: Vec::new() }
+    let config = [("a", "a value"), ("b", "another one")];
+    Stage { component, config: config.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec() }
 }
 
 /// What stands behind a chain: it says what it got, and answers as a field of the request wants.

@@ -103,7 +103,7 @@ fn a_hop_is_taken_apart() {
     let folder = folder.parent().unwrap().to_str().unwrap();
     let found = bench(&["micro", "--components", folder, "--requests", "20", "--rounds", "1", "--json"]);
     let rows = found.as_array().unwrap();
-    for group in ["floor", "native", "hop", "guest", "loopback"] {
+    for group in ["floor", "native", "hop", "guest", "form", "loopback"] {
         assert!(rows.iter().any(|row| row["group"] == group), "{group}");
     }
     assert!(rows.iter().all(|row| row["ns"].is_number()), "{found:#}");

@@ -10,16 +10,19 @@ fn configuration(keys: &str, stages: &str) -> String {
     format!(
         "[pipelines.main]\n{keys}\nstages = [{stages}]\nservice = {{ component = \"hello\", link = \"dynamic\" }}\n\n\
          [[routes]]\npipeline = \"main\"\n\n[components]\nhello.path = {:?}\npass-through-sync.path = {:?}\n\
-         traps.path = \"traps.wasm\"\n",
+         traps.path = \"traps.wasm\"\nsays.path = \"says.wasm\"\n",
         dist("hello"),
         dist("pass-through-sync"),
     )
 }
 
-/// A folder with a component that traps at once.
+/// A folder with a component that traps at once, and one that says something.
 fn folder() -> Folder {
     let folder = Folder::new();
     folder.write("traps.wasm", wat::parse_str(with_handle("unreachable")).unwrap());
+    let says = "(call $log (i32.const 3) (i32.const 1024) (i32.const 8) (i32.const 1024) (i32.const 20))
+        (call $pass (local.get $q))";
+    folder.write("says.wasm", wat::parse_str(with_handle(says)).unwrap());
     folder
 }
 
@@ -33,7 +36,7 @@ fn start(keys: &str, stages: &str) -> Served {
 }
 
 const PASS: &str = "{ component = \"pass-through-sync\" }";
-const TRAPS: &str = "{ component = \"traps\" }";
+const TRAPS: &str = "{ component = \"traps\", grant = { clocks = true } }";
 
 /// The line at the start and `check` say which form each segment has, and why it is not the direct one.
 #[test]
@@ -72,8 +75,8 @@ fn inspect_tells_the_form() {
     assert!(inspect(&dist("pass-through-async")).contains(component));
 }
 
-/// A trap ends its instance and names its stage, also where the component stands at another one as well; the next request has
-/// a new instance.
+/// A trap ends its instance and names its stage, also where the component stands at another one as well; the next
+/// request has a new instance.
 #[test]
 fn a_trap_names_its_stage() {
     for (keys, stage) in [("", "main/0:traps"), ("form = \"component\"", "main/0:traps or main/1:traps")] {
@@ -87,6 +90,30 @@ fn a_trap_names_its_stage() {
         served.gateway.counts(3, |line| {
             line["stage"] == stage && line["message"].as_str().is_some_and(|it| it.contains("unreachable"))
         });
+        served.gateway.stop();
+    }
+}
+
+/// A stage's lines are its own, and say for which request they are.
+#[test]
+fn lines_of_stages_are_their_own() {
+    for keys in ["", "form = \"component\""] {
+        let says = "{ component = \"says\", grant = { clocks = true } }";
+        let served = start(keys, &format!("{says}, {PASS}, {says}"));
+        run(async {
+            let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+            client.get("/", &[]).await.ok();
+        });
+        served.gateway.counts(2, |line| line["target"] == "linkspan::stage");
+        let lines: Vec<_> =
+            served.gateway.log().into_iter().filter(|line| line["target"] == "linkspan::stage").collect();
+        let stages: Vec<_> = lines.iter().map(|line| line["stage"].as_str().unwrap()).collect();
+        assert_eq!(stages, ["main/0:says", "main/2:says"]);
+        for line in &lines {
+            assert_eq!((&line["level"], &line["context"]), (&"WARN".into(), &"x-edited".into()));
+            assert_eq!(line["message"], "x-edited and a value");
+            assert_eq!(line["request_id"].as_str().map(str::len), Some(16), "{line:#?}");
+        }
         served.gateway.stop();
     }
 }

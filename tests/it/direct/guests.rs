@@ -34,7 +34,35 @@ const GUEST: &str = r#"(component
     (export "[method]request.get-headers" (func (param "self" (borrow $request)) (result (own $fields))))
     (export "[method]response.get-status-code" (func (param "self" (borrow $response)) (result u16)))
     (export "[method]fields.get" (func (param "self" (borrow $fields)) (param "name" string) (result (list (list u8)))))
-    (export "[method]fields.has" (func (param "self" (borrow $fields)) (param "name" string) (result bool)))))
+    (export "[method]fields.has" (func (param "self" (borrow $fields)) (param "name" string) (result bool)))
+    (type $method' (variant (case "get") (case "head") (case "post") (case "put") (case "delete") (case "connect")
+      (case "options") (case "trace") (case "patch") (case "other" string)))
+    (export "method" (type $method (eq $method')))
+    (export "[method]request.get-method" (func (param "self" (borrow $request)) (result $method)))
+    (export "[method]request.get-path-with-query" (func (param "self" (borrow $request)) (result (option string))))
+    (export "[method]request.get-authority" (func (param "self" (borrow $request)) (result (option string))))
+    (export "[method]response.set-status-code"
+      (func (param "self" (borrow $response)) (param "status-code" u16) (result (result))))
+    (export "[method]fields.copy-all" (func (param "self" (borrow $fields)) (result (list (tuple string (list u8))))))))
+  (import "wasi:config/store@0.2.0-rc.1" (instance $store
+    (type $e' (variant (case "upstream" string) (case "io" string))) (export "error" (type $e (eq $e')))
+    (export "get" (func (param "key" string) (result (result (option string) (error $e)))))
+    (export "get-all" (func (result (result (list (tuple string string)) (error $e)))))))
+  (import "wasi:logging/logging@0.1.0-draft" (instance $logging
+    (type $l' (enum "trace" "debug" "info" "warn" "error" "critical")) (export "level" (type $l (eq $l')))
+    (export "log" (func (param "level" $l) (param "context" string) (param "message" string)))))
+  (import "linkspan:gateway/rate-limiter@0.1.0" (instance $limiter
+    (type $q' (record (field "burst" u32) (field "interval" u64))) (export "quota" (type $q (eq $q')))
+    (type $d' (record (field "allowed" bool) (field "remaining" u32) (field "retry-after" u64)
+      (field "reset-after" u64)))
+    (export "decision" (type $d (eq $d')))
+    (type $e' (enum "invalid-quota" "key-too-long" "too-many-keys")) (export "error" (type $e (eq $e')))
+    (export "take" (func (param "key" string) (param "quota" $q) (result (result $d (error $e)))))))
+  (import "wasi:clocks/monotonic-clock@0.3.0" (instance $monotonic
+    (export "now" (func (result u64))) (export "get-resolution" (func (result u64)))))
+  (import "wasi:clocks/system-clock@0.3.0" (instance $system
+    (type $i' (record (field "seconds" s64) (field "nanoseconds" u32))) (export "instant" (type $i (eq $i')))
+    (export "now" (func (result $i))) (export "get-resolution" (func (result u64)))))
   (alias export $types "request" (type $request))
   (alias export $types "response" (type $response))
   (alias export $types "fields" (type $fields))
@@ -77,6 +105,19 @@ const GUEST: &str = r#"(component
   (core func $status (canon lower (func $types "[method]response.get-status-code")))
   (core func $get (canon lower (func $types "[method]fields.get") (memory $memory) (realloc $realloc)))
   (core func $has (canon lower (func $types "[method]fields.has") (memory $memory)))
+  (core func $method (canon lower (func $types "[method]request.get-method") (memory $memory) (realloc $realloc)))
+  (core func $path (canon lower (func $types "[method]request.get-path-with-query") (memory $memory) (realloc $realloc)))
+  (core func $authority (canon lower (func $types "[method]request.get-authority") (memory $memory) (realloc $realloc)))
+  (core func $set-status (canon lower (func $types "[method]response.set-status-code")))
+  (core func $all (canon lower (func $types "[method]fields.copy-all") (memory $memory) (realloc $realloc)))
+  (core func $key (canon lower (func $store "get") (memory $memory) (realloc $realloc)))
+  (core func $keys (canon lower (func $store "get-all") (memory $memory) (realloc $realloc)))
+  (core func $log (canon lower (func $logging "log") (memory $memory)))
+  (core func $take (canon lower (func $limiter "take") (memory $memory)))
+  (core func $mark (canon lower (func $monotonic "now")))
+  (core func $step (canon lower (func $monotonic "get-resolution")))
+  (core func $now (canon lower (func $system "now") (memory $memory)))
+  (core func $resolution (canon lower (func $system "get-resolution")))
   (core module $main
     (import "l" "memory" (memory 1))
     (import "l" "out" (table 1 funcref))
@@ -90,6 +131,19 @@ const GUEST: &str = r#"(component
     (import "h" "status" (func $status (param i32) (result i32)))
     (import "h" "get" (func $get (param i32 i32 i32 i32)))
     (import "h" "has" (func $has (param i32 i32 i32) (result i32)))
+    (import "h" "method" (func $method (param i32 i32)))
+    (import "h" "path" (func $path (param i32 i32)))
+    (import "h" "authority" (func $authority (param i32 i32)))
+    (import "h" "set-status" (func $set-status (param i32 i32) (result i32)))
+    (import "h" "all" (func $all (param i32 i32)))
+    (import "h" "key" (func $key (param i32 i32 i32)))
+    (import "h" "keys" (func $keys (param i32)))
+    (import "h" "log" (func $log (param i32 i32 i32 i32 i32)))
+    (import "h" "take" (func $take (param i32 i32 i32 i64 i32)))
+    (import "h" "mark" (func $mark (result i64)))
+    (import "h" "step" (func $step (result i64)))
+    (import "h" "now" (func $now (param i32)))
+    (import "h" "resolution" (func $resolution (result i64)))
     (elem (i32.const 0) func $outward)
     (func $outward (call $drop-request (i32.const 1)))
     ;; An edit of the name at 1024, 8 bytes, with the value at 1037, at 512.
@@ -100,6 +154,20 @@ const GUEST: &str = r#"(component
     (func $pass (param $q i32) (result i32) (call $handle (local.get $q) (i32.const 256)) (i32.const 256))
     (func $fail (param $case i32) (result i32)
       (i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 264) (local.get $case)) (i32.const 256))
+    ;; An error that tells a number: the sum of the words from 128 on, and those of the bytes that the second one points to.
+    (func $tell (param $words i32) (result i32) (local $sum i32) (local $at i32)
+      (local.set $at (i32.const 128))
+      (loop
+        (local.set $sum (i32.add (i32.mul (local.get $sum) (i32.const 31)) (i32.load (local.get $at))))
+        (local.set $at (i32.add (local.get $at) (i32.const 4)))
+        (local.set $words (i32.sub (local.get $words) (i32.const 1)))
+        (br_if 0 (local.get $words)))
+      (i32.store8 (i32.const 272) (i32.const 1)) (i32.store (i32.const 276) (local.get $sum))
+      (call $fail (i32.const 21)))
+    ;; The same of the text whose place and length are at this address.
+    (func $tell-text (param $at i32) (result i32)
+      (i32.store8 (i32.const 272) (i32.const 1)) (i32.store (i32.const 276) (i32.load (local.get $at)))
+      (i32.store (i32.const 280) (i32.load offset=4 (local.get $at))) (call $fail (i32.const 38)))
     (func (export "handle") (param $q i32) (result i32) (local $x i32)
       HANDLE)
     (func (export "post") (param i32)
@@ -109,7 +177,11 @@ const GUEST: &str = r#"(component
     (export "drop-request" (func $drop-request))
     (export "drop-response" (func $drop-response)) (export "drop-fields" (func $drop-fields))
     (export "edit" (func $edit)) (export "values" (func $values)) (export "fields-of" (func $fields-of))
-    (export "status" (func $status)) (export "get" (func $get)) (export "has" (func $has))))))
+    (export "status" (func $status)) (export "get" (func $get)) (export "has" (func $has))
+    (export "method" (func $method)) (export "path" (func $path)) (export "authority" (func $authority))
+    (export "set-status" (func $set-status)) (export "all" (func $all)) (export "key" (func $key))
+    (export "keys" (func $keys)) (export "log" (func $log)) (export "take" (func $take)) (export "mark" (func $mark))
+    (export "step" (func $step)) (export "now" (func $now)) (export "resolution" (func $resolution))))))
   (func $lifted async (param "request" (own $request)) (result (result (own $response) (error $code)))
     (canon lift (core func $main "handle") (memory $memory) (realloc $realloc) (post-return (func $main "post"))))
   (instance $handler (export "request" (type $request)) (export "response" (type $response))
@@ -247,6 +319,40 @@ const HANDLES: &[(&str, &str)] = &[
       (call $drop-fields (local.get $x)) (call $fail (i32.add (i32.load (i32.const 132)) (call $has (call $fields-of (local.get $q)) (i32.const 16) (i32.const 1))))"),
     ("fields after they are dropped", "(local.set $x (call $fields-of (local.get $q))) (call $drop-fields (local.get $x))
       (drop (call $has (local.get $x) (i32.const 16) (i32.const 1))) (call $pass (local.get $q))"),
+    ("a method told", "(call $method (local.get $q) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a method told nowhere", "(call $method (local.get $q) (i32.const 65528)) (call $tell (i32.const 1))"),
+    ("a method of nothing", "(call $method (i32.const 7) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a path told", "(call $path (local.get $q) (i32.const 128)) (call $tell-text (i32.const 132))"),
+    ("a path told aside", "(call $path (local.get $q) (i32.const 130)) (call $tell-text (i32.const 132))"),
+    ("an authority told", "(call $authority (local.get $q) (i32.const 128)) (call $tell-text (i32.const 132))"),
+    ("an authority of fields", "(call $authority (call $fields-of (local.get $q)) (i32.const 128)) (call $tell-text (i32.const 132))"),
+    ("all fields told", "(call $all (call $fields-of (local.get $q)) (i32.const 128)) (call $tell-text (i32.load (i32.const 128)))"),
+    ("all fields counted", "(call $all (call $fields-of (local.get $q)) (i32.const 128)) (i32.store (i32.const 128) (i32.const 0)) (call $tell (i32.const 2))"),
+    ("all fields nowhere", "(call $all (call $fields-of (local.get $q)) (i32.const -8)) (call $tell (i32.const 2))"),
+    ("a status set", "(drop (call $pass (local.get $q))) (drop (call $set-status (i32.load (i32.const 264)) (i32.const 418))) (i32.const 256)"),
+    ("a status that is none", "(drop (call $pass (local.get $q))) (i32.store (i32.const 128) (call $set-status (i32.load (i32.const 264)) (i32.const 600))) (call $tell (i32.const 1))"),
+    ("a status that is too wide", "(drop (call $pass (local.get $q))) (i32.store (i32.const 128) (call $set-status (i32.load (i32.const 264)) (i32.const 0x100C8))) (call $tell (i32.const 1))"),
+    ("a request's status", "(drop (call $set-status (local.get $q) (i32.const 200))) (call $pass (local.get $q))"),
+    ("a key told", "(call $key (i32.const 16) (i32.const 1) (i32.const 128)) (call $tell-text (i32.const 136))"),
+    ("a key that is not there", "(call $key (i32.const 19) (i32.const 4) (i32.const 128)) (call $tell (i32.const 2))"),
+    ("a key that is not UTF-8", "(call $key (i32.const 17) (i32.const 2) (i32.const 128)) (call $tell (i32.const 2))"),
+    ("a key out of bounds", "(call $key (i32.const 65535) (i32.const 2) (i32.const 128)) (call $tell (i32.const 2))"),
+    ("all keys told", "(call $keys (i32.const 128)) (call $tell-text (i32.add (i32.load (i32.const 132)) (i32.const 8)))"),
+    ("a line", "(call $log (i32.const 2) (i32.const 1024) (i32.const 8) (i32.const 1024) (i32.const 20)) (call $pass (local.get $q))"),
+    ("a line of no level", "(call $log (i32.const 6) (i32.const 1024) (i32.const 8) (i32.const 1024) (i32.const 20)) (call $pass (local.get $q))"),
+    ("a line of a wide level", "(call $log (i32.const 258) (i32.const 1024) (i32.const 8) (i32.const 1024) (i32.const 20)) (call $pass (local.get $q))"),
+    ("a line out of bounds", "(call $log (i32.const 2) (i32.const 1024) (i32.const 8) (i32.const 65530) (i32.const 20)) (call $pass (local.get $q))"),
+    ("a line that is not UTF-8", "(call $log (i32.const 2) (i32.const 17) (i32.const 2) (i32.const 1024) (i32.const 20)) (call $pass (local.get $q))"),
+    ("a line that is too long", "(drop (memory.grow (i32.const 40))) (call $log (i32.const 2) (i32.const 1024) (i32.const 8) (i32.const 4096) (i32.const 2000000)) (call $pass (local.get $q))"),
+    ("a token", "(call $take (i32.const 16) (i32.const 1) (i32.const 3) (i64.const 1000000000000) (i32.const 128)) (i32.store (i32.const 136) (i32.load8_u (i32.const 136))) (call $tell (i32.const 4))"),
+    ("a token of no quota", "(call $take (i32.const 16) (i32.const 1) (i32.const 0) (i64.const 0) (i32.const 128)) (call $tell (i32.const 3))"),
+    ("a token told aside", "(call $take (i32.const 16) (i32.const 1) (i32.const 3) (i64.const 1000) (i32.const 132)) (call $tell (i32.const 3))"),
+    ("a token told nowhere", "(call $take (i32.const 16) (i32.const 1) (i32.const 3) (i64.const 1000) (i32.const 65512)) (call $tell (i32.const 3))"),
+    ("a token for a key out of bounds", "(call $take (i32.const 65536) (i32.const 1) (i32.const 3) (i64.const 1000) (i32.const 128)) (call $tell (i32.const 3))"),
+    ("clocks that go", "(call $now (i32.const 128)) (i32.store (i32.const 128) (i32.and (i64.gt_u (call $mark) (i64.const 0)) (i64.gt_s (i64.load (i32.const 128)) (i64.const 1000000000)))) (call $tell (i32.const 1))"),
+    ("clocks with steps", "(i64.store (i32.const 128) (call $step)) (i64.store (i32.const 136) (call $resolution)) (call $tell (i32.const 4))"),
+    ("a time told aside", "(call $now (i32.const 132)) (call $pass (local.get $q))"),
+    ("a time told nowhere", "(call $now (i32.const 65528)) (call $pass (local.get $q))"),
     ("it traps", "unreachable"),
     ("it traps after the next one", "(drop (call $pass (local.get $q))) unreachable"),
     ("it loops into its stack", "(call $pass (call $pass (i32.const 0)))"),
