@@ -4,9 +4,9 @@
 mod gateway;
 mod guests;
 
-use crate::harness::{full, repository};
+use crate::harness::{Seeded, full, repository, scaled};
 use bytes::Bytes;
-use guests::{erring, hostile, with_handle};
+use guests::{ARGUMENTS, CALLS, erring, hostile, interpreter, with_handle};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt as _, Full};
 use linkspan::chain::compile::Blueprint;
@@ -167,6 +167,8 @@ struct Both {
     differences: Vec<String>,
     /// Why the direct form last gave no answer.
     last: String,
+    /// 0 for a response, 1 for an error, 2 for a trap.
+    outcome: usize,
 }
 
 impl Both {
@@ -185,6 +187,7 @@ impl Both {
             direct,
             differences: Vec::new(),
             last: String::new(),
+            outcome: 0,
         }
     }
 
@@ -217,6 +220,13 @@ impl Both {
         let (component, why) = self.ask(&self.component, headers).await;
         let (direct, reason) = self.ask(&self.direct, headers).await;
         let same = match (component.strip_prefix("trap of "), direct.strip_prefix("trap of ")) {
+            // In the component form, an adapter of wasmtime's copies texts; its code is in no component, and whom its
+            // offset leads to is chance.
+            (Some(_), Some(_))
+                if ["content out-of-bounds", "invalid utf8"].iter().any(|it| why.contains(it)) =>
+            {
+                true
+            }
             // The component form can't tell stages of one component apart.
             (Some(component), Some(direct)) => component.split(" or ").any(|stage| stage == direct),
             _ => component == direct,
@@ -226,6 +236,11 @@ impl Both {
             self.differences.push(format!("{what}:\n{component}\n{why}\n----\n{direct}\n{reason}"));
         }
         self.last = reason;
+        self.outcome = match direct.as_bytes() {
+            [b'0'..=b'9', ..] => 0,
+            _ if direct.starts_with("trap of ") => 2,
+            _ => 1,
+        };
     }
 }
 
@@ -306,6 +321,56 @@ fn hostile_guests_are_met_alike() {
         }
         assert!(differences.is_empty(), "{}", differences.join("\n\n"));
     });
+}
+
+/// Guests that do anything in any order are met alike. The long form has 25 times as many requests.
+#[test]
+fn random_calls_are_met_alike() {
+    let chains = [vec![text(&interpreter()); 2], vec![dist("pass-through-sync"), text(&interpreter())]];
+    let runtime = runtime(&chains);
+    let mut seeded = Seeded(20_261_122);
+    run(async {
+        // Responses, errors, traps.
+        let mut outcomes = [0; 3];
+        for stages in &chains {
+            let mut both = Both::new(&runtime, stages);
+            for number in 0..scaled(2_000, 50_000) {
+                let program = program(&mut seeded);
+                both.compare(&format!("{number}: {program}"), &fields(&[("p", &program), ("a", "1")])).await;
+                assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
+                outcomes[both.outcome] += 1;
+            }
+        }
+        println!("{outcomes:?} responses, errors and traps");
+        assert!(outcomes.iter().all(|count| *count > 100), "{outcomes:?}");
+    });
+}
+
+/// A program for the interpreter: steps that are in order there, among them now and then one that is in order nowhere.
+fn program(seeded: &mut Seeded) -> String {
+    /// What can be done with a request, with fields, and with a response: `acg` is a call and its arguments.
+    const REQUEST: [&str; 9] = ["eafa", "fage", "fahk", "gaaa", "kafa", "lafa", "mafa", "pgef", "rihk"];
+    const FIELDS: [&str; 7] = ["dbaa", "ibge", "jbge", "obfa", "qfaa", "sgel", "ibhk"];
+    const RESPONSE: [&str; 5] = ["hbaa", "nbna", "nbma", "qfaa", "rihk"];
+    let letter = |number: usize| char::from(b'a' + number as u8);
+    let (mut program, mut holds): (String, &[&str]) = (String::new(), &REQUEST);
+    for _ in 0..seeded.below(8) {
+        if seeded.below(20) == 0 {
+            program.push(letter(seeded.below(CALLS)));
+            program.extend((0..3).map(|_| letter(seeded.below(ARGUMENTS.len()))));
+            continue;
+        }
+        let step = if seeded.below(8) == 0 { "aada" } else { holds[seeded.below(holds.len())] };
+        program += step;
+        holds = match step {
+            "gaaa" => &FIELDS,
+            "aada" => &RESPONSE,
+            "dbaa" => &REQUEST,
+            _ => holds,
+        };
+    }
+    let ends = ["aadaudaa", "udaa", "taaa", "vhaa"];
+    program + ends[seeded.below(ends.len())]
 }
 
 /// What a guest may use has the same bounds, and says the same when it is too much.

@@ -249,6 +249,115 @@ pub fn with_handle(handle: &str) -> String {
     GUEST.replace("REALLOC", REALLOC).replace("HANDLE", handle).replace("POST", "")
 }
 
+/// A guest that does what the request's field `p` says, in steps of four letters: what is called, and three arguments,
+/// each by its place among [`ARGUMENTS`].
+pub fn interpreter() -> String {
+    let words = ARGUMENTS.iter().enumerate();
+    let words = words.map(|(at, word)| format!("(i32.store (i32.const {}) {word})", 2048 + 4 * at));
+    let calls = interpreted();
+    assert_eq!(calls.len(), CALLS);
+    let steps: String = calls
+        .iter()
+        .enumerate()
+        .map(|(number, call)| format!("(if (i32.eq (local.get $op) (i32.const {number})) (then {call}))\n"))
+        .collect();
+    let argument = |at: u32| {
+        format!(
+            "(i32.add (i32.const 2048) (i32.mul (i32.const 4) (i32.sub (i32.load8_u offset={at} (local.get $p)) (i32.const 97))))"
+        )
+    };
+    let handle = format!(
+        "(local $p i32) (local $end i32) (local $op i32) (local $y i32) (local $z i32)
+        (i32.store8 (i32.const 1200) (i32.const 112))
+        (call $values (local.get $q) (i32.const 1200) (i32.const 1) (i32.const 1208))
+        {}
+        (local.set $p (i32.load (i32.load (i32.const 1208))))
+        (local.set $end (i32.add (local.get $p) (i32.load offset=4 (i32.load (i32.const 1208)))))
+        (loop
+          (local.set $op (i32.sub (i32.load8_u (local.get $p)) (i32.const 97)))
+          (local.set $x {}) (local.set $y {}) (local.set $z {})
+          {steps}
+          (local.set $p (i32.add (local.get $p) (i32.const 4)))
+          (br_if 0 (i32.lt_u (local.get $p) (local.get $end))))
+        (i32.const 256)",
+        words.collect::<String>(),
+        argument(1),
+        argument(2),
+        argument(3),
+    );
+    with_handle(&handle)
+}
+
+/// What it can do.
+fn interpreted() -> Vec<String> {
+    let x = "(i32.load (local.get $x))";
+    let y = "(i32.load (local.get $y))";
+    let z = "(i32.load (local.get $z))";
+    // What is kept becomes an argument.
+    let kept = |call: &str| {
+        format!(
+            "(i32.store (i32.const 2056) (i32.load (i32.const 2052))) (i32.store (i32.const 2052) {call})"
+        )
+    };
+    let handed_on = format!(
+        "(call $handle {x} {y}) (if (i32.lt_u {y} (i32.const 65000)) (then {}))",
+        kept(&format!("(i32.load (i32.add {y} (i32.const 8)))"))
+    );
+    vec![
+        handed_on.clone(),
+        format!("(call $drop-request {x})"),
+        format!("(call $drop-response {x})"),
+        format!("(call $drop-fields {x})"),
+        format!(
+            "(call $an-edit (i32.and {z} (i32.const 3))) (call $edit {x} (i32.const 512) (i32.const 1) {y})"
+        ),
+        format!("(call $values {x} {y} {z} (i32.const 128))"),
+        kept(&format!("(call $fields-of {x})")),
+        kept(&format!("(call $status {x})")),
+        format!("(call $get {x} {y} {z} (i32.const 128))"),
+        kept(&format!("(call $has {x} {y} {z})")),
+        format!("(call $method {x} {y})"),
+        format!("(call $path {x} {y})"),
+        format!("(call $authority {x} {y})"),
+        kept(&format!("(call $set-status {x} {y})")),
+        format!("(call $all {x} {y})"),
+        format!("(call $key {x} {y} {z})"),
+        format!("(call $keys {x})"),
+        format!("(call $log {x} {y} {z} (i32.const 1024) (i32.const 20))"),
+        format!("(call $take {x} {y} {z} (i64.const 1000000000000) (i32.const 128))"),
+        "(return (call $tell (i32.const 4)))".to_owned(),
+        format!("(return {x})"),
+        format!("(return (call $tell-text {x}))"),
+    ]
+}
+
+/// How many things the interpreter can do.
+pub const CALLS: usize = 22;
+
+/// What the interpreter passes: the request, what it kept last and before, good places and lengths, and bad ones.
+pub const ARGUMENTS: [&str; 20] = [
+    "(local.get $q)",
+    "(i32.const 0)",
+    "(i32.const 0)",
+    "(i32.const 256)",
+    "(i32.const 1)",
+    "(i32.const 128)",
+    "(i32.const 16)",
+    "(i32.const 1024)",
+    "(i32.const 2)",
+    "(i32.const 4)",
+    "(i32.const 8)",
+    "(i32.const 3)",
+    "(i32.const 20)",
+    "(i32.const 418)",
+    "(i32.const 264)",
+    "(i32.const 130)",
+    "(i32.const 65528)",
+    "(i32.const 65536)",
+    "(i32.const -1)",
+    "(i32.const 0x10000000)",
+];
+
 /// A guest that answers with an error that has a text.
 pub fn erring() -> String {
     let (_, handle) = HANDLES.iter().find(|(what, _)| *what == "an error with a text").expect("it is there");
