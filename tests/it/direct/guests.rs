@@ -145,7 +145,7 @@ const GUEST: &str = r#"(component
     (import "h" "now" (func $now (param i32)))
     (import "h" "resolution" (func $resolution (result i64)))
     (elem (i32.const 0) func $outward)
-    (func $outward (call $drop-request (i32.const 1)))
+    (func $outward (drop (call $step)))
     ;; An edit of the name at 1024, 8 bytes, with the value at 1037, at 512.
     (func $an-edit (param $kind i32)
       (i32.store8 (i32.const 512) (local.get $kind))
