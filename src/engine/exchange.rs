@@ -10,7 +10,6 @@ use super::clock::Clock;
 use super::crossing::crossing;
 use super::gather::Gather;
 use super::outcome::{BodyError, Failure};
-use super::pause::Pause;
 use super::request::CutOff;
 use crate::host::CallContext;
 use bytes::Bytes;
@@ -22,7 +21,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
+
+/// Why a body is cut that rests for too long.
+pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
 
 /// Why a body is cut that a stage made of one that broke off.
 const PARTIAL: &str = "a later stage's response broke off";
@@ -33,6 +36,9 @@ pub(super) const UPLOAD_BROKE: &str =
 
 /// Why a body is cut that ended as if nothing had been, after the request's own broke off.
 const OF_A_PART: &str = "the request's body broke off, and a stage ended its response as if it had not";
+
+/// Why a body is cut whose generation had to end.
+pub(super) const CUT_OFF: &str = "its generation was replaced too long ago";
 
 /// What a request gets.
 pub type Reply = Result<http::Response<ResponseBody>, Failure>;
@@ -307,8 +313,6 @@ impl Exchange {
 /// is called again.
 pub struct ResponseBody {
     inner: Option<Gather>,
-    /// What was read before anybody asked for it: a frame, or the end.
-    ahead: Option<Option<Result<Frame<Bytes>, Error>>>,
     announces_trailers: bool,
     keeper: Keeper,
 }
@@ -327,6 +331,47 @@ enum Keeper {
     Segment,
 }
 
+/// How long nothing moved in a body, and what ends it early.
+struct Pause {
+    patience: Duration,
+    end: Instant,
+    cut_off: Option<CutOff>,
+    /// Until it is looked again.
+    look: Pin<Box<Sleep>>,
+}
+
+/// How often a body that waits looks whether its time is over, where nobody would tell it.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Pause {
+    fn new(patience: Duration, cut_off: Option<CutOff>) -> Self {
+        let end = Instant::now() + patience;
+        Self { patience, end, look: Box::pin(tokio::time::sleep_until(end)), cut_off }
+    }
+
+    fn begin(&mut self) {
+        self.end = Instant::now() + self.patience;
+    }
+
+    /// Whether it is over, and why.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Option<&'static str> {
+        loop {
+            let now = Instant::now();
+            if self.cut_off.as_ref().is_some_and(CutOff::is_cut) {
+                return Some(CUT_OFF);
+            }
+            if now >= self.end {
+                return Some(PAUSED);
+            }
+            let next = if self.cut_off.is_some() { self.end.min(now + LOOK) } else { self.end };
+            self.look.as_mut().reset(next);
+            if self.look.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+        }
+    }
+}
+
 impl ResponseBody {
     pub(super) fn new(
         inner: WasiBody,
@@ -335,31 +380,13 @@ impl ResponseBody {
         sent: Option<oneshot::Sender<Result<(), Error>>>,
     ) -> Self {
         let keeper = Keeper::Exchange { exchange, sent };
-        Self { inner: Some(Gather::new(inner)), ahead: None, announces_trailers, keeper }
+        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
     }
 
     /// Ends at once if there is nothing to come: then the end of the instance that made it is none of its business.
     pub(super) fn settle(&mut self) {
         if self.is_complete() {
             self.end(Ok(()));
-        }
-    }
-
-    /// Reads ahead what there is already. If that is all, the instance that made it has room again, and the reader learns
-    /// the length with the head.
-    pub(super) fn read_ahead(&mut self) {
-        let unread = self.ahead.is_none() && matches!(self.keeper, Keeper::Exchange { .. });
-        let Some(inner) = self.inner.as_mut().filter(|_| unread) else { return };
-        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(&mut Context::from_waker(Waker::noop())) {
-            self.ahead = Some(frame);
-        }
-        match (&self.ahead, &self.keeper) {
-            _ if !self.is_sound() => {}
-            (Some(None), _) => self.end(Ok(())),
-            (Some(Some(Ok(_))), Keeper::Exchange { exchange, .. }) if self.rest_is_nothing() => {
-                exchange.end()
-            }
-            _ => {}
         }
     }
 
@@ -372,7 +399,7 @@ impl ResponseBody {
     ) -> Self {
         let keeper =
             alone.map_or(Keeper::Segment, |(patience, cut_off)| Keeper::Pause(Pause::new(patience, cut_off)));
-        Self { inner: Some(Gather::new(inner)), ahead: None, announces_trailers, keeper }
+        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
     }
 
     /// The body on its way into a store, for the call `reader`.
@@ -386,16 +413,8 @@ impl ResponseBody {
         }
     }
 
-    /// Whether all that is to come has come, and was handed on.
+    /// Whether all that is to come has come.
     fn is_complete(&self) -> bool {
-        match &self.ahead {
-            None => self.rest_is_nothing(),
-            Some(ahead) => ahead.is_none(),
-        }
-    }
-
-    /// Whether nothing comes after what was read.
-    fn rest_is_nothing(&self) -> bool {
         let Some(inner) = &self.inner else { return true };
         inner.is_end_stream() || (!self.announces_trailers && inner.size_hint().exact() == Some(0))
     }
@@ -442,11 +461,6 @@ impl ResponseBody {
         }
     }
 
-    /// Whether its end, when it comes, is one.
-    fn is_sound(&self) -> bool {
-        self.broken().is_none() && self.partial().is_none()
-    }
-
     /// Why the body must not go on, if so.
     fn broken(&self) -> Option<&'static str> {
         match &self.keeper {
@@ -474,8 +488,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        let ahead = this.ahead.take().map(Poll::Ready);
-        let frame = match ahead.unwrap_or_else(|| Pin::new(inner).poll_frame(cx)) {
+        let frame = match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 if let Some(why) = this.broken() {
@@ -520,27 +533,10 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         // A body with an error still to tell is not at its end.
-        self.inner.is_none() || (self.is_sound() && self.is_complete())
+        self.inner.is_none() || (self.broken().is_none() && self.partial().is_none() && self.is_complete())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let Some(inner) = &self.inner else { return SizeHint::with_exact(0) };
-        let over = self.is_sound() && (self.rest_is_nothing() || matches!(self.ahead, Some(None)));
-        let rest = if over { SizeHint::with_exact(0) } else { inner.size_hint() };
-        let ahead = match &self.ahead {
-            Some(Some(Ok(frame))) => match frame.data_ref() {
-                Some(data) => data.len() as u64,
-                // Who is told that there is no data does not ask for what else there is.
-                None => return SizeHint::new(),
-            },
-            Some(Some(Err(_))) => return SizeHint::new(),
-            Some(None) | None => 0,
-        };
-        let mut hint = SizeHint::new();
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + ahead);
-        }
-        hint.set_lower(rest.lower() + ahead);
-        hint
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -14,28 +14,25 @@ mod form;
 mod life;
 mod state;
 mod turns;
-mod work;
 
 use super::clock::{Clock, ticks};
-use super::exchange::{Exchange, Owner, Phase, Reply, UPLOAD_BROKE};
+use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase, Reply, UPLOAD_BROKE};
 use super::outcome::{Failure, reason};
-use super::pause::{CUT_OFF, PAUSED};
 use crate::chain::Segment;
 use crate::direct::{Disagreement, Trap};
 use crate::host::state::CpuBudgetExceeded;
 use crate::host::{Pulse, kept};
 use crate::telemetry::TrapKind;
 use state::{Left, Rest, State};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 pub use turns::Job;
 use turns::{Sharing, Turns};
 use wasmtime::PoolConcurrencyLimitError;
-use work::Work;
 
 /// The bound `limits.total` was reached.
 const TOO_LONG: &str = "its body did not end within `limits.total`";
@@ -73,7 +70,9 @@ pub struct Instance {
     rest: Cell<Rest>,
     /// Whether the pool has it in its list of instances with room.
     pub(super) listed: Cell<bool>,
-    work: Work,
+    task: RefCell<Option<Waker>>,
+    /// What the task works on.
+    work: RefCell<Work>,
     pulse: Arc<Pulse>,
 }
 
@@ -87,6 +86,16 @@ impl Owner for Instance {
         }
         self.on_room();
     }
+}
+
+/// What an instance's task works on.
+enum Work {
+    /// Nobody polls it now.
+    Rests(Pin<Box<dyn Future<Output = ()>>>),
+    /// Somebody does, further down the stack.
+    Polled,
+    /// It came to its end.
+    Over,
 }
 
 /// How a task ended.
@@ -113,7 +122,8 @@ impl Instance {
             turns: Turns::new(Sharing::of(segment)),
             rest: Cell::new(Rest::new(clock.tick())),
             listed: Cell::new(false),
-            work: Work::new(),
+            task: RefCell::new(None),
+            work: RefCell::new(Work::Over),
             pulse: Arc::default(),
             clock,
         })
@@ -153,13 +163,30 @@ impl Instance {
         self.turns.add(job);
     }
 
-    /// Works on what was submitted here and now, and not when the task's turn comes: what does not wait is done when this
-    /// returns, and the instance has room again. What is left is the task's.
+    /// Polls what the task works on, with the task's waker.
+    fn poll_work(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let (work, poll) = match self.work.replace(Work::Polled) {
+            Work::Rests(mut work) => match work.as_mut().poll(cx) {
+                Poll::Pending => (Work::Rests(work), Poll::Pending),
+                Poll::Ready(()) => (Work::Over, Poll::Ready(())),
+            },
+            Work::Polled => (Work::Polled, Poll::Pending),
+            Work::Over => (Work::Over, Poll::Ready(())),
+        };
+        self.work.replace(work);
+        poll
+    }
+
+    /// Works on what was submitted here and now, and not when the task's turn comes. For a request that comes out of
+    /// another store: if this one does not wait, neither does that one, whose instance has room again at once, and no
+    /// task was changed. What is left is the task's, as always.
     ///
-    /// An instance that is not made yet is left to its task.
+    /// An instance that is not made yet, or is at work further down the stack, is left to its task.
     pub fn work_now(&self) {
-        if !self.state.get().can_work() || self.work.poll_now().is_ready() {
-            self.wake();
+        let rests = self.state.get().can_work() && matches!(*self.work.borrow(), Work::Rests(_));
+        let Some(task) = self.task.borrow().clone().filter(|_| rests) else { return self.wake() };
+        if self.poll_work(&mut Context::from_waker(&task)).is_ready() {
+            task.wake();
         }
     }
 
@@ -228,7 +255,9 @@ impl Instance {
 
     /// Gives its task a turn.
     pub fn wake(&self) {
-        self.work.wake();
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
     }
 
     /// Tells the pool that there may be room, or the task that all is done.
@@ -331,6 +360,12 @@ impl Instance {
         life: Pin<&mut impl Future<Output = End>>,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
+        {
+            let mut task = self.task.borrow_mut();
+            if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *task = Some(cx.waker().clone());
+            }
+        }
         if let Some(why) = self.state.get().killed() {
             return Poll::Ready(End::Killed(why));
         }

@@ -25,7 +25,6 @@ mod incoming;
 mod instance;
 mod onward;
 pub mod outcome;
-mod pause;
 mod pool;
 mod request;
 mod upload;

@@ -13,7 +13,6 @@ use super::request::ChainRequest;
 use crate::chain::Segment;
 use crate::host::CallContext;
 use crate::telemetry::{PipelineMetrics, TrapKind};
-use http_body::Body as _;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -121,18 +120,13 @@ impl InstancePool {
     ) -> Reply {
         let (reply, answer) = oneshot::channel();
         let (limit, cut_off) = (request.body.limit(), request.cut_off.clone());
-        let whole = request.body.is_end_stream();
         let clock = self.clock.clone();
         let exchange =
             Rc::new(Exchange::new(clock, reply, deadline, limit, cut_off, context.clone(), attempt));
         let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
         self.dispatch(Job { request, exchange, patience, context, in_row: false });
         // The sender is always used or its instance died without a word.
-        let mut reply = answer.await.unwrap_or_else(|_| Err(Failure::killed("the instance is gone")));
-        if let (Ok(response), true) = (&mut reply, whole) {
-            response.body_mut().read_ahead();
-        }
-        reply
+        answer.await.unwrap_or_else(|_| Err(Failure::killed("the instance is gone")))
     }
 
     fn dispatch(self: &Rc<Self>, job: Job) {
@@ -140,10 +134,9 @@ impl InstancePool {
         if self.waiting.borrow().is_empty()
             && let Some(instance) = self.checkout()
         {
-            // An answer before the end of the request's body would end the connection before its client knows.
-            let now = job.request.nested || job.request.body.is_end_stream();
+            let nested = job.request.nested;
             self.enter(&instance, job);
-            match now {
+            match nested {
                 true => instance.work_now(),
                 false => instance.wake(),
             }

@@ -274,24 +274,6 @@ chain_test! {
 }
 
 chain_test! {
-    /// A response whose body is there at once has its length in its head, and no chunks.
-    fn lengths_of_short_answers(chain) {
-        let gateway = Gateway::start(&chain.setup("empty"));
-        run(async {
-            let mut client = Client::connect(&gateway, Protocol::Http1).await;
-            // The first one may have to wait for its instances.
-            for _ in 0..3 {
-                client.get("/", &[]).await.ok();
-            }
-            let answer = client.get("/", &[]).await.ok();
-            assert_eq!(answer.header("content-length"), Some("0"), "{answer:?}");
-            assert_eq!(answer.header("transfer-encoding"), None, "{answer:?}");
-        });
-        gateway.stop();
-    }
-}
-
-chain_test! {
     /// A body that no stage reads does not hide the answer, nor harm the next request.
     fn unread_bodies(chain) {
         let gateway = Gateway::start(&chain.setup("fault-service"));
