@@ -120,6 +120,15 @@ impl Pending {
         self.pieces.push(Piece { align: 1, size: bytes.len(), bytes, pointer: Pointer::At(at) });
     }
 
+    /// An option of a text: its discriminant goes to `at`, the text's pointer and length behind it.
+    pub fn option(&mut self, text: Option<String>, memory: &mut Bytes<'_>, at: usize) -> Result<()> {
+        memory.put(at, &[u8::from(text.is_some())])?;
+        if let Some(text) = text {
+            self.text(text, at + 4);
+        }
+        Ok(())
+    }
+
     /// A list of lists of bytes, of which each element has `parts`; its pointer and length go to `at` in the end.
     pub fn lists(&mut self, parts: usize, items: Vec<Vec<u8>>, at: usize) -> Result<()> {
         let Some(size) = items.len().checked_mul(8).filter(|size| *size < 1 << 28) else {
@@ -262,10 +271,7 @@ impl Code {
             }
         }
         if let Some(at) = layout.text {
-            memory.put(payload + at, &[u8::from(self.text.is_some())])?;
-            if let Some(text) = self.text {
-                pending.text(text, payload + at + 4);
-            }
+            pending.option(self.text, memory, payload + at)?;
         }
         Ok(())
     }

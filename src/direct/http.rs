@@ -181,11 +181,7 @@ fn maybe_text(
     let (index, mut bytes, state) = calling(&mut call, stage)?;
     let text = of(state.stages[index].handles.get::<Request>(place(handle))?).map(str::to_owned);
     let at = bytes.place(place(at), 12, 4)?;
-    bytes.put(at, &[u8::from(text.is_some())])?;
-    if let Some(text) = text {
-        state.stages[index].pending.text(text, at + 4);
-    }
-    Ok(())
+    state.stages[index].pending.option(text, &mut bytes, at)
 }
 
 fn copy_all(mut call: Call<'_>, stage: i32, handle: i32, at: i32) -> Result<()> {

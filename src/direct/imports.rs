@@ -72,11 +72,7 @@ fn get(mut call: Call<'_>, stage: i32, key: i32, length: i32, at: i32) -> Result
     let value = config.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone());
     let at = bytes.place(place(at), 16, 4)?;
     bytes.put(at, &[0])?;
-    bytes.put(at + 4, &[u8::from(value.is_some())])?;
-    if let Some(value) = value {
-        state.stages[index].pending.text(value, at + 8);
-    }
-    Ok(())
+    state.stages[index].pending.option(value, &mut bytes, at + 4)
 }
 
 fn get_random_u64(mut call: Call<'_>, stage: i32) -> Result<i64> {

@@ -1,32 +1,28 @@
-//! `linkspan bench calls`: what a call of another service costs, by name and over the
-//! network's loopback.
+//! `linkspan bench calls`: what a call of another service costs, by name, inside a program, and over connections.
 //!
-//! Two gateways run as processes of their own, as users run them: one whose service
-//! calls, and one that is called over HTTP. The caller is a guest that sends the same
-//! request again and again, in one request of ours: to a pipeline of its own gateway,
-//! by name, and to the other gateway, as `egress` lets it, with a connection each. The
-//! third way is a native client's, on one connection that is kept alive: what is left
-//! of HTTP when neither a guest nor a connection is to be paid for. Rounds of all three
-//! alternate, and the best of each counts.
+//! Two gateways run as processes of their own, as users run them: one whose service calls, and one that is called over
+//! HTTP. The caller is a guest that sends the same request again and again, in one request of ours: to a pipeline of its
+//! own gateway, by name, and to the other gateway, as `egress` lets it, with a connection each. A native client calls
+//! that gateway over one connection that is kept alive: what is left of HTTP when neither a guest nor a connection is to
+//! be paid for. For comparison, native services call each other: as functions, as a tower service, and over kept
+//! connections whose two sides are on one thread. No call and no answer has a body. Rounds of all ways alternate.
 
 use super::guests::{Guests, Source, own_folder};
+use super::native::{self, Connection, Stack};
 use super::{Failure, run_here};
 use clap::Args;
-use http::{Request, header};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use http::{Request, Response};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What is measured, and how.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Rounds of which the best counts
+    /// Rounds, of which the best and the median are told
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: u64,
     /// Calls in a round; a tenth of them over connections of their own
@@ -39,18 +35,62 @@ pub struct Options {
     components: Source,
 }
 
-/// A way to call, and its best round so far.
+/// A way to call, and the nanoseconds of a call in each round so far.
 struct Row {
-    way: &'static str,
+    name: &'static str,
+    way: Way,
     calls: u64,
-    best: Duration,
+    rounds: Vec<f64>,
+}
+
+/// Who calls whom.
+enum Way {
+    /// A native function another one.
+    Function(Box<dyn Fn(Request<()>) -> Response<()>>),
+    /// A native service one behind a layer.
+    Layers(Stack),
+    /// A native client a server.
+    Connected(Connection),
+    /// A guest, which is asked over this connection, whoever is at the origin.
+    Guest(Connection, String),
+}
+
+impl Way {
+    async fn call(&mut self, calls: u64) -> Result<(), Failure> {
+        match self {
+            Self::Guest(guest, origin) => return from_guest(guest, origin, calls).await,
+            Self::Function(function) => {
+                (0..calls).for_each(|_| drop(std::hint::black_box(function(Request::new(())))));
+            }
+            Self::Layers(stack) => {
+                for _ in 0..calls {
+                    stack.ask().await?;
+                }
+            }
+            Self::Connected(connection) => {
+                for _ in 0..calls {
+                    connection.ask(&[]).await?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Row {
-    fn nanoseconds(&self) -> f64 {
-        self.best.as_nanos() as f64 / self.calls as f64
+    fn best(&self) -> f64 {
+        self.rounds.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    fn median(&self) -> f64 {
+        let mut rounds = self.rounds.clone();
+        rounds.sort_by(f64::total_cmp);
+        rounds.get(rounds.len() / 2).copied().unwrap_or(f64::NAN)
     }
 }
+
+/// The way that the others are compared with.
+const BY_NAME: &str = "a guest, by name";
 
 /// Measures, and returns the result.
 ///
@@ -58,95 +98,72 @@ impl Row {
 /// If the gateways can't be started, or do not answer well.
 pub fn run(options: &Options) -> Result<String, Failure> {
     let rows = run_here(measure(options))?;
-    let by_name = rows[0].nanoseconds();
     if options.json {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|row| serde_json::json!({ "way": row.way, "calls": row.calls, "ns_per_call": row.nanoseconds() }))
-            .collect();
+        let row = |row: &Row| {
+            let (best, median) = (row.best(), row.median());
+            serde_json::json!({ "way": row.name, "calls": row.calls, "ns_per_call": best, "median_ns_per_call": median })
+        };
+        let rows: Vec<_> = rows.iter().map(row).collect();
         return Ok(format!("{:#}\n", serde_json::json!({ "rounds": options.rounds, "rows": rows })));
     }
-    let mut text = "call                                     ns a call   times\n".to_owned();
+    let by_name = rows.iter().find(|row| row.name == BY_NAME).map_or(f64::NAN, Row::median);
+    let mut text = format!("{:44}  {:>9}  {:>9}  {:>7}\n", "a call", "best, ns", "median", "times");
     for row in &rows {
-        let ns = row.nanoseconds();
+        let (best, median) = (row.best(), row.median());
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{:39}  {ns:>9.0}  {:>6.1}", row.way, ns / by_name);
+        let _ = writeln!(text, "{:44}  {best:>9.0}  {median:>9.0}  {:>7.2}", row.name, median / by_name);
     }
-    Ok(text + &format!("\none call at a time; best of {} rounds of {}\n", options.rounds, options.calls))
+    Ok(text + &format!("\none call at a time; {} rounds of {} calls\n", options.rounds, options.calls))
 }
 
 async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     let guests = options.components.open()?;
     let callee = Gateway::start(&configuration(&guests, None)?)?;
     let caller = Gateway::start(&configuration(&guests, Some(callee.address))?)?;
-    let mut guest = connect(caller.address).await?;
-    let mut native = connect(callee.address).await?;
+    let (by_name, by_egress) =
+        (native::connect(caller.address).await?, native::connect(caller.address).await?);
     let over_http = format!("http://{}", callee.address);
-    let row = |way, calls| Row { way, calls, best: Duration::MAX };
-    let mut rows = vec![
-        row("by name", options.calls),
-        row("loopback HTTP, kept alive, native client", options.calls),
-        row("loopback HTTP, from the guest", options.calls / 10),
+    let kept = native::connect(callee.address).await?;
+    let rows = [
+        ("a function", Way::Function(native::function())),
+        ("a tower service behind a layer", Way::Layers(native::layers(1))),
+        (BY_NAME, Way::Guest(by_name, "http://callee.internal".to_owned())),
+        ("a Unix socket, HTTP/1.1, native", Way::Connected(native::unix_socket().await?)),
+        ("loopback, HTTP/1.1, native", Way::Connected(native::loopback().await?)),
+        ("loopback, HTTP/2, native", Way::Connected(native::loopback_http2().await?)),
+        ("loopback, HTTP/1.1, native, to a gateway", Way::Connected(kept)),
+        ("loopback, HTTP/1.1, a guest, a connection each", Way::Guest(by_egress, over_http)),
     ];
+    let mut rows = rows.map(|(name, way)| {
+        let each = matches!(&way, Way::Guest(_, origin) if !origin.ends_with(".internal"));
+        Row { name, way, calls: if each { options.calls / 10 } else { options.calls }, rounds: Vec::new() }
+    });
     // The first round only warms up.
     for round in 0..=options.rounds {
-        for (at, row) in rows.iter_mut().enumerate() {
+        for row in &mut rows {
             let start = Instant::now();
-            match at {
-                0 => from_guest(&mut guest, "http://callee.internal", row.calls).await?,
-                1 => from_here(&mut native, row.calls).await?,
-                _ => from_guest(&mut guest, &over_http, row.calls).await?,
-            }
+            row.way.call(row.calls).await?;
             if round > 0 {
-                row.best = row.best.min(start.elapsed());
+                row.rounds.push(start.elapsed().as_nanos() as f64 / row.calls as f64);
             }
         }
     }
-    Ok(rows)
+    Ok(rows.into())
 }
 
-type Connection = SendRequest<Empty<bytes::Bytes>>;
-
-async fn connect(address: SocketAddr) -> Result<Connection, Failure> {
-    let stream = tokio::net::TcpStream::connect(address).await.map_err(Failure::system)?;
-    stream.set_nodelay(true).map_err(Failure::system)?;
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Failure::system)?;
-    #[expect(clippy::disallowed_methods, reason = "a client, on a runtime that has nothing else")]
-    tokio::spawn(async move { drop(connection.await) });
-    Ok(sender)
-}
-
-async fn ask(connection: &mut Connection, fields: &[(&str, &str)]) -> Result<(u16, bytes::Bytes), Failure> {
-    let request = Request::get("/").header(header::HOST, "callee.internal");
-    let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    let request = request.body(Empty::new()).map_err(Failure::wrong)?;
-    let response = connection.send_request(request).await.map_err(Failure::wrong)?;
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.map_err(Failure::wrong)?;
-    Ok((status, body.to_bytes()))
-}
-
-/// Makes the guest send `calls` requests to `origin`.
-async fn from_guest(connection: &mut Connection, origin: &str, calls: u64) -> Result<(), Failure> {
+/// Makes the guest behind a connection send `calls` requests to `origin`.
+async fn from_guest(guest: &mut Connection, origin: &str, calls: u64) -> Result<(), Failure> {
     let times = calls.to_string();
-    let (status, answer) = ask(connection, &[("x-way", origin), ("x-times", &times)]).await?;
-    match status == 200 && answer == times.as_bytes() {
+    let answered = guest.ask(&[("x-way", origin), ("x-times", &times)]).await?;
+    match answered == times.as_bytes() {
         true => Ok(()),
-        false => Err(Failure::wrong(format!(
-            "the guest's calls of {origin} were not all answered: {status} {}",
-            String::from_utf8_lossy(&answer),
-        ))),
-    }
-}
-
-async fn from_here(connection: &mut Connection, calls: u64) -> Result<(), Failure> {
-    for _ in 0..calls {
-        let (status, _) = ask(connection, &[]).await?;
-        if status != 200 {
-            return Err(Failure::wrong(format!("the callee answered {status}")));
+        false => {
+            let answered = String::from_utf8_lossy(&answered);
+            Err(Failure::wrong(format!(
+                "of {times} calls of {origin} by the guest, {answered} were answered"
+            )))
         }
     }
-    Ok(())
 }
 
 /// A gateway whose pipeline `callee` serves all requests; or, given another gateway, one whose service calls that one,

@@ -7,6 +7,7 @@
 
 use super::guests::{Guests, Source};
 use super::hops::send;
+use super::native::{Connection, Stack, layers, loopback};
 use super::{Failure, run_here};
 use crate::chain::{PoolSize, Runtime};
 use crate::engine::{Onward, Worker};
@@ -14,20 +15,12 @@ use crate::gateway::inputs::{Inputs, Shapes, load_components};
 use crate::gateway::{Workshop, build};
 use crate::plan::PipelineIndex;
 use crate::telemetry::Metrics;
-use bytes::Bytes;
 use clap::Args;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Empty};
-use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
-use std::future::{Ready, ready};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::path::Path;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
-use tower_service::Service;
 use wasmtime::component::{Component, Linker, TypedFunc};
 
 /// The component of `floor.wat`.
@@ -72,7 +65,7 @@ enum What {
     /// A chain; the cost is that of each of so many middleware, beyond what the row with this name costs.
     Chain(Onward, usize, &'static str),
     /// A request and its answer, over a connection.
-    Loopback(Box<hyper::client::conn::http1::SendRequest<Empty<Bytes>>>),
+    Loopback(Box<Connection>),
 }
 
 /// Iterations of a loop inside of WebAssembly, for each request of a turn.
@@ -89,7 +82,7 @@ pub fn run(options: &Options) -> Result<String, Failure> {
 
 async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     let (mut store, mut rows) = floor().await?;
-    rows.push(row("native", "a tower layer that does nothing", What::Native(stack())));
+    rows.push(row("native", "a tower layer that does nothing", What::Native(layers(DEPTH))));
     rows.extend(chains(&options.components.open()?)?);
     rows.push(row("loopback", "HTTP/1.1, client and server", What::Loopback(Box::new(loopback().await?))));
     let worker = Worker::start(0, Metrics::new());
@@ -128,18 +121,14 @@ impl Row {
             }
             What::Native(stack) => {
                 for _ in 0..requests {
-                    let request = std::hint::black_box(Request::new(()));
-                    let answered = stack.call(request).await;
-                    std::hint::black_box(answered.map_err(Failure::wrong)?);
+                    stack.ask().await?;
                 }
                 count *= DEPTH as f64;
             }
             What::Chain(chain, ..) => send(worker, &self.name, chain, &fields(), requests).await?,
             What::Loopback(sender) => {
                 for _ in 0..requests {
-                    let request = Request::get("/").header("host", "localhost").body(Empty::new());
-                    let response = sender.send_request(request.map_err(Failure::wrong)?).await;
-                    response.map_err(Failure::wrong)?.into_body().collect().await.map_err(Failure::wrong)?;
+                    sender.ask(&[]).await?;
                 }
             }
         }
@@ -236,23 +225,15 @@ const ONE_COMPONENT: &str = "one stage in front of another segment, component fo
 
 /// The same chains in both forms: of stages that can have the direct form, in front of another segment.
 fn both_forms() -> Vec<Kind> {
-    let kind = |name: String, component, depth, form, base| Kind {
-        group: "form",
-        name,
-        component,
-        keys: "",
-        link: "static",
-        lift: "as-is",
-        form,
-        depth,
-        base,
-        apart: true,
-    };
     let mut kinds = Vec::new();
     for (form, base, words) in [("auto", ONE_DIRECT, "direct"), ("component", ONE_COMPONENT, "component")] {
-        kinds.push(kind(base.to_owned(), "pass-through-sync", 0, form, base));
+        let kind = |name: String, component| {
+            let kind = kind("form", name, component, "", "static", "as-is");
+            Kind { form, base, apart: true, ..kind }
+        };
+        kinds.push(Kind { depth: 0, ..kind(base.to_owned(), "pass-through-sync") });
         for component in ["pass-through-sync", "security-headers-in-place"] {
-            kinds.push(kind(format!("{component}, {words} form"), component, DEPTH, form, base));
+            kinds.push(kind(format!("{component}, {words} form"), component));
         }
     }
     kinds
@@ -353,70 +334,6 @@ fn chains(guests: &Guests) -> Result<Vec<Row>, Failure> {
         rows.push(row(group, name, What::Chain(chain(at + 1), depth, base)));
     }
     Ok(rows)
-}
-
-type Boxed = Pin<Box<dyn Future<Output = Result<Response<()>, Infallible>>>>;
-
-/// A stack of layers that box their futures, as middleware in programs does.
-type Stack = Box<dyn Service<Request<()>, Response = Response<()>, Error = Infallible, Future = Boxed>>;
-
-struct Layered(Stack);
-
-impl Service<Request<()>> for Layered {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Boxed;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<()>) -> Boxed {
-        let answer = self.0.call(request);
-        // A layer that does nothing to the response still receives it.
-        Box::pin(async move { Ok(std::hint::black_box(answer.await?)) })
-    }
-}
-
-struct Answers;
-
-impl Service<Request<()>> for Answers {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Boxed;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<()>) -> Boxed {
-        let answer: Ready<_> = ready(Ok(Response::new(())));
-        Box::pin(answer)
-    }
-}
-
-fn stack() -> Stack {
-    (0..DEPTH).fold(Box::new(Answers), |inner, _| Box::new(Layered(inner)))
-}
-
-/// A connection to a server on this thread, so that the time is that of both sides.
-async fn loopback() -> Result<hyper::client::conn::http1::SendRequest<Empty<Bytes>>, Failure> {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(Failure::system)?;
-    let address = listener.local_addr().map_err(Failure::system)?;
-    tokio::task::spawn_local(async move {
-        let Ok((stream, _)) = listener.accept().await else { return };
-        let _ = stream.set_nodelay(true);
-        let answer =
-            hyper::service::service_fn(|_| ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))));
-        let _ =
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
-    });
-    let stream = tokio::net::TcpStream::connect(address).await.map_err(Failure::system)?;
-    stream.set_nodelay(true).map_err(Failure::system)?;
-    let (sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Failure::system)?;
-    tokio::task::spawn_local(async move { drop(connection.await) });
-    Ok(sender)
 }
 
 fn table(options: &Options, rows: &[Row]) -> String {

@@ -9,6 +9,7 @@ mod given;
 mod guests;
 pub mod hops;
 pub mod micro;
+mod native;
 pub mod pipeline;
 
 use std::fmt;
