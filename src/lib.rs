@@ -1,11 +1,10 @@
 //! linkspan: an in-process middleware composition gateway.
 //!
-//! A pipeline is an ordered list of `wasi:http/middleware` components that ends in
-//! a service. Its stages are composed into one WebAssembly component, or linked by
-//! the host, and a request walks through all of them inside this process.
+//! A pipeline is an ordered list of `wasi:http/middleware` components that ends in a service. Its stages are composed
+//! into one WebAssembly component, or linked by the host, and a request walks through all of them inside this process.
 //!
-//! The library is the product; the `linkspan` binary is a thin shell around
-//! [`cli`]. ARCHITECTURE.md says what lives where and what never happens.
+//! The library is the product; the `linkspan` binary is a thin shell around [`cli`]. ARCHITECTURE.md says what lives
+//! where and what never happens.
 
 pub mod admin;
 pub mod chain;

@@ -91,8 +91,7 @@ struct Memory {
 }
 
 impl Cache {
-    /// A cache that also keeps compiled code in `folder`, which is made if it is not
-    /// there, up to `most` bytes.
+    /// A cache that also keeps compiled code in `folder`, which is made if it is not there, up to `most` bytes.
     ///
     /// # Errors
     /// See [`CacheError`].
@@ -109,8 +108,8 @@ impl Cache {
         Ok(Self { disk: Some(Disk { folder: folder.to_owned(), most }), ..Self::default() })
     }
 
-    /// The cache of a configuration, for a program that keeps one where it was not told to: a folder that was named must
-    /// be usable, the usual one is done without where it is not.
+    /// The cache of a configuration, for a program that keeps one by default: a folder that the configuration names
+    /// must be usable; without the default folder, there is no cache on disk.
     ///
     /// # Errors
     /// See [`CacheError`].
@@ -130,7 +129,8 @@ impl Cache {
         }
     }
 
-    /// What `members` were compiled to for `engine`, with `form` if they may have it, if that is known.
+    /// The code of `members` for `engine`, in the direct form too if `form` permits it; `None` if it is not in the
+    /// cache.
     pub fn load(&self, engine: &Engine, members: &[Member<'_>], form: Form) -> Option<Arc<Code>> {
         let key = key(engine, members, form);
         if let Some(code) = self.running(engine, &key) {
@@ -180,14 +180,14 @@ impl Cache {
         Ok(self.run(key, Code { component, places: composed.places, direct }))
     }
 
-    /// The code of `key` that segments of `engine` run.
+    /// The code with the key `key`, if a segment of `engine` runs it.
     fn running(&self, engine: &Engine, key: &Digest) -> Option<Arc<Code>> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = running.get(key)?.iter().filter_map(Weak::upgrade);
         known.find(|code| Engine::same(code.component.engine(), engine))
     }
 
-    /// Remembers what is about to run, and forgets what does not run any more.
+    /// Remembers code that is about to run, and forgets code that no segment runs any more.
     fn run(&self, key: Digest, code: Code) -> Arc<Code> {
         let code = Arc::new(code);
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -233,7 +233,7 @@ impl Cache {
             tracing::warn!(%key, "a file of the compile cache was changed; compiling again");
             return None;
         }
-        // What is used is kept; on a read-only file system nothing is removed either.
+        // A recent time keeps a used file. This fails on a read-only file system, where nothing is removed either.
         let _ = std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         Some(code.into())
     }
@@ -286,14 +286,14 @@ fn trim(folder: &Path, most: u64) -> std::io::Result<()> {
         if bytes <= most {
             break;
         }
-        // One that is read meanwhile stays readable for who has it open.
+        // A process that has the file open can still read it.
         let _ = std::fs::remove_file(path);
         bytes -= length;
     }
     Ok(())
 }
 
-/// Whether a file is called by a digest, as a cache's are.
+/// Whether a file is named by a digest, as a cache's files are.
 fn is_ours(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.len() >= 64 && name[..64].iter().all(u8::is_ascii_hexdigit)
@@ -352,8 +352,8 @@ fn decode(engine: &Engine, members: &[Member<'_>], form: Form, mut entry: &[u8])
     let code = part(&mut entry)?;
     #[expect(unsafe_code, reason = "Wasmtime can't check compiled code")]
     // SAFETY: the code came from `Component::serialize`, in this process, or in one
-    // of the same user through a folder that only this user can write; its seal was
-    // checked. Wasmtime itself checks that the engine is the same.
+    // of the same user through a folder that only this user can write; its seal was checked. Wasmtime itself checks
+    // that the engine is the same.
     let component = unsafe { Component::deserialize(engine, code) }?;
     let direct = form::code(engine, members, form, |_| {
         let code = part(&mut entry)?;
@@ -442,7 +442,7 @@ mod tests {
         assert!(cache.read(&keys[0]).is_some(), "and so used now");
         cache.write(&keys[2], &code).expect("written");
         assert_eq!(keys.map(|key| cache.read(&key).is_some()), [true, false, true]);
-        // What alone is too much is not written, and costs the others nothing.
+        // An entry that is too large by itself is not written, and no other entry is dropped for it.
         cache.write(&Digest([4; 32]), &[0; 1000]).expect("left out");
         assert_eq!(keys.map(|key| cache.read(&key).is_some()), [true, false, true]);
         assert!(folder.join("notes.txt").exists() && cache.read(&Digest([4; 32])).is_none());

@@ -19,8 +19,8 @@ pub enum Position {
     Service,
 }
 
-/// Checks that `component` can stand where `stage` does, with the grants that the
-/// stage has, and adds what is wrong to `diagnostics`.
+/// Checks that `component` can stand where `stage` does, with the grants that the stage has, and adds what is wrong to
+/// `diagnostics`.
 pub fn check_stage(stage: &Stage, position: Position, component: &Component, diagnostics: &mut Diagnostics) {
     check_role(stage, position, component, diagnostics);
     let mut missing: Vec<(Grant, &str)> = Vec::new();
@@ -54,8 +54,7 @@ pub fn check_stage(stage: &Stage, position: Position, component: &Component, dia
     unused_calls(stage, component, diagnostics);
 }
 
-/// Complains of pipelines that the stage may call and that it never calls, since it sends no
-/// requests of its own.
+/// Reports pipelines that the stage may call but never does, since its component sends no requests.
 fn unused_calls(stage: &Stage, component: &Component, diagnostics: &mut Diagnostics) {
     if let Some(call) = stage.grants.egress.calls.first()
         && !needs(component, Grant::Egress)
@@ -73,7 +72,7 @@ fn needs(component: &Component, grant: Grant) -> bool {
     imports.filter_map(|import| imports::find(import.interface.as_ref()?)).any(|it| it.grant == Some(grant))
 }
 
-/// Says which grants the component can't make use of, since it imports nothing that needs them.
+/// Reports grants that no import of the component needs.
 fn unused_grants(stage: &Stage, component: &Component, diagnostics: &mut Diagnostics) {
     let grants = &stage.grants;
     for grant in Grant::ALL.iter().copied() {
@@ -108,7 +107,7 @@ fn check_named_next(stage: &Stage, name: &str, interface: &Interface, diagnostic
     }
 }
 
-/// Complains of pipelines under names that the component does not import.
+/// Reports pipelines under names that the component does not import.
 fn unknown_nexts(stage: &Stage, component: &Component, diagnostics: &mut Diagnostics) {
     let names: Vec<&str> = component.shape.named_nexts().collect();
     for next in stage.next.iter().filter(|next| !names.contains(&next.name.as_str())) {
@@ -187,7 +186,7 @@ fn other_version(interface: &Interface) -> String {
     let Interface { package, name, .. } = interface;
     match (&versions[..], interface.track()) {
         ([], _) => "`linkspan inspect` lists what a component imports and which grants it needs".to_owned(),
-        // Who builds against 0.3 can't go back to 0.2 for one interface.
+        // A component built against 0.3 can't go back to 0.2 for one interface.
         (["0.2"], "0.3") => {
             format!(
                 "linkspan does not offer `{package}/{name}` of WASI 0.3: build the component without the code that calls it"
@@ -206,8 +205,7 @@ pub fn of_older_candidate(stage: &Stage, component: &Component) -> Option<String
     ))
 }
 
-/// One diagnostic for each grant that is missing, whatever number of imports need
-/// it.
+/// One diagnostic for each missing grant, however many imports need it.
 fn missing_grants(stage: &Stage, missing: &[(Grant, &str)], diagnostics: &mut Diagnostics) {
     for (at, (grant, first)) in missing.iter().enumerate() {
         if missing[..at].iter().any(|(earlier, _)| earlier == grant) {

@@ -1,9 +1,8 @@
 //! From composed bytes to a segment that can be instantiated.
 //!
-//! [`Runtime`] is Wasmtime's engine with linkspan's choices. Its pooling
-//! allocator is sized from the pipelines: an instance's memories and tables come from existing slots, so that an
-//! instantiation costs microseconds. Running out of slots is an error, which the engine room turns into waiting, and
-//! never a growing process.
+//! [`Runtime`] is Wasmtime's engine with linkspan's choices. Its pooling allocator is sized from the pipelines: an
+//! instance's memories and tables come from existing slots, so that an instantiation costs microseconds. Running out of
+//! slots is an error, which the engine room turns into waiting, and never a growing process.
 
 use super::cache::Code;
 use super::compose::{EXPORT_0_2, stage_of};
@@ -26,7 +25,7 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 #[derive(Clone, Copy)]
 struct Reservation {
     reserved: u64,
-    /// What is never mapped behind it.
+    /// The unmapped address space behind it.
     guard: u64,
 }
 
@@ -34,12 +33,12 @@ struct Reservation {
 const WHOLE: Reservation = Reservation { reserved: 4 << 30, guard: 32 << 20 };
 const NARROW: Reservation = Reservation { reserved: 64 << 20, guard: 64 << 10 };
 
-/// Memories up to which an engine has [`WHOLE`] ones: some 16 TiB, of the 128 that a
-/// process has. Generations that end have engines beside it.
+/// The most memories of an engine whose memories are [`WHOLE`]: 16 TiB of the 128 TiB of a process. The engines of
+/// generations that end need address space at the same time.
 const MANY_MEMORIES: u32 = 4_096;
 
-/// Bytes of a linear memory that are reset by copying, where the kernel tells which pages were written to (Linux 6.7),
-/// and stay resident in a free slot. To give pages back and fault them in again costs twice as much as an instance.
+/// Bytes of a linear memory that are reset by copying and stay resident in a free slot, where the kernel tells which
+/// pages were written to (Linux 6.7). Returning pages and faulting them in again costs twice as much as an instance.
 const KEPT_OF_MEMORY: usize = 128 << 10;
 
 /// The stack of one guest call, in bytes, and how much of it WebAssembly may use.
@@ -76,8 +75,8 @@ impl PoolSize {
         };
         for shape in shapes {
             size.stages += 1;
-            // wit-component adds a shim and a fix-up to each core module, and
-            // Wasmtime an adapter to each joint: both count.
+            // wit-component adds a shim and a fix-up to each core module, and Wasmtime an adapter to each joint: both
+            // count.
             size.core_instances += shape.core_instances + 4;
             size.memories += shape.memories;
             // Shims bring a table each.
@@ -92,7 +91,7 @@ impl PoolSize {
 pub struct Runtime {
     engine: wasmtime::Engine,
     room: Room,
-    /// Each segment has it, too: who has the only one has the last of a runtime.
+    /// Each segment of the runtime holds it as well: if this handle is the only one, no segment is left.
     shortage: Arc<Shortage>,
 }
 
@@ -113,27 +112,27 @@ struct Room {
     table_elements: usize,
 }
 
-/// Instances that are waited for although the process has no slot for them: so many
-/// idle ones, of whichever pipeline and worker, make room.
+/// The number of instances that wait for a slot of the process's pool: as many idle instances, of any pipeline and
+/// worker, end to make room.
 #[derive(Debug, Default)]
 pub struct Shortage(AtomicUsize);
 
-/// Workers whose clocks rest wait for it.
+/// Wakes workers whose clocks rest.
 static WANTED: tokio::sync::Notify = tokio::sync::Notify::const_new();
 
 impl Shortage {
-    /// At least so many are wanted.
+    /// Asks for room for at least so many instances.
     pub fn want(&self, instances: usize) {
         self.0.fetch_max(instances, Ordering::Relaxed);
         WANTED.notify_waiters();
     }
 
-    /// Comes to its end when instances are wanted somewhere, from this call on.
+    /// Completes when a worker asks for room after this call.
     pub fn wanted() -> impl Future<Output = ()> {
         WANTED.notified()
     }
 
-    /// Whether one is wanted, which the caller then makes room for.
+    /// Whether an instance waits for room; the caller then ends an idle one for it.
     pub fn relieve(&self) -> bool {
         self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, |wanted| wanted.checked_sub(1)).is_ok()
     }
@@ -151,8 +150,8 @@ impl From<wasmtime::Error> for RuntimeError {
 }
 
 impl Runtime {
-    /// An engine whose pool has room for `segments`, and for no more than
-    /// `instances` instances in all. What it compiles may be kept in `functions`.
+    /// An engine whose pool has room for `segments`, and for no more than `instances` instances in all. What it
+    /// compiles may be kept in `functions`.
     ///
     /// # Errors
     /// If the address space for the pool can't be reserved, or no thread started.
@@ -163,7 +162,7 @@ impl Runtime {
     ) -> Result<Self, RuntimeError> {
         let room = Room::of(segments, instances);
         if room.memories <= MANY_MEMORIES
-            // Where a process may not have as much, it gets along with less.
+            // A process whose address space is limited gets along with less.
             && let Ok(runtime) = Self::reserving(WHOLE, room, functions)
         {
             return Ok(runtime);
@@ -197,12 +196,12 @@ impl Runtime {
         Ok(Self { engine, room, shortage: Arc::default() })
     }
 
-    /// Whether it would do in the place of a new one made with these arguments.
+    /// Whether this runtime can serve in place of a new one made with these arguments.
     pub(super) fn does_for(&self, segments: &[PoolSize], instances: u32) -> bool {
         self.room.covers(&Room::of(segments, instances))
     }
 
-    /// Whether there is no segment of it, and no other handle.
+    /// Whether it has no segment, and this is its only handle.
     pub(super) fn is_unused(&self) -> bool {
         Arc::strong_count(&self.shortage) == 1
     }
@@ -239,7 +238,7 @@ impl Room {
         }
     }
 
-    /// Whether a pool with this room does for `other`.
+    /// Whether a pool with this room is large enough for `other`.
     fn covers(&self, other: &Self) -> bool {
         self.instances == other.instances
             && self.component_instances >= other.component_instances
@@ -276,7 +275,7 @@ impl Room {
             .linear_memory_keep_resident(
                 match wasmtime::PoolingAllocationConfig::is_pagemap_scan_available() {
                     true => KEPT_OF_MEMORY,
-                    // The first pages of a memory would be reset, which are the unused end of a guest's stack.
+                    // Without the scan, the first pages are kept, which are the unused end of a guest's stack.
                     false => 0,
                 },
             );
@@ -284,13 +283,13 @@ impl Room {
     }
 }
 
-/// A number that no other segment of this process has.
+/// A number that is unique in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SegmentId(u64);
 
-/// Stages that are composed, compiled and instantiated as one.
+/// Stages that share a store: composed, compiled and instantiated as one.
 pub struct Segment {
-    /// Tells segments apart, also those of equal content.
+    /// Distinguishes segments, also those with equal content.
     pub id: SegmentId,
     /// The pipeline's name.
     pub pipeline: String,
@@ -298,12 +297,11 @@ pub struct Segment {
     pub budget: Budget,
     /// The limits of its pipeline.
     pub limits: PipelineLimits,
-    /// How the first stage is lifted: whether an instance can take a request
-    /// while another one waits in it.
+    /// How the first stage is lifted: whether an instance can take a request while another request waits in it.
     pub lift: Lift,
     /// A guest can wait in a call that holds its store, although its function is async.
     pub may_hold: bool,
-    /// The stages' own worlds.
+    /// The stages' scopes.
     pub scopes: Vec<Scope>,
     /// Each request has an instance of its own.
     pub fresh: bool,
@@ -315,15 +313,13 @@ pub struct Segment {
     pub form: SegmentForm,
     /// The stages that judge their configurations.
     pub(super) judges: Vec<usize>,
-    /// Its proof.
+    /// The rehearsal in which the segment is proven.
     pub(super) rehearsal: Arc<Rehearsal>,
     pub(super) pre: Pre,
-    /// For sockets that are not made through an import of a stage's own: of the only
-    /// stage, if there is one.
+    /// The rules for sockets that are made through a shared import: those of the segment's stage, if it has just one.
     sockets: WasiSocketsCtx,
     code: Arc<Code>,
-    /// Of the process, shared by all segments of a runtime. Dropped last: what is in the
-    /// engine is gone when this is.
+    /// Shared by all segments of a runtime. Dropped last: everything else in the engine is gone by then.
     pub shortage: Arc<Shortage>,
 }
 
@@ -347,7 +343,7 @@ impl std::fmt::Debug for Segment {
     }
 }
 
-/// Bounds what guests in `store` take of memory and of their thread, as the data that `host` finds in it says.
+/// Bounds the memory and the running time of the guests in `store` by the budgets in its data, which `host` finds.
 fn bound<T: 'static>(store: &mut wasmtime::Store<T>, host: fn(&mut T) -> &mut InstanceState) {
     store.limiter(move |state| host(state));
     store.set_epoch_deadline(1);
@@ -358,7 +354,7 @@ fn bound<T: 'static>(store: &mut wasmtime::Store<T>, host: fn(&mut T) -> &mut In
     });
 }
 
-/// What a segment is made of, beside its bytes.
+/// What a segment is made of, apart from its code.
 pub struct Blueprint {
     /// The pipeline's name.
     pub pipeline: String,
@@ -368,7 +364,7 @@ pub struct Blueprint {
     pub limits: PipelineLimits,
     /// How the first stage is lifted.
     pub lift: Lift,
-    /// The stages' own worlds.
+    /// The stages' scopes.
     pub scopes: Vec<Scope>,
     /// Each request has an instance of its own.
     pub fresh: bool,
@@ -376,11 +372,11 @@ pub struct Blueprint {
     pub trial: bool,
     /// What the last stage's import of a next one reaches.
     pub next: Option<Next>,
-    /// What stages reach under names of their own, by the composition's name for it.
+    /// The handlers that stages import under names of their own, by the names in the composition.
     pub named: Vec<(String, Next)>,
     /// The stages that judge their configurations.
     pub judges: Vec<usize>,
-    /// The proof of the segment, which its scopes have as well.
+    /// The rehearsal of the segment, which its scopes share.
     pub rehearsal: Arc<Rehearsal>,
 }
 
@@ -388,7 +384,7 @@ impl Segment {
     /// Links `code`, which was compiled for the engine of `runtime`, to the host.
     ///
     /// # Errors
-    /// If it imports what the host does not have.
+    /// If it imports something that the host does not offer.
     pub fn link(runtime: &Runtime, code: Arc<Code>, blueprint: Blueprint) -> Result<Self, RuntimeError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Blueprint { pipeline, budget, limits, lift, scopes, fresh, trial, .. } = blueprint;
@@ -436,8 +432,8 @@ impl Segment {
         })
     }
 
-    /// Why `error` says that a stage can't do with its lift rewritten, if it does. The
-    /// segment takes no more requests where there is another form of it.
+    /// Why a stage can't work with its lift rewritten, if `error` shows that. The segment then takes no more requests,
+    /// if there is another form of it.
     pub fn disprove(&self, error: &wasmtime::Error) -> Option<String> {
         let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
         let mut names = backtrace.frames().iter().filter_map(wasmtime::FrameInfo::func_name);
@@ -454,12 +450,12 @@ impl Segment {
         self.trial.as_ref().is_some_and(Trial::has_failed)
     }
 
-    /// Whether a stage may reach beyond its store in ways that nobody counts.
+    /// Whether a stage may reach beyond its store in ways that are not counted.
     pub fn acts_unseen(&self) -> bool {
         self.scopes.iter().any(|scope| scope.acts_unseen())
     }
 
-    /// An empty store with the segment's budgets, which tells `pulse` how it is.
+    /// An empty store with the segment's budgets, which reports to `pulse`.
     pub fn store(&self, pulse: Arc<Pulse>) -> wasmtime::Store<InstanceState> {
         let engine = match &self.pre {
             Pre::Handler(pre) => pre.engine(),
@@ -490,7 +486,7 @@ impl Segment {
     /// Makes an instance in `store`.
     ///
     /// # Errors
-    /// If its start traps, or there is no room for it.
+    /// If a start function traps, or the pool has no slot.
     pub async fn instantiate(&self, store: &mut wasmtime::Store<InstanceState>) -> wasmtime::Result<Guests> {
         Ok(match &self.pre {
             Pre::Handler(pre) => Guests::Handler(pre.instantiate_async(store).await?),
@@ -498,7 +494,7 @@ impl Segment {
         })
     }
 
-    /// Whose code `error` came from, if it was a trap in one component's code.
+    /// The stage in whose code `error` trapped, if it is a trap of a guest.
     pub fn blame(&self, error: &wasmtime::Error) -> Option<String> {
         let stages = self.blamed(error);
         let names: Vec<_> = stages
@@ -509,7 +505,7 @@ impl Segment {
         (!stages.is_empty()).then(|| names.join(" or "))
     }
 
-    /// The same as indices: several where one component stands at several stages.
+    /// The same as indices: several where the same component is at several stages.
     pub(super) fn blamed(&self, error: &wasmtime::Error) -> Vec<usize> {
         let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else { return Vec::new() };
         let stages = backtrace.frames().iter().find_map(|frame| {

@@ -23,18 +23,18 @@ pub const EXPORT: &str = "wasi:http/handler@0.3.0";
 /// The name under which a service of WASI 0.2 exports its own.
 pub const EXPORT_0_2: &str = "wasi:http/incoming-handler@0.2.0";
 
-/// Counts the ways in which [`compose`] made something else of the same members:
-/// what was kept of an earlier way is not used. Raise it with each change of that.
+/// Counts the ways in which [`compose`] made something else of the same members: what was kept of an earlier way is not
+/// used. Raise it with each change of that.
 pub const COMPOSITION: u32 = 3;
 
-/// The places of the components that were joined, and at which stages each stands:
-/// tells a trap's stage by its code's offset.
+/// The places of the components that were joined, and at which stages each stands: tells a trap's stage by its code's
+/// offset.
 pub type Places = Vec<(Range<usize>, Vec<usize>)>;
 
-/// How the imports of a composition are named.
+/// How a composition's imports are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// An import that is each stage's own has a name of its own: for linkspan.
+    /// A stage's own imports have names of their own: for linkspan.
     PerStage,
     /// Plain interface names only, merged: for other hosts.
     Portable,
@@ -45,11 +45,11 @@ pub enum Naming {
 pub struct Member<'a> {
     /// Its place in the pipeline, which its own imports are named after.
     pub index: usize,
-    /// What stands there.
+    /// Its component.
     pub component: &'a Component,
 }
 
-/// A component as it is or rewritten: what makes two members the same.
+/// Which component, and whether rewritten: members that agree in this are the same.
 pub(super) type Form = (Digest, bool);
 
 impl Member<'_> {
@@ -58,12 +58,12 @@ impl Member<'_> {
     }
 }
 
-/// A composition's bytes, and where in them each component is.
+/// A composition's bytes, and the place of each component in them.
 #[derive(Debug)]
 pub struct Composed {
     /// A component that exports `wasi:http/handler`, or `incoming-handler`.
     pub bytes: Vec<u8>,
-    /// Where in them the members are.
+    /// The members' places in the bytes.
     pub places: Places,
 }
 
@@ -71,7 +71,7 @@ pub struct Composed {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ComposeError {
-    /// The stage that does not fit, if it is one.
+    /// The stage that does not fit, if it is a single one.
     pub stage: Option<usize>,
     /// What does not fit, in words.
     pub message: String,
@@ -109,8 +109,8 @@ pub fn stage_of(label: &str) -> Option<usize> {
 /// Joins `members`, of which the last is the service.
 ///
 /// # Errors
-/// [`ComposeError`] if a member has no handler, if its types differ from its
-/// neighbour's, or if the composition would not be valid.
+/// [`ComposeError`] if a member has no handler, if its types differ from its neighbour's, or if the composition would
+/// not be valid.
 pub fn compose(members: &[Member<'_>], naming: Naming) -> Result<Composed, ComposeError> {
     let mut graph = CompositionGraph::new();
     let mut packages: BTreeMap<Form, PackageId> = BTreeMap::new();
@@ -159,8 +159,7 @@ fn register(
     graph.register_package(package).map_err(|error| ComposeError::at(member.index, error))
 }
 
-/// Instantiates a member, gives it its own imports and the next handler, and
-/// returns the handler that it exports.
+/// Instantiates a member, gives it its own imports and the next handler, and returns the handler that it exports.
 fn join(
     graph: &mut CompositionGraph,
     package: PackageId,
@@ -182,8 +181,8 @@ fn join(
         } else if interface.is(HANDLER.0, HANDLER.1) {
             match next {
                 Some(next) => next,
-                // A service that names the interface and never calls it: the
-                // composition imports it, and the host answers that it is denied.
+                // A service that names the interface and never calls it: the composition imports it, and the host
+                // answers that it is denied.
                 None => continue,
             }
         } else {

@@ -1,12 +1,13 @@
 //! The clock for guests' running time.
 //!
-//! One thread of the process advances the epoch of each engine once a tick, which interrupts guests that compute. The thread
-//! rests while no guest runs: to wake up 500 times a second took half a percent of a core.
+//! One thread of the process advances the epoch of each engine once a tick, which interrupts guests that compute. The
+//! thread rests while no guest runs: to wake up 500 times a second took half a percent of a core.
 //!
-//! No guest escapes a clock that rests. An interruption is due at most two ticks after it was asked for, and whoever asks
-//! for one says [`guests_run`]. The clock goes on for [`PATIENCE`] ticks after it last heard that, so that when it rests,
-//! every interruption is due: a guest that goes on is met at its first check, and that says `guests_run` again. A thread that
-//! the system keeps from running for all of this time, between the two steps of asking, is met by the tick every [`REST`].
+//! No guest escapes a clock that rests. An interruption is due at most two ticks after it was asked for, and whoever
+//! asks for one says [`guests_run`]. The clock goes on for [`PATIENCE`] ticks after it last heard that, so that when it
+//! rests, every interruption is due: a guest that goes on is met at its first check, and that says `guests_run` again.
+//! A thread that the system keeps from running for all of this time, between the two steps of asking, is met by the
+//! tick every [`REST`].
 
 use crate::host::state::EPOCH_TICK;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -59,7 +60,7 @@ pub(super) fn advance(engine: &Engine) -> std::io::Result<()> {
     clocked.push(engine.weak());
     if CLOCK.get().is_none() {
         let thread = std::thread::Builder::new().name("linkspan-epoch".to_owned()).spawn(run)?;
-        // Nobody else is here, with the lock.
+        // The lock is held: no other thread starts the clock.
         let _ = CLOCK.set(thread.thread().clone());
     }
     Ok(())
@@ -71,7 +72,7 @@ fn run() {
         let exchanged = Ordering::Relaxed;
         if quiet >= PATIENCE && STATE.compare_exchange(QUIET, RESTS, exchanged, exchanged).is_ok() {
             std::thread::park_timeout(REST);
-            // Who wakes the clock has a whole tick.
+            // The guest that woke the clock gets a whole tick.
             if STATE.load(Ordering::Relaxed) == RAN {
                 quiet = 0;
                 continue;
@@ -96,8 +97,8 @@ mod tests {
     use std::time::Instant;
     use wasmtime::{Config, Instance, Module, Store, UpdateDeadline};
 
-    /// A guest that computes for ever is interrupted again and again, though the clock rested when it began, and though its
-    /// interruption was asked for long before.
+    /// A guest that computes for ever is interrupted again and again, though the clock rested when it began, and though
+    /// its interruption was asked for long before.
     #[test]
     fn a_clock_that_rests_misses_no_guest() {
         let engine = Engine::new(Config::new().epoch_interruption(true)).expect("an engine");

@@ -17,10 +17,11 @@ use wasmtime::{Engine, Module};
 /// Disagreements of the direct form with itself after which a segment goes back to the component form.
 pub const MOST_DISAGREEMENTS: u32 = 3;
 
-/// The code of a segment's direct form, or why it has none: the place of a stage, and what is so about it.
+/// The code of a segment's direct form, or why there is none: the index of a stage, if the reason is one, and the
+/// reason.
 pub type DirectCode = Result<Arc<Program>, (Option<usize>, NotDirect)>;
 
-/// What is known of `members` for the direct form, if they may have it.
+/// What the direct form needs to know of `members`, if they may have it.
 fn readings(members: &[Member<'_>], wanted: Wanted) -> Result<Vec<Reading>, (Option<usize>, NotDirect)> {
     if wanted == Wanted::Component {
         return Err((None, NotDirect::new("`form = \"component\"`")));
@@ -78,7 +79,7 @@ impl SegmentForm {
         self.chain.as_ref().filter(|_| self.reason.get().is_none())
     }
 
-    /// The same whatever form the segment has now: for an instance that was begun with it.
+    /// The same whatever form the segment has now: for an instance that was made in the direct form.
     pub fn chain(&self) -> Option<&Chain> {
         self.chain.as_ref()
     }
@@ -88,12 +89,12 @@ impl SegmentForm {
         self.reason.get().map(String::as_str)
     }
 
-    /// Goes over to the component form. The first reason stays.
+    /// Changes to the component form. The first reason is kept.
     pub(super) fn give_up(&self, reason: String) {
         let _ = self.reason.set(reason);
     }
 
-    /// Notes that the direct form disagreed with itself, and says whether the component form takes over for that.
+    /// Counts a disagreement of the direct form with itself; `true` if this one makes the component form take over.
     pub fn disagree(&self) -> bool {
         let before = self.disagreements.fetch_add(1, Ordering::Relaxed);
         let over = before + 1 == MOST_DISAGREEMENTS;

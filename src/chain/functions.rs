@@ -1,9 +1,9 @@
 //! Compiled functions, while a generation is built.
 //!
 //! A component that stands in two pipelines is compiled in each composition that it is part of, and once more where a
-//! rewritten lift of it is on trial. Most of its functions are the same in all of them, and are compiled once: the second
-//! composition with a Python component of 20 MB takes 8 s of CPU instead of 16, and the first one no longer than without,
-//! since a third of such a component's functions are the same as others in it.
+//! rewritten lift of it is on trial. Most of its functions are the same in all of them, and are compiled once: the
+//! second composition with a Python component of 20 MB takes 8 s of CPU instead of 16, and the first one no longer than
+//! without, since a third of such a component's functions are the same as others in it.
 //!
 //! What is kept lasts as long as the build, and has [`MAX_BYTES`] at most: 27 MB for that component.
 
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use wasmtime::CacheStore;
 
-/// Bytes of compiled functions that are kept; there are no more once it is reached.
+/// The most bytes of compiled functions that are kept; beyond it, further functions are not.
 const MAX_BYTES: usize = 256 << 20;
 
 /// Compiled functions, by the hash of what they are compiled from.
@@ -26,7 +26,7 @@ struct Kept {
     known: usize,
 }
 
-/// While it is there, compiled functions are kept for the next composition.
+/// While this exists, compiled functions are kept for the next composition.
 pub struct Shared<'a>(&'a Functions);
 
 impl Functions {

@@ -40,7 +40,7 @@ impl Panicked {
         Self { message, place: PLACE.take() }
     }
 
-    /// Adds it to `diagnostics`; `what` can't be done or used for it.
+    /// Adds it to `diagnostics`, with `what` as that which failed.
     pub fn tell(
         &self,
         span: impl Into<Option<Span>>,
@@ -58,7 +58,8 @@ impl Panicked {
     }
 }
 
-/// Does `work`, and says so if it panicked. What it worked on must be dropped then, or be whole at any time.
+/// Does `work`, and returns an error if it panics. Whatever `work` changed must then be dropped, unless it is
+/// consistent at all times.
 ///
 /// # Errors
 /// [`Panicked`].
@@ -74,7 +75,7 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked::new(&*payload))
 }
 
-/// From now on, panics that are caught are told by those who catch them, with their place, and not printed as well. For
+/// Sets the panic hook so that caught panics are not printed: the code that catches one reports it, with its place. For
 /// a program that has no other use for the hook.
 pub fn tell_instead_of_printing() {
     let print = std::panic::take_hook();

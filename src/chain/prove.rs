@@ -20,10 +20,10 @@ use wasmtime::component::{ComponentType, Instance, Lift};
 use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p3::bindings::Service;
 
-/// The most findings of one stage that are told.
+/// The most findings of one stage that are reported.
 const MAX_FINDINGS: usize = 64;
 
-/// Bytes that a judgement may have in the host.
+/// The most bytes that a judgement may take in the host.
 const MAX_WORDS: usize = 256 << 10;
 
 /// What is wrong with a segment.
@@ -40,20 +40,20 @@ pub enum Flaw {
         /// What is wrong, in the stage's own words.
         message: String,
     },
-    /// A stage's judgement has no end, or none that is known.
+    /// A stage's judgement failed.
     Judge(Breakdown),
 }
 
 /// How guests failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breakdown {
-    /// Whose code it was, if that is known.
+    /// The stages whose code it may have been; empty if that is not known.
     pub stages: Vec<usize>,
     /// Why.
     pub reason: String,
     /// The last lines that they wrote to their logs.
     pub said: Vec<String>,
-    /// They were refused memory before.
+    /// Whether they were refused memory before.
     pub wanted_memory: bool,
 }
 
@@ -68,7 +68,7 @@ struct Finding {
 type Judgement = Result<(), Vec<Finding>>;
 
 impl Segment {
-    /// Everything that the first request would have met, and that its stages say of their configurations.
+    /// Finds everything that the first request would have met, and what the stages say of their configurations.
     pub fn prove(&self) -> Vec<Flaw> {
         // Guests that start may wait for the host, which needs a runtime for that; on a thread of its own, since
         // whoever builds may have one already.
@@ -92,7 +92,7 @@ impl Segment {
     async fn rehearse(&self) -> Vec<Flaw> {
         let mut flaws = Vec::new();
         let mut judges = self.judges.iter();
-        // An instance in which a judgement trapped is of no use to the next one.
+        // An instance in which a judgement trapped can't be used for the next one.
         'instance: loop {
             let pulse: Arc<Pulse> = Arc::default();
             let mut store = self.store(Arc::clone(&pulse));
@@ -106,7 +106,7 @@ impl Segment {
             };
             store.set_hostcall_fuel(MAX_WORDS);
             for &stage in judges.by_ref() {
-                // What was computed before was another's.
+                // The time computed so far belongs to another judgement.
                 pulse.on_pending();
                 self.rehearsal.begin(Act::Judgement);
                 match self.in_time(judge(&mut store, &instance, stage)).await {
@@ -159,7 +159,7 @@ impl Segment {
         }
     }
 
-    /// Why `error` ended the guests: `stages`' doing, or that of those in its backtrace.
+    /// How guests failed with `error`: the fault of `stages`, or else of the stages in its backtrace.
     fn breakdown(&self, stages: &[usize], error: wasmtime::Error, pulse: &Pulse) -> Breakdown {
         let mut stages = stages.to_vec();
         if stages.is_empty() {
@@ -189,7 +189,7 @@ async fn judge(
     Ok(judgement)
 }
 
-/// What a component exports under `export` has the type of another version than the name says.
+/// The error that an export has the type of another version than its name says.
 fn differs(export: &str, error: &wasmtime::Error) -> wasmtime::Error {
     wasmtime::format_err!("its `{export}` has the wrong type: {error:#}")
 }

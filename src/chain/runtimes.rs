@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 /// The most unused engines that are kept. Their slots hold some pages each.
 const MAX_UNUSED: usize = 4;
 
-/// How long an unused one is kept, where somebody looks after them all the time.
+/// How long an unused engine is kept.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The engines of a process that takes up one configuration after the other.
+/// The engines of a process that loads one configuration after another.
 #[derive(Default)]
 pub struct Runtimes {
     kept: Mutex<Vec<Kept>>,
@@ -25,12 +25,12 @@ pub struct Runtimes {
 
 struct Kept {
     runtime: Runtime,
-    /// Since when it was seen to be unused.
+    /// When it was first seen to be unused.
     unused: Option<Instant>,
 }
 
 impl Runtimes {
-    /// One as [`Runtime::new`] makes it, which may have been used before.
+    /// A runtime like that of [`Runtime::new`], which may have been used before.
     ///
     /// # Errors
     /// Those of [`Runtime::new`].
@@ -47,16 +47,16 @@ impl Runtimes {
         Ok(runtime)
     }
 
-    /// Has engines keep compiled functions for the next composition, until the result is dropped.
+    /// Makes engines keep compiled functions for the next composition, until the result is dropped.
     pub fn share(&self) -> Shared<'_> {
         self.functions.share()
     }
 
-    /// Drops engines that were unused for `patience`, or are too many, and says how many unused ones there still are.
+    /// Drops engines that were unused for `patience`, or are too many, and returns the number of unused ones left.
     pub fn tidy(&self, patience: Duration) -> usize {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut unused = 0;
-        // The newest are the most likely to fit.
+        // The newest engines are the most likely to fit.
         let mut at = kept.len();
         while let Some(next) = at.checked_sub(1) {
             at = next;

@@ -40,7 +40,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// What a stage gets for the scalar called `key`: of a table, if that names an environment variable or a file.
+    /// What a stage gets for the scalar `key`; a table there names an environment variable or a file.
     fn text(&self, key: &str) -> Option<&str> {
         let found = self.stage.config.iter().find(|(known, _)| known == key);
         found.map(|(_, value)| value.expose())
@@ -66,7 +66,7 @@ impl Check<'_> {
         }
     }
 
-    /// Complains of a key that there is not, and returns the one that it was most likely meant to be.
+    /// Reports an unknown key, and returns the key that was most likely meant.
     fn unknown(&mut self, entry: &Entry, key: &str, schema: &Schema) -> Option<String> {
         let names: Vec<&str> = schema.keys.iter().map(|(name, _)| name.as_str()).collect();
         let component = &self.stage.id.component;
@@ -114,7 +114,7 @@ impl Check<'_> {
             }
             Value::Table(_) => self.wrong(key, key_span, Some("a table"), schema),
             Value::Array(_) => self.wrong(key, node.span, Some("an array"), schema),
-            // What was wrong with it is told.
+            // The mistake was reported already.
             _ => {}
         }
     }
@@ -140,7 +140,7 @@ impl Check<'_> {
         let known = schema.words.is_empty() || schema.words.iter().any(|word| word == text);
         if !known || !(schema.types.is_empty() || schema.types.iter().any(is)) {
             let found = match node.value {
-                // What a variable or a file has is not shown, nor its type.
+                // The content of a variable or a file is not shown, nor its type.
                 Value::Table(_) => None,
                 _ => Some(node.value.type_name()),
             };

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// What is known of a segment's rewritten form.
 #[derive(Debug)]
 pub struct Trial {
-    /// Requests that have to come through one at a time before others may be in it beside them.
+    /// The requests that must still pass one at a time before several may enter at once.
     passes: u32,
     failed: AtomicBool,
     passed: AtomicU32,
@@ -18,7 +18,7 @@ pub struct Trial {
 
 /// How a request may enter.
 pub enum Admission<'a> {
-    /// Beside any number of others.
+    /// Together with any number of others.
     Open,
     /// Alone.
     Turn(Turn<'a>),
@@ -30,7 +30,7 @@ pub enum Admission<'a> {
 pub struct Turn<'a>(&'a Trial);
 
 impl Trial {
-    /// One of so many requests.
+    /// The requests that still had to pass when it entered.
     pub fn new(passes: u32) -> Self {
         Self {
             passes,
@@ -54,19 +54,19 @@ impl Trial {
         }
     }
 
-    /// It failed; whether that is new.
+    /// Notes a failure; `true` for the first one.
     pub fn fail(&self) -> bool {
         !self.failed.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether it failed.
+    /// Whether the trial failed.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 }
 
 impl Turn<'_> {
-    /// The request came through.
+    /// Notes that the request passed.
     pub fn pass(self) {
         self.0.passed.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,5 +1,4 @@
-//! `linkspan compose`: a pipeline as one component, as linkspan would compile it or
-//! for other hosts.
+//! `linkspan compose`: a pipeline as one component, as linkspan would compile it or for other hosts.
 
 use super::check::counted;
 use super::failed::Failed;

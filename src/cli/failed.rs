@@ -38,8 +38,7 @@ impl From<server::Error> for Failed {
     }
 }
 
-/// Prints what a command was asked for. Whoever reads it may stop early, as `head`
-/// does.
+/// Prints what a command was asked for. Whoever reads it may stop early, as `head` does.
 pub(super) fn print(text: &str) -> Result<(), Failed> {
     use std::io::Write as _;
     match std::io::stdout().lock().write_all(text.as_bytes()) {

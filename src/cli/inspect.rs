@@ -20,8 +20,8 @@ pub(super) fn run(path: &Path, json: bool) -> Result<(), Failed> {
     print(&text)
 }
 
-/// The world of `component` as WIT. A composition with imports under plain names has
-/// none: WIT can't say that two imports have one interface.
+/// The world of `component` as WIT. A composition with imports under plain names has none: WIT can't say that two
+/// imports have one interface.
 fn world(component: &Component) -> Result<String, Failed> {
     let named = |import: &Import| import.interface.is_some() && !import.name.contains('/');
     if component.shape.imports.iter().any(named) {

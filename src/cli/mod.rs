@@ -58,8 +58,8 @@ enum Command {
         /// Format of the findings
         #[arg(long, value_enum, default_value_t = check::Format::Text)]
         format: check::Format,
-        /// The admin listener of a running gateway (`http://HOST:PORT`): report what a reload would change there.
-        /// Its token, if it has one, is read from the variable LINKSPAN_ADMIN_TOKEN
+        /// The admin listener of a running gateway (`http://HOST:PORT`): report what a reload would change there. Its
+        /// token, if it has one, is read from the variable LINKSPAN_ADMIN_TOKEN
         #[arg(long)]
         against: Option<String>,
     },

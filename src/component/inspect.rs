@@ -200,9 +200,8 @@ impl Shape {
 
     /// What the component can be in a pipeline.
     ///
-    /// An import of `handler` alone does not make a middleware: many services
-    /// name the interface (for its types, say) and never call it. What counts is
-    /// whether a core module imports the `handle` function.
+    /// An import of `handler` alone does not make a middleware: many services name the interface (for its types, say)
+    /// and never call it. What counts is whether a core module imports the `handle` function.
     pub fn role(&self) -> Role {
         match (self.entry(), self.handler_import()) {
             (None, _) => Role::None,
@@ -355,9 +354,9 @@ fn has_functions(types: TypesRef<'_>, name: &str) -> bool {
     }
 }
 
-/// Reads the component at the start of `bytes`, and all that is nested in it, into
-/// `shape`, and says what an instance of it costs. Imports and exports count at
-/// `depth` 0 only. What is nested is whole, and not deeper than [`linkspan_rewrite::nesting`] allows.
+/// Reads the component at the start of `bytes`, and all that is nested in it, into `shape`, and says what an instance
+/// of it costs. Imports and exports count at `depth` 0 only. What is nested is whole, and not deeper than
+/// [`linkspan_rewrite::nesting`] allows.
 fn read_component(
     mut parser: Parser,
     mut bytes: &[u8],
@@ -492,8 +491,8 @@ fn read_outline(
     Ok(())
 }
 
-/// Reads a core module: what it defines, and, into `shape`, whether it calls the next
-/// handler, and, into `schemas`, what schemas it carries.
+/// Reads a core module: what it defines, and, into `shape`, whether it calls the next handler, and, into `schemas`,
+/// what schemas it carries.
 fn read_module<'b>(
     mut parser: Parser,
     mut bytes: &'b [u8],

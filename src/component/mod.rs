@@ -24,8 +24,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest component file that is read, in bytes. The largest that languages
-/// make today (Python) are about 20 MB.
+/// The largest component file that is read, in bytes. The largest that languages make today (Python) are about 20 MB.
 pub const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The interfaces around which a middleware is lifted: the next stage, and requests and responses with their bodies.

@@ -102,8 +102,8 @@ fn write_snippet(
     writeln!(f, "{:width$} |", "")
 }
 
-/// A character as a terminal may show it: a tab has a fixed width, so that the marks line up, and control
-/// characters, with which a file could rewrite the terminal, are replaced.
+/// A character as a terminal may show it: a tab has a fixed width, so that the marks line up, and control characters,
+/// with which a file could rewrite the terminal, are replaced.
 fn printable(character: char) -> String {
     match character {
         '\t' => "    ".to_owned(),

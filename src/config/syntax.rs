@@ -1,7 +1,7 @@
 //! TOML text to a tree in which every key and every value knows its place.
 //!
-//! The tree keeps the order of the file, because the order of a stage's configuration is what its author sees, and
-//! owns its text, so that nothing later borrows from the parser.
+//! The tree keeps the order of the file, because the order of a stage's configuration is what its author sees, and owns
+//! its text, so that nothing later borrows from the parser.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

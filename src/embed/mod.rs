@@ -16,12 +16,12 @@
 //!
 //! # What there is
 //!
-//! A [`Pipeline`] and its [`Stage`]s describe what a `[pipelines.<name>]` of the configuration file describes. It
-//! ends in a component ([`Pipeline::service`]), or in a service of the program: [`Pipeline::layer`] makes a
-//! [`Layer`], with which an axum `Router`, say, gets WebAssembly in front of its routes, and [`Pipeline::around`]
-//! puts the pipeline in front of one service. A [`Gateway`] has several pipelines, from a file, a text or code, whose
-//! routes it can follow ([`Gateway::routes`]), and can be given another configuration while it serves
-//! ([`Gateway::reload`], [`Gateway::replace`]). What is called is a [`Service`] in any case.
+//! A [`Pipeline`] and its [`Stage`]s describe what a `[pipelines.<name>]` of the configuration file describes. It ends
+//! in a component ([`Pipeline::service`]), or in a service of the program: [`Pipeline::layer`] makes a [`Layer`], with
+//! which an axum `Router`, say, gets WebAssembly in front of its routes, and [`Pipeline::around`] puts the pipeline in
+//! front of one service. A [`Gateway`] has several pipelines, from a file, a text or code, whose routes it can follow
+//! ([`Gateway::routes`]), and can be given another configuration while it serves ([`Gateway::reload`],
+//! [`Gateway::replace`]). What is called is a [`Service`] in any case.
 //!
 //! Keys and their bounds are those of the file, described in docs/configuration.md, because what is built in code is
 //! written as TOML and read as a file is: so the defaults are the same, and what is wrong is told by the same
@@ -29,11 +29,11 @@
 //!
 //! # How it works
 //!
-//! The engine keeps a request on one thread, and its instances never leave theirs. So a [`Gateway`] has worker
-//! threads of its own (`gateway.workers`), each with an event loop; a [`Service`] is `Send`, hands a request to the
-//! worker that has the fewest, and streams both bodies across with backpressure, trailers included. A native service
-//! runs on the tokio runtime of whoever called the pipeline, with the extensions that the request had there; if nobody
-//! wants the response any more, or past the deadline, its future is dropped.
+//! The engine keeps a request on one thread, and its instances never leave theirs. So a [`Gateway`] has worker threads
+//! of its own (`gateway.workers`), each with an event loop; a [`Service`] is `Send`, hands a request to the worker that
+//! has the fewest, and streams both bodies across with backpressure, trailers included. A native service runs on the
+//! tokio runtime of whoever called the pipeline, with the extensions that the request had there; if nobody wants the
+//! response any more, or past the deadline, its future is dropped.
 //!
 //! A [`Service`] never fails: what the chain does not answer becomes the `application/problem+json` that the gateway
 //! would send (docs/answers.md). The request's head is brought into the gateway's normal form first; a request that

@@ -20,7 +20,7 @@ use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase, Reply, UPLOAD_BRO
 use super::outcome::{Failure, reason};
 use crate::chain::Segment;
 use crate::direct::{Disagreement, Trap};
-use crate::host::state::CpuBudgetExceeded;
+use crate::host::pulse::CpuBudgetExceeded;
 use crate::host::{Pulse, kept};
 use crate::telemetry::TrapKind;
 use state::{Left, Rest, State};

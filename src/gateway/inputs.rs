@@ -16,8 +16,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The components of a plan, by [`ComponentIndex`]; `None` for one that could not
-/// be loaded.
+/// The components of a plan, by [`ComponentIndex`]; `None` for one that could not be loaded.
 #[derive(Clone, Default)]
 pub struct Components(Vec<Option<Forms>>);
 
@@ -192,8 +191,7 @@ impl Shapes {
     }
 }
 
-/// Reads the component files that `plan` names, and adds what is wrong with them to
-/// `diagnostics`.
+/// Reads the component files that `plan` names, and adds what is wrong with them to `diagnostics`.
 pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnostics) -> Components {
     let load = |reference: &ComponentRef| match caught(|| shapes.load(reference)) {
         Ok(Ok(component)) => check_digest(reference, component, diagnostics),

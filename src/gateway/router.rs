@@ -56,8 +56,7 @@ impl Router {
         router
     }
 
-    /// Finds the route of a request. `host` is in lower case and has no port;
-    /// `path` is normalised and has no query.
+    /// Finds the route of a request. `host` is in lower case and has no port; `path` is normalised and has no query.
     pub fn route(&self, host: &str, path: &str, method: &Method) -> Match {
         let mut allowed = Vec::new();
         for paths in self.candidates(host) {

@@ -8,8 +8,7 @@ use crate::plan::share::{draw, place};
 use crate::plan::{PipelineIndex, Plan, Route};
 use http::HeaderMap;
 
-/// The pipeline for a request to `route`; `chance` is a number that differs from
-/// request to request.
+/// The pipeline for a request to `route`; `chance` is a number that differs from request to request.
 pub fn choose(plan: &Plan, route: &Route, headers: &HeaderMap, chance: u64) -> PipelineIndex {
     if let [only] = route.split.as_slice() {
         return only.pipeline;

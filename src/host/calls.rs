@@ -9,8 +9,9 @@
 
 use super::context::CallContext;
 use super::next::{self, Next, NextFuture, RequestHead};
+use super::pulse::Pulse;
 use super::scope::StageScope;
-use super::state::{InstanceState, Pulse};
+use super::state::InstanceState;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use std::sync::Arc;
 use tokio::sync::oneshot;

@@ -199,8 +199,7 @@ fn broken(error: hyper::Error) -> ErrorCode {
     }
 }
 
-/// Whether `address` is of the public internet, by the special-purpose registries
-/// of IANA (RFC 6890).
+/// Whether `address` is of the public internet, by the special-purpose registries of IANA (RFC 6890).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -212,8 +211,7 @@ fn is_public(address: IpAddr) -> bool {
                 || v4.is_documentation()
                 || a == 0
                 || a >= 240
-                // Shared address space (RFC 6598), IETF assignments, 6to4 relays,
-                // benchmarking (RFC 2544).
+                // Shared address space (RFC 6598), IETF assignments, 6to4 relays, benchmarking (RFC 2544).
                 || (a == 100 && (64..128).contains(&b))
                 || (a == 192 && b == 0 && c == 0)
                 || (a == 192 && b == 88 && c == 99)
@@ -223,8 +221,8 @@ fn is_public(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => match embedded(v6) {
             Some(v4) => is_public(v4),
-            // Only 2000::/3 is global unicast today; 2001:db8::/32 and 3fff::/20
-            // are for documentation, 2001::/23 for protocols (Teredo among them).
+            // Only 2000::/3 is global unicast today; 2001:db8::/32 and 3fff::/20 are for documentation, 2001::/23 for
+            // protocols (Teredo among them).
             None => {
                 let [a, b, ..] = v6.segments();
                 (0x2000..0x4000).contains(&a)

@@ -34,8 +34,8 @@ impl Quota {
         (1..=1_000_000_000).contains(&self.burst) && (1..=1_000_000_000_000_000_000).contains(&self.interval)
     }
 
-    /// Decides on a request at `now` for a key whose theoretical arrival time is
-    /// `arrival`, and gives the new one if the request is allowed.
+    /// Decides on a request at `now` for a key whose theoretical arrival time is `arrival`, and gives the new one if
+    /// the request is allowed.
     fn decide(self, arrival: u64, now: u64) -> (Decision, Option<u64>) {
         let interval = u128::from(self.interval);
         let tolerance = interval * u128::from(self.burst);
@@ -112,8 +112,8 @@ impl Cell {
 #[derive(Debug, Default)]
 struct Shard {
     arrivals: HashMap<Box<str>, u64>,
-    /// No key can be forgotten before this time: a full shard is searched once
-    /// for each key that runs out, not once for each request.
+    /// No key can be forgotten before this time: a full shard is searched once for each key that runs out, not once for
+    /// each request.
     sweep_after: u64,
 }
 

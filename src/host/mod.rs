@@ -13,10 +13,12 @@ pub mod catalog;
 mod context;
 mod egress;
 pub mod headers;
+mod hooks;
 pub mod imports;
 pub mod kept;
 pub mod limiter;
 pub mod next;
+pub mod pulse;
 pub mod rehearsal;
 pub mod scope;
 pub mod state;
@@ -28,16 +30,16 @@ pub use context::{CallContext, NoResponse, RequestOrigin};
 pub use headers::fuzzing;
 pub use limiter::{KeyBound, Limiter, Limiters};
 pub use next::{Next, RequestHead};
+pub use pulse::Pulse;
 pub use rehearsal::{Act, Rehearsal};
 pub use scope::{Scope, StageScope};
-pub use state::{Budget, InstanceState, Pulse};
+pub use state::{Budget, InstanceState};
 
 use std::sync::Arc;
 use wasmtime::component::{Component, Linker};
 
-/// Adds everything on offer to `linker`, for a chain that was composed into
-/// `component`: the shared interfaces under their own names, and for each import
-/// of a stage's own the scope that `lookup` gives for its name. `next` is what the
+/// Adds everything on offer to `linker`, for a chain that was composed into `component`: the shared interfaces under
+/// their own names, and for each import of a stage's own the scope that `lookup` gives for its name. `next` is what the
 /// last stage's import of `wasi:http/handler` reaches, and `named` what further ones do, once `rehearsal` is over.
 ///
 /// # Errors

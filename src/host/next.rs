@@ -6,8 +6,9 @@
 
 use super::context::{Asking, CallContext, NoResponse};
 use super::kept::{HEAD, size_of_fields};
+use super::pulse::Pulse;
 use super::rehearsal::Rehearsal;
-use super::state::{InstanceState, Pulse};
+use super::state::InstanceState;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method};
@@ -28,7 +29,7 @@ use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpV
 pub struct RequestHead {
     /// The method.
     pub method: Method,
-    /// The scheme; a guest that makes a request of its own need not say one.
+    /// The scheme; a guest's own request need not have one.
     pub scheme: Option<Scheme>,
     /// The authority, likewise.
     pub authority: Option<Authority>,
@@ -36,26 +37,25 @@ pub struct RequestHead {
     pub path_with_query: Option<PathAndQuery>,
     /// The fields.
     pub headers: HeaderMap,
-    /// What the guest wants of a transport.
+    /// The options that the guest set for a transport.
     pub options: Option<Arc<RequestOptions>>,
 }
 
-/// Calls of one request that may be answered at once, one after the other. Then the store has a turn: it has to read
-/// what the guest wrote for those calls, and does that only while the guest waits.
+/// The number of calls of one request that may be answered at once, one after another. Then the store has a turn: it
+/// must read what the guest wrote for those calls, which it does only while the guest waits.
 const AT_ONCE: u32 = 16;
 
 /// The answer of the next stage.
 pub type NextFuture = Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, NoResponse>> + Send>>;
 
-/// Calls the next stage, in whatever store it is. The context is the call's from
-/// which this one comes, unless the guest calls from work that it left behind.
+/// Calls the next stage, in whatever store it is. The context is that of the call from which this one comes; a guest's
+/// left-over work has none.
 pub type Next = Arc<dyn Fn(RequestHead, WasiBody, Option<Arc<CallContext>>) -> NextFuture + Send + Sync>;
 
-/// Makes `next` what a component's import of `wasi:http/handler` reaches, and each of
-/// `named` what it reaches under that name.
+/// Makes `next` what a component's import of `wasi:http/handler` reaches, and each of `named` what it reaches under
+/// that name.
 ///
-/// Without a `next`, the import exists and must not be called: a service may name the
-/// interface for its types.
+/// Without a `next`, the import exists and must not be called: a service may name the interface for its types.
 pub fn add_to_linker(
     linker: &mut Linker<InstanceState>,
     next: Option<Next>,
@@ -112,7 +112,7 @@ pub(super) async fn carry(
         let request = store.get().table.delete(request)?;
         let pulse = store.get().pulse();
         pulse.act();
-        // Until it is answered.
+        // Held until the request is answered.
         let kept = store.get().keep_outside(size_of_fields(&request.headers))?;
         wasmtime::error::Ok((leave(request, &mut store, was_sent), context, pulse, kept))
     })?;
@@ -120,7 +120,7 @@ pub(super) async fn carry(
         (Ok(request), context, pulse, kept) => (request, context, pulse, kept),
         (Err(error), ..) => return error.downcast().map(Err),
     };
-    // Not before the request is out: what it has in the store is gone only then.
+    // Only now: until the request is out, its resources are in the store.
     let next = match next {
         Ok(next) => next,
         Err(code) => return Ok(Err(code)),
@@ -150,8 +150,8 @@ pub(super) async fn carry(
     }
 }
 
-/// Asks `next` for a response to a request that is out of its store, on behalf of the call with `context` in the store of
-/// `pulse`; without one, the asker learns this error.
+/// Asks `next` for a response to a request that has left its store, for the call with `context` in the store of
+/// `pulse`. The error is what the caller gets instead of a response.
 pub async fn ask(
     next: &Next,
     (head, body): (RequestHead, WasiBody),
@@ -177,7 +177,7 @@ pub async fn ask(
     })
 }
 
-/// `body`, out of the store of `pulse`, as one that does not look complete when it is not.
+/// `body`, from the store of `pulse`, which ends with an error if its guests broke off.
 pub(super) fn whole(body: WasiBody, pulse: Arc<Pulse>) -> WasiBody {
     match body.is_end_stream() {
         true => body,
@@ -185,8 +185,8 @@ pub(super) fn whole(body: WasiBody, pulse: Arc<Pulse>) -> WasiBody {
     }
 }
 
-/// A body out of a store that has no end once its guests broke off: wasmtime-wasi-http
-/// would end it as if it were complete.
+/// A body from a store. It ends with an error once the guests broke off; wasmtime-wasi-http would end it as if it were
+/// complete.
 struct Whole {
     body: WasiBody,
     pulse: Arc<Pulse>,
@@ -234,14 +234,14 @@ pub(super) fn request(
     Ok(root.and_then(|task| store.get().request_of(task)))
 }
 
-/// A request out of its store, or the error that its sender gets.
+/// A request that has left its store, or the error that its sender gets.
 pub type Left = Result<(RequestHead, WasiBody), wasmtime_wasi::TrappableError<ErrorCode>>;
 
-/// Whether a request may leave its store for `authority`: it is held to what comes from outside, where user info is refused,
-/// too (RFC 9110 §4.2.4).
+/// Checks that a request may leave its store for `authority`, by the same rule as for requests from outside: no user
+/// information (RFC 9110 §4.2.4).
 ///
 /// # Errors
-/// What its sender gets instead.
+/// The error that its sender gets.
 pub fn may_leave(authority: Option<&Authority>) -> Result<(), ErrorCode> {
     match authority.is_some_and(|authority| authority.as_str().contains('@')) {
         true => Err(ErrorCode::HttpRequestUriInvalid),
@@ -264,8 +264,7 @@ pub fn leave<T: WasiHttpView + 'static>(
         headers: HeaderMap::new(),
         options: request.options.clone(),
     };
-    // `into_http` makes a URI, and would refuse a request without its parts,
-    // which between stages is none of its business.
+    // `into_http` makes a URI, and would refuse a request without its parts. Between stages, a request may lack them.
     request.scheme = Some(Scheme::HTTP);
     request.authority = Some(Authority::from_static("stage"));
     request.path_with_query = Some(PathAndQuery::from_static("/"));

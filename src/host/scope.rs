@@ -1,4 +1,4 @@
-//! A stage's own world: what its imports reach, in any store.
+//! A stage's scope: what its own imports reach, in any store.
 
 use super::egress::reach::Egress;
 use super::limiter::{Cell, Limiter, Quota};
@@ -41,7 +41,7 @@ pub struct StageScope {
     pub limiter: Arc<Limiter>,
     log: Cell,
     dropped_lines: AtomicU64,
-    /// The proof of its segment.
+    /// The rehearsal of its segment.
     rehearsal: Arc<Rehearsal>,
 }
 
@@ -52,8 +52,8 @@ impl std::fmt::Debug for StageScope {
 }
 
 impl StageScope {
-    /// The world of `stage`, which keeps its counters in `limiter`, and reaches `calls` by name once `rehearsal` is
-    /// over. Opens the stage's directories.
+    /// The scope of `stage`, which has its counters in `limiter`, and reaches `calls` by name once `rehearsal` is over.
+    /// Opens the stage's directories.
     ///
     /// # Errors
     /// The directory that can't be opened, and why.
@@ -171,8 +171,7 @@ fn outside<'s>(
     Ok((made.filesystem().clone(), made.sockets().clone()))
 }
 
-/// The longest start of `text` that has at most `bytes` bytes and ends at a
-/// character's end.
+/// The longest start of `text` that has at most `bytes` bytes and ends at a character's end.
 fn truncate(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes { text } else { &text[..text.floor_char_boundary(bytes)] }
 }

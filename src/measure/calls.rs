@@ -1,11 +1,12 @@
 //! `linkspan bench calls`: what a call of another service costs, by name, inside a program, and over connections.
 //!
 //! Two gateways run as processes of their own, as users run them: one whose service calls, and one that is called over
-//! HTTP. The caller is a guest that sends the same request again and again, in one request of ours: to a pipeline of its
-//! own gateway, by name, and to the other gateway, as `egress` lets it, with a connection each. A native client calls
-//! that gateway over one connection that is kept alive: what is left of HTTP when neither a guest nor a connection is to
-//! be paid for. For comparison, native services call each other: as functions, as a tower service, and over kept
-//! connections whose two sides are on one thread. No call and no answer has a body. Rounds of all ways alternate.
+//! HTTP. The caller is a guest that sends the same request again and again, in one request of ours: to a pipeline of
+//! its own gateway, by name, and to the other gateway, as `egress` lets it, with a connection each. A native client
+//! calls that gateway over one connection that is kept alive: what is left of HTTP when neither a guest nor a
+//! connection is to be paid for. For comparison, native services call each other: as functions, as a tower service, and
+//! over kept connections whose two sides are on one thread. No call and no answer has a body. Rounds of all ways
+//! alternate.
 
 use super::guests::{Guests, Source, own_folder};
 use super::native::{self, Connection, Stack};

@@ -65,8 +65,8 @@ impl Middleware {
         Ok(Self { file, config })
     }
 
-    /// What its chains are called, its component, and its configuration; if its lift can be
-    /// rewritten, that form as well.
+    /// What its chains are called, its component, and its configuration; if its lift can be rewritten, that form as
+    /// well.
     pub(super) fn load(&self) -> Result<Vec<Guest>, Failure> {
         let component = Component::load(&self.file).map_err(Failure::wrong)?;
         let label = self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();

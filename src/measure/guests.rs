@@ -14,8 +14,8 @@ const CARRIED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/guests.rs"
 /// Where the components are.
 #[derive(Debug, Args)]
 pub struct Source {
-    /// Measure with the components in this folder, which `cargo xtask components` fills, instead of those that
-    /// linkspan carries
+    /// Measure with the components in this folder, which `cargo xtask components` fills, instead of those that linkspan
+    /// carries
     #[arg(long, value_name = "DIR")]
     components: Option<PathBuf>,
 }

@@ -1,10 +1,9 @@
 //! `linkspan bench hops`: what a hop costs, against the length of a chain.
 //!
-//! A hop is the way through one more middleware and back. The same request goes
-//! through chains of the no-op middleware of different depths, one at a time on one
-//! thread, through the same pool and instances that serve real requests; rounds of
-//! all chains alternate, so that a machine whose speed drifts slows all of them,
-//! and the best round of each counts.
+//! A hop is the way through one more middleware and back. The same request goes through chains of the no-op middleware
+//! of different depths, one at a time on one thread, through the same pool and instances that serve real requests;
+//! rounds of all chains alternate, so that a machine whose speed drifts slows all of them, and the best round of each
+//! counts.
 
 use super::given::{Given, Guest};
 use super::guests::{Guests as Built, Source};

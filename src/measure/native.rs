@@ -1,7 +1,7 @@
 //! Calls between native services, for comparison: in one process, and over connections of the system.
 //!
-//! Both sides of a connection are on this thread, so that the time is that of both, and nothing waits for another thread
-//! to be woken: the least that such a call can cost.
+//! Both sides of a connection are on this thread, so that the time is that of both, and nothing waits for another
+//! thread to be woken: the least that such a call can cost.
 
 use super::Failure;
 use bytes::Bytes;

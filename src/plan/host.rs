@@ -15,8 +15,8 @@ pub enum HostPattern {
     Any,
     /// One host, lower case: a name, an IPv4 address, or an IPv6 address in brackets.
     Exact(String),
-    /// Every name below a domain, at any depth, and not the domain itself: `*.example.com` is kept as
-    /// `.example.com`, lower case.
+    /// Every name below a domain, at any depth, and not the domain itself: `*.example.com` is kept as `.example.com`,
+    /// lower case.
     Suffix(String),
 }
 

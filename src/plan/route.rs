@@ -19,8 +19,8 @@ const MAX_PATH: usize = 1024;
 /// The requests that go to a pipeline.
 ///
 /// The most specific route serves a request: an exact host before a wildcard (of those, the longer one) before any;
-/// then the longest path; then one with methods before one without. No two routes of a plan are equal in this order
-/// and claim the same method.
+/// then the longest path; then one with methods before one without. No two routes of a plan are equal in this order and
+/// claim the same method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The hosts.

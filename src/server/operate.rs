@@ -54,8 +54,8 @@ pub(super) struct Operator {
 }
 
 impl Operator {
-    /// Takes over the signals: SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR1 opens
-    /// the access log anew. The thread that calls this is the one that calls [`Operator::serve`].
+    /// Takes over the signals: SIGINT and SIGTERM stop, SIGHUP reloads, SIGUSR1 opens the access log anew. The thread
+    /// that calls this is the one that calls [`Operator::serve`].
     pub(super) fn start(trigger: Trigger, mut stop: Shutdown, drain_delay: Duration) -> Result<Self, Error> {
         let (report, progress) = sync_channel(1);
         let (commands, operator) = (Commands::default(), std::thread::current());

@@ -1,8 +1,7 @@
 //! `cargo xtask demo`: serve `pipelines/edge.toml`, and say what to try.
 //!
-//! The development certificate is made once, for this machine's own names, and
-//! kept in `pipelines/dev`; its key is readable by its owner alone. The gateway
-//! runs in a process group of its own and is sent the signal that ends this
+//! The development certificate is made once, for this machine's own names, and kept in `pipelines/dev`; its key is
+//! readable by its owner alone. The gateway runs in a process group of its own and is sent the signal that ends this
 //! task, once, so that it can let requests finish.
 
 use crate::command::step;
@@ -69,8 +68,7 @@ pub fn run(project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// Make the certificate and its key, unless both are there and will be valid
-/// for some time yet.
+/// Make the certificate and its key, unless both are there and will be valid for some time yet.
 fn certificate(folder: &Path) -> Result<()> {
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     let age = fs::metadata(&certificate).and_then(|file| file.modified()).ok();

@@ -1,14 +1,11 @@
 //! A compiler for `wasm32-unknown-unknown`.
 //!
-//! In this order: the target's standard library where it is installed; what
-//! `rustup target add` can fetch, within [`RUSTUP_PATIENCE`]; on a Debian
-//! machine, the distribution's own rustc with the source of its standard
-//! library, unpacked below cargo's target folder, nothing being installed. Else
-//! an error that says what to install.
+//! In this order: the target's standard library where it is installed; what `rustup target add` can fetch, within
+//! [`RUSTUP_PATIENCE`]; on a Debian machine, the distribution's own rustc with the source of its standard library,
+//! unpacked below cargo's target folder, nothing being installed. Else an error that says what to install.
 //!
-//! Debian ships no standard library for this target that fits its newest
-//! rustc, but its rustc builds one: `-Zbuild-std`, with `RUSTC_BOOTSTRAP` as
-//! the key that its release build needs. Only the linker is missing from it;
+//! Debian ships no standard library for this target that fits its newest rustc, but its rustc builds one:
+//! `-Zbuild-std`, with `RUSTC_BOOTSTRAP` as the key that its release build needs. Only the linker is missing from it;
 //! the one of the installed toolchain serves.
 
 use crate::command::{cargo, step};
@@ -219,8 +216,7 @@ fn newest() -> Option<(u32, u32)> {
     Some((numbers.next()?, numbers.next()?))
 }
 
-/// The compiler, its libraries, the source of the standard library, and the
-/// LLVM that it was linked with.
+/// The compiler, its libraries, the source of the standard library, and the LLVM that it was linked with.
 fn packages(major: u32, minor: u32) -> Result<Vec<String>> {
     let std = format!("libstd-rust-web-{major}.{minor}");
     let depends = stdout(Command::new("apt-cache").args(["depends", &std]))?;

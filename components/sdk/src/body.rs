@@ -2,7 +2,8 @@
 
 use crate::bindings::wasi::http::types;
 use crate::bindings::{wit_future, wit_stream};
-use crate::{Error, outstanding};
+use crate::error::{Error, internal};
+use crate::outstanding;
 use std::borrow::Cow;
 use std::cell::Cell;
 use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
@@ -127,7 +128,7 @@ impl Body {
             Content::Streams(contents, trailers) => return Ok(Opened::streams(contents, trailers)),
             Content::Empty => None,
             Content::Bytes(bytes) if bytes.len() > Self::MAX_BYTES => {
-                return Err(crate::internal("a body of this size needs the async form"));
+                return Err(internal("a body of this size needs the async form"));
             }
             Content::Bytes(bytes) => Some(outstanding::stream(bytes)?),
         };

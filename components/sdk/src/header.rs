@@ -7,8 +7,8 @@
 //! `in-place` all of it is one call: see `in_place`.
 
 use crate::bindings::wasi::http::types::{Fields, HeaderError};
+use crate::error::{Error, internal};
 use crate::value::Value;
-use crate::{Error, internal};
 use std::borrow::Cow;
 
 /// The name of a header field: a lower-case token (RFC 9110 §5.1).

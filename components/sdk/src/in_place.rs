@@ -1,8 +1,8 @@
 //! Edits of a head that stays where it is: one call, with names and values lent
 //! to the host from where they are.
 
-use crate::Error;
 use crate::bindings::in_place::linkspan::gateway::headers::{Edit, Refusal};
+use crate::error::Error;
 use crate::header::{HeaderEdits, Kind, refused};
 
 /// Make `edits` with one call of `host`.

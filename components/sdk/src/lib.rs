@@ -43,6 +43,7 @@ pub mod bindings;
 mod body;
 pub mod clock;
 mod config;
+mod error;
 mod header;
 #[cfg(feature = "in-place")]
 mod in_place;
@@ -63,9 +64,10 @@ pub mod schema;
 pub mod secret;
 mod value;
 
-pub use bindings::wasi::http::types::{ErrorCode as Error, Fields, Method, Scheme};
+pub use bindings::wasi::http::types::{Fields, Method, Scheme};
 pub use body::{Body, BodyWriter, Trailers};
 pub use config::{Config, Finding, FromConfig};
+pub use error::{Error, internal};
 pub use header::{HeaderEdits, HeaderName, HeaderValue};
 pub use next::{AsyncNext, Next, call, call_named, call_named_async, send};
 pub use request::Request;
@@ -77,12 +79,6 @@ pub use wit_bindgen::block_on;
 /// only. The gateway bounds how long it may.
 pub use wit_bindgen::spawn_local;
 pub use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
-
-/// An `internal-error` with a message for the gateway's log. The client sees
-/// a plain 500.
-pub fn internal(message: impl Into<String>) -> Error {
-    Error::InternalError(Some(message.into()))
-}
 
 /// Export a function as a middleware.
 ///

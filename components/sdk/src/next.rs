@@ -2,7 +2,9 @@
 
 use crate::bindings::wasi::http::types;
 use crate::bindings::{asynchronous, wasi};
-use crate::{Error, Request, Response, Scheme};
+use crate::error::Error;
+use crate::request::Request;
+use crate::response::Response;
 
 /// The next stage, called synchronously.
 pub struct Next(());
@@ -86,6 +88,6 @@ pub async fn send(request: Request) -> Result<Response, Error> {
 /// `HTTP-request-denied` without that, and what the pipeline answers instead of a
 /// response.
 pub async fn call(pipeline: &str, mut request: Request) -> Result<Response, Error> {
-    request.set_origin(Scheme::Http, &[pipeline, ".internal"].concat())?;
+    request.set_origin(types::Scheme::Http, &[pipeline, ".internal"].concat())?;
     send(request).await
 }

@@ -19,9 +19,9 @@
 //! bodies where that is the exception, for refusals; what always answers with
 //! a body of its own is better async.
 
-use crate::Error;
 use crate::bindings::wasi::http::types::Trailers;
 use crate::bindings::{wit_future::FuturePayload, wit_stream::StreamPayload};
+use crate::error::{Error, internal};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use wit_bindgen::{FutureReader, StreamReader};
@@ -153,7 +153,7 @@ fn keep(
         }
         outstanding.writes.push(Write { handle, drop_writable, _bytes: bytes });
         if outstanding.writes.len() > MAX_OUTSTANDING {
-            return Err(crate::internal("too many answers of this instance are unread"));
+            return Err(internal("too many answers of this instance are unread"));
         }
         Ok(())
     })

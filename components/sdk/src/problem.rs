@@ -1,6 +1,8 @@
 //! Problem details (RFC 9457).
 
-use crate::{Body, Response, json};
+use crate::body::Body;
+use crate::json;
+use crate::response::Response;
 
 impl Response {
     /// A response that tells what went wrong, as `application/problem+json`:

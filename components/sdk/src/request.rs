@@ -4,8 +4,8 @@
 use crate::bindings::in_place::linkspan::gateway::headers;
 use crate::bindings::wasi::http::types::{self, Fields, Method, RequestOptions, Scheme};
 use crate::body::{self, Body};
+use crate::error::{Error, internal};
 use crate::header::{self, HeaderEdits};
-use crate::{Error, internal};
 use std::cell::OnceCell;
 use std::time::Duration;
 

@@ -4,9 +4,9 @@
 use crate::bindings::in_place::linkspan::gateway::headers;
 use crate::bindings::wasi::http::types::{self, Fields};
 use crate::body::{self, Body, Opened};
+use crate::error::{Error, internal};
 use crate::header::{self, HeaderEdits};
 use crate::request::first_text;
-use crate::{Error, internal};
 use std::cell::OnceCell;
 
 /// A response. One that is only read is passed back as the very resource that

@@ -3,7 +3,11 @@
 use crate::bindings::judging::exports::linkspan::config::check;
 use crate::bindings::wasi::config::store;
 use crate::bindings::wasi::http::types;
-use crate::{Config, Error, FromConfig, Request, Response, internal, outstanding};
+use crate::config::{Config, Finding, FromConfig};
+use crate::error::{Error, internal};
+use crate::outstanding;
+use crate::request::Request;
+use crate::response::Response;
 use std::sync::OnceLock;
 
 /// Begin a request: what former answers of this instance have finished with is
@@ -62,8 +66,7 @@ pub fn judge<T: FromConfig>() -> Result<(), Vec<check::Finding>> {
     if findings.is_empty() {
         return Err(whole("the configuration could not be read".into()));
     }
-    let finding =
-        |finding: crate::Finding| check::Finding { key: Some(finding.key), message: finding.reason };
+    let finding = |finding: Finding| check::Finding { key: Some(finding.key), message: finding.reason };
     Err(findings.into_iter().map(finding).collect())
 }
 

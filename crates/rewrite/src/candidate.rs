@@ -1,11 +1,10 @@
 //! Components that were built against a release candidate of WASI 0.3.0.
 //!
-//! The last candidate (`0.3.0-rc-2026-03-15`, which the first published tutorials
-//! use) has the interfaces of the release under another version, and a pre-release
-//! links to itself alone. So the names of a component's imports and exports get the
-//! released version when it is loaded; nothing else in it changes. Earlier candidates
-//! differ: their `header-error` and `request-options-error` have fewer cases. Composing
-//! or linking finds that, and says which interface it is and how it differs.
+//! The last candidate (`0.3.0-rc-2026-03-15`, which the first published tutorials use) has the interfaces of the
+//! release under another version, and a pre-release links to itself alone. So the names of a component's imports and
+//! exports get the released version when it is loaded; nothing else in it changes. Earlier candidates differ: their
+//! `header-error` and `request-options-error` have fewer cases. Composing or linking finds that, and says which
+//! interface it is and how it differs.
 //!
 //! [`detach`](super::detach) handles what the canonical ABI allowed at the time, and forbids since.
 //!

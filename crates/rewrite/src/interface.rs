@@ -4,9 +4,8 @@ use std::fmt;
 
 /// `namespace:package/interface@version`, taken apart.
 ///
-/// Two interfaces of one [track](Interface::track) can be linked (`0.3.0` and
-/// `0.3.2`; `1.2.0` and `1.5.1`), as the component model's canonical interface
-/// names have it. A pre-release is a track of its own.
+/// Two interfaces of one [track](Interface::track) can be linked (`0.3.0` and `0.3.2`; `1.2.0` and `1.5.1`), as the
+/// component model's canonical interface names have it. A pre-release is a track of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Interface {
     /// `wasi:http`

@@ -1,9 +1,8 @@
-//! The canonical ABI's two forms of a value: flat, as core parameters, and laid out in
-//! linear memory; and the code that takes one to the other.
+//! The canonical ABI's two forms of a value: flat, as core parameters, and laid out in linear memory; and the code that
+//! takes one to the other.
 //!
-//! Both are generated from the component's own types, so that a later `error-code`
-//! with other cases needs nothing here. Lists and maps
-//! are refused instead of half supported.
+//! Both are generated from the component's own types, so that a later `error-code` with other cases needs nothing here.
+//! Lists and maps are refused instead of half supported.
 
 use crate::NotRewritable;
 use wasm_encoder::{BlockType, InstructionSink, MemArg, ValType};
@@ -178,14 +177,14 @@ pub struct Storing<'a, 'b> {
     pub base: u32,
     /// The flat types of the locals that hold it, from local 0 on.
     pub flat: &'a [ValType],
-    /// The function that copies the text at (pointer, length) to where it stays as long
-    /// as the value does, by the text's place, and answers the copy's address.
+    /// The function that copies the text at (pointer, length) to where it stays as long as the value does, by the
+    /// text's place, and answers the copy's address.
     pub keep_text: &'a dyn Fn(u32) -> u32,
 }
 
 impl Storing<'_, '_> {
-    /// Stores what begins at local `from`, of shape `shape`, at `offset` of the value;
-    /// `text` is the place of its first text.
+    /// Stores what begins at local `from`, of shape `shape`, at `offset` of the value; `text` is the place of its first
+    /// text.
     pub fn store(&mut self, shape: &Shape, from: u32, offset: u32, text: u32) {
         match shape {
             Shape::Number(ty, bytes) => {

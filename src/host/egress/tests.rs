@@ -127,8 +127,8 @@ fn no_name_leads_inside() {
     });
 }
 
-/// The address that was checked is the one that is connected to: a resolver is asked once,
-/// and what it would say next does not matter.
+/// The address that was checked is the one that is connected to: a resolver is asked once, and what it would say next
+/// does not matter.
 #[test]
 fn a_name_is_looked_up_once() {
     let listen = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -1,7 +1,7 @@
 //! Edits in place, compared with the equivalent functions of `wasi:http/types`.
 
 use super::Change;
-use crate::host::state::Hooks;
+use crate::host::hooks::Hooks;
 use http::{HeaderName, HeaderValue};
 use wasmtime_wasi_http::{FieldMap, FieldMapError};
 

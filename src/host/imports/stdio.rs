@@ -8,8 +8,9 @@
 use crate::host::bindings::named_imports as own3;
 use crate::host::kept::Outside;
 use crate::host::next;
+use crate::host::pulse::Pulse;
 use crate::host::scope::{MAX_LOG_MESSAGE, Scope};
-use crate::host::state::{InstanceState, Pulse};
+use crate::host::state::InstanceState;
 use crate::host::wasi2::bindings::named_imports as own2;
 use bytes::Bytes;
 use std::pin::Pin;

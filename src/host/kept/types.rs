@@ -99,11 +99,11 @@ fn http<'a>(store: &'a mut Store<'_>) -> Access<'a, InstanceState, WasiHttp> {
     Access::<InstanceState, WasiHttp>::new(store.as_context_mut(), InstanceState::http)
 }
 
-/// What a guest says of how it received the body of the message at `rep`, as it may be kept: the host has it until the
-/// guest that made the message asks, which may be never. Who made a message outside of the store does not ask.
+/// A guest's report of how it received the body of the message at `rep`, as it may be kept: the host keeps it until the
+/// guest that made the message asks, which may be never. The maker of a message from outside of the store never asks.
 ///
-/// A text may be as long as what a guest passes in one call. As many futures as can be there may hold one, as far as
-/// these have a quarter of the bound; the others are cut to [`MAX_ERROR_TEXT`] on their way, which takes a future more.
+/// A text may be as long as a guest may pass in one call. Texts may stay whole as long as a quarter of the bound
+/// suffices for them; others are cut to [`MAX_ERROR_TEXT`] on their way, which takes one more future.
 fn within_bounds(store: &mut Store<'_>, rep: u32, received: Received) -> wasmtime::Result<Received> {
     if !store.data_mut().guest_made.remove(rep) || has_room_for_text(store) {
         return Ok(received);
@@ -114,11 +114,11 @@ fn within_bounds(store: &mut Store<'_>, rep: u32, received: Received) -> wasmtim
     FutureReader::new(store.as_context_mut(), async { wasmtime::error::Ok(told.await.unwrap_or(Ok(()))) })
 }
 
-/// Whether one more text may be kept as it is; counts it then.
+/// Whether one more text may be kept whole, which is then counted.
 fn has_room_for_text(store: &mut Store<'_>) -> bool {
     let most = store.data().account.texts(store.hostcall_fuel());
     if store.data().account.texts >= most {
-        // Each future that may hold one has three entries: itself, and its ends.
+        // Each future that may hold a text has three entries: itself, and its two ends.
         let entries = store.concurrent_resource_table().map_or(0, |table| table.iter_mut().count());
         store.data_mut().account.texts = entries / 3;
     }
@@ -127,7 +127,7 @@ fn has_room_for_text(store: &mut Store<'_>) -> bool {
     *texts <= most
 }
 
-/// Takes what a guest says, and passes it on with short texts.
+/// Takes a guest's report, and passes it on with its text cut.
 struct ShortText(Option<oneshot::Sender<Result<(), ErrorCode>>>);
 
 impl<D: 'static> FutureConsumer<D> for ShortText {
@@ -146,7 +146,7 @@ impl<D: 'static> FutureConsumer<D> for ShortText {
             if let Err(code) = &mut said {
                 shorten(code);
             }
-            // Nobody asks any more.
+            // The reader is gone.
             let _ = tell.send(said);
         }
         Poll::Ready(Ok(()))

@@ -1,20 +1,20 @@
-//! Tasks that stay in a store's table although nobody has them any more.
+//! Tasks that stay in a store's table although nothing refers to them.
 //!
 //! Wasmtime (48) frees the task of a guest's call of another guest when its caller drops its handle. A callee that
 //! returns before its caller goes on has no handle, and if the caller called asynchronously, nothing frees its task
 //! (`start_call` in `runtime/component/concurrent.rs` deletes it for synchronous callers alone). A chain of async
-//! stages leaves one such task for each request, mostly. They have no memory of a guest's and do nothing, but each
-//! takes a place in the table, whose end is a trap. So what is in the table is counted from time to time, and an
-//! instance whose table is half full takes no more requests: it finishes those that it has, and another one takes its
-//! place.
+//! stages leaves one such task for each request, mostly. They have no guest memory and do nothing, but each takes an
+//! entry of the table, and a guest traps when the table is full. The entries are therefore counted from time to time,
+//! and an instance whose table is half full takes no more requests: it finishes those that it has, and another instance
+//! takes its place.
 
 /// How a store's table of tasks, streams and futures has filled.
 #[derive(Debug)]
 pub struct Wear {
-    /// Calls until the next look, and those between the one before and that.
+    /// The calls until the next count, and the calls between the last count and the next.
     left: usize,
     between: usize,
-    /// What was there at the last one.
+    /// The number of entries at the last count.
     held: usize,
 }
 
@@ -25,8 +25,8 @@ impl Default for Wear {
 }
 
 impl Wear {
-    /// Notes that a call ended, and says whether it is time to look. If nobody does, it is time again after as many
-    /// calls.
+    /// Notes that a call ended; `true` if it is time to count. If the entries are not counted then, it is time again
+    /// after as many calls.
     pub(super) fn is_due(&mut self) -> bool {
         self.left = self.left.saturating_sub(1);
         if self.left > 0 {
@@ -36,10 +36,10 @@ impl Wear {
         true
     }
 
-    /// Notes what is there now, of at most `bound`, and says whether that is reached.
+    /// Notes the number of entries, and says whether it has reached `bound`.
     ///
-    /// The next look is after twice as many calls as this one, but so soon that a fourth of what is left can't be taken
-    /// in between at the pace so far: some thirty looks in the life of an instance.
+    /// The next count is after twice as many calls as this one, but early enough that at the pace so far, less than a
+    /// fourth of the remaining entries is taken until then: some thirty counts in the life of an instance.
     pub(super) fn look(&mut self, held: usize, bound: usize) -> bool {
         let pace = held.saturating_sub(self.held).div_ceil(self.between).max(1);
         let soon = bound.saturating_sub(held) / (4 * pace);
@@ -54,8 +54,8 @@ impl Wear {
 mod tests {
     use super::*;
 
-    /// Calls until a table for `bound` is worn, of which each leaves so many entries, the looks at it, and what it
-    /// held.
+    /// The number of calls until a table for `bound` is worn if each call leaves so many entries, the number of counts,
+    /// and the entries at the end.
     fn worn(bound: usize, leaves: usize) -> (usize, usize, usize) {
         let (mut wear, mut looks) = (Wear::default(), 0);
         for calls in 1.. {

@@ -4,7 +4,8 @@
 //! send requests elsewhere meanwhile. Data in a stream counts against `limits.host-memory`, and a write takes no more
 //! at once than was counted for it. The rest is `wasmtime-wasi`'s.
 
-use crate::host::state::{InstanceState, OUTGOING_CHUNK};
+use crate::host::hooks::OUTGOING_CHUNK;
+use crate::host::state::InstanceState;
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::p2::bindings::io::{poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamError, StreamResult};

@@ -8,7 +8,7 @@ use super::{Source, blank_tests, none, sources};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The folders of crates, each with its modules below it.
-const CRATES: &[&str] = &["src", "crates/rewrite/src", "bench/src", "xtask/src"];
+const CRATES: &[&str] = &["src", "crates/rewrite/src", "bench/src", "xtask/src", "components/sdk/src"];
 
 /// Files that are one thing, each circle with the reason.
 const ONE_THING: &[(&[&str], &str)] = &[];

@@ -78,8 +78,8 @@ impl Watched {
 /// An export of a core instance.
 pub type CoreExport = (u32, String);
 
-/// The parts of a component that are replaced, and what their replacements need.
-/// Indices are those of the component as it is.
+/// The parts of a component that are replaced, and what their replacements need. Indices are those of the component as
+/// it is.
 #[derive(Debug)]
 pub struct Wiring {
     /// The core function with which the export begins.
@@ -88,8 +88,7 @@ pub struct Wiring {
     pub callback: CoreExport,
     /// `task.return`, a core function.
     pub task_return: u32,
-    /// The next stage's function, lowered asynchronously, a core function; and the
-    /// component function that it lowers.
+    /// The next stage's function, lowered asynchronously, a core function; and the component function that it lowers.
     pub lower: Option<(u32, u32)>,
     /// The memory of all these functions.
     pub memory: u32,

@@ -470,8 +470,8 @@ fn word(offset: u32) -> MemArg {
     MemArg { offset: offset.into(), align: 2, memory_index: 0 }
 }
 
-/// `keep(pointer, length)`: copies a text of an answer, since the guest frees its own as
-/// soon as it has answered. The buffer is as large as the longest yet.
+/// `keep(pointer, length)`: copies a text of an answer, since the guest frees its own as soon as it has answered. The
+/// buffer is as large as the longest yet.
 fn keep_text(builder: &mut Builder, imports: &Imports, (buffer, capacity): (u32, u32)) -> u32 {
     let index = builder.declare("keep text", &[I32, I32], &[I32]);
     builder.body(0, |code| {
@@ -485,8 +485,8 @@ fn keep_text(builder: &mut Builder, imports: &Imports, (buffer, capacity): (u32,
     index
 }
 
-/// The next stage: called synchronously, unless the guest holds an end of something
-/// that it made, and that may have to move before the next stage answers.
+/// The next stage: called synchronously, unless the guest holds an end of something that it made, and that may have to
+/// move before the next stage answers.
 fn define_lower(builder: &mut Builder, (blocking, asynchronous): (u32, u32), shared: &Shared) {
     let index = builder.declare("next stage", &[I32, I32], &[I32]);
     builder.export("next", index);

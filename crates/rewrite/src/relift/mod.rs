@@ -1,9 +1,8 @@
 //! Async-lifted middleware becomes sync-lifted, without a change to its own code.
 //!
-//! Bindings generators lift `handle` asynchronously, with a callback, and lower the next
-//! stage's `handle` asynchronously. Composed, such a hop costs several times what it
-//! costs lifted and lowered synchronously. The canonical ABI makes this a property of
-//! the component, not of the core module in it: so the component can be wired
+//! Bindings generators lift `handle` asynchronously, with a callback, and lower the next stage's `handle`
+//! asynchronously. Composed, such a hop costs several times what it costs lifted and lowered synchronously. The
+//! canonical ABI makes this a property of the component, not of the core module in it: so the component can be wired
 //! differently when it is loaded. Its own modules stay as they are, byte for byte.
 //!
 //! | the guest calls or exports | and meets instead |
@@ -20,32 +19,30 @@
 //! # Why it is sound
 //!
 //! *The guest sees a host that it may meet anyway.* An async-lowered call may return at
-//! once; a callback comes with an event whenever the host likes; a task has its own
-//! context. None of what it observes is excluded by the canonical ABI.
+//! once; a callback comes with an event whenever the host likes; a task has its own context. None of what it observes
+//! is excluded by the canonical ABI.
 //!
 //! *Nobody waits for the guest while it is held in the next stage's call.* It could be
-//! waited for only through a future or stream whose writing end it has, or by something
-//! that runs beside the call. So if it made any end since the request came in, or has
-//! one open from before, the next stage is called asynchronously as ever, and the glue
-//! waits with the guest's own waitable set. A guest that waits for anything else than
-//! the next stage, bodies and trailers (a timer, another request) is left as it is, since
-//! it may race that against the next stage: so it is if it lowers any other function
-//! asynchronously, or one that takes or returns streams or futures of its own.
+//! waited for only through a future or stream whose writing end it has, or by something that runs beside the call. So
+//! if it made any end since the request came in, or has one open from before, the next stage is called asynchronously
+//! as ever, and the glue waits with the guest's own waitable set. A guest that waits for anything else than the next
+//! stage, bodies and trailers (a timer, another request) is left as it is, since it may race that against the next
+//! stage: so it is if it lowers any other function asynchronously, or one that takes or returns streams or futures of
+//! its own.
 //!
 //! *Nobody waits for the guest after its answer.* Ends that it made must be written to by
-//! then: a write that was started is the host's, and is read from the guest's memory
-//! whenever a reader comes. What the guest does after that (it drops the end, it frees
-//! memory) is done when the instance is next entered, with its own context. A guest with
-//! an end still open (it writes a body, or trailers that it does not know yet) traps with
-//! a reason; whether a guest could is known in advance ([`Relifted::proven`]), and such
-//! are not rewritten unless it is asked for.
+//! then: a write that was started is the host's, and is read from the guest's memory whenever a reader comes. What the
+//! guest does after that (it drops the end, it frees memory) is done when the instance is next entered, with its own
+//! context. A guest with an end still open (it writes a body, or trailers that it does not know yet) traps with a
+//! reason; whether a guest could is known in advance ([`Relifted::proven`]), and such are not rewritten unless it is
+//! asked for.
 //!
 //! *What is not known is left alone*: several lifts, but for functions that are not `async`, several memories,
 //! compositions, strings that are not UTF-8, functions of the component model that this page does not list. The result
 //! is validated.
 //!
-//! Bounds: an instance keeps at most 64 tasks that were left behind, and some hundred
-//! bytes of the guest's memory, plus the longest error text that it ever answered with.
+//! Bounds: an instance keeps at most 64 tasks that were left behind, and some hundred bytes of the guest's memory, plus
+//! the longest error text that it ever answered with.
 //!
 //! Called by whoever loads components; it never judges what a pipeline wants.
 

@@ -1,9 +1,8 @@
 //! The component with its async lift replaced: everything else is copied.
 //!
-//! Sections are taken over one by one. Where a replaced function stood, nothing is
-//! written; before the first section that uses it come the function that it wraps, the
-//! module that wraps it, an instance of that, and the replacement. Indices after that
-//! are moved up.
+//! Sections are taken over one by one. Where a replaced function stood, nothing is written; before the first section
+//! that uses it come the function that it wraps, the module that wraps it, an instance of that, and the replacement.
+//! Indices after that are moved up.
 
 use super::analyse::{Watched, Wiring};
 use super::glue::{self, Glue, watched_name};
