@@ -96,11 +96,14 @@ impl Group {
         Ok(Self { running, _behind: behind, notes, _folder: folder })
     }
 
-    /// Rounds with a closed load. The first one warms up, and is not counted.
+    /// Rounds with a closed load. The first one warms up, and is not counted. Each round begins with the next contender:
+    /// whoever has the first turn of all rounds costs some percent more than the same server in another place.
     pub async fn closed(&mut self, options: &Options, shape: Shape) -> Result<()> {
+        let count = self.running.len();
         for round in 0..=options.rounds {
             let time = if round == 0 { options.turn / 4 } else { options.turn };
-            for contender in &mut self.running {
+            for turn in 0..count {
+                let contender = &mut self.running[(round as usize + turn) % count];
                 let expected = expected(&contender.reply);
                 let cpu = || contender.server.cpu();
                 let (found, before) = closed(&contender.target, expected, shape, time, cpu).await?;
