@@ -5,6 +5,7 @@
 
 use super::disagreement::Disagreement;
 use wasmtime::{Result, bail};
+use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p3::bindings::http::types::{
     DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload,
 };
@@ -291,6 +292,10 @@ macro_rules! units {
         fn unit_case(code: &ErrorCode) -> Option<u8> {
             Some(match code { $(ErrorCode::$name => $case,)+ _ => return None })
         }
+
+        fn unit_error(error: &Error) -> Option<u8> {
+            Some(match error { $(Error::$name => $case,)+ _ => return None })
+        }
     };
 }
 units!(
@@ -358,6 +363,38 @@ impl From<ErrorCode> for Code {
             ErrorCode::HttpResponseContentCoding(text) => of(32, text, None),
             ErrorCode::InternalError(text) => of(38, text, None),
             _ => of(38, None, None),
+        }
+    }
+}
+
+/// As wasmtime-wasi-http has it, with linkspan's hooks.
+impl From<Error> for Code {
+    fn from(error: Error) -> Self {
+        let of = |case, text, number| Self { case, some: true, text, number };
+        let wide = |number: Option<u32>| number.map(u64::from);
+        if let Some(case) = unit_error(&error) {
+            return of(case, None, None);
+        }
+        match error {
+            Error::DnsError { rcode, info_code } => of(1, rcode, info_code.map(u64::from)),
+            Error::TlsAlertReceived { alert_id, alert_message } => {
+                of(14, alert_message, alert_id.map(u64::from))
+            }
+            Error::HttpRequestBodySize(number) => of(17, None, number),
+            Error::HttpRequestHeaderSectionSize(number) => of(21, None, wide(number)),
+            Error::HttpRequestHeaderSize { field_name, field_size } => of(22, field_name, wide(field_size)),
+            Error::HttpRequestTrailerSectionSize(number) => of(23, None, wide(number)),
+            Error::HttpRequestTrailerSize { field_name, field_size } => of(24, field_name, wide(field_size)),
+            Error::HttpResponseHeaderSectionSize(number) => of(26, None, wide(number)),
+            Error::HttpResponseHeaderSize { field_name, field_size } => of(27, field_name, wide(field_size)),
+            Error::HttpResponseBodySize(number) => of(28, None, number),
+            Error::HttpResponseTrailerSectionSize(number) => of(29, None, wide(number)),
+            Error::HttpResponseTrailerSize { field_name, field_size } => of(30, field_name, wide(field_size)),
+            Error::HttpResponseTransferCoding(text) => of(31, text, None),
+            Error::HttpResponseContentCoding(text) => of(32, text, None),
+            Error::InternalError(text) => of(38, text, None),
+            // What broke HTTP's rules, and what else is a transport's.
+            _ => of(35, None, None),
         }
     }
 }

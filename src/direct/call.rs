@@ -4,7 +4,7 @@ use super::abi::Bytes;
 use super::disagreement::Disagreement;
 use super::state::State;
 use wasm_encoder::ValType;
-use wasmtime::{Caller, Linker, Result};
+use wasmtime::{Caller, Linker, Result, StoreContextMut};
 
 /// The name of the host among the glue's imports.
 pub const HOST: &str = "host";
@@ -56,9 +56,13 @@ pub fn caller<'c>(call: &'c mut Call<'_>, stage: i32) -> Result<(usize, &'c mut 
 }
 
 /// A stage's memory, beside the state.
-pub fn memory<'c>(call: &'c mut Call<'_>, stage: usize) -> Result<(Bytes<'c>, &'c mut State)> {
-    let memory = call.data().stages[stage].memory.ok_or(Disagreement("a stage has no memory yet"))?;
-    let (bytes, state) = memory.data_and_store_mut(call);
+pub fn memory<'c>(
+    store: impl Into<StoreContextMut<'c, State>>,
+    stage: usize,
+) -> Result<(Bytes<'c>, &'c mut State)> {
+    let store = store.into();
+    let memory = store.data().stages[stage].memory.ok_or(Disagreement("a stage has no memory yet"))?;
+    let (bytes, state) = memory.data_and_store_mut(store);
     Ok((Bytes(bytes), state))
 }
 

@@ -1,16 +1,20 @@
 //! A chain's code, and its instances.
 
 use super::abi::Code;
+use super::border::Sent;
 use super::disagreement::Disagreement;
 use super::functions::{self, add_to_linker};
 use super::glue::{self, StageGlue};
 use super::load::{Import, Place, Reading};
 use super::message::{Request, Response};
+use super::pipes::Pipes;
 use super::state::{Stage, State};
+use super::transfer::{check, settle};
 use crate::host::{CallContext, InstanceState, Next, Rehearsal, RequestHead, Scope};
 use std::sync::Arc;
 use wasmtime::{
-    Engine, Extern, Global, Instance, InstancePre, Linker, Module, Ref, Result, Store, TypedFunc,
+    AsContextMut as _, Engine, Extern, Global, Instance, InstancePre, Linker, Module, Ref, Result, Store,
+    TypedFunc,
 };
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -67,6 +71,9 @@ pub struct Chain {
     rehearsal: Arc<Rehearsal>,
 }
 
+/// A response, and who is to tell a stage that it was sent, if one may ask.
+pub type Answered = (http::Response<WasiBody>, Option<Sent>);
+
 /// A chain's instance in a store.
 pub struct Guests {
     enter: TypedFunc<(i32, i32), ()>,
@@ -108,6 +115,7 @@ impl Chain {
     /// An empty store, whose data is `host`.
     pub fn store(&self, host: InstanceState) -> Store<State> {
         let state = State {
+            pipes: Pipes::new(host.concurrent_entries()),
             host,
             stages: self.scopes.iter().map(|scope| Stage::new(Arc::clone(scope))).collect(),
             incoming: None,
@@ -175,7 +183,8 @@ fn exported(store: &mut Store<State>, instances: &[Instance], place: &Place) -> 
 
 impl Guests {
     /// Sends a request through the chain, for the request with the number `request`; what comes out of it has
-    /// `context`. A response that can't be sent has the reason.
+    /// `context`. A response that can't be sent has the reason. What a stage wrote of its body is read by
+    /// [`after`](Self::after).
     ///
     /// # Errors
     /// [`Trap`], which is the end of the instance.
@@ -185,7 +194,7 @@ impl Guests {
         (head, body): (RequestHead, WasiBody),
         request: u64,
         context: Option<Arc<CallContext>>,
-    ) -> std::result::Result<std::result::Result<Result<http::Response<WasiBody>>, ErrorCode>, Trap> {
+    ) -> std::result::Result<std::result::Result<Result<Answered>, ErrorCode>, Trap> {
         let state = store.data_mut();
         state.host.keep(crate::host::kept::HEAD)?;
         (state.request, state.context) = (Some(request), context);
@@ -201,5 +210,14 @@ impl Guests {
             Some(Err(code)) => Ok(Err(Code::into(code))),
             None => Err(Disagreement("no answer went out").into()),
         }
+    }
+
+    /// Reads what waits for the host after a call.
+    ///
+    /// # Errors
+    /// [`Trap`], which is the end of the instance.
+    pub fn after(&self, store: &mut Store<State>) -> std::result::Result<(), Trap> {
+        let settled = settle(store.as_context_mut()).and_then(|()| check(store.as_context_mut()));
+        settled.map_err(|(stage, error)| Trap { stage, error })
     }
 }

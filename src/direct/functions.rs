@@ -6,12 +6,22 @@ use super::call::{Call, HOST, HostFunction, caller, memory, place};
 use super::disagreement::Disagreement;
 use super::message::{Answer, Request, Response};
 use super::state::State;
-use super::{http, imports};
+use super::{ends, fields, http, imports, made};
 use wasmtime::{Linker, Result, bail};
 
 /// The list, but for `handle`.
 pub fn list() -> Vec<&'static HostFunction> {
-    http::FUNCTIONS.iter().chain(imports::FUNCTIONS).collect()
+    let lists = [
+        http::FUNCTIONS,
+        imports::FUNCTIONS,
+        fields::FUNCTIONS,
+        made::FUNCTIONS,
+        ends::STREAMS,
+        ends::TRAILERS,
+        ends::RECEIPTS,
+        ends::SETS,
+    ];
+    lists.into_iter().flatten().collect()
 }
 
 /// Adds the functions of the list, and those of the glue.

@@ -3,7 +3,8 @@
 //! Numbers are given out as wasmtime gives them: from 1 on, and the last one that was freed comes first.
 
 use super::disagreement::Disagreement;
-use super::message::{Request, Response};
+use super::message::{Options, Request, Response};
+use super::pipes::{Kind, PipeId, Side};
 use wasmtime::bail;
 use wasmtime_wasi_http::FieldMap;
 
@@ -15,6 +16,29 @@ pub enum Entry {
     Request(Box<Request>),
     Response(Box<Response>),
     Fields(Box<FieldMap>),
+    Options(Box<Options>),
+    /// An end of a stream or a future.
+    End(End),
+    /// A set of such ends, by its number.
+    Set(u32),
+}
+
+/// An end that a stage has.
+#[derive(Clone, Copy)]
+pub struct End {
+    pub pipe: PipeId,
+    pub kind: Kind,
+    pub side: Side,
+    pub state: Use,
+}
+
+/// What a stage does with an end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Nothing. `done`: it was told that the other end is gone.
+    Idle { done: bool },
+    /// A read or a write.
+    Busy,
 }
 
 /// Something that a handle can be of.
@@ -47,7 +71,7 @@ macro_rules! resource {
         }
     )+};
 }
-resource!(Request: Request, Response: Response, FieldMap: Fields);
+resource!(Request: Request, Response: Response, FieldMap: Fields, Options: Options);
 
 enum Slot {
     Free(u32),
@@ -65,6 +89,10 @@ pub struct Handles {
 
 impl Handles {
     pub fn push<R: Resource>(&mut self, resource: Box<R>, most: usize) -> wasmtime::Result<u32> {
+        self.insert(resource.entry(), most)
+    }
+
+    pub fn insert(&mut self, entry: Entry, most: usize) -> wasmtime::Result<u32> {
         if self.next + 1 >= MAX_HANDLE || self.live >= most {
             bail!("cannot allocate another handle: store handle limit exceeded");
         }
@@ -75,11 +103,11 @@ impl Handles {
                     return Err(Disagreement("a free handle is taken").into());
                 };
                 self.next = next;
-                *slot = Slot::Taken(resource.entry());
+                *slot = Slot::Taken(entry);
             }
             None => {
                 self.next = place + 1;
-                self.slots.push(Slot::Taken(resource.entry()));
+                self.slots.push(Slot::Taken(entry));
             }
         }
         self.live += 1;
@@ -97,15 +125,69 @@ impl Handles {
     /// Takes out what `handle` is of.
     pub fn take<R: Resource>(&mut self, handle: u32) -> wasmtime::Result<Box<R>> {
         self.get::<R>(handle)?;
+        let entry = self.remove(handle)?;
+        R::of(entry).map_err(|_| Disagreement("a handle changed while it was taken").into())
+    }
+
+    fn remove(&mut self, handle: u32) -> wasmtime::Result<Entry> {
         let next = self.next;
         let slot = std::mem::replace(self.slot(handle)?, Slot::Free(next));
         self.next = handle - 1;
         self.live -= 1;
         match slot {
-            Slot::Taken(entry) => {
-                R::of(entry).map_err(|_| Disagreement("a handle changed while it was taken").into())
-            }
+            Slot::Taken(entry) => Ok(entry),
             Slot::Free(_) => Err(Disagreement("a handle was gone while it was taken").into()),
+        }
+    }
+
+    /// The end that `handle` is of, of a stream or future of this kind.
+    pub fn end(&mut self, handle: u32, kind: Kind) -> wasmtime::Result<&mut End> {
+        match self.entry(handle)? {
+            Entry::End(end) if end.kind == kind => Ok(end),
+            _ => bail!("handle is not a stream or future of this type"),
+        }
+    }
+
+    /// The end that `handle` is of, whatever goes through it.
+    pub fn any_end(&mut self, handle: u32) -> wasmtime::Result<&mut End> {
+        match self.entry(handle)? {
+            Entry::End(end) => Ok(end),
+            _ => bail!("handle is not a waitable"),
+        }
+    }
+
+    /// Takes out an end of this side with which nothing is under way.
+    pub fn take_end(&mut self, handle: u32, kind: Kind, side: Side) -> wasmtime::Result<End> {
+        let end = *self.end(handle, kind)?;
+        if end.side != side {
+            bail!("handle is the other end of a stream or future");
+        }
+        if end.state == Use::Busy {
+            bail!("cannot remove busy stream or future");
+        }
+        self.remove(handle)?;
+        Ok(end)
+    }
+
+    /// The set that `handle` is of.
+    pub fn set(&mut self, handle: u32) -> wasmtime::Result<u32> {
+        match self.entry(handle)? {
+            Entry::Set(set) => Ok(*set),
+            _ => bail!("handle is not a waitable-set"),
+        }
+    }
+
+    /// Takes it out.
+    pub fn take_set(&mut self, handle: u32) -> wasmtime::Result<u32> {
+        let set = self.set(handle)?;
+        self.remove(handle)?;
+        Ok(set)
+    }
+
+    fn entry(&mut self, handle: u32) -> wasmtime::Result<&mut Entry> {
+        match self.slot(handle)? {
+            Slot::Taken(entry) => Ok(entry),
+            Slot::Free(_) => bail!("unknown handle index {handle}"),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::abi::Bytes;
 use super::call::{Call, HostFunction, caller, calling, host_function, place};
+use super::fields::reason;
 use super::handles::Resource;
-use super::message::{Request, Response};
+use super::message::{Options, Request, Response};
 use super::state::State;
 use crate::host::headers::{Change, MAX_EDITS};
 use crate::host::kept::HEAD;
@@ -23,9 +24,10 @@ macro_rules! edits {
 }
 
 pub const FUNCTIONS: &[HostFunction] = &[
-    host_function!("drop request", "", [I32] -> [], false, dropped::<Request>),
-    host_function!("drop response", "", [I32] -> [], false, dropped::<Response>),
+    host_function!("drop request", "", [I32] -> [], false, drop_request),
+    host_function!("drop response", "", [I32] -> [], false, drop_response),
     host_function!("drop fields", "", [I32] -> [], false, dropped::<FieldMap>),
+    host_function!("drop request-options", "", [I32] -> [], false, dropped::<Options>),
     host_function!(
         "linkspan:gateway/headers#edit-request", edits!("request"),
         [I32, I32, I32, I32] -> [], false, edit::<Request>
@@ -105,6 +107,18 @@ pub const FUNCTIONS: &[HostFunction] = &[
 fn dropped<R: Resource>(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
     let (index, state) = caller(&mut call, stage)?;
     state.stages[index].handles.take::<R>(place(handle)).map(drop)
+}
+
+fn drop_request(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
+    let (index, state) = caller(&mut call, stage)?;
+    let request = state.stages[index].handles.take::<Request>(place(handle))?;
+    state.close(request.body)
+}
+
+fn drop_response(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
+    let (index, state) = caller(&mut call, stage)?;
+    let response = state.stages[index].handles.take::<Response>(place(handle))?;
+    state.close(response.body)
 }
 
 /// What has fields.
@@ -327,14 +341,5 @@ impl Edit {
         };
         let value = HeaderValue::from_bytes(bytes.get(self.value.0 as usize, self.value.1 as usize)?);
         Ok(value.map(|value| change(name, value)).map_err(FieldMapError::from))
-    }
-}
-
-fn reason(error: FieldMapError) -> u8 {
-    match error {
-        FieldMapError::InvalidHeaderName | FieldMapError::InvalidHeaderValue => 0,
-        FieldMapError::Forbidden => 1,
-        FieldMapError::Immutable => 2,
-        FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig => 3,
     }
 }

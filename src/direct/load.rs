@@ -5,7 +5,7 @@
 
 use super::functions;
 use super::signature;
-use crate::component::flatten::{self, Canonical, Flat, Function, Item, Options, Resource};
+use crate::component::flatten::{self, Canonical, Flat, Function, Item, Operation, Options, Resource};
 use crate::component::{Component, Interface, Lift, NotRewritable};
 
 /// Why a component is not on the list, in words that follow its name.
@@ -237,9 +237,39 @@ fn resolve<'f, 'a>(
             }
             Ok((name, Some(options)))
         }
-        Canonical::Operation { operation, .. } => {
-            Err(NotDirect::new(format!("it uses tasks, streams or futures ({operation:?})")))
+        Canonical::Operation { operation, ty, options } => {
+            let text = ty.as_ref().map(|ty| signature::of_type(flat, ty));
+            match canonical_name(*operation, text.as_deref(), options) {
+                Some(name) => Ok((name, Some(options))),
+                None => Err(NotDirect::new(format!("it uses tasks, streams or futures ({operation:?})"))),
+            }
         }
         _ => Err(NotDirect::new("it uses a canonical function that is not on the list")),
     }
+}
+
+/// The name on the list of an operation on tasks, streams or futures, where it is there: no stage may wait in one.
+fn canonical_name(operation: Operation, ty: Option<&str>, options: &Options<'_>) -> Option<String> {
+    use Operation as O;
+    let (function, waits) = match operation {
+        O::WaitableSetNew => return Some("waitable-set.new".to_owned()),
+        O::WaitableSetPoll if !options.cancellable => return Some("waitable-set.poll".to_owned()),
+        O::WaitableSetDrop => return Some("waitable-set.drop".to_owned()),
+        O::WaitableJoin => return Some("waitable.join".to_owned()),
+        O::StreamNew | O::FutureNew => ("new", false),
+        O::StreamRead | O::FutureRead => ("read", true),
+        O::StreamWrite | O::FutureWrite => ("write", true),
+        O::StreamCancelRead | O::FutureCancelRead => ("cancel-read", false),
+        O::StreamCancelWrite | O::FutureCancelWrite => ("cancel-write", false),
+        O::StreamDropReadable | O::FutureDropReadable => ("drop-readable", false),
+        O::StreamDropWritable | O::FutureDropWritable => ("drop-writable", false),
+        _ => return None,
+    };
+    let kind = match ty? {
+        signature::STREAM => "stream",
+        signature::TRAILERS => "trailers",
+        signature::RECEIPT => "receipt",
+        _ => return None,
+    };
+    (options.asynchronous == waits).then(|| format!("{kind}.{function}"))
 }

@@ -1,6 +1,8 @@
 //! Requests and responses within a chain.
 
 use super::abi::Code;
+use super::pipes::PipeId;
+use super::receipt::Teller;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, StatusCode};
 use std::sync::Arc;
@@ -14,14 +16,25 @@ pub struct Request {
     pub path_with_query: Option<PathAndQuery>,
     pub headers: FieldMap,
     pub options: Option<Arc<RequestOptions>>,
-    pub body: WasiBody,
+    pub body: Body,
 }
 
 /// A response on its way back.
 pub struct Response {
     pub status: StatusCode,
     pub headers: FieldMap,
-    pub body: WasiBody,
+    pub body: Body,
+}
+
+/// What the one who made a request wants of a transport.
+pub type Options = Arc<RequestOptions>;
+
+/// A body.
+pub enum Body {
+    /// The host's. Whoever made a message around it may ask what becomes of it.
+    Host(WasiBody, Option<Teller>),
+    /// A stage's: its bytes, if there are any, and what is behind them.
+    Stage { contents: Option<PipeId>, trailers: PipeId, teller: Teller },
 }
 
 /// What came of a request.

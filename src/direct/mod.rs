@@ -15,7 +15,11 @@
 //! | `state` | what a store holds: for each stage its memory, its table and its scope |
 //! | `functions` | the list of functions, and those that the glue calls |
 //! | `http`, `imports`, `call` | the functions on the list, and how a stage calls one |
+//! | `fields`, `made` | those of them that make and edit fields, and that make messages and open bodies |
+//! | `ends` | the canonical functions of streams, futures and sets |
 //! | `message`, `border` | requests and responses, and their way into a segment and out of it |
+//! | `pipes`, `value`, `transfer` | streams and futures, and what goes through them |
+//! | `source`, `flow`, `receipt` | bodies of the host that a stage reads, bodies that a stage writes, and what becomes of them |
 //! | `abi` | values in and out of a guest's memory, with all checks |
 //! | `handles` | the table of a stage |
 //!
@@ -36,15 +40,24 @@ mod border;
 mod call;
 mod chain;
 mod disagreement;
+mod ends;
+mod fields;
+mod flow;
 mod functions;
 mod glue;
 mod handles;
 mod http;
 mod imports;
 mod load;
+mod made;
 mod message;
+mod pipes;
+mod receipt;
 mod signature;
+mod source;
 mod state;
+mod transfer;
+mod value;
 
 pub use chain::{Chain, Guests, Program, Trap};
 pub use disagreement::Disagreement;

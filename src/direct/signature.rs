@@ -3,8 +3,10 @@
 use crate::component::flatten::{Flat, FunctionType, Resource, Type};
 use std::fmt::Write as _;
 
-/// `wasi:http/handler#handle`.
-pub const HANDLE: &str = "async (request: own<wasi:http/types#request>) -> result<own<wasi:http/types#response>, variant{DNS-timeout,\
+/// `wasi:http/types#error-code`.
+macro_rules! error_code {
+    () => {
+        "variant{DNS-timeout,\
 DNS-error(record{rcode:option<string>,info-code:option<u16>}),destination-not-found,destination-unavailable,\
 destination-IP-prohibited,destination-IP-unroutable,connection-refused,connection-terminated,connection-timeout,\
 connection-read-timeout,connection-write-timeout,connection-limit-reached,TLS-protocol-error,TLS-certificate-error,\
@@ -19,7 +21,49 @@ HTTP-response-header-size(record{field-name:option<string>,field-size:option<u32
 HTTP-response-body-size(option<u64>),HTTP-response-trailer-section-size(option<u32>),\
 HTTP-response-trailer-size(record{field-name:option<string>,field-size:option<u32>}),\
 HTTP-response-transfer-coding(option<string>),HTTP-response-content-coding(option<string>),HTTP-response-timeout,\
-HTTP-upgrade-failed,HTTP-protocol-error,loop-detected,configuration-error,internal-error(option<string>)}>";
+HTTP-upgrade-failed,HTTP-protocol-error,loop-detected,configuration-error,internal-error(option<string>)}"
+    };
+}
+pub(super) use error_code;
+
+/// `wasi:http/handler#handle`.
+pub const HANDLE: &str = concat!(
+    "async (request: own<wasi:http/types#request>) -> result<own<wasi:http/types#response>, ",
+    error_code!(),
+    ">",
+);
+
+/// A body's bytes.
+pub const STREAM: &str = "stream<u8>";
+
+/// What is behind a body.
+macro_rules! trailers {
+    () => {
+        concat!(
+            "future<result<option<own<wasi:http/types#fields>>, ",
+            $crate::direct::signature::error_code!(),
+            ">>",
+        )
+    };
+}
+pub(super) use trailers;
+pub const TRAILERS: &str = trailers!();
+
+/// How a body was received.
+macro_rules! receipt {
+    () => {
+        concat!("future<result<_, ", $crate::direct::signature::error_code!(), ">>")
+    };
+}
+pub(super) use receipt;
+pub const RECEIPT: &str = receipt!();
+
+/// A type, as the list has it.
+pub fn of_type(flat: &Flat<'_>, ty: &Type) -> String {
+    let mut text = String::new();
+    write_type(&mut text, flat, ty);
+    text
+}
 
 /// The type of a function, as the list has it.
 pub fn of(flat: &Flat<'_>, function: &FunctionType) -> String {

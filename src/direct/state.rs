@@ -2,8 +2,9 @@
 
 use super::abi::Pending;
 use super::disagreement::Disagreement;
-use super::handles::{Entry, Handles, Resource};
-use super::message::{Answer, Request};
+use super::handles::{End, Entry, Handles, Resource, Use};
+use super::message::{Answer, Body, Request};
+use super::pipes::{Kind, Pipe, PipeId, Pipes, Side};
 use crate::host::kept::{ENTRY, Seen, call_bytes, size_of_line};
 use crate::host::{CallContext, InstanceState, Next, Rehearsal, Scope};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub struct State {
     /// Budgets, and what guests share.
     pub host: InstanceState,
     pub(super) stages: Vec<Stage>,
+    pub(super) pipes: Pipes,
     /// The request that enters, and what came of it.
     pub(super) incoming: Option<Box<Request>>,
     pub(super) outgoing: Option<Answer>,
@@ -51,10 +53,11 @@ impl Stage {
 impl State {
     /// Notes that up to `bytes` more are about to be kept, and counts exactly now and then.
     pub(super) fn keep(&mut self, bytes: usize) -> Result<()> {
-        let Self { host, stages, .. } = self;
+        let Self { host, stages, pipes, .. } = self;
         host.keep_with(bytes, |seen| {
             let entries = stages.iter().flat_map(|stage| stage.handles.entries());
-            entries.map(|entry| ENTRY + size(entry, seen)).sum()
+            let entries: usize = entries.map(|entry| ENTRY + size(entry, seen)).sum();
+            entries + pipes.all().map(Pipe::size).sum::<usize>()
         })
     }
 
@@ -63,6 +66,44 @@ impl State {
         self.keep(ENTRY)?;
         let most = self.host.handles();
         self.stages[stage].handles.push(resource, most)
+    }
+
+    /// Gives `stage` a handle of an end.
+    pub(super) fn push_end(&mut self, stage: usize, pipe: PipeId, side: Side) -> Result<u32> {
+        let most = self.host.handles();
+        let kind = self.pipes.get(pipe)?.kind;
+        let end = End { pipe, kind, side, state: Use::Idle { done: false } };
+        let handle = self.stages[stage].handles.insert(Entry::End(end), most)?;
+        self.pipes.get(pipe)?.tail(side).handle = Some(handle);
+        Ok(handle)
+    }
+
+    /// Takes the reading end that a stage hands over.
+    pub(super) fn take_reader(&mut self, stage: usize, handle: u32, kind: Kind) -> Result<PipeId> {
+        let end = self.stages[stage].handles.take_end(handle, kind, Side::Read)?;
+        if end.state != (Use::Idle { done: false }) {
+            bail!("cannot lift stream or future after being notified that the writable end dropped");
+        }
+        let pipe = self.pipes.get(end.pipe)?;
+        if pipe.tail(Side::Read).set.is_some() {
+            bail!("cannot lift stream or future while it's in a waitable set");
+        }
+        pipe.tail(Side::Read).handle = None;
+        if pipe.done {
+            bail!("cannot lift future after previous read succeeded");
+        }
+        Ok(end.pipe)
+    }
+
+    /// A stage drops the message that has `body`.
+    pub(super) fn close(&mut self, body: Body) -> Result<()> {
+        if let Body::Stage { contents, trailers, .. } = body {
+            if let Some(contents) = contents {
+                self.pipes.drop_reader(contents)?;
+            }
+            self.pipes.drop_reader(trailers)?;
+        }
+        Ok(())
     }
 
     /// Bytes that a guest may pass in one call.
@@ -101,5 +142,7 @@ fn size(entry: &Entry, seen: &mut Seen) -> usize {
         }
         Entry::Response(response) => seen.map(&response.headers),
         Entry::Fields(fields) => seen.map(fields),
+        // Pipes and sets are counted apart.
+        Entry::Options(_) | Entry::End(_) | Entry::Set(_) => 0,
     }
 }

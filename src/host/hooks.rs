@@ -9,7 +9,7 @@ use wasmtime_wasi_http::{
 };
 
 /// The most that a guest can write of a body, or a service of WASI 0.2 of anything, at once, in bytes.
-pub(super) const OUTGOING_CHUNK: usize = 64 << 10;
+pub const OUTGOING_CHUNK: usize = 64 << 10;
 
 /// What `wasi:http` asks of its host.
 pub(super) struct Hooks;

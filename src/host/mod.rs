@@ -28,6 +28,7 @@ pub use catalog::{Offer, Reach, Without};
 pub use context::{CallContext, NoResponse, RequestOrigin};
 #[cfg(any(test, fuzzing))]
 pub use headers::fuzzing;
+pub use hooks::OUTGOING_CHUNK;
 pub use limiter::{KeyBound, Limiter, Limiters};
 pub use next::{Next, RequestHead};
 pub use pulse::Pulse;

@@ -178,7 +178,7 @@ pub async fn ask(
 }
 
 /// `body`, from the store of `pulse`, which ends with an error if its guests broke off.
-pub(super) fn whole(body: WasiBody, pulse: Arc<Pulse>) -> WasiBody {
+pub fn whole(body: WasiBody, pulse: Arc<Pulse>) -> WasiBody {
     match body.is_end_stream() {
         true => body,
         false => Whole { body, pulse }.boxed_unsync(),

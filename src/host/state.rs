@@ -2,7 +2,7 @@
 
 use super::context::CallContext;
 use super::hooks::Hooks;
-use super::kept::{Account, GuestMade, Wear, handles};
+use super::kept::{Account, GuestMade, Wear, concurrent_entries, handles};
 use super::pulse::{CpuBudgetExceeded, Pulse};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +141,11 @@ impl InstanceState {
     /// The most handles that guests may have at once.
     pub fn handles(&self) -> usize {
         handles(self.budget.host_memory)
+    }
+
+    /// Streams, futures, their ends and sets that guests may have at once.
+    pub fn concurrent_entries(&self) -> usize {
+        concurrent_entries(self.budget.host_memory)
     }
 
     /// What `wasi:http` needs.

@@ -245,7 +245,7 @@ pub(super) async fn send(
         };
         let request = ChainRequest::new(head, RequestBody::empty(), Arc::default());
         let response = chain.handle(worker, Box::new(request)).await.map_err(Failure::wrong)?;
-        if !response.status().is_success() {
+        if response.status().is_server_error() {
             return Err(Failure::wrong(format!("a chain of {name} answers {}", response.status())));
         }
         response.into_body().collect().await.map_err(Failure::wrong)?;

@@ -228,13 +228,20 @@ fn both_forms() -> Vec<Kind> {
     let mut kinds = Vec::new();
     for (form, base, words) in [("auto", ONE_DIRECT, "direct"), ("component", ONE_COMPONENT, "component")] {
         let kind = |name: String, component| {
-            let kind = kind("form", name, component, "", "static", "as-is");
+            let kind = kind("form", name, component, keys(component), "static", "as-is");
             Kind { form, base, apart: true, ..kind }
         };
         kinds.push(Kind { depth: 0, ..kind(base.to_owned(), "pass-through-sync") });
-        for component in ["pass-through-sync", "security-headers-in-place"] {
+        for component in ["pass-through-sync", "security-headers-in-place", "security-headers", "key-auth"] {
             kinds.push(kind(format!("{component}, {words} form"), component));
         }
+        // It does not reach what the others have in front of them.
+        let refused = kind(format!("key-auth refuses, the whole request, {words} form"), "key-auth");
+        kinds.push(Kind {
+            keys: ", config = { keys = { bench = \"a-key-that-nobody-has\" } }",
+            base: "",
+            ..refused
+        });
     }
     kinds
 }

@@ -1,6 +1,7 @@
 //! The direct form: a segment's core modules, in a store of their own.
 //!
-//! One call at a time has the store. Bodies are none of its business: they are the host's, and go on without it.
+//! One call at a time has the store. The host's bodies are none of its business: they go on without it. What a stage has
+//! written of a body is read when its call is over.
 
 use super::calls::Calls;
 use super::{End, Instance, Job};
@@ -56,17 +57,19 @@ impl Calls for Running<'_> {
         store.set_epoch_deadline(FIRST_TURN);
         guests_run();
         let answer = self.guests.handle(store, (head, body.into_boxed()), origin.id, context).await?;
-        self.store.set(Some(store));
         let reply: Reply = match answer {
-            Ok(Ok(response)) => {
+            Ok(Ok((response, sent))) => {
                 let trailers = response.headers().contains_key(http::header::TRAILER);
-                Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(&exchange), None)))
+                Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(&exchange), sent)))
             }
             Ok(Err(error)) => Err(Failure::InvalidResponse(reason(&error))),
             Err(code) => Err(Failure::Guest(code)),
         };
+        // As in the component form, the answer does not wait for what a stage has written of its body.
+        let after = self.guests.after(store);
+        self.store.set(Some(store));
         instance.on_reply(&exchange, reply);
-        Ok(())
+        after
     }
 
     fn poll_idle(&self, _: &mut Context<'_>) -> Poll<()> {

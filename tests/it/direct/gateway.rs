@@ -1,8 +1,10 @@
 //! The direct form in a gateway: what is said of it, and whom it blames.
 
 use super::guests::with_handle;
-use crate::harness::{Client, Folder, Protocol, binary, dist, run};
+use crate::harness::body::{empty, with_trailers};
+use crate::harness::{Client, Folder, Protocol, binary, dist, request, run};
 use crate::swap::support::{Served, head};
+use http::Method;
 use std::path::Path;
 
 /// A pipeline of two segments, of which the second is a service.
@@ -59,6 +61,75 @@ fn the_form_is_said_and_can_be_turned_off() {
         let checked = String::from_utf8(checked.stdout).unwrap();
         assert!(checked.ends_with(&format!("\nmain: {form}\n")), "{checked}");
         served.gateway.stop();
+    }
+}
+
+/// What a client sees of answers that stages make, and of those that they pass on: the fields but for the time, the body, and
+/// how it is framed.
+async fn answers(served: &Served, protocol: Protocol) -> Vec<String> {
+    let mut client = Client::connect(&served.gateway, protocol).await;
+    let key = ("x-api-key", "secret");
+    let preflight = [("origin", "https://a.example"), ("access-control-request-method", "PUT")];
+    let body = || with_trailers("what a client sends", &[("x-trailer", "behind")]);
+    let requests = [
+        request(Method::GET, "/", &[], empty()),
+        request(Method::GET, "/", &[key], empty()),
+        request(Method::HEAD, "/", &[], empty()),
+        request(Method::POST, "/", &[], body()),
+        request(Method::POST, "/", &[key], body()),
+        request(Method::OPTIONS, "/", &preflight, empty()),
+        request(Method::GET, "/", &[("x-api-key", "wrong"), ("origin", "https://a.example")], empty()),
+        request(Method::GET, "/", &[key, ("origin", "https://a.example")], empty()),
+    ];
+    let mut told = Vec::new();
+    for request in requests {
+        let answer = client.ask(request).await;
+        let mut fields: Vec<_> = answer
+            .headers
+            .iter()
+            .filter(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()))
+            .map(|(name, value)| format!("{name}: {value:?}"))
+            .collect();
+        fields.sort();
+        told.push(format!("{} {fields:?} {:?} {:?}", answer.status, answer.body, answer.trailers));
+    }
+    told
+}
+
+/// Whoever asks cannot tell in which form a stage answers: by its own, or by one that it passes on.
+#[test]
+fn answers_are_framed_alike() {
+    let stages = "{ component = \"security-headers\" }, \
+        { component = \"cors\", config = { origins = [\"https://a.example\"] } }, \
+        { component = \"key-auth\", config = { keys = { alice = \"secret\" } } }, \
+        { component = \"request-id\", grant = { random = true } }";
+    for service in ["hello", "empty"] {
+        let start = |keys: &str| {
+            let text = format!(
+                "[pipelines.main]\n{keys}\nstages = [{stages}]\n\
+                 service = {{ component = \"{service}\", link = \"dynamic\" }}\n\n[[routes]]\npipeline = \"main\"\n\n\
+                 [components]\ncors.path = {:?}\nkey-auth.path = {:?}\nrequest-id.path = {:?}\nempty.path = {:?}\n",
+                dist("cors"),
+                dist("key-auth"),
+                dist("request-id"),
+                dist("empty"),
+            );
+            Served::start("", &text)
+        };
+        let (direct, component) = (start(""), start("form = \"component\""));
+        let form = if service == "empty" { "direct ⇒ direct" } else { "direct ⇒ component" };
+        let line = direct.gateway.line(|line| line["message"] == "ready");
+        assert!(line["form"].as_str().unwrap().starts_with(form), "{line}");
+        run(async {
+            for protocol in [Protocol::Http1, Protocol::Http2] {
+                let (direct, component) =
+                    (answers(&direct, protocol).await, answers(&component, protocol).await);
+                assert_eq!(direct, component, "{service}, {protocol:?}");
+                assert!(direct[0].starts_with("401") && direct[1].starts_with("200"), "{direct:#?}");
+            }
+        });
+        direct.gateway.stop();
+        component.gateway.stop();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Guests that break one rule each.
 
+use super::ends;
+
 /// A middleware whose allocator, post-return and `handle` are given, with all functions of the list.
 const GUEST: &str = r#"(component
   (import "wasi:http/types@0.3.0" (instance $types
@@ -43,6 +45,7 @@ const GUEST: &str = r#"(component
     (export "[method]request.get-authority" (func (param "self" (borrow $request)) (result (option string))))
     (export "[method]response.set-status-code"
       (func (param "self" (borrow $response)) (param "status-code" u16) (result (result))))
+    MORE_TYPES
     (export "[method]fields.copy-all" (func (param "self" (borrow $fields)) (result (list (tuple string (list u8))))))))
   (import "wasi:config/store@0.2.0-rc.1" (instance $store
     (type $e' (variant (case "upstream" string) (case "io" string))) (export "error" (type $e (eq $e')))
@@ -68,6 +71,7 @@ const GUEST: &str = r#"(component
   (alias export $types "fields" (type $fields))
   (alias export $types "error-code" (type $code))
   (alias export $types "header-error" (type $he))
+  MORE_DEFINITIONS
   (import "wasi:http/handler@0.3.0" (instance $next
     (alias outer 1 $request (type $rq')) (export "request" (type $rq (eq $rq')))
     (alias outer 1 $response (type $rs')) (export "response" (type $rs (eq $rs')))
@@ -91,6 +95,7 @@ const GUEST: &str = r#"(component
     (func (export "realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
       REALLOC)
     (data (i32.const 16) "a\ff\c0name")
+    MORE_DATA
     (data (i32.const 1024) "x-edited and a value"))
   (core instance $libc (instantiate $libc))
   (alias core export $libc "memory" (core memory $memory))
@@ -118,6 +123,7 @@ const GUEST: &str = r#"(component
   (core func $step (canon lower (func $monotonic "get-resolution")))
   (core func $now (canon lower (func $system "now") (memory $memory)))
   (core func $resolution (canon lower (func $system "get-resolution")))
+  MORE_CANONICALS
   (core module $main
     (import "l" "memory" (memory 1))
     (import "l" "out" (table 1 funcref))
@@ -144,6 +150,7 @@ const GUEST: &str = r#"(component
     (import "h" "step" (func $step (result i64)))
     (import "h" "now" (func $now (param i32)))
     (import "h" "resolution" (func $resolution (result i64)))
+    MORE_IMPORTS
     (elem (i32.const 0) func $outward)
     (func $outward (drop (call $step)))
     ;; An edit of the name at 1024, 8 bytes, with the value at 1037, at 512.
@@ -168,7 +175,8 @@ const GUEST: &str = r#"(component
     (func $tell-text (param $at i32) (result i32)
       (i32.store8 (i32.const 272) (i32.const 1)) (i32.store (i32.const 276) (i32.load (local.get $at)))
       (i32.store (i32.const 280) (i32.load offset=4 (local.get $at))) (call $fail (i32.const 38)))
-    (func (export "handle") (param $q i32) (result i32) (local $x i32)
+    MORE_HELPERS
+    (func (export "handle") (param $q i32) (result i32) (local $x i32) (local $v i64) (local $u i64)
       HANDLE)
     (func (export "post") (param i32)
       POST))
@@ -181,7 +189,8 @@ const GUEST: &str = r#"(component
     (export "method" (func $method)) (export "path" (func $path)) (export "authority" (func $authority))
     (export "set-status" (func $set-status)) (export "all" (func $all)) (export "key" (func $key))
     (export "keys" (func $keys)) (export "log" (func $log)) (export "take" (func $take)) (export "mark" (func $mark))
-    (export "step" (func $step)) (export "now" (func $now)) (export "resolution" (func $resolution))))))
+    (export "step" (func $step)) (export "now" (func $now)) (export "resolution" (func $resolution))
+    MORE_EXPORTS))))
   (func $lifted async (param "request" (own $request)) (result (result (own $response) (error $code)))
     (canon lift (core func $main "handle") (memory $memory) (realloc $realloc) (post-return (func $main "post"))))
   (instance $handler (export "request" (type $request)) (export "response" (type $response))
@@ -199,13 +208,13 @@ const PASS: &str = "(call $pass (local.get $q))";
 
 /// What it does, and the guest.
 pub fn hostile() -> Vec<(String, String)> {
-    let make = |realloc: &str, handle: &str, post: &str| {
-        GUEST.replace("REALLOC", realloc).replace("HANDLE", handle).replace("POST", post)
-    };
     let mut guests = Vec::new();
     let mut add = |what: &str, guest: String| guests.push((what.to_owned(), guest));
     for (what, handle) in HANDLES {
         add(what, make(REALLOC, handle, ""));
+    }
+    for (what, handle) in ends::handles() {
+        add(what, make(REALLOC, &format!("(local $y i32) {handle}"), ""));
     }
     let values = "(call $values (local.get $q) (i32.const 16) (i32.const 1) (i32.const 128)) (call $pass (local.get $q))";
     for (what, realloc) in [
@@ -246,7 +255,19 @@ pub fn hostile() -> Vec<(String, String)> {
 
 /// A guest with this body of `handle`.
 pub fn with_handle(handle: &str) -> String {
-    GUEST.replace("REALLOC", REALLOC).replace("HANDLE", handle).replace("POST", "")
+    make(REALLOC, handle, "")
+}
+
+fn make(realloc: &str, handle: &str, post: &str) -> String {
+    let guest = GUEST
+        .replace("MORE_TYPES", ends::TYPES)
+        .replace("MORE_DEFINITIONS", ends::DEFINITIONS)
+        .replace("MORE_CANONICALS", &ends::canonicals())
+        .replace("MORE_IMPORTS", &ends::imports())
+        .replace("MORE_HELPERS", ends::HELPERS)
+        .replace("MORE_EXPORTS", &ends::exports())
+        .replace("MORE_DATA", ends::DATA);
+    guest.replace("REALLOC", realloc).replace("HANDLE", handle).replace("POST", post)
 }
 
 /// A guest that does what the request's field `p` says, in steps of four letters: what is called, and three arguments,
@@ -274,7 +295,9 @@ pub fn interpreter() -> String {
         (local.set $p (i32.load (i32.load (i32.const 1208))))
         (local.set $end (i32.add (local.get $p) (i32.load offset=4 (i32.load (i32.const 1208)))))
         (loop
-          (local.set $op (i32.sub (i32.load8_u (local.get $p)) (i32.const 97)))
+          (local.set $op (i32.load8_u (local.get $p)))
+          (local.set $op (i32.sub (local.get $op)
+            (select (i32.const 97) (i32.const 22) (i32.ge_u (local.get $op) (i32.const 97)))))
           (local.set $x {}) (local.set $y {}) (local.set $z {})
           {steps}
           (local.set $p (i32.add (local.get $p) (i32.const 4)))
@@ -296,14 +319,15 @@ fn interpreted() -> Vec<String> {
     // What is kept becomes an argument.
     let kept = |call: &str| {
         format!(
-            "(i32.store (i32.const 2056) (i32.load (i32.const 2052))) (i32.store (i32.const 2052) {call})"
+            "(i32.store (i32.const 2136) (i32.load (i32.const 2056)))
+            (i32.store (i32.const 2056) (i32.load (i32.const 2052))) (i32.store (i32.const 2052) {call})"
         )
     };
     let handed_on = format!(
         "(call $handle {x} {y}) (if (i32.lt_u {y} (i32.const 65000)) (then {}))",
         kept(&format!("(i32.load (i32.add {y} (i32.const 8)))"))
     );
-    vec![
+    let calls = vec![
         handed_on.clone(),
         format!("(call $drop-request {x})"),
         format!("(call $drop-response {x})"),
@@ -328,14 +352,19 @@ fn interpreted() -> Vec<String> {
         "(return (call $tell (i32.const 4)))".to_owned(),
         format!("(return {x})"),
         format!("(return (call $tell-text {x}))"),
-    ]
+    ];
+    let answer = format!(
+        "(i32.store8 (i32.const 256) (i32.const 0)) (i32.store (i32.const 264) {x}) (return (i32.const 256))"
+    );
+    [calls, ends::interpreted(&kept), vec![answer]].concat()
 }
 
 /// How many things the interpreter can do.
-pub const CALLS: usize = 22;
+pub const CALLS: usize = 55;
 
-/// What the interpreter passes: the request, what it kept last and before, good places and lengths, and bad ones.
-pub const ARGUMENTS: [&str; 20] = [
+/// What the interpreter passes: the request, what it kept last and before that, good places and lengths, and bad ones; and
+/// what it kept before all.
+pub const ARGUMENTS: [&str; 23] = [
     "(local.get $q)",
     "(i32.const 0)",
     "(i32.const 0)",
@@ -356,6 +385,9 @@ pub const ARGUMENTS: [&str; 20] = [
     "(i32.const 65536)",
     "(i32.const -1)",
     "(i32.const 0x10000000)",
+    "(i32.const 1536)",
+    "(i32.const 1700)",
+    "(i32.const 0)",
 ];
 
 /// A guest that answers with an error that has a text.
