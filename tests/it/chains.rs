@@ -2,7 +2,7 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Client, ENCRYPTED, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, body, in_time, request, run,
+    Client, ENCRYPTED, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time, request, run,
 };
 use http::Method;
 use http_body::Frame;
@@ -292,6 +292,39 @@ chain_test! {
             }
         });
         gateway.stop();
+    }
+}
+
+chain_test! {
+    /// Over HTTP/1.1, the answer to a request whose body nobody reads says whether the connection goes on, whoever gives it.
+    fn answers_to_unread_bodies(chain) {
+        let main = chain.pipeline("fault-service").limit("request-body = \"1MiB\"");
+        let full = chain.named("full", "fault-service").route("path = \"/full\"");
+        let full = full.limit("instances = 1\nconcurrency = 1\nqueue = 0");
+        let gateway = Gateway::start(&Setup::of([main, full]));
+        run(async {
+            let mut hung = Client::connect(&gateway, Protocol::Http2).await;
+            let _hung = hung.start(get("/full", &[("x-fault", "hang")]));
+            let mut client = Client::connect(&gateway, Protocol::Http1).await;
+            // An answer that is still sent could be in the way for a moment, too.
+            let mut refused = 0;
+            while refused < 10 {
+                refused = if client.get("/full", &[]).await.status == 503 { refused + 1 } else { 0 };
+            }
+            for (path, size, status) in
+                [("/", 1, 200), ("/", 100_000, 200), ("/", 8 << 20, 413), ("/full", 100_000, 503)].repeat(5)
+            {
+                let (_, body) = body::stream(size);
+                let fields = [("x-fault", "drop-body")];
+                let answer = client.ask(request(Method::POST, path, &fields, body)).await;
+                assert_eq!(answer.status, status, "{size} bytes");
+                if answer.header("connection") == Some("close") {
+                    client = Client::connect(&gateway, Protocol::Http1).await;
+                }
+                client.get("/", &[]).await.ok();
+            }
+        });
+        drop(gateway);
     }
 }
 

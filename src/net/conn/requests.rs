@@ -45,7 +45,9 @@ where
         if let Some(opened) = &self.opened {
             opened.delivered();
         }
-        let in_flight = InFlight::begin(&self.activity, &self.total, !request.body().is_end_stream());
+        let has_body = !request.body().is_end_stream();
+        let in_flight = InFlight::begin(&self.activity, &self.total, has_body);
+        let may_close = has_body && in_flight.protocol() == Protocol::Http1;
         let head_only = request.method() == Method::HEAD;
         let old = request.version() < http::Version::HTTP_11;
         Counted {
@@ -54,12 +56,19 @@ where
             pace: Some(Pace::new(&self.downloads)),
             head_only,
             old,
+            may_close,
+            held: None,
         }
     }
 }
 
 pin_project! {
-    pub(super) struct Counted<Fut> {
+    /// A request until the head of its response.
+    ///
+    /// hyper ends a connection of HTTP/1 after the response if the rest of the request's body is unread and nobody reads it
+    /// any more, and says so in the head if it knows by then. hyper looks before it asks for the response. A response that
+    /// is there when hyper first asks, or soon after the body was dropped, therefore waits until hyper has looked again.
+    pub(super) struct Counted<Fut: Future> {
         #[pin]
         future: Fut,
         in_flight: Option<InFlight>,
@@ -67,6 +76,10 @@ pin_project! {
         head_only: bool,
         // HTTP/1.0: the end of the connection can be the end of a body.
         old: bool,
+        // HTTP/1, and the request has a body: the connection may have to end with the response.
+        may_close: bool,
+        // The response, until hyper has looked.
+        held: Option<Box<Fut::Output>>,
     }
 }
 
@@ -79,7 +92,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.future.poll(cx));
+        let mut response = match this.held.take() {
+            Some(held) => *held,
+            None => {
+                let response = ready!(this.future.poll(cx));
+                if *this.may_close {
+                    *this.held = Some(Box::new(response));
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                response
+            }
+        };
         let (in_flight, pace) = (this.in_flight.take(), this.pace.take());
         let via_h2 = in_flight.as_ref().is_some_and(|request| request.protocol() == Protocol::Http2);
         if in_flight.as_ref().is_some_and(InFlight::is_last) {
