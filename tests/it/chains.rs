@@ -303,12 +303,12 @@ chain_test! {
         let full = full.limit("instances = 1\nconcurrency = 1\nqueue = 0");
         let gateway = Gateway::start(&Setup::of([main, full]));
         run(async {
-            let mut hung = Client::connect(&gateway, Protocol::Http2).await;
-            let _hung = hung.start(get("/full", &[("x-fault", "hang")]));
+            let (mut hanging, mut hung) = (Client::connect(&gateway, Protocol::Http2).await, Vec::new());
             let mut client = Client::connect(&gateway, Protocol::Http1).await;
-            // An answer that is still sent could be in the way for a moment, too.
+            // The first ones may be refused, as long as others are served.
             let mut refused = 0;
             while refused < 10 {
+                hung.push(hanging.start(get("/full", &[("x-fault", "hang")])));
                 refused = if client.get("/full", &[]).await.status == 503 { refused + 1 } else { 0 };
             }
             for (path, size, status) in
