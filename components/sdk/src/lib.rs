@@ -43,6 +43,7 @@ pub mod bindings;
 mod body;
 pub mod clock;
 mod config;
+mod configuration;
 mod error;
 mod header;
 #[cfg(feature = "in-place")]
