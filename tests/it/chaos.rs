@@ -94,7 +94,7 @@ fn pipeline(name: &str) -> Pipeline {
         pipeline = pipeline.stage_with(component, &keys);
     }
     pipeline.service_with("limits = { memory = \"4MiB\" }").limit(
-        "concurrency = 1\ninstances = 64\nqueue = 1000\nqueue-timeout = \"30s\"\ncpu = \"4ms\"\nlinger = \"20ms\"",
+        "concurrency = 1\ninstances = 64\nqueue = 1000\nqueue-timeout = \"30s\"\ncpu = \"20ms\"\nlinger = \"20ms\"",
     )
 }
 

@@ -145,7 +145,7 @@ fn in_a_row() {
         let pipeline = |name: &str| {
             Pipeline::new(name, "fault-service-sync").link(link).stage("fault-middleware-sync").limit(LIMITS)
         };
-        let hasty = pipeline("hasty").limit("deadline = \"400ms\"").route("path = \"/hasty\"");
+        let hasty = pipeline("hasty").limit("deadline = \"2s\"").route("path = \"/hasty\"");
         let gateway = Gateway::start(&Setup::of([pipeline("main"), hasty]).workers(1));
         run(async {
             let mut client = Client::connect(&gateway, Protocol::Http2).await;

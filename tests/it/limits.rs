@@ -125,7 +125,7 @@ chain_test! {
 chain_test! {
     /// `deadline`: 504, and the connection goes on.
     fn deadline(chain) {
-        let gateway = Gateway::start(&Setup::of([chain.pipeline("fault-service").limit("deadline = \"100ms\"")]));
+        let gateway = Gateway::start(&Setup::of([chain.pipeline("fault-service").limit("deadline = \"500ms\"")]));
         run(async {
             for protocol in PROTOCOLS {
                 let mut client = Client::connect(&gateway, protocol).await;
@@ -142,7 +142,7 @@ chain_test! {
 chain_test! {
     /// `deadline` is also the bound of a request's body that stops coming while a guest reads it.
     fn uploads_that_stop(chain) {
-        let limits = "deadline = \"200ms\"\ninstances = 1\nconcurrency = 1\nqueue-timeout = \"20s\"";
+        let limits = "deadline = \"1s\"\ninstances = 1\nconcurrency = 1\nqueue-timeout = \"20s\"";
         let gateway = Gateway::start(&Setup::of([chain.pipeline("fault-service").limit(limits)]));
         run(async {
             for protocol in PROTOCOLS {

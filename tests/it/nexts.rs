@@ -85,7 +85,7 @@ chain_test! {
         let hasty = Pipeline::new("hasty", "hello").link(chain.link).stage_with("fork", next);
         let hasty = hasty.limit("deadline = \"200ms\"").route("path = \"/hasty\"");
         let side = Pipeline::new("side", "fault-service").route("path = \"/side\"");
-        let side = side.limit("deadline = \"2s\"").limit("request-body = \"1KiB\"").limit("cpu = \"50ms\"");
+        let side = side.limit("deadline = \"5s\"").limit("request-body = \"1KiB\"").limit("cpu = \"50ms\"");
         let gateway = Gateway::start(&Setup::of([main, hasty, side]));
         run(async {
             let mut client = Client::connect(&gateway, Protocol::Http1).await;

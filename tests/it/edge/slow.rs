@@ -1,6 +1,6 @@
 //! Clients that hold on to what they have: each kind is cut at its bound, while others are served all the time.
 
-use super::support::{DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, fields, frame, h2};
+use super::support::{DATA, END_HEADERS, END_STREAM, HEADERS, Tls, WINDOW_UPDATE, fields, frame, try_h2};
 use crate::harness::{
     Client, Gateway, MS, PROTOCOLS, Pipeline, Protocol, SOON, Setup, body, in_time, request, run,
 };
@@ -87,13 +87,19 @@ const ATTACKS: [(&str, Attack); 9] = [
         hold(stream, stop);
     }),
     ("slow window", |_, tls, stop| {
-        let mut stream = h2(tls, 0);
+        let Ok(mut stream) = try_h2(tls, 0) else { return };
         stream.sock.set_write_timeout(Some(100 * MS)).unwrap();
-        stream.write_all(&frame(HEADERS, END_HEADERS, 1, &fields(true))).unwrap();
-        for _ in 0..8 {
-            stream.write_all(&frame(DATA, 0, 1, &[b'x'; 16 * 1024])).unwrap();
+        let begin = |stream: &mut Tls| {
+            stream.write_all(&frame(HEADERS, END_HEADERS, 1, &fields(true)))?;
+            for _ in 0..8 {
+                stream.write_all(&frame(DATA, 0, 1, &[b'x'; 16 * 1024]))?;
+            }
+            stream.write_all(&frame(DATA, END_STREAM, 1, b"x"))
+        };
+        // On a machine that is slower still, it is cut before it has begun.
+        if begin(&mut stream).is_err() {
+            return;
         }
-        stream.write_all(&frame(DATA, END_STREAM, 1, b"x")).unwrap();
         dribble(&mut stream, &frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]), stop);
         hold(stream, stop);
     }),

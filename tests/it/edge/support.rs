@@ -237,13 +237,18 @@ pub fn fields(post: bool) -> Vec<u8> {
 
 /// A connection of HTTP/2 on which nothing has been sent but its beginning, with an initial window for its streams.
 pub fn h2(address: SocketAddr, window: u32) -> Tls {
-    let mut tls = Dialer::new(&["h2"], None).dial(address, "localhost").unwrap();
+    try_h2(address, window).unwrap()
+}
+
+/// The same for a client that may be cut meanwhile.
+pub fn try_h2(address: SocketAddr, window: u32) -> io::Result<Tls> {
+    let mut tls = Dialer::new(&["h2"], None).dial(address, "localhost")?;
     assert_eq!(tls.conn.alpn_protocol(), Some(&b"h2"[..]));
     let mut setting = vec![0, 4];
     setting.extend_from_slice(&window.to_be_bytes());
-    tls.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-    tls.write_all(&frame(SETTINGS, 0, 0, &setting)).unwrap();
-    tls
+    tls.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
+    tls.write_all(&frame(SETTINGS, 0, 0, &setting))?;
+    Ok(tls)
 }
 
 /// The next frame: its type and payload.

@@ -101,7 +101,7 @@ async fn answer(request: Request<Incoming>, conn: Rc<ConnInfo>, alive: Arc<Atomi
     let mut length = None;
     match path.as_str() {
         "/slow" => {
-            tokio::time::sleep(300 * MS).await;
+            tokio::time::sleep(1_000 * MS).await;
             steps = vec![Step::Data("slow "), Step::Wait(300 * MS), Step::Data("done")];
         }
         "/never" => tokio::time::sleep(HOUR).await,

@@ -238,7 +238,7 @@ fn an_inherited_socket_outlives_the_process_and_nothing_is_lost_between_two() {
 fn before_the_drain_comes_a_delay_in_which_nothing_changes() {
     let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
     let address = socket.local_addr().unwrap();
-    let child = activated(&socket, Duration::from_millis(800));
+    let child = activated(&socket, Duration::from_secs(3));
     let mut kept = connect_to(address).unwrap();
     ask(&mut kept, "/").unwrap();
     let start = Instant::now();
@@ -248,7 +248,7 @@ fn before_the_drain_comes_a_delay_in_which_nothing_changes() {
         assert!(!ask(&mut connect_to(address).unwrap(), "/").unwrap().contains("connection: close"));
         std::thread::sleep(20 * MS);
     }
-    std::thread::sleep(Duration::from_secs(1).saturating_sub(start.elapsed()));
+    std::thread::sleep(Duration::from_millis(3_500).saturating_sub(start.elapsed()));
     assert!(ask(&mut kept, "/").unwrap().contains("connection: close"));
     assert_eq!(read_all(&mut kept).0, "");
     assert!(exit(child).success());
