@@ -10,7 +10,6 @@ use crate::gateway::build::{check_pipelines, compose_stages};
 use crate::gateway::inputs::{Inputs, Shapes, load_components};
 use crate::plan::{End, PipelineIndex, Plan, Relift};
 use std::path::Path;
-use std::sync::Arc;
 
 /// How a pipeline is written.
 #[derive(Debug, clap::Args)]
@@ -46,7 +45,7 @@ pub(super) fn run(file: &Path, name: &str, output: &Path, options: &Options) -> 
         }
         false => Naming::PerStage,
     };
-    let inputs = Inputs { plan, components, tls: Vec::new(), upstreams: Vec::new(), natives: Arc::default() };
+    let inputs = Inputs::bare(plan, components);
     check_pipelines(&inputs, &mut diagnostics);
     let Inputs { plan, components, .. } = inputs;
     let pipeline = plan.pipeline(index);

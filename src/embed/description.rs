@@ -78,6 +78,7 @@ impl Description {
         // The program listens.
         let tls = |plan: &Plan, _: &mut Diagnostics| vec![None; plan.listeners.len()];
         let surveyed = crate::plan::survey_source(source, &around);
-        prepare::read(surveyed, workshop, tls, Arc::new(natives.collect()))
+        // Nobody watches the file of an embedded gateway.
+        prepare::read(None, surveyed, workshop, tls, Arc::new(natives.collect()))
     }
 }

@@ -81,7 +81,7 @@ impl Workshop {
 /// # Errors
 /// Everything that is wrong with the components and the pipelines, each at its place.
 pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnostics> {
-    let Inputs { plan, components, tls, upstreams, natives } = inputs;
+    let Inputs { plan, components, tls, upstreams, natives, looks: _ } = inputs;
     let mut diagnostics = plan.diagnostics();
     let mut found = plan.diagnostics();
     check_pipelines(inputs, &mut found);

@@ -16,6 +16,7 @@ use super::build::{Workshop, build};
 use super::generation::Generation;
 use super::inputs::Inputs;
 use super::live::Live;
+use super::watch::{Looks, looks};
 use crate::chain::caught;
 use crate::chain::runtimes::PATIENCE;
 use crate::component::Digest;
@@ -96,8 +97,8 @@ struct Work {
 #[derive(Clone)]
 struct Published {
     live: Arc<Generation>,
-    /// The files whose change can change the live configuration.
-    files: Arc<[PathBuf]>,
+    /// The files whose change can change the live configuration, as they were loaded.
+    files: Arc<Looks>,
     /// The number of configurations to which rollbacks could return, one after the other.
     history: usize,
     retired: Vec<Retired>,
@@ -129,7 +130,7 @@ impl Control {
         let file = current.plan.file.clone();
         let published = Published {
             live: live.load(),
-            files: files(&current),
+            files: Arc::clone(&current.looks),
             history: 0,
             retired: Vec::new(),
             records: VecDeque::new(),
@@ -144,8 +145,8 @@ impl Control {
         self.live.load()
     }
 
-    /// The files whose change can change the live configuration.
-    pub fn files(&self) -> Arc<[PathBuf]> {
+    /// The files whose change can change the live configuration, as they were loaded.
+    pub fn files(&self) -> Arc<Looks> {
         Arc::clone(&self.published().files)
     }
 
@@ -233,7 +234,11 @@ impl Control {
         let mut published = self.published();
         published.live = Arc::clone(&generation);
         let old = self.live.swap(generation);
-        published.files = files(&work.current);
+        published.files = match remember {
+            true => Arc::clone(&work.current.looks),
+            // The files are as before the rollback, and are not to be loaded for that.
+            false => Arc::new(looks(work.current.looks.iter().map(|(file, _)| file.as_path()))),
+        };
         published.history = work.history.len();
         published.retired.push(Retired {
             number: old.number,
@@ -396,10 +401,6 @@ impl Drop for Turn<'_> {
         // However the change ended.
         self.control.published().under_way = None;
     }
-}
-
-fn files(inputs: &Inputs) -> Arc<[PathBuf]> {
-    inputs.files().into_iter().map(Path::to_owned).collect()
 }
 
 /// The upstreams of a generation, and the state of their servers.

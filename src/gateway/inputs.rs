@@ -4,6 +4,7 @@
 //! different versions, and so that a generation can be built again, for a rollback, when its files are gone.
 
 use super::collect::Identity;
+use super::watch::{Looks, looks};
 use crate::chain::caught;
 use crate::component::{Component, Digest, LoadError, NotRewritable, Shape};
 use crate::config::Diagnostics;
@@ -12,7 +13,6 @@ use crate::plan::{ComponentIndex, ComponentRef, Pipeline, Plan, Relift, Stage, U
 use crate::upstream::TlsSettings;
 use rustls::ServerConfig;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,6 +87,8 @@ pub struct Inputs {
     pub upstreams: Vec<Option<TlsSettings>>,
     /// The services of the embedding program, in which pipelines may end.
     pub natives: Natives,
+    /// The files whose change can change the configuration, as they were just before they were read.
+    pub looks: Arc<Looks>,
 }
 
 /// Native services by name.
@@ -110,6 +112,13 @@ impl NativeService {
 }
 
 impl Inputs {
+    /// Inputs of a plan and its components alone: without TLS, native services, and a watch of files.
+    pub fn bare(plan: Plan, components: Components) -> Self {
+        let tls = vec![None; plan.listeners.len()];
+        let upstreams = vec![None; plan.upstreams.len()];
+        Self { plan, components, tls, upstreams, natives: Arc::default(), looks: Arc::default() }
+    }
+
     /// The identity of a configuration: of the text, and of the contents of files and variables that it names.
     pub fn identity(&self) -> Digest {
         let start = Identity::of("configuration").text(self.plan.source.text());
@@ -132,18 +141,15 @@ impl Inputs {
         let natives: BTreeMap<_, _> = self.natives.iter().map(|(name, native)| (name, native.id)).collect();
         natives.iter().fold(read, |it, (name, id)| it.text(name).plain(id)).finish()
     }
+}
 
-    /// The files whose change can change the configuration.
-    pub fn files(&self) -> Vec<&Path> {
-        let tls = self.plan.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let mut files: Vec<&Path> = vec![&self.plan.file];
-        let from_files = self.plan.components.iter().filter(|component| component.given.is_none());
-        files.extend(from_files.map(|component| component.path.as_path()));
-        files.extend(tls.flat_map(|tls| tls.files()));
-        let upstreams = self.plan.upstreams.iter().flat_map(|upstream| upstream.tls.files());
-        files.extend(upstreams.map(|(file, _)| file.as_path()));
-        files
-    }
+/// The files that `plan` names and that are read after it, as they are now.
+pub fn looks_at_files(plan: &Plan) -> Looks {
+    let tls = plan.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let components = plan.components.iter().filter(|component| component.given.is_none());
+    let components = components.map(|component| component.path.as_path());
+    let upstreams = plan.upstreams.iter().flat_map(|upstream| upstream.tls.files());
+    looks(components.chain(tls.flat_map(|tls| tls.files())).chain(upstreams.map(|(file, _)| file.as_path())))
 }
 
 /// Known properties of components, by digest: validating or rewriting a large component takes longer than reading it.

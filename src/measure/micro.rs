@@ -19,7 +19,6 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::component::{Component, Linker, TypedFunc};
 
@@ -333,7 +332,7 @@ fn chains(guests: &Guests) -> Result<Vec<Row>, Failure> {
     if found.has_errors() {
         return Err(Failure::wrong(found));
     }
-    let inputs = Inputs { plan, components, tls: vec![None], upstreams: Vec::new(), natives: Arc::default() };
+    let inputs = Inputs::bare(plan, components);
     let generation = build(&inputs, &Workshop::default()).map_err(Failure::wrong)?;
     let chain = |at| generation.pipeline(PipelineIndex(at)).clone();
     let mut rows = vec![row("hop", ALONE, What::Chain(chain(0), 0, ALONE))];

@@ -191,8 +191,7 @@ struct Desk {
 
 impl Desk {
     fn run(&self, commands: &Commands, access: Option<&AccessLog>) {
-        let mut watch = Watch::default();
-        watch.loaded(&self.control.files());
+        let mut watch = Watch::new(self.control.files());
         let mut looked = Instant::now();
         let mut rest = ROUND;
         while !self.stop.is_draining() {
@@ -204,16 +203,13 @@ impl Desk {
             }
             let interval = self.control.live().plan.gateway.watch;
             if commands.0.reload.swap(false, Ordering::Relaxed) {
+                watch.begin();
                 self.change(|control| control.reload("signal"));
-                watch.loaded(&self.control.files());
             } else if !interval.is_zero() && looked.elapsed() >= interval {
                 looked = Instant::now();
-                let files = self.control.files();
-                if watch.has_settled_change(&files) {
-                    // The settings as they are now, whether valid or not.
-                    watch.loaded(&files);
+                if watch.has_settled_change(&self.control.files()) {
+                    watch.begin();
                     self.change(|control| control.reload("file"));
-                    watch.loaded_others(&self.control.files());
                 }
             }
             let retiring = self.control.look_after_retired();

@@ -4,10 +4,12 @@
 use super::tls::TlsSettings;
 use crate::config::Diagnostics;
 use crate::gateway::build::check_pipelines;
-use crate::gateway::inputs::{Inputs, Natives, Tls, load_components, load_upstreams};
+use crate::gateway::inputs::{Inputs, Natives, Tls, load_components, load_upstreams, looks_at_files};
+use crate::gateway::watch::{Look, look};
 use crate::gateway::{Generation, Workshop, build};
 use crate::plan::Plan;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Reads `file` and all files that it names.
 ///
@@ -18,24 +20,35 @@ pub fn gather(
     workshop: &Workshop,
     settings: &TlsSettings,
 ) -> Result<(Inputs, Diagnostics), Diagnostics> {
-    read(crate::plan::survey(file), workshop, |plan, found| settings.load(plan, found), Natives::default())
+    let before = look(file);
+    read(
+        before,
+        crate::plan::survey(file),
+        workshop,
+        |plan, found| settings.load(plan, found),
+        Natives::default(),
+    )
 }
 
-/// Reads all files that a plan names; `tls` is for its listeners.
+/// Reads all files that a plan names; `tls` is for its listeners. `file` is the state of the configuration's own file before
+/// the plan was made.
 ///
 /// # Errors
 /// The findings about the plan, and everything that is wrong with the files.
 pub fn read(
+    file: Look,
     (plan, mut found): (Option<Plan>, Diagnostics),
     workshop: &Workshop,
     tls: impl FnOnce(&Plan, &mut Diagnostics) -> Vec<Option<Tls>>,
     natives: Natives,
 ) -> Result<(Inputs, Diagnostics), Diagnostics> {
     let Some(plan) = plan else { return Err(found) };
+    let mut looks = looks_at_files(&plan);
+    looks.insert(0, (plan.file.clone(), file));
     let components = load_components(&plan, &workshop.shapes, &mut found);
     let tls = tls(&plan, &mut found);
     let upstreams = load_upstreams(&plan, &mut found);
-    let inputs = Inputs { plan, components, tls, upstreams, natives };
+    let inputs = Inputs { plan, components, tls, upstreams, natives, looks: Arc::new(looks) };
     // With the earlier findings: one run shows all of them.
     check_pipelines(&inputs, &mut found);
     found.into_result(inputs)

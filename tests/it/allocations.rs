@@ -85,7 +85,7 @@ fn measure(pipelines: &[(&str, String)]) -> Vec<u64> {
     let (plan, _) = linkspan::plan::parse(Path::new("marks.toml"), &text, &|_| None).unwrap();
     let mut found = plan.diagnostics();
     let components = load_components(&plan, &Shapes::default(), &mut found);
-    let inputs = Inputs { plan, components, tls: vec![None], upstreams: Vec::new(), natives: Arc::default() };
+    let inputs = Inputs::bare(plan, components);
     let generation = build(&inputs, &Workshop::default()).unwrap();
     crate::harness::run(async {
         let metrics = Metrics::new();

@@ -116,8 +116,7 @@ fn no_change_of_a_component_panics() {
 fn gathered(file: &Path) -> Result<(Inputs, Diagnostics), Diagnostics> {
     let (plan, mut found) = linkspan::plan::load(file)?;
     let components = load_components(&plan, &Shapes::default(), &mut found);
-    let tls = vec![None; plan.listeners.len()];
-    Ok((Inputs { plan, components, tls, upstreams: Vec::new(), natives: Arc::default() }, found))
+    Ok((Inputs::bare(plan, components), found))
 }
 
 /// Whether a reload panics, and in which of its steps.
