@@ -83,9 +83,9 @@ fn help_tells_the_exit_codes_and_the_version() {
 #[test]
 fn check_accepts_and_counts() {
     let folder = Folder::new();
-    let file = Setup::of([Pipeline::new("main", "empty")]).write(&folder);
+    let file = Setup::of([Pipeline::new("main", "hello")]).write(&folder);
     let ran = linkspan(&["check", text(&file)]).code(0);
-    let form = "main: component (0:empty: it uses tasks, streams or futures";
+    let form = "main: component (0:hello: it is lifted asynchronously)";
     let counted = format!("{}: 1 pipeline, 1 route, 2 listeners\n{form}", file.display());
     assert!(ran.stdout.starts_with(&counted), "{}", ran.stdout);
     assert_eq!(ran.stderr, "");
