@@ -13,6 +13,7 @@ use super::pipes::{Buffer, Consumer, Event, Kind, Outcome, PipeId, Producer, Rea
 use super::source::Produced;
 use super::state::State;
 use super::value::Value;
+use crate::host::OUTGOING_CHUNK;
 use http::HeaderMap;
 use std::mem;
 use wasmtime::{AsContextMut as _, Result, StoreContextMut, bail};
@@ -70,12 +71,24 @@ fn check_place(bytes: &Bytes<'_>, to: Buffer) -> Result<()> {
     bytes.get(to.at, 40).map(drop)
 }
 
-/// Copies `count` bytes from one stage to another, or within one.
+/// Copies `count` bytes from one stage to another, or within one. The host has at most one chunk of them meanwhile.
 fn copy(mut store: Store<'_>, from: Buffer, to: Buffer, count: u32) -> Result<()> {
+    let count = count as usize;
+    memory(store.as_context_mut(), to.stage)?.0.get(to.at, count)?;
     let (bytes, _) = memory(store.as_context_mut(), from.stage)?;
-    let copied = bytes.get(from.at, count as usize)?.to_vec();
-    let (mut bytes, _) = memory(store, to.stage)?;
-    bytes.put(to.at, &copied)
+    bytes.get(from.at, count)?;
+    if from.stage == to.stage {
+        bytes.0.copy_within(from.at..from.at + count, to.at);
+        return Ok(());
+    }
+    for start in (0..count).step_by(OUTGOING_CHUNK) {
+        let length = OUTGOING_CHUNK.min(count - start);
+        let (bytes, _) = memory(store.as_context_mut(), from.stage)?;
+        let chunk = bytes.get(from.at + start, length)?.to_vec();
+        let (mut bytes, _) = memory(store.as_context_mut(), to.stage)?;
+        bytes.put(to.at + start, &chunk)?;
+    }
+    Ok(())
 }
 
 fn check_stages(pipe: Kind, from: Buffer, to: Buffer) -> Result<()> {
