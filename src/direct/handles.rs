@@ -116,10 +116,7 @@ impl Handles {
 
     /// What `handle` is of, as its kind.
     pub fn get<R: Resource>(&mut self, handle: u32) -> wasmtime::Result<&mut R> {
-        match self.slot(handle)? {
-            Slot::Taken(entry) => R::seen(entry).ok_or_else(|| wrong_type(handle)),
-            Slot::Free(_) => bail!("unknown handle index {handle}"),
-        }
+        R::seen(self.entry(handle)?).ok_or_else(|| wrong_type(handle))
     }
 
     /// Takes out what `handle` is of.

@@ -4,7 +4,7 @@ use super::abi::Bytes;
 use super::call::{Call, HostFunction, caller, calling, host_function, place};
 use super::fields::reason;
 use super::handles::Resource;
-use super::message::{Options, Request, Response};
+use super::message::{Message, Options, Request, Response};
 use super::state::State;
 use crate::host::headers::{Change, MAX_EDITS};
 use crate::host::kept::HEAD;
@@ -24,8 +24,8 @@ macro_rules! edits {
 }
 
 pub const FUNCTIONS: &[HostFunction] = &[
-    host_function!("drop request", "", [I32] -> [], false, drop_request),
-    host_function!("drop response", "", [I32] -> [], false, drop_response),
+    host_function!("drop request", "", [I32] -> [], false, dropped_message::<Request>),
+    host_function!("drop response", "", [I32] -> [], false, dropped_message::<Response>),
     host_function!("drop fields", "", [I32] -> [], false, dropped::<FieldMap>),
     host_function!("drop request-options", "", [I32] -> [], false, dropped::<Options>),
     host_function!(
@@ -109,16 +109,10 @@ fn dropped<R: Resource>(mut call: Call<'_>, stage: i32, handle: i32) -> Result<(
     state.stages[index].handles.take::<R>(place(handle)).map(drop)
 }
 
-fn drop_request(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
+fn dropped_message<M: Resource + Message>(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
     let (index, state) = caller(&mut call, stage)?;
-    let request = state.stages[index].handles.take::<Request>(place(handle))?;
-    state.close(request.body)
-}
-
-fn drop_response(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
-    let (index, state) = caller(&mut call, stage)?;
-    let response = state.stages[index].handles.take::<Response>(place(handle))?;
-    state.close(response.body)
+    let message = state.stages[index].handles.take::<M>(place(handle))?;
+    state.close(message.into_body())
 }
 
 /// What has fields.

@@ -2,7 +2,8 @@
 
 use super::abi::Bytes;
 use super::call::{Call, HostFunction, calling, host_function, place};
-use super::message::{Body, Options, Request, Response};
+use super::handles::Resource;
+use super::message::{Body, Message, Options, Request, Response};
 use super::pipes::{Consumer, Kind, PipeId, Producer, Side, Writer};
 use super::receipt::receipt as make_receipt;
 use super::signature::{receipt, trailers};
@@ -48,11 +49,11 @@ pub const FUNCTIONS: &[HostFunction] = &[
     ),
     host_function!(
         "wasi:http/types#[static]request.consume-body", consumed!("request"),
-        [I32, I32, I32] -> [], false, consume_request
+        [I32, I32, I32] -> [], false, consume::<Request>
     ),
     host_function!(
         "wasi:http/types#[static]response.consume-body", consumed!("response"),
-        [I32, I32, I32] -> [], false, consume_response
+        [I32, I32, I32] -> [], false, consume::<Response>
     ),
     host_function!(
         "wasi:http/types#[method]request.get-options",
@@ -151,9 +152,7 @@ fn new_request(
         options,
         body,
     };
-    let request = state.push(index, Box::new(request))?;
-    let told = state.push_end(index, told, Side::Read)?;
-    put_pair(&mut bytes, at, request, told)
+    give(&mut bytes, state, index, (request, told), at)
 }
 
 fn new_response(
@@ -169,10 +168,21 @@ fn new_response(
     let (mut headers, contents, trailers) = parts(state, index, (headers, is_there, contents, trailers))?;
     let (body, told) = body(state, contents, trailers)?;
     headers.set_immutable();
-    let response = Box::new(Response { status: StatusCode::OK, headers: *headers, body });
-    let response = state.push(index, response)?;
-    let told = state.push_end(index, told, Side::Read)?;
-    put_pair(&mut bytes, at, response, told)
+    let response = Response { status: StatusCode::OK, headers: *headers, body };
+    give(&mut bytes, state, index, (response, told), at)
+}
+
+/// Gives a stage a message that it made, and the future that tells what becomes of its body.
+fn give<M: Resource>(
+    bytes: &mut Bytes<'_>,
+    state: &mut State,
+    stage: usize,
+    (message, told): (M, PipeId),
+    at: i32,
+) -> Result<()> {
+    let message = state.push(stage, Box::new(message))?;
+    let told = state.push_end(stage, told, Side::Read)?;
+    put_pair(bytes, at, message, told)
 }
 
 fn put_pair(bytes: &mut Bytes<'_>, at: i32, first: u32, second: u32) -> Result<()> {
@@ -181,28 +191,18 @@ fn put_pair(bytes: &mut Bytes<'_>, at: i32, first: u32, second: u32) -> Result<(
     bytes.put_word(at + 4, second)
 }
 
-fn consume_request(mut call: Call<'_>, stage: i32, request: i32, told: i32, at: i32) -> Result<()> {
-    let (index, mut bytes, state) = calling(&mut call, stage)?;
-    let request = state.stages[index].handles.take::<Request>(place(request))?;
-    consume(&mut bytes, state, index, request.body, (told, at))
-}
-
-fn consume_response(mut call: Call<'_>, stage: i32, response: i32, told: i32, at: i32) -> Result<()> {
-    let (index, mut bytes, state) = calling(&mut call, stage)?;
-    let response = state.stages[index].handles.take::<Response>(place(response))?;
-    consume(&mut bytes, state, index, response.body, (told, at))
-}
-
-/// Opens a body for a stage, which tells with `told` how it receives it.
-fn consume(
-    bytes: &mut Bytes<'_>,
-    state: &mut State,
-    stage: usize,
-    body: Body,
-    (told, at): (i32, i32),
+/// Opens a message's body for a stage, which tells with `told` how it receives it.
+fn consume<M: Resource + Message>(
+    mut call: Call<'_>,
+    stage: i32,
+    message: i32,
+    told: i32,
+    at: i32,
 ) -> Result<()> {
+    let (stage, mut bytes, state) = calling(&mut call, stage)?;
+    let message = state.stages[stage].handles.take::<M>(place(message))?;
     let told = state.take_reader(stage, place(told), Kind::Receipt)?;
-    let (contents, trailers, teller) = match body {
+    let (contents, trailers, teller) = match message.into_body() {
         Body::Stage { contents: Some(contents), trailers, teller } => (contents, trailers, Some(teller)),
         Body::Stage { contents: None, trailers, teller } => {
             let contents = state.pipes.make(Kind::Bytes, Writer::Host(Producer::Empty))?;
@@ -218,7 +218,7 @@ fn consume(
     state.pipes.consume(told, Consumer::Teller(teller.filter(|teller| teller.is_heard())))?;
     let contents = state.push_end(stage, contents, Side::Read)?;
     let trailers = state.push_end(stage, trailers, Side::Read)?;
-    put_pair(bytes, at, contents, trailers)
+    put_pair(&mut bytes, at, contents, trailers)
 }
 
 fn get_options(mut call: Call<'_>, stage: i32, request: i32, at: i32) -> Result<()> {

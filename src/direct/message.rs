@@ -26,6 +26,23 @@ pub struct Response {
     pub body: Body,
 }
 
+/// A request or a response.
+pub trait Message {
+    fn into_body(self) -> Body;
+}
+
+impl Message for Request {
+    fn into_body(self) -> Body {
+        self.body
+    }
+}
+
+impl Message for Response {
+    fn into_body(self) -> Body {
+        self.body
+    }
+}
+
 /// What the one who made a request wants of a transport.
 pub type Options = Arc<RequestOptions>;
 
