@@ -505,15 +505,38 @@ impl Segment {
         (!stages.is_empty()).then(|| names.join(" or "))
     }
 
-    /// The same as indices: several where the same component is at several stages.
+    /// The same as indices: several where the same component is at several stages, and where a value goes from one stage to
+    /// another. wasmtime's code between two components does not say whose value was wrong, the caller's or that of the stage
+    /// that it called.
     pub(super) fn blamed(&self, error: &wasmtime::Error) -> Vec<usize> {
         let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else { return Vec::new() };
-        let stages = backtrace.frames().iter().find_map(|frame| {
-            let offset = frame.module_offset()?;
-            self.code.places.iter().find(|(range, _)| range.contains(&offset)).map(|(_, stages)| stages)
-        });
-        stages.cloned().unwrap_or_default()
+        let mut is_between = false;
+        for frame in backtrace.frames() {
+            if is_adapter(frame.module()) {
+                is_between = true;
+                continue;
+            }
+            let place = frame
+                .module_offset()
+                .and_then(|offset| self.code.places.iter().find(|(range, _)| range.contains(&offset)));
+            let Some((_, stages)) = place else { continue };
+            let mut stages = stages.clone();
+            if is_between {
+                let after =
+                    |stage: &usize| self.scopes.iter().map(|scope| scope.id.index).find(|it| it > stage);
+                stages.extend(stages.iter().filter_map(after).collect::<Vec<_>>());
+                stages.sort_unstable();
+                stages.dedup();
+            }
+            return stages;
+        }
+        Vec::new()
     }
+}
+
+/// Whether `module` is code of wasmtime's between two components: an offset in it is no place in the composition.
+fn is_adapter(module: &wasmtime::Module) -> bool {
+    module.imports().any(|import| import.module() == "callee")
 }
 
 #[cfg(test)]

@@ -120,6 +120,7 @@ impl Chain {
             stages: self.scopes.iter().map(|scope| Stage::new(Arc::clone(scope))).collect(),
             incoming: None,
             outgoing: None,
+            receiver: None,
             request: None,
             context: None,
             next: self.next.clone(),
@@ -200,8 +201,9 @@ impl Guests {
         (state.request, state.context) = (Some(request), context);
         state.incoming = Some(Request::enter(head, body, state));
         if let Err(error) = self.enter.call_async(&mut *store, (0, 0)).await {
-            let stage = self.current.get(&mut *store).i32();
-            return Err(Trap { stage: stage.and_then(|stage| usize::try_from(stage).ok()), error });
+            let current = self.current.get(&mut *store).i32();
+            let current = current.and_then(|stage| usize::try_from(stage).ok());
+            return Err(Trap { stage: store.data().receiver.or(current), error });
         }
         let state = store.data_mut();
         (state.request, state.context) = (None, None);

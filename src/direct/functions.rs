@@ -73,7 +73,10 @@ fn end(mut call: Call<'_>, before: i32, result: i32, at: i32) -> Result<i32> {
         return Ok(0);
     }
     let to = state.known(before)?;
-    lower_answer(&mut call, to, answer, place(at))
+    state.receiver = Some(to);
+    let is_pending = lower_answer(&mut call, to, answer, place(at))?;
+    call.data_mut().receiver = None;
+    Ok(is_pending)
 }
 
 fn lower_answer(call: &mut Call<'_>, stage: usize, answer: Answer, at: u32) -> Result<i32> {

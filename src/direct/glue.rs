@@ -4,7 +4,8 @@
 //! Stages import what this module exports, under names that begin with their number; it calls the host with that number
 //! as a constant. What stages export stands in its table, three places for each: `handle`, its post-return, `realloc`.
 //!
-//! The global `current` is the stage whose code, or whose values, are at work: what traps is its.
+//! The global `current` is the stage whose code, or whose values, are at work: what traps is its. While an answer goes to the
+//! stage that called, the host knows better whose values fail ([`State::receiver`](super::state::State)).
 
 use super::call::{HOST, HostFunction};
 use wasm_encoder::{
@@ -120,8 +121,8 @@ pub fn module(stages: &[StageGlue], host: &[&HostFunction]) -> Vec<u8> {
         code.i32_const(before).local_get(0).call(BEGIN);
         set(code, number(to));
         code.i32_const(at.cast_signed()).call_indirect(0, handle).local_set(2);
-        set(code, before);
         code.i32_const(before).local_get(2).local_get(1).call(END);
+        set(code, before);
         if fills {
             code.if_(BlockType::Empty).i32_const(before).call(fill).end();
         } else {

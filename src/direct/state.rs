@@ -20,6 +20,8 @@ pub struct State {
     /// The request that enters, and what came of it.
     pub(super) incoming: Option<Box<Request>>,
     pub(super) outgoing: Option<Answer>,
+    /// The stage whose memory an answer is being written to.
+    pub(super) receiver: Option<usize>,
     /// The number of the request that the guests work on, and what the host knows of the call.
     pub(super) request: Option<u64>,
     pub(super) context: Option<Arc<CallContext>>,

@@ -259,16 +259,9 @@ impl Both {
         let (component, why) = self.ask(&self.component, headers).await;
         let (direct, reason) = self.ask(&self.direct, headers).await;
         let same = match (component.strip_prefix("trap of "), direct.strip_prefix("trap of ")) {
-            // In the component form, an adapter of wasmtime's copies texts; its code is in no component, and whom its
-            // offset leads to is chance.
-            (Some(_), Some(_))
-                if ["content out-of-bounds", "invalid utf8"].iter().any(|it| why.contains(it)) =>
-            {
-                true
-            }
             // What the host reads later is nobody's there.
             (Some(""), Some(_)) => true,
-            // The component form can't tell stages of one component apart.
+            // The component form can't tell stages of one component apart, nor whose value was wrong between two stages.
             (Some(component), Some(direct)) => component.split(" or ").any(|stage| stage == direct),
             _ => component == direct,
         };

@@ -12,7 +12,7 @@ fn configuration(keys: &str, stages: &str) -> String {
     format!(
         "[pipelines.main]\n{keys}\nstages = [{stages}]\nservice = {{ component = \"hello\", link = \"dynamic\" }}\n\n\
          [[routes]]\npipeline = \"main\"\n\n[components]\nhello.path = {:?}\npass-through-sync.path = {:?}\n\
-         traps.path = \"traps.wasm\"\nsays.path = \"says.wasm\"\n",
+         traps.path = \"traps.wasm\"\nwrong.path = \"wrong.wasm\"\nsays.path = \"says.wasm\"\n",
         dist("hello"),
         dist("pass-through-sync"),
     )
@@ -22,6 +22,8 @@ fn configuration(keys: &str, stages: &str) -> String {
 fn folder() -> Folder {
     let folder = Folder::new();
     folder.write("traps.wasm", wat::parse_str(with_handle("unreachable")).unwrap());
+    let wrong = "(drop (call $pass (local.get $q))) (i32.const 65504)";
+    folder.write("wrong.wasm", wat::parse_str(with_handle(wrong)).unwrap());
     let says = "(call $log (i32.const 3) (i32.const 1024) (i32.const 8) (i32.const 1024) (i32.const 20))
         (call $pass (local.get $q))";
     folder.write("says.wasm", wat::parse_str(with_handle(says)).unwrap());
@@ -38,6 +40,7 @@ fn start(keys: &str, stages: &str) -> Served {
 }
 
 const PASS: &str = "{ component = \"pass-through-sync\" }";
+const WRONG: &str = "{ component = \"wrong\", grant = { clocks = true } }";
 const TRAPS: &str = "{ component = \"traps\", grant = { clocks = true } }";
 
 /// The line at the start and `check` say which form each segment has, and why it is not the direct one.
@@ -161,6 +164,23 @@ fn a_trap_names_its_stage() {
         served.gateway.counts(3, |line| {
             line["stage"] == stage && line["message"].as_str().is_some_and(|it| it.contains("unreachable"))
         });
+        served.gateway.stop();
+    }
+}
+
+/// A stage's result that is not as it must be is blamed on it in the direct form; in the component form on the two between
+/// which it goes.
+#[test]
+fn a_wrong_result_names_its_stage() {
+    for (keys, stage) in
+        [("", "main/1:wrong"), ("form = \"component\"", "main/0:pass-through-sync or main/1:wrong")]
+    {
+        let served = start(keys, &format!("{PASS}, {WRONG}"));
+        run(async {
+            let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+            client.get("/", &[]).await.problem(500, "guest-trap");
+        });
+        served.gateway.counts(2, |line| line["stage"] == stage);
         served.gateway.stop();
     }
 }
