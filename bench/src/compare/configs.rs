@@ -1,6 +1,5 @@
 //! Configurations of the servers, each for the same work.
 
-use super::filter::Filter;
 use crate::Result;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -176,11 +175,19 @@ fn cluster(behind: SocketAddr) -> String {
     )
 }
 
-/// Envoy with so many of these filters.
-pub fn envoy(answer: Answer, (filter, filters): (Filter, usize), place: Place) -> String {
-    let Place { address, behind, tls } = place;
-    let wasm: String = (0..filters)
-        .map(|at| {
+/// What stands in front of Envoy's router, as YAML.
+pub struct Filters {
+    pub http: String,
+    /// Keys of the connection manager.
+    pub manager: &'static str,
+    /// Keys of the virtual host.
+    pub host: String,
+}
+
+impl Filters {
+    /// The proxy-wasm filters in these files.
+    pub fn wasm(files: impl IntoIterator<Item = &'static str>) -> Self {
+        let filter = |(at, file)| {
             format!(
                 r#"
           - name: filter-{at}
@@ -189,11 +196,17 @@ pub fn envoy(answer: Answer, (filter, filters): (Filter, usize), place: Place) -
               config:
                 name: filter-{at}
                 root_id: filter-{at}
-                vm_config: {{ vm_id: filter, runtime: envoy.wasm.runtime.v8, code: {{ local: {{ filename: {} }} }} }}"#,
-                filter.file()
+                vm_config: {{ vm_id: filter, runtime: envoy.wasm.runtime.v8, code: {{ local: {{ filename: {file} }} }} }}"#
             )
-        })
-        .collect();
+        };
+        let http = files.into_iter().enumerate().map(filter).collect();
+        Self { http, manager: "generate_request_id: false", host: String::new() }
+    }
+}
+
+/// Envoy with these filters.
+pub fn envoy(answer: Answer, Filters { http, manager, host }: &Filters, place: Place) -> String {
+    let Place { address, behind, tls } = place;
     let own = "direct_response: { status: 200";
     let route = match answer {
         Answer::Empty => format!("{own} }}"),
@@ -217,15 +230,15 @@ pub fn envoy(answer: Answer, (filter, filters): (Filter, usize), place: Place) -
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: bench
           codec_type: AUTO
-          generate_request_id: false
+          {manager}
           route_config:
             virtual_hosts:
             - name: all
-              domains: ["*"]
+              domains: ["*"]{host}
               routes:
               - match: {{ prefix: "/" }}
                 {route}
-          http_filters:{wasm}
+          http_filters:{http}
           - name: envoy.filters.http.router
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router

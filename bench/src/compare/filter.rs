@@ -48,7 +48,8 @@ impl Filter {
                 "(local $free i32)
                  (local.set $free (global.get $free))
                  (drop (call $get (i32.const 0) (i32.const 48) (i32.const 9) (i32.const 120) (i32.const 124)))
-                 (if (i32.eqz (call $same (i32.load (i32.const 120)) (i32.load (i32.const 124))))
+                 (if (i32.eqz (call $same (i32.load (i32.const 120)) (i32.load (i32.const 124))
+                   (i32.const 64) (i32.const 19)))
                    (then
                      (drop (call $answer (i32.const 401) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
                        (i32.const 0) (i32.const 0) (i32.const -1)))
@@ -68,27 +69,41 @@ impl Filter {
         }
     }
 
-    /// A filter of proxy-wasm's ABI 0.2.1, as text. It has all functions of a filter that looks at heads.
+    /// The filter as text.
     pub fn text(self) -> String {
         let (request, response) = self.calls();
-        format!(
-            r#"
-(module
-  (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
-  (import "env" "proxy_replace_header_map_value" (func $set (param i32 i32 i32 i32 i32) (result i32)))
-  (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
-  (import "env" "proxy_send_local_response"
-    (func $answer (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
-  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
-  (memory (export "memory") 1)
+        let data = r#"
   (data (i32.const 0) "x-measured")
   (data (i32.const 16) "0123456789abcdef")
   (data (i32.const 32) "x-consumer")
   (data (i32.const 48) "x-api-key")
-  (data (i32.const 64) "{KEY}")
   (data (i32.const 88) "measured")
   (data (i32.const 100) ":path")
-  (global $free (mut i32) (i32.const 1024))
+"#;
+        module(&format!("{data}  (data (i32.const 64) \"{KEY}\")\n"), request, response)
+    }
+}
+
+/// Where a filter's further texts may stand in its memory, up to what it allocates.
+pub const FREE_DATA: usize = 256;
+
+/// A filter of proxy-wasm's ABI 0.2.1, as text, which has all functions of a filter that looks at heads. Memory from
+/// 32,768 on is free.
+pub fn module(data: &str, request: &str, response: &str) -> String {
+    format!(
+        r#"
+(module
+  (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_replace_header_map_value" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_remove_header_map_value" (func $remove (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_send_local_response"
+    (func $answer (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_current_time_nanoseconds" (func $now (param i32) (result i32)))
+  (memory (export "memory") 1)
+{data}  (global $free (mut i32) (i32.const 4096))
+  (global $until (mut i64) (i64.const 0))
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "_initialize"))
   (func (export "proxy_on_memory_allocate") (param $size i32) (result i32)
@@ -99,29 +114,54 @@ impl Filter {
   (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
   (func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.const 1))
   (func (export "proxy_on_context_create") (param i32 i32))
-  ;; Whether a value is the key, in constant time.
-  (func $same (param $at i32) (param $length i32) (result i32)
+  ;; Whether two texts are the same, in time that their bytes do not tell.
+  (func $same (param $at i32) (param $length i32) (param $other i32) (param $size i32) (result i32)
     (local $i i32)
-    (local $other i32)
-    (if (i32.ne (local.get $length) (i32.const {length})) (then (return (i32.const 0))))
+    (local $unlike i32)
+    (if (i32.ne (local.get $length) (local.get $size)) (then (return (i32.const 0))))
     (loop $next
-      (local.set $other (i32.or (local.get $other)
+      (local.set $unlike (i32.or (local.get $unlike)
         (i32.xor (i32.load8_u (i32.add (local.get $at) (local.get $i)))
-          (i32.load8_u offset=64 (local.get $i)))))
+          (i32.load8_u (i32.add (local.get $other) (local.get $i))))))
       (local.set $i (i32.add (local.get $i) (i32.const 1)))
-      (br_if $next (i32.lt_u (local.get $i) (i32.const {length}))))
-    (i32.eqz (local.get $other)))
-  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+      (br_if $next (i32.lt_u (local.get $i) (local.get $length))))
+    (i32.eqz (local.get $unlike)))
+  ;; Whether a text has 1 to 128 visible characters.
+  (func $is-word (param $at i32) (param $length i32) (result i32)
+    (local $i i32)
+    (if (i32.gt_u (i32.sub (local.get $length) (i32.const 1)) (i32.const 127)) (then (return (i32.const 0))))
+    (loop $next
+      (if (i32.gt_u (i32.sub (i32.load8_u (i32.add (local.get $at) (local.get $i))) (i32.const 33)) (i32.const 93))
+        (then (return (i32.const 0))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $i) (local.get $length))))
+    (i32.const 1))
+  ;; Writes a number in decimal, and says where it ends.
+  (func $decimal (param $number i64) (param $at i32) (result i32)
+    (local $rest i64)
+    (local $end i32)
+    (local.set $rest (local.get $number))
+    (local.set $end (local.get $at))
+    (loop $count
+      (local.set $end (i32.add (local.get $end) (i32.const 1)))
+      (local.set $rest (i64.div_u (local.get $rest) (i64.const 10)))
+      (br_if $count (i64.ne (local.get $rest) (i64.const 0))))
+    (local.set $at (local.get $end))
+    (loop $digit
+      (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+      (i64.store8 (local.get $at) (i64.add (i64.rem_u (local.get $number) (i64.const 10)) (i64.const 48)))
+      (local.set $number (i64.div_u (local.get $number) (i64.const 10)))
+      (br_if $digit (i64.ne (local.get $number) (i64.const 0))))
+    (local.get $end))
+  (func (export "proxy_on_request_headers") (param $request i32) (param i32 i32) (result i32)
     {request}
     (i32.const 0))
-  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32)
+  (func (export "proxy_on_response_headers") (param $request i32) (param i32 i32) (result i32)
     {response}
     (i32.const 0))
   (func (export "proxy_on_done") (param i32) (result i32) (i32.const 1))
   (func (export "proxy_on_log") (param i32))
   (func (export "proxy_on_delete") (param i32)))
-"#,
-            length = KEY.len(),
-        )
-    }
+"#
+    )
 }

@@ -1,9 +1,10 @@
 //! The servers of a scenario: started at once, and compared before they are measured.
 
-use super::configs::{self, BOTH, CERTIFICATE, KEY, Place};
+use super::configs::{self, Answer, BOTH, CERTIFICATE, Filters, KEY, Place};
 use super::filter::Filter;
 use super::options::Options;
 use super::peers::Peer;
+use super::real;
 use super::report::Figures;
 use super::scenario::{Contender, Scenario, Setup};
 use crate::Result;
@@ -131,6 +132,9 @@ pub fn prepare(folder: &Path) -> Result<CertificateDer<'static>> {
     for filter in Filter::ALL {
         std::fs::write(folder.join(filter.file()), wat::parse_str(filter.text())?)?;
     }
+    for (file, text) in real::texts() {
+        std::fs::write(folder.join(file), wat::parse_str(text)?)?;
+    }
     Ok(made.cert.der().clone())
 }
 
@@ -164,6 +168,9 @@ async fn start(
     let (name, like, figures) = (contender.name.clone(), contender.like, Figures::default());
     Ok(Some(Running { name, like, server, target, reply, figures }))
 }
+
+/// Envoy's arguments, before its configuration.
+const ENVOY: [&str; 6] = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"];
 
 /// A server that takes its configuration as a file behind `arguments`.
 pub fn with_file(
@@ -213,10 +220,12 @@ fn command(
             configs::portable(&mut compose, &output)?;
             Ok(Some(configs::wasmtime(&peer.program, place.address, &output, arguments)))
         }
-        Setup::Envoy(answer, filters) => {
-            let text = configs::envoy(*answer, *filters, place);
-            let arguments = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"];
-            file(&peers.envoy, text, &arguments)
+        Setup::Envoy(answer, (filter, count)) => {
+            let filters = Filters::wasm(std::iter::repeat_n(filter.file(), *count));
+            file(&peers.envoy, configs::envoy(*answer, &filters, place), &ENVOY)
+        }
+        Setup::EnvoyReal(real) => {
+            file(&peers.envoy, configs::envoy(Answer::Hello, &real.filters(), place), &ENVOY)
         }
         Setup::Nginx(answer) => file(&peers.nginx, configs::nginx(*answer, place), &["-p", ".", "-c"]),
         Setup::Haproxy(answer) => file(&peers.haproxy, configs::haproxy(*answer, place), &["-f"]),

@@ -10,6 +10,7 @@ mod filters;
 mod group;
 mod options;
 mod peers;
+mod real;
 mod reload;
 mod report;
 mod scenario;

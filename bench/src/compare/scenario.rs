@@ -2,6 +2,7 @@
 
 use super::configs::{Answer, Chain};
 use super::filter::Filter;
+use super::real::Real;
 use crate::wire::{Ask, Protocol};
 
 /// A server with its configuration.
@@ -14,6 +15,8 @@ pub enum Setup {
     Wasmtime(Chain, &'static [&'static str]),
     /// With so many of these filters.
     Envoy(Answer, (Filter, usize)),
+    /// With what does the work of five real middleware.
+    EnvoyReal(Real),
     Nginx(Answer),
     Haproxy(Answer),
 }

@@ -1,7 +1,8 @@
 //! The scenarios: the same work for each server.
 
 use super::configs::{Answer, Chain, Stage};
-use super::filter::Filter;
+use super::filter::{Filter, KEY};
+use super::real::{CONSUMER, ORIGIN, RATE, Real};
 use super::scenario::{Scenario, Setup};
 use crate::wire::{Ask, Protocol};
 use hyper::body::Bytes;
@@ -82,28 +83,41 @@ fn links() -> Scenario {
 }
 
 fn real() -> Scenario {
-    let stages = || {
-        [
-            ("request-id", ", grant = { random = true }"),
-            ("security-headers", ""),
-            ("cors", ", config = { origins = [\"https://app.example\"] }"),
-            ("key-auth", ", config = { keys = { bench = \"bench-key-bench-key\" } }"),
-            ("rate-limit", ", config = { rate = \"1000000/s\", burst = 1000000 }"),
-        ]
-        .map(|(component, keys)| Stage { component, keys: keys.to_owned() })
-        .to_vec()
+    let stages = |variant: &str| {
+        let components = match variant {
+            "" => ["request-id", "security-headers", "cors", "key-auth", "rate-limit"],
+            _ => [
+                "request-id-in-place",
+                "security-headers-in-place",
+                "cors-in-place",
+                "key-auth-in-place",
+                "rate-limit-in-place",
+            ],
+        };
+        let keys = [
+            ", grant = { random = true }".to_owned(),
+            String::new(),
+            format!(", config = {{ origins = [\"{ORIGIN}\"] }}"),
+            format!(", config = {{ keys = {{ {CONSUMER} = \"{KEY}\" }} }}"),
+            format!(", config = {{ rate = \"{RATE}/s\" }}"),
+        ];
+        components.into_iter().zip(keys).map(|(component, keys)| Stage { component, keys }).collect()
     };
     let mut ask = Ask::get("/");
     ask.fields = vec![
-        ("origin", "https://app.example".to_owned()),
-        ("x-api-key", "bench-key-bench-key".to_owned()),
+        ("origin", ORIGIN.to_owned()),
+        ("x-api-key", KEY.to_owned()),
         ("x-request-id", "bench".to_owned()),
     ];
-    let chain = || Chain::new(stages(), "hello");
+    let chain = |variant| Chain::new(stages(variant), "hello");
     let title = "5 real middleware: request id, security headers, CORS, key, rate limit";
     Scenario::new("real-5", title, Protocol::Plain, ask)
-        .contender("linkspan, static", Setup::Linkspan(chain()))
-        .contender("linkspan, dynamic", Setup::Linkspan(chain().with("link = \"dynamic\"")))
+        .contender("linkspan, static", Setup::Linkspan(chain("")))
+        .contender("linkspan, static, in place", Setup::Linkspan(chain("in place")))
+        .contender("linkspan, dynamic", Setup::Linkspan(chain("").with("link = \"dynamic\"")))
+        .contender("Envoy, wasm filters", Setup::EnvoyReal(Real::Wasm))
+        // Envoy tells the state of its limiter in fields of other names.
+        .contender_like("native", "Envoy, its own filters", Setup::EnvoyReal(Real::Native))
 }
 
 fn fresh() -> Scenario {
