@@ -131,14 +131,25 @@ impl Instance {
 
     /// Whether it can take one more request now.
     pub fn has_room(&self) -> bool {
+        // A request in it would wait, and might die with what computes.
+        !self.pulse.is_held() && self.has_room_if_released()
+    }
+
+    fn has_room_if_released(&self) -> bool {
         let limits = &self.segment.limits;
         let row = || self.home.upgrade().map_or(1, |home| home.row());
         self.state.get().is_open()
             && self.turns.len() < limits.concurrency
             && self.turns.promised() < limits.reuse as u64
-            // A request in it would wait, and might die with what computes.
-            && !self.pulse.is_held()
             && self.turns.has_room(row)
+    }
+
+    /// Requests that it will take once the guest that holds it now waits or returns.
+    pub fn held_room(&self) -> usize {
+        if !self.pulse.is_held() || !self.has_room_if_released() {
+            return 0;
+        }
+        self.turns.room(self.segment.limits.concurrency)
     }
 
     /// Whether a request in it would meet nobody whose answer is still sent, or is made to.

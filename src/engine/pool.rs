@@ -142,21 +142,32 @@ impl InstancePool {
             }
             return;
         }
-        if self.waiting.borrow().len() >= self.segment.limits.queue && !self.sweep() {
+        if self.is_full() && !self.sweep() {
             job.exchange.fail(Failure::Capacity);
             return;
         }
         self.waiting.borrow_mut().push_back(job);
     }
 
+    /// Whether no more may wait than do: those of the queue, and those for whom an instance has room as soon as the guest
+    /// that holds it for now lets go of it.
+    fn is_full(&self) -> bool {
+        self.excess().is_some()
+    }
+
+    /// How many wait beyond those who may, if they are as many.
+    fn excess(&self) -> Option<usize> {
+        let beyond = self.waiting.borrow().len().checked_sub(self.segment.limits.queue)?;
+        beyond.checked_sub(self.live.borrow().iter().map(|instance| instance.held_room()).sum())
+    }
+
     /// Takes those who gave up out of the queue, at most once a tick, and says
     /// whether there is room in it.
     fn sweep(&self) -> bool {
-        let mut waiting = self.waiting.borrow_mut();
         if self.swept.replace(self.tick()) != self.tick() {
-            waiting.retain(|job| !job.exchange.is_abandoned());
+            self.waiting.borrow_mut().retain(|job| !job.exchange.is_abandoned());
         }
-        waiting.len() < self.segment.limits.queue
+        !self.is_full()
     }
 
     /// Puts a request into an instance that has room for it.
@@ -354,13 +365,8 @@ impl Home for InstancePool {
         self.put_first(jobs);
         self.serve_waiting();
         // The bound is that of those who wait: an instance is none for them any more.
-        loop {
-            let mut waiting = self.waiting.borrow_mut();
-            if waiting.len() <= self.segment.limits.queue {
-                return;
-            }
-            let last = waiting.pop_back();
-            drop(waiting);
+        for _ in 0..self.excess().unwrap_or(0) {
+            let last = self.waiting.borrow_mut().pop_back();
             if let Some(last) = last {
                 last.exchange.fail(Failure::Capacity);
             }

@@ -210,7 +210,9 @@ fn what_was_bypassed_is_told() {
 /// A fault in a later store has one line for its stage, whatever stages hand its error on.
 #[test]
 fn one_line_for_the_stage_at_fault() {
-    let pipeline = Pipeline::new("main", "fault-service").link("dynamic").limit("deadline = \"1s\"");
+    // The service's own: that of the pipeline may end the request before the service has failed.
+    let deadline = "limits = { deadline = \"1s\" }";
+    let pipeline = Pipeline::new("main", "fault-service").service_with(deadline).link("dynamic");
     let pipeline = pipeline.stage("pass-through-sync").stage("pass-through-async").stage("pass-through-sync");
     let gateway = Gateway::start(&Setup::of([pipeline]));
     run(async {

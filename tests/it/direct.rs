@@ -173,7 +173,7 @@ fn chain(runtime: &Runtime, stages: &[Stage], budget: Budget, form: Form) -> (Ar
         budget,
         limits: PipelineLimits {
             reuse: usize::MAX,
-            deadline: Duration::from_secs(2),
+            deadline: Duration::from_secs(6),
             body_idle_timeout: Duration::from_secs(1),
             ..PipelineLimits::default()
         },

@@ -236,11 +236,37 @@ fn concurrency() {
                     client.get("/", &[("x-fault", "slow"), ("x-delay-ms", "1000")]).await.status.as_u16()
                 }));
             }
-            let mut served = 0;
+            let mut statuses = Vec::new();
             for task in tasks {
-                served += u32::from(in_time(task).await.unwrap() == 200);
+                statuses.push(in_time(task).await.unwrap());
             }
-            assert_eq!(served, if together { 8 } else { 1 }, "{front:?} → {service}");
+            let served = statuses.iter().filter(|status| **status == 200).count();
+            assert_eq!(
+                served,
+                if together { 8 } else { 1 },
+                "{front:?} → {service}: {statuses:?} {:#?}",
+                gateway.log()
+            );
+        });
+        gateway.stop();
+    }
+}
+
+/// A guest that computes holds its instance for now: who has a place in it waits, also where nobody may queue.
+#[test]
+fn a_place_that_is_held() {
+    for (front, link) in
+        [None, Some("pass-through-async")].into_iter().flat_map(|it| [(it, "static"), (it, "dynamic")])
+    {
+        let limits = "instances = 1\nconcurrency = 2\nqueue = 0\ncpu = \"500ms\"";
+        let pipeline = Pipeline::new("main", "fault-service").link(link).limit(limits);
+        let gateway = Gateway::start(&Setup::of([front.into_iter().fold(pipeline, Pipeline::stage)]));
+        run(async {
+            let mut busy = Client::connect(&gateway, Protocol::Http1).await;
+            let busy = tokio::task::spawn_local(async move { busy.get("/", &[("x-fault", "loop")]).await });
+            tokio::time::sleep(100 * MS).await;
+            Client::connect(&gateway, Protocol::Http2).await.get("/", &[]).await.ok();
+            in_time(busy).await.unwrap().problem(500, "guest-trap");
         });
         gateway.stop();
     }

@@ -106,7 +106,8 @@ keys! {
     lift_trial: u32 = count(0, 1_000_000).default("32");
     /// How long an instance may stay without a request.
     instance_idle_timeout: Duration = time(MS, DAY).default("60s");
-    /// Requests that wait for an instance of a segment, per worker. One more gets 503.
+    /// Requests that wait for an instance of a segment, per worker. One more gets 503. A request with a place among an
+    /// instance's `concurrency` that waits only until another one's guest stops computing does not count.
     queue: usize = count(0, 100_000).default("256");
     /// How long a request may wait for an instance. Then 503.
     queue_timeout: Duration = time(MS, HOUR).default("5s");

@@ -174,6 +174,14 @@ impl Turns {
         self.sharing != Sharing::Single || self.calls.get() == 0 && self.jobs.borrow().len() < row()
     }
 
+    /// How many more it would take of `most`, where one more has room.
+    pub fn room(&self, most: usize) -> usize {
+        match self.sharing {
+            Sharing::Single => 1,
+            Sharing::OneAfterAnother | Sharing::Many => most - self.len(),
+        }
+    }
+
     /// Calls that were begun, and those that will be.
     pub fn promised(&self) -> u64 {
         self.served.get() + self.jobs.borrow().len() as u64
