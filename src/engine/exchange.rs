@@ -10,8 +10,10 @@ use super::clock::Clock;
 use super::crossing::crossing;
 use super::gather::Gather;
 use super::outcome::{BodyError, Failure};
+use super::pause::Pause;
 use super::request::CutOff;
 use crate::host::CallContext;
+use crate::host::next::is_short;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::cell::{Cell, RefCell};
@@ -21,11 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
-
-/// Why a body is cut that rests for too long.
-pub(super) const PAUSED: &str = "no byte moved within `limits.body-idle-timeout`";
 
 /// Why a body is cut that a stage made of one that broke off.
 const PARTIAL: &str = "a later stage's response broke off";
@@ -36,9 +34,6 @@ pub(super) const UPLOAD_BROKE: &str =
 
 /// Why a body is cut that ended as if nothing had been, after the request's own broke off.
 const OF_A_PART: &str = "the request's body broke off, and a stage ended its response as if it had not";
-
-/// Why a body is cut whose generation had to end.
-pub(super) const CUT_OFF: &str = "its generation was replaced too long ago";
 
 /// What a request gets.
 pub type Reply = Result<http::Response<ResponseBody>, Failure>;
@@ -313,6 +308,8 @@ impl Exchange {
 /// is called again.
 pub struct ResponseBody {
     inner: Option<Gather>,
+    /// Bytes that were read of it.
+    read: u64,
     announces_trailers: bool,
     keeper: Keeper,
 }
@@ -331,47 +328,6 @@ enum Keeper {
     Segment,
 }
 
-/// How long nothing moved in a body, and what ends it early.
-struct Pause {
-    patience: Duration,
-    end: Instant,
-    cut_off: Option<CutOff>,
-    /// Until it is looked again.
-    look: Pin<Box<Sleep>>,
-}
-
-/// How often a body that waits looks whether its time is over, where nobody would tell it.
-const LOOK: Duration = Duration::from_millis(500);
-
-impl Pause {
-    fn new(patience: Duration, cut_off: Option<CutOff>) -> Self {
-        let end = Instant::now() + patience;
-        Self { patience, end, look: Box::pin(tokio::time::sleep_until(end)), cut_off }
-    }
-
-    fn begin(&mut self) {
-        self.end = Instant::now() + self.patience;
-    }
-
-    /// Whether it is over, and why.
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Option<&'static str> {
-        loop {
-            let now = Instant::now();
-            if self.cut_off.as_ref().is_some_and(CutOff::is_cut) {
-                return Some(CUT_OFF);
-            }
-            if now >= self.end {
-                return Some(PAUSED);
-            }
-            let next = if self.cut_off.is_some() { self.end.min(now + LOOK) } else { self.end };
-            self.look.as_mut().reset(next);
-            if self.look.as_mut().poll(cx).is_pending() {
-                return None;
-            }
-        }
-    }
-}
-
 impl ResponseBody {
     pub(super) fn new(
         inner: WasiBody,
@@ -380,7 +336,7 @@ impl ResponseBody {
         sent: Option<oneshot::Sender<Result<(), Error>>>,
     ) -> Self {
         let keeper = Keeper::Exchange { exchange, sent };
-        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
+        Self { inner: Some(Gather::new(inner)), read: 0, announces_trailers, keeper }
     }
 
     /// Ends at once if there is nothing to come: then the end of the instance that made it is none of its business.
@@ -399,7 +355,7 @@ impl ResponseBody {
     ) -> Self {
         let keeper =
             alone.map_or(Keeper::Segment, |(patience, cut_off)| Keeper::Pause(Pause::new(patience, cut_off)));
-        Self { inner: Some(Gather::new(inner)), announces_trailers, keeper }
+        Self { inner: Some(Gather::new(inner)), read: 0, announces_trailers, keeper }
     }
 
     /// The body on its way into a store, for the call `reader`.
@@ -461,6 +417,17 @@ impl ResponseBody {
         }
     }
 
+    /// Why the end that has come is none, if so: that of a dead instance's body, one that a stage made of a body that broke
+    /// off, or one before the announced length. A body without any bytes may be that of a response to HEAD, which announces
+    /// the length of another one.
+    fn false_end(&self) -> Option<BodyError> {
+        if let Some(why) = self.broken().or_else(|| self.partial()) {
+            return Some(BodyError::Cut(why));
+        }
+        let short = self.read > 0 && self.inner.as_ref().is_some_and(is_short);
+        short.then(|| BodyError::Chain(Error::HttpResponseBodySize(Some(self.read))))
+    }
+
     /// Why the body must not go on, if so.
     fn broken(&self) -> Option<&'static str> {
         match &self.keeper {
@@ -507,28 +474,24 @@ impl Body for ResponseBody {
                 return Poll::Pending;
             }
         };
-        match frame {
-            Some(Ok(frame)) => {
+        let error = match frame {
+            Some(Ok(frame)) if frame.is_data() => {
+                this.read += frame.data_ref().map_or(0, Bytes::len) as u64;
                 this.on_progress();
-                Poll::Ready(Some(Ok(frame)))
+                return Poll::Ready(Some(Ok(frame)));
             }
-            Some(Err(error)) => {
-                // What a dead instance leaves looks like a wrong length; its
-                // death is the reason.
-                let error = this.broken().map_or_else(|| BodyError::Chain(error), BodyError::Cut);
-                this.end(Err(Error::ConnectionTerminated));
-                Poll::Ready(Some(Err(error)))
-            }
-            // The end of a dead instance's body is no end, nor is one that a stage made of a body that broke off.
-            None => {
-                let broken = this.broken().or_else(|| this.partial());
-                this.end(match broken {
-                    None => Ok(()),
-                    Some(_) => Err(Error::ConnectionTerminated),
-                });
-                Poll::Ready(broken.map(|why| Err(BodyError::Cut(why))))
-            }
-        }
+            // What a dead instance leaves looks like a wrong length; its
+            // death is the reason.
+            Some(Err(error)) => Some(this.broken().map_or_else(|| BodyError::Chain(error), BodyError::Cut)),
+            // Trailers are the end, too: a reader asks for nothing behind them.
+            Some(Ok(trailers)) => match this.false_end() {
+                None => return Poll::Ready(Some(Ok(trailers))),
+                error => error,
+            },
+            None => this.false_end(),
+        };
+        this.end(if error.is_none() { Ok(()) } else { Err(Error::ConnectionTerminated) });
+        Poll::Ready(error.map(Err))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -538,5 +501,30 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::next::tests::announced;
+    use futures::executor::block_on;
+    use http_body_util::BodyExt as _;
+
+    #[test]
+    fn an_end_before_the_announced_length_is_an_error() {
+        for (length, text, trailers, whole) in [
+            (3, "abc", false, true),
+            (3, "abc", true, true),
+            (4, "abc", false, false),
+            (4, "abc", true, false),
+            // As of a response to HEAD.
+            (4, "", false, true),
+        ] {
+            let body = ResponseBody::of_end(announced(length, text, trailers), false, None);
+            let read = block_on(body.collect());
+            let short = matches!(read, Err(BodyError::Chain(Error::HttpResponseBodySize(Some(3)))));
+            assert_eq!((read.is_ok(), short), (whole, !whole), "{length} {text} {trailers}");
+        }
     }
 }

@@ -16,8 +16,9 @@ mod state;
 mod turns;
 
 use super::clock::{Clock, ticks};
-use super::exchange::{CUT_OFF, Exchange, Owner, PAUSED, Phase, Reply, UPLOAD_BROKE};
+use super::exchange::{Exchange, Owner, Phase, Reply, UPLOAD_BROKE};
 use super::outcome::{Failure, reason};
+use super::pause::{CUT_OFF, PAUSED};
 use crate::chain::Segment;
 use crate::direct::{Disagreement, Trap};
 use crate::host::pulse::CpuBudgetExceeded;

@@ -25,6 +25,7 @@ mod incoming;
 mod instance;
 mod onward;
 pub mod outcome;
+mod pause;
 mod pool;
 mod request;
 mod upload;

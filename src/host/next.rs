@@ -181,14 +181,22 @@ pub async fn ask(
 pub fn whole(body: WasiBody, pulse: Arc<Pulse>) -> WasiBody {
     match body.is_end_stream() {
         true => body,
-        false => Whole { body, pulse }.boxed_unsync(),
+        false => Whole { body, read: 0, pulse }.boxed_unsync(),
     }
 }
 
-/// A body from a store. It ends with an error once the guests broke off; wasmtime-wasi-http would end it as if it were
-/// complete.
+/// Whether a body that has ended announced more than it had. wasmtime-wasi-http loses that error if nobody had taken the
+/// guest's last piece when the guest was done.
+pub fn is_short(ended: &impl Body) -> bool {
+    ended.size_hint().lower() > 0
+}
+
+/// A body from a store. It ends with an error once the guests broke off, and before its announced length;
+/// wasmtime-wasi-http would end it as if it were complete.
 struct Whole {
     body: WasiBody,
+    /// Bytes that were read of it.
+    read: u64,
     pulse: Arc<Pulse>,
 }
 
@@ -200,14 +208,25 @@ impl Body for Whole {
         mut self: Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
-        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            None if self.pulse.broke_off() => Poll::Ready(Some(Err(WasiError::ConnectionTerminated))),
-            frame => Poll::Ready(frame),
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.read += data.len() as u64;
         }
+        Poll::Ready(match frame {
+            None if self.pulse.broke_off() => Some(Err(WasiError::ConnectionTerminated)),
+            Some(Ok(frame)) if frame.is_data() => Some(Ok(frame)),
+            // Trailers are the end, too.
+            None | Some(Ok(_)) if is_short(&self.body) => {
+                Some(Err(WasiError::HttpRequestBodySize(Some(self.read))))
+            }
+            other => other,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.is_end_stream() && !is_short(&self.body)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -273,4 +292,56 @@ pub fn leave<T: WasiHttpView + 'static>(
     let (parts, body) = request.into_parts();
     head.headers = parts.headers;
     Ok((head, body))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use futures::executor::block_on;
+
+    struct Announced {
+        length: u64,
+        frames: Vec<Frame<Bytes>>,
+    }
+
+    impl Body for Announced {
+        type Data = Bytes;
+        type Error = WasiError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, WasiError>>> {
+            let frame = (!self.frames.is_empty()).then(|| self.frames.remove(0));
+            self.length -= frame.as_ref().and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
+            Poll::Ready(frame.map(Ok))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.length)
+        }
+    }
+
+    /// A body of `text`, and perhaps trailers, that announces `length` bytes.
+    pub fn announced(length: u64, text: &'static str, trailers: bool) -> WasiBody {
+        let data = (!text.is_empty()).then(|| Frame::data(Bytes::from_static(text.as_bytes())));
+        let trailers = trailers.then(|| Frame::trailers(HeaderMap::new()));
+        Announced { length, frames: data.into_iter().chain(trailers).collect() }.boxed_unsync()
+    }
+
+    #[test]
+    fn a_request_body_that_ends_before_its_announced_length_ends_with_an_error() {
+        for (length, text, trailers) in
+            [(3, "abc", false), (3, "abc", true), (4, "abc", false), (4, "abc", true), (4, "", false)]
+        {
+            let read = block_on(whole(announced(length, text, trailers), Arc::default()).collect());
+            let bytes = text.len() as u64;
+            let short = matches!(read, Err(WasiError::HttpRequestBodySize(Some(read))) if read == bytes);
+            assert_eq!(
+                (read.is_ok(), short),
+                (bytes == length, bytes < length),
+                "{length} {text} {trailers}"
+            );
+        }
+    }
 }
