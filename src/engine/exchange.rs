@@ -346,6 +346,17 @@ impl ResponseBody {
         }
     }
 
+    /// Reads ahead what there is already, so that a reader knows a short body's length, and ends at once if there is nothing
+    /// to come.
+    pub(super) fn read_ahead(&mut self) {
+        if let (Some(inner), Keeper::Exchange { .. }) = (&mut self.inner, &self.keeper) {
+            inner.read_ahead(self.announces_trailers);
+            if self.is_end_stream() {
+                self.end(Ok(()));
+            }
+        }
+    }
+
     /// The body of a response of a pipeline's end, in which no pause is longer than so long, and which ends early if that
     /// is said, unless a segment before sees to both.
     pub(super) fn of_end(
@@ -428,6 +439,11 @@ impl ResponseBody {
         short.then(|| BodyError::Chain(Error::HttpResponseBodySize(Some(self.read))))
     }
 
+    /// Whether the end, when it comes, is one.
+    fn is_sound(&self) -> bool {
+        self.broken().is_none() && self.partial().is_none()
+    }
+
     /// Why the body must not go on, if so.
     fn broken(&self) -> Option<&'static str> {
         match &self.keeper {
@@ -496,11 +512,16 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         // A body with an error still to tell is not at its end.
-        self.inner.is_none() || (self.broken().is_none() && self.partial().is_none() && self.is_complete())
+        self.inner.is_none() || (self.is_sound() && self.is_complete())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match &self.inner {
+            None => SizeHint::with_exact(0),
+            // Whoever has read a known length does not ask for the error behind it.
+            Some(inner) if inner.has_end() && !self.is_sound() => SizeHint::new(),
+            Some(inner) => inner.size_hint(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod form;
 mod life;
 mod state;
 mod turns;
+mod work;
 
 use super::clock::{Clock, ticks};
 use super::exchange::{Exchange, Owner, Phase, Reply, UPLOAD_BROKE};
@@ -25,15 +26,16 @@ use crate::host::pulse::CpuBudgetExceeded;
 use crate::host::{Pulse, kept};
 use crate::telemetry::TrapKind;
 use state::{Left, Rest, State};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 pub use turns::Job;
 use turns::{Sharing, Turns};
 use wasmtime::PoolConcurrencyLimitError;
+use work::Work;
 
 /// The bound `limits.total` was reached.
 const TOO_LONG: &str = "its body did not end within `limits.total`";
@@ -71,9 +73,7 @@ pub struct Instance {
     rest: Cell<Rest>,
     /// Whether the pool has it in its list of instances with room.
     pub(super) listed: Cell<bool>,
-    task: RefCell<Option<Waker>>,
-    /// What the task works on.
-    work: RefCell<Work>,
+    work: Work,
     pulse: Arc<Pulse>,
 }
 
@@ -87,16 +87,6 @@ impl Owner for Instance {
         }
         self.on_room();
     }
-}
-
-/// What an instance's task works on.
-enum Work {
-    /// Nobody polls it now.
-    Rests(Pin<Box<dyn Future<Output = ()>>>),
-    /// Somebody does, further down the stack.
-    Polled,
-    /// It came to its end.
-    Over,
 }
 
 /// How a task ended.
@@ -123,8 +113,7 @@ impl Instance {
             turns: Turns::new(Sharing::of(segment)),
             rest: Cell::new(Rest::new(clock.tick())),
             listed: Cell::new(false),
-            task: RefCell::new(None),
-            work: RefCell::new(Work::Over),
+            work: Work::new(),
             pulse: Arc::default(),
             clock,
         })
@@ -175,30 +164,17 @@ impl Instance {
         self.turns.add(job);
     }
 
-    /// Polls what the task works on, with the task's waker.
-    fn poll_work(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let (work, poll) = match self.work.replace(Work::Polled) {
-            Work::Rests(mut work) => match work.as_mut().poll(cx) {
-                Poll::Pending => (Work::Rests(work), Poll::Pending),
-                Poll::Ready(()) => (Work::Over, Poll::Ready(())),
-            },
-            Work::Polled => (Work::Polled, Poll::Pending),
-            Work::Over => (Work::Over, Poll::Ready(())),
-        };
-        self.work.replace(work);
-        poll
-    }
-
-    /// Works on what was submitted here and now, and not when the task's turn comes. For a request that comes out of
-    /// another store: if this one does not wait, neither does that one, whose instance has room again at once, and no
-    /// task was changed. What is left is the task's, as always.
+    /// Works on what was submitted here and now, and not when the task's turn comes: what does not wait is done when this
+    /// returns, and the instance has room again. What is left is the task's.
     ///
-    /// An instance that is not made yet, or is at work further down the stack, is left to its task.
-    pub fn work_now(&self) {
-        let rests = self.state.get().can_work() && matches!(*self.work.borrow(), Work::Rests(_));
-        let Some(task) = self.task.borrow().clone().filter(|_| rests) else { return self.wake() };
-        if self.poll_work(&mut Context::from_waker(&task)).is_ready() {
-            task.wake();
+    /// A request out of another store, which is `nested`, is worked on until there is an answer, and no longer: the stage that
+    /// called is to give its own answer before it learns how the body goes on.
+    ///
+    /// An instance that is not made yet is left to its task.
+    pub fn work_now(&self, exchange: &Exchange, nested: bool) {
+        let enough = || nested && exchange.phase() != Phase::Calling;
+        if !self.state.get().can_work() || self.work.poll(enough).is_ready() {
+            self.wake();
         }
     }
 
@@ -267,9 +243,7 @@ impl Instance {
 
     /// Gives its task a turn.
     pub fn wake(&self) {
-        if let Some(task) = &*self.task.borrow() {
-            task.wake_by_ref();
-        }
+        self.work.wake();
     }
 
     /// Tells the pool that there may be room, or the task that all is done.
@@ -372,12 +346,6 @@ impl Instance {
         life: Pin<&mut impl Future<Output = End>>,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
-        {
-            let mut task = self.task.borrow_mut();
-            if !task.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *task = Some(cx.waker().clone());
-            }
-        }
         if let Some(why) = self.state.get().killed() {
             return Poll::Ready(End::Killed(why));
         }

@@ -119,14 +119,18 @@ impl InstancePool {
         attempt: Option<Attempt>,
     ) -> Reply {
         let (reply, answer) = oneshot::channel();
-        let (limit, cut_off) = (request.body.limit(), request.cut_off.clone());
+        let (limit, cut_off, nested) = (request.body.limit(), request.cut_off.clone(), request.nested);
         let clock = self.clock.clone();
         let exchange =
             Rc::new(Exchange::new(clock, reply, deadline, limit, cut_off, context.clone(), attempt));
         let patience = self.tick() + ticks(self.segment.limits.queue_timeout);
         self.dispatch(Job { request, exchange, patience, context, in_row: false });
         // The sender is always used or its instance died without a word.
-        answer.await.unwrap_or_else(|_| Err(Failure::killed("the instance is gone")))
+        let mut reply = answer.await.unwrap_or_else(|_| Err(Failure::killed("the instance is gone")));
+        if let (Ok(response), false) = (&mut reply, nested) {
+            response.body_mut().read_ahead();
+        }
+        reply
     }
 
     fn dispatch(self: &Rc<Self>, job: Job) {
@@ -134,12 +138,9 @@ impl InstancePool {
         if self.waiting.borrow().is_empty()
             && let Some(instance) = self.checkout()
         {
-            let nested = job.request.nested;
+            let (exchange, nested) = (Rc::clone(&job.exchange), job.request.nested);
             self.enter(&instance, job);
-            match nested {
-                true => instance.work_now(),
-                false => instance.wake(),
-            }
+            instance.work_now(&exchange, nested);
             return;
         }
         if self.is_full() && !self.sweep() {

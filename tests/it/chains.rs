@@ -2,7 +2,8 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Client, ENCRYPTED, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, body, get, in_time, request, run,
+    Answer, Client, ENCRYPTED, Gateway, Load, PROTOCOLS, Pipeline, Protocol, Setup, body, drive, get,
+    in_time, request, run,
 };
 use http::Method;
 use http_body::Frame;
@@ -270,6 +271,68 @@ chain_test! {
             }
         });
         gateway.stop();
+    }
+}
+
+chain_test! {
+    /// A response whose body is there at once, and ends, has its length in its head, and no chunks.
+    fn lengths_of_short_answers(chain) {
+        let empty = chain.named("empty", "empty").route("path = \"/empty\"");
+        let short = chain.named("short", "fault-service").route("path = \"/short\"");
+        let gateway = Gateway::start(&Setup::of([empty, short]));
+        run(async {
+            let mut client = Client::connect(&gateway, Protocol::Http1).await;
+            // Between two stores, a body is on its way when the head is.
+            let one_store = chain.front.iter().all(|(_, link)| link.starts_with("static"));
+            for (path, length) in [("/empty", "0"), ("/short", "1")].into_iter().take(1 + usize::from(one_store)) {
+                // The first one waits for its instances, and a guest may have to wait for the processor.
+                let mut tries = 0..20;
+                loop {
+                    assert!(tries.next().is_some(), "{path} is sent in chunks");
+                    let fields = [("x-fault", "many-chunks"), ("x-count", "1")];
+                    let answer = client.get(path, &fields).await.ok();
+                    assert_eq!(answer.body.len().to_string(), length);
+                    if answer.header("content-length") == Some(length) {
+                        assert_eq!(answer.header("transfer-encoding"), None, "{answer:?}");
+                        break;
+                    }
+                }
+            }
+        });
+        gateway.stop();
+    }
+}
+
+chain_test! {
+    /// Kept connections whose requests come at once meet few instances: one has room again as soon as it has answered.
+    fn instances_of_kept_connections(chain) {
+        const CONNECTIONS: usize = 32;
+        if chain.front.len() > 1 {
+            // The body of an async stage in another store ends later than its head comes.
+            return;
+        }
+        let made = || {
+            let setup = chain.setup("empty").limit("[admin]\naddress = \"127.0.0.1:0\"");
+            let gateway = Gateway::start(&setup);
+            let admin = gateway.line(|line| line["message"] == "admin listening");
+            let admin = admin["address"].as_str().unwrap().parse().unwrap();
+            let made = run(async {
+                Client::connect(&gateway, Protocol::Http1).await.get("/", &[]).await.ok();
+                let check = |_, answer: hyper::Result<Answer>| drop(answer.unwrap().ok());
+                let load = Load::requests(CONNECTIONS, 320);
+                drive(&gateway, Protocol::Http1, load, |_| get("/", &[]), check).await;
+                let answer = Client::open(admin, Protocol::Http1).await.get("/metrics", &[]).await.ok();
+                let made = answer.text().lines().find_map(|line| {
+                    line.strip_prefix("linkspan_instances_made_total{linkspan_pipeline=\"main\"} ")
+                });
+                made.unwrap().parse::<usize>().unwrap()
+            });
+            gateway.stop();
+            made
+        };
+        // A guest that the system keeps from the processor for some milliseconds gives way to others, which go elsewhere.
+        let few = (0..20).any(|_| made() < CONNECTIONS);
+        assert!(few, "as many instances as connections, or more");
     }
 }
 

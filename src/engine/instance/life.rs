@@ -1,7 +1,7 @@
 //! The life of an instance: its task, from the making of its inside to the end of it.
 
 use super::form::Inside;
-use super::{End, Home, Instance, Work};
+use super::{End, Home, Instance};
 use crate::chain::Segment;
 use crate::engine::clock::Clock;
 use std::pin::{Pin, pin};
@@ -16,14 +16,13 @@ impl Future for Task {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.poll_work(cx)
+        self.0.work.poll_in_task(cx)
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        // The work holds on to its instance.
-        self.0.work.replace(Work::Over);
+        self.0.work.end();
     }
 }
 
@@ -31,7 +30,7 @@ impl Instance {
     /// Starts the task of a new instance on this thread's `LocalSet`.
     pub fn spawn(segment: &Arc<Segment>, home: Weak<dyn Home>, clock: Clock) -> Rc<Self> {
         let instance = Self::new(segment, home, clock);
-        instance.work.replace(Work::Rests(Box::pin(Rc::clone(&instance).run())));
+        instance.work.begin(Box::pin(Rc::clone(&instance).run()));
         tokio::task::spawn_local(Task(Rc::clone(&instance)));
         instance
     }
