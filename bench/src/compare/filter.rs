@@ -90,8 +90,10 @@ pub const FREE_DATA: usize = 256;
 /// A filter of proxy-wasm's ABI 0.2.1, as text, which has all functions of a filter that looks at heads. Memory from
 /// 32,768 on is free.
 pub fn module(data: &str, request: &str, response: &str) -> String {
-    format!(
-        r#"
+    MODULE.replace("DATA", data).replace("REQUEST", request).replace("RESPONSE", response)
+}
+
+const MODULE: &str = r#"
 (module
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_replace_header_map_value" (func $set (param i32 i32 i32 i32 i32) (result i32)))
@@ -102,7 +104,7 @@ pub fn module(data: &str, request: &str, response: &str) -> String {
   (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
   (import "env" "proxy_get_current_time_nanoseconds" (func $now (param i32) (result i32)))
   (memory (export "memory") 1)
-{data}  (global $free (mut i32) (i32.const 4096))
+DATA  (global $free (mut i32) (i32.const 4096))
   (global $until (mut i64) (i64.const 0))
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "_initialize"))
@@ -154,14 +156,12 @@ pub fn module(data: &str, request: &str, response: &str) -> String {
       (br_if $digit (i64.ne (local.get $number) (i64.const 0))))
     (local.get $end))
   (func (export "proxy_on_request_headers") (param $request i32) (param i32 i32) (result i32)
-    {request}
+    REQUEST
     (i32.const 0))
   (func (export "proxy_on_response_headers") (param $request i32) (param i32 i32) (result i32)
-    {response}
+    RESPONSE
     (i32.const 0))
   (func (export "proxy_on_done") (param i32) (result i32) (i32.const 1))
   (func (export "proxy_on_log") (param i32))
   (func (export "proxy_on_delete") (param i32)))
-"#
-    )
-}
+"#;
