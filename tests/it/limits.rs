@@ -229,13 +229,14 @@ fn concurrency() {
         let pipeline = front.into_iter().fold(pipeline, Pipeline::stage);
         let gateway = Gateway::start(&Setup::of([pipeline]));
         run(async {
-            let mut tasks = Vec::new();
+            let mut clients = Vec::new();
             for _ in 0..8 {
-                let mut client = Client::connect(&gateway, Protocol::Http2).await;
-                tasks.push(tokio::task::spawn_local(async move {
-                    client.get("/", &[("x-fault", "slow"), ("x-delay-ms", "1000")]).await.status.as_u16()
-                }));
+                clients.push(Client::connect(&gateway, Protocol::Http2).await);
             }
+            let ask = |mut client: Client| async move {
+                client.get("/", &[("x-fault", "slow"), ("x-delay-ms", "2000")]).await.status.as_u16()
+            };
+            let tasks: Vec<_> = clients.into_iter().map(ask).map(tokio::task::spawn_local).collect();
             let mut statuses = Vec::new();
             for task in tasks {
                 statuses.push(in_time(task).await.unwrap());
@@ -258,7 +259,7 @@ fn a_place_that_is_held() {
     for (front, link) in
         [None, Some("pass-through-async")].into_iter().flat_map(|it| [(it, "static"), (it, "dynamic")])
     {
-        let limits = "instances = 1\nconcurrency = 2\nqueue = 0\ncpu = \"500ms\"";
+        let limits = "instances = 1\nconcurrency = 2\nqueue = 0\nqueue-timeout = \"1m\"\ncpu = \"500ms\"";
         let pipeline = Pipeline::new("main", "fault-service").link(link).limit(limits);
         let gateway = Gateway::start(&Setup::of([front.into_iter().fold(pipeline, Pipeline::stage)]));
         run(async {
