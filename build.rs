@@ -11,9 +11,10 @@ use std::path::Path;
 use std::{env, fs};
 
 /// The components' names. `src/measure/` knows which of them it needs for what.
-const GUESTS: [&str; 14] = [
+const GUESTS: [&str; 15] = [
     "caller",
     "empty",
+    "hello",
     "key-auth",
     "key-auth-in-place",
     "measured",

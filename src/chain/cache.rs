@@ -2,8 +2,8 @@
 //!
 //! The cache is in memory, for configurations that come back within the life of the process, and, in the cache folder,
 //! on disk, for a start that need not compile at all. The key is the hash of everything that is composed (the
-//! components, their places, and the method: [`COMPOSITION`]) and of everything in the engine that affects the code
-//! (Wasmtime's version, its settings, the CPU).
+//! components, their places, and the method: [`COMPOSITION`], and the glue of the direct form) and of everything in the
+//! engine that affects the code (Wasmtime's version, its settings, the CPU).
 //!
 //! Pipelines of the same components, each with its own configuration, run the same code: the code is in memory once for
 //! an engine, as long as a segment has it.
@@ -19,6 +19,7 @@
 use super::compose::{COMPOSITION, Composed, Member, Places};
 use super::form::{self, DirectCode};
 use crate::component::Digest;
+use crate::direct;
 use crate::files;
 use crate::plan::{CompileCache, Form, Gateway};
 use sha2::{Digest as _, Sha256};
@@ -316,6 +317,7 @@ fn key(engine: &Engine, members: &[Member<'_>], form: Form) -> Digest {
     }
     let mut sha = Sha(Sha256::new());
     (env!("CARGO_PKG_VERSION"), COMPOSITION, form).hash(&mut sha);
+    direct::sample().hash(&mut sha);
     engine.precompile_compatibility_hash().hash(&mut sha);
     for member in members {
         (member.index, member.form()).hash(&mut sha);
@@ -355,14 +357,18 @@ fn decode(engine: &Engine, members: &[Member<'_>], form: Form, mut entry: &[u8])
     // of the same user through a folder that only this user can write; its seal was checked. Wasmtime itself checks
     // that the engine is the same.
     let component = unsafe { Component::deserialize(engine, code) }?;
+    let mut fits = true;
     let direct = form::code(engine, members, form, |_| {
-        let code = part(&mut entry)?;
         #[expect(unsafe_code, reason = "Wasmtime can't check compiled code")]
         // SAFETY: as above; the modules are asked for in the order in which they were compiled.
-        unsafe {
-            Module::deserialize(engine, code)
-        }
+        let module = part(&mut entry).and_then(|code| unsafe { Module::deserialize(engine, code) });
+        fits &= module.is_ok();
+        module
     });
+    // Another version may have had another opinion of which components can have the direct form.
+    if !fits || !entry.is_empty() {
+        wasmtime::bail!("its modules are others");
+    }
     Ok(Code { component, places, direct })
 }
 

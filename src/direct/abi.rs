@@ -254,6 +254,42 @@ impl Code {
         Ok(code)
     }
 
+    /// Reads the code that is passed as numbers: its case, and the parts of its payload.
+    pub fn lift_flat(memory: &Bytes<'_>, case: u32, payload: [u64; 6]) -> Result<Self> {
+        let Ok(case) = u8::try_from(case) else { bail!("unexpected discriminant") };
+        let layout = layout(case)?;
+        let mut parts = payload.into_iter();
+        let mut next = || parts.next().ok_or(Disagreement("a code has too many parts"));
+        // Of each part, as many bits count as it has.
+        let some = |case: u64| match case as u32 {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => bail!("unexpected discriminant"),
+        };
+        let mut code = Self { case, some: true, ..Self::default() };
+        if layout.around.is_some() {
+            code.some = some(next()?)?;
+        }
+        if !code.some {
+            return Ok(code);
+        }
+        let mut places = [layout.text, layout.number.map(|(at, ..)| at)];
+        places.sort_unstable();
+        for at in places.into_iter().flatten() {
+            let is_there = some(next()?)?;
+            if layout.text == Some(at) {
+                let (at, length) = (next()?, next()?);
+                let text = || memory.text(at as u32, length as u32).map(str::to_owned);
+                code.text = is_there.then(text).transpose()?;
+            } else if let Some((_, _, width)) = layout.number {
+                let bits = u64::MAX >> (64 - 8 * width);
+                let number = next()? & bits;
+                code.number = is_there.then_some(number);
+            }
+        }
+        Ok(code)
+    }
+
     /// Writes it to `at`; its text is what is pending then.
     pub fn lower(self, memory: &mut Bytes<'_>, at: usize, pending: &mut Pending) -> Result<()> {
         let layout = layout(self.case)?;

@@ -5,7 +5,7 @@
 
 use super::call::Call;
 use super::flow::{WrongLength, flow};
-use super::message::{Answer, Body, Request, Response};
+use super::message::{Answer, Answered, Body, Reply, Request, Response, Sent};
 use super::pipes::Consumer;
 use super::receipt::Teller;
 use super::state::State;
@@ -24,9 +24,6 @@ use tokio::sync::oneshot;
 use wasmtime::{AsContextMut, Result, bail};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, FieldMap, WasiBody, p3};
-
-/// Tells a stage what became of the sending of a body.
-pub type Sent = oneshot::Sender<Result<(), Error>>;
 
 /// Whether a body goes over a border as it is: there is nothing in it, no length says otherwise, and no stage may ask
 /// what becomes of it.
@@ -69,7 +66,7 @@ fn made(state: &mut State, body: Body, length: Option<u64>, error: WrongLength) 
         teller.on_sending(was_sent);
         sent
     });
-    let (flow, pieces, behind) = flow(length, error, contents.is_some(), teller);
+    let (flow, pieces, behind) = flow(length, error, contents.is_some(), teller, state.pipes.waker.clone());
     state.pipes.consume(trailers, Consumer::Behind(behind))?;
     if let (Some(contents), Some(pieces)) = (contents, pieces) {
         state.pipes.consume(contents, Consumer::Pieces(pieces))?;
@@ -139,10 +136,7 @@ impl Response {
     ///
     /// # Errors
     /// If it can't be sent.
-    pub fn leave(
-        self,
-        mut store: impl AsContextMut<Data = State>,
-    ) -> Result<(http::Response<WasiBody>, Option<Sent>)> {
+    pub fn leave(self, mut store: impl AsContextMut<Data = State>) -> Result<Answered> {
         let Self { status, headers, body } = self;
         let mut store = store.as_context_mut();
         let (body, teller) = match body {
@@ -169,6 +163,14 @@ impl Response {
         let (sent, was_sent) = sending();
         teller.on_sending(result);
         Ok((response.into_http(store, was_sent)?, Some(sent)))
+    }
+}
+
+/// An answer as it leaves the store.
+pub fn reply(answer: Answer, store: impl AsContextMut<Data = State>) -> Reply {
+    match answer {
+        Ok(response) => Ok(Response::leave(*response, store)),
+        Err(code) => Err(code.into()),
     }
 }
 

@@ -1,23 +1,25 @@
 //! A chain's code, and its instances.
 
-use super::abi::Code;
-use super::border::Sent;
+use super::bell::Bell;
+use super::border::reply;
 use super::disagreement::Disagreement;
 use super::functions::{self, add_to_linker};
 use super::glue::{self, StageGlue};
 use super::load::{Import, Place, Reading};
-use super::message::{Request, Response};
+use super::message::{Reply, Request};
 use super::pipes::Pipes;
 use super::state::{Stage, State};
+use super::tasks::Tasks;
 use super::transfer::{check, settle};
 use crate::host::{CallContext, InstanceState, Next, Rehearsal, RequestHead, Scope};
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake as _, Waker};
+use tokio::sync::oneshot;
 use wasmtime::{
     AsContextMut as _, Engine, Extern, Global, Instance, InstancePre, Linker, Module, Ref, Result, Store,
     TypedFunc,
 };
 use wasmtime_wasi_http::WasiBody;
-use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 /// The code of some stages, and of the glue between them.
 pub struct Program {
@@ -60,7 +62,24 @@ impl Program {
 
 fn glue_of(index: usize, stage: &Reading) -> StageGlue {
     let functions = stage.functions.iter().map(|place| (*place, glue::host_name(index, *place)));
-    StageGlue { functions: functions.collect(), post_return: stage.post_return.is_some() }
+    StageGlue {
+        functions: functions.collect(),
+        post_return: stage.post_return.is_some(),
+        callback: stage.callback.is_some(),
+    }
+}
+
+/// The glue of two stages that have all that stages can have: it differs where the glue of the same stages differs, as
+/// another version of linkspan makes it.
+pub fn sample() -> Vec<u8> {
+    let functions =
+        |stage| (0..functions::list().len()).map(move |place| (place, glue::host_name(stage, place)));
+    let stages = [false, true].map(|callback| StageGlue {
+        functions: functions(usize::from(callback)).collect(),
+        post_return: !callback,
+        callback,
+    });
+    glue::module(&stages, &functions::list())
 }
 
 /// A chain: its code, its stages' scopes, and what comes after them.
@@ -71,13 +90,25 @@ pub struct Chain {
     rehearsal: Arc<Rehearsal>,
 }
 
-/// A response, and who is to tell a stage that it was sent, if one may ask.
-pub type Answered = (http::Response<WasiBody>, Option<Sent>);
-
 /// A chain's instance in a store.
 pub struct Guests {
     enter: TypedFunc<(i32, i32), ()>,
     current: Global,
+    tasks: Option<GuestTasks>,
+}
+
+/// The tasks of a service that is lifted asynchronously, from outside of the store.
+struct GuestTasks {
+    turn: TypedFunc<(), ()>,
+    bell: Arc<Bell>,
+}
+
+/// What came of a call.
+pub enum Entered {
+    /// The service answered.
+    Answered(Reply),
+    /// The service goes on, and answers in a later [turn](Guests::turn).
+    Later(oneshot::Receiver<Reply>),
 }
 
 /// Why an instance ended.
@@ -114,8 +145,14 @@ impl Chain {
 
     /// An empty store, whose data is `host`.
     pub fn store(&self, host: InstanceState) -> Store<State> {
+        let service = self.program.stages.iter().position(|stage| stage.reading.callback.is_some());
+        let bell = service.map(|_| Arc::<Bell>::default());
+        let waker = bell.as_ref().map_or_else(|| Waker::noop().clone(), |bell| Waker::from(Arc::clone(bell)));
         let state = State {
-            pipes: Pipes::new(host.concurrent_entries()),
+            pipes: Pipes::new(host.concurrent_entries(), waker),
+            tasks: Tasks::new(service),
+            bell,
+            blamed: None,
             host,
             stages: self.scopes.iter().map(|scope| Stage::new(Arc::clone(scope))).collect(),
             incoming: None,
@@ -141,7 +178,11 @@ impl Chain {
         }
         let enter = glue.get_typed_func(&mut *store, glue::ENTER)?;
         let current = glue.get_global(&mut *store, glue::CURRENT).ok_or_else(missing)?;
-        Ok(Guests { enter, current })
+        let tasks = match store.data().bell.clone() {
+            Some(bell) => Some(GuestTasks { turn: glue.get_typed_func(&mut *store, glue::TURN)?, bell }),
+            None => None,
+        };
+        Ok(Guests { enter, current, tasks })
     }
 }
 
@@ -168,7 +209,8 @@ impl StageCode {
         let memory = exported(store, &instances, &reading.memory).and_then(Extern::into_memory);
         store.data_mut().stages[index].memory = Some(memory.ok_or_else(missing)?);
         let table = glue.get_table(&mut *store, glue::TABLE).ok_or_else(missing)?;
-        let exports = [Some(&reading.handle), reading.post_return.as_ref(), reading.realloc.as_ref()];
+        let after = reading.post_return.as_ref().or(reading.callback.as_ref());
+        let exports = [Some(&reading.handle), after, reading.realloc.as_ref()];
         for (place, export) in glue::places(index).into_iter().zip(exports) {
             let Some(export) = export else { continue };
             let function = exported(store, &instances, export).and_then(Extern::into_func);
@@ -184,8 +226,7 @@ fn exported(store: &mut Store<State>, instances: &[Instance], place: &Place) -> 
 
 impl Guests {
     /// Sends a request through the chain, for the request with the number `request`; what comes out of it has
-    /// `context`. A response that can't be sent has the reason. What a stage wrote of its body is read by
-    /// [`after`](Self::after).
+    /// `context`. What a stage wrote of its body is read by [`after`](Self::after).
     ///
     /// # Errors
     /// [`Trap`], which is the end of the instance.
@@ -195,21 +236,31 @@ impl Guests {
         (head, body): (RequestHead, WasiBody),
         request: u64,
         context: Option<Arc<CallContext>>,
-    ) -> std::result::Result<std::result::Result<Result<Answered>, ErrorCode>, Trap> {
+    ) -> std::result::Result<Entered, Trap> {
         let state = store.data_mut();
         state.host.keep(crate::host::kept::HEAD)?;
         (state.request, state.context) = (Some(request), context);
         state.incoming = Some(Request::enter(head, body, state));
         if let Err(error) = self.enter.call_async(&mut *store, (0, 0)).await {
-            let current = self.current.get(&mut *store).i32();
-            let current = current.and_then(|stage| usize::try_from(stage).ok());
-            return Err(Trap { stage: store.data().receiver.or(current), error });
+            return Err(self.trap(store, error));
         }
         let state = store.data_mut();
         (state.request, state.context) = (None, None);
+        if state.pipes.are_worn() {
+            state.host.pulse().wear_out();
+        }
+        if let Some(tasks) = &self.tasks {
+            tasks.bell.wake_by_ref();
+            if state.tasks.stand_alone() {
+                state.outgoing = state.take_answer()?;
+                if state.outgoing.is_none() {
+                    return Ok(Entered::Later(state.tasks.later()?));
+                }
+            }
+            state.tasks.forget_request();
+        }
         match state.outgoing.take() {
-            Some(Ok(response)) => Ok(Ok(Response::leave(*response, store))),
-            Some(Err(code)) => Ok(Err(Code::into(code))),
+            Some(answer) => Ok(Entered::Answered(reply(answer, store))),
             None => Err(Disagreement("no answer went out").into()),
         }
     }
@@ -221,5 +272,48 @@ impl Guests {
     pub fn after(&self, store: &mut Store<State>) -> std::result::Result<(), Trap> {
         let settled = settle(store.as_context_mut()).and_then(|()| check(store.as_context_mut()));
         settled.map_err(|(stage, error)| Trap { stage, error })
+    }
+
+    /// Whether calls may leave tasks behind, which need their [turns](Self::turn).
+    pub fn have_tasks(&self) -> bool {
+        self.tasks.is_some()
+    }
+
+    /// Ready if tasks may have something to do since this last said so.
+    pub fn poll_tasks(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.tasks.as_ref().map_or(Poll::Pending, |tasks| tasks.bell.poll_rung(cx))
+    }
+
+    /// Gives tasks their turns, while there is something for them, or until one answers; one that yields has one if
+    /// `may_yield`. Says whether there are such, which are to have one when everything else had.
+    ///
+    /// # Errors
+    /// [`Trap`], which is the end of the instance.
+    pub async fn turn(&self, store: &mut Store<State>, may_yield: bool) -> std::result::Result<bool, Trap> {
+        let Some(tasks) = self.tasks.as_ref().filter(|_| !store.data().is_idle()) else {
+            // What tasks wrote before they were over is read, too.
+            return self.after(store).map(|()| false);
+        };
+        store.data_mut().tasks.may_yield = may_yield;
+        if let Err(error) = tasks.turn.call_async(&mut *store, ()).await {
+            return Err(self.trap(store, error));
+        }
+        while let Some((answer, later)) = store.data_mut().tasks.take_late() {
+            store.data_mut().count_tasks();
+            // Nobody may wait for it any more.
+            let _ = later.send(reply(answer, &mut *store));
+            // Its body can be read now.
+            tasks.bell.wake_by_ref();
+        }
+        check(store.as_context_mut()).map_err(|(stage, error)| Trap { stage, error })?;
+        Ok(store.data().tasks.yielding().is_some())
+    }
+
+    /// The end of the instance by `error`, whose stage is the one that was at work.
+    fn trap(&self, store: &mut Store<State>, error: wasmtime::Error) -> Trap {
+        let current = self.current.get(&mut *store).i32();
+        let current = current.and_then(|stage| usize::try_from(stage).ok());
+        let state = store.data();
+        Trap { stage: state.receiver.or(state.blamed).or(current), error }
     }
 }

@@ -1,7 +1,7 @@
 //! The canonical functions of streams, futures and sets of them.
 //!
-//! A stage of this form is lifted synchronously and does not wait in them: reads and writes are those that say
-//! `BLOCKED` instead. A component that imports others is not on the list.
+//! A stage of this form does not wait in them: reads and writes are those that say `BLOCKED` instead. A component that imports
+//! others is not on the list.
 
 use super::call::{Call, HostFunction, caller, calling, host_function, memory, place};
 use super::handles::{Entry, Use};
@@ -9,7 +9,7 @@ use super::pipes::{Buffer, Event, Kind, Outcome, PipeId, Reader, Side, Writer};
 use super::state::State;
 use super::transfer::{consume, deliver, look, look_at, meet_reader, meet_writer, produce};
 use wasm_encoder::ValType::{I32, I64};
-use wasmtime::{AsContextMut as _, Result, bail};
+use wasmtime::{AsContextMut as _, Result, StoreContextMut, Trap, bail};
 
 /// The functions of one kind of stream or future, whose reads and writes say how many items they have room for or not.
 macro_rules! functions {
@@ -213,6 +213,9 @@ fn make_set(mut call: Call<'_>, stage: i32) -> Result<i32> {
 fn drop_set(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
     let (index, state) = caller(&mut call, stage)?;
     let set = state.stages[index].handles.take_set(place(handle))?;
+    if state.tasks.wait_for(set) {
+        return Err(Trap::WaitableSetDropHasWaiters.into());
+    }
     state.pipes.drop_set(set)
 }
 
@@ -231,22 +234,24 @@ fn poll(mut call: Call<'_>, stage: i32, set: i32, at: i32) -> Result<i32> {
     let (index, state) = caller(&mut call, stage)?;
     let set = state.stages[index].handles.set(place(set))?;
     look(call.as_context_mut(), index)?;
-    let (ordinal, handle, code) = match call.data_mut().pipes.take_event(set) {
-        None => (0, 0, 0),
-        Some((id, side, handle, event)) => {
-            deliver(call.data_mut(), index, id, side, event)?;
-            let ordinal = match (call.data_mut().pipes.get(id)?.kind, side) {
-                (Kind::Bytes, Side::Read) => 2,
-                (Kind::Bytes, Side::Write) => 3,
-                (_, Side::Read) => 4,
-                (_, Side::Write) => 5,
-            };
-            (ordinal, handle, event.outcome.code())
-        }
-    };
+    let (ordinal, handle, code) = next_event(call.as_context_mut(), index, set)?;
     let (mut bytes, _) = memory(&mut call, index)?;
     let at = bytes.place(place(at), 8, 4)?;
     bytes.put_word(at, handle)?;
     bytes.put_word(at + 4, code)?;
     Ok(ordinal)
+}
+
+/// The next event of a set, as a stage is told it: its kind, which is 0 for none, the handle and the code.
+pub fn next_event(mut store: StoreContextMut<'_, State>, stage: usize, set: u32) -> Result<(i32, u32, u32)> {
+    let state = store.data_mut();
+    let Some((id, side, handle, event)) = state.pipes.take_event(set) else { return Ok((0, 0, 0)) };
+    deliver(state, stage, id, side, event)?;
+    let ordinal = match (state.pipes.get(id)?.kind, side) {
+        (Kind::Bytes, Side::Read) => 2,
+        (Kind::Bytes, Side::Write) => 3,
+        (_, Side::Read) => 4,
+        (_, Side::Write) => 5,
+    };
+    Ok((ordinal, handle, event.outcome.code()))
 }

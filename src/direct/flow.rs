@@ -28,6 +28,8 @@ struct Shared {
     /// Nobody reads it.
     unread: bool,
     reader: Option<Waker>,
+    /// Who writes it, unless nobody looks after that.
+    writer: Option<Waker>,
 }
 
 type Link = Arc<Mutex<Shared>>;
@@ -43,6 +45,12 @@ impl Shared {
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
+        }
+    }
+
+    fn wake_writer(&self) {
+        if let Some(writer) = &self.writer {
+            writer.wake_by_ref();
         }
     }
 }
@@ -79,14 +87,15 @@ pub struct Flow {
 }
 
 /// A body whose head announces `length`, of which another one is an error, and which has pieces or not. Who writes
-/// tells `teller` of an error, if there is one.
+/// tells `teller` of an error, if there is one. `writer` is woken when a piece that waits was taken, or nobody reads any more.
 pub fn flow(
     length: Option<u64>,
     error: WrongLength,
     has_pieces: bool,
     teller: Option<Teller>,
+    writer: Waker,
 ) -> (Flow, Option<Pieces>, Behind) {
-    let link = Link::default();
+    let link = Link::new(Mutex::new(Shared { writer: Some(writer), ..Shared::default() }));
     let pieces = has_pieces.then(|| Pieces {
         link: Arc::clone(&link),
         length: length.map(|length| (length, error)),
@@ -195,7 +204,9 @@ impl Drop for Behind {
 
 impl Drop for Flow {
     fn drop(&mut self) {
-        locked(&self.link).unread = true;
+        let mut shared = locked(&self.link);
+        shared.unread = true;
+        shared.wake_writer();
     }
 }
 
@@ -212,6 +223,9 @@ impl Body for Flow {
         if this.pieces {
             if let Some(piece) = shared.first.take() {
                 shared.first = shared.second.take();
+                if shared.first.is_some() {
+                    shared.wake_writer();
+                }
                 let length = this.length.map(|length| length.saturating_sub(piece.len() as u64));
                 this.length = length;
                 return Poll::Ready(Some(Ok(Frame::data(piece))));

@@ -3,6 +3,7 @@
 use super::abi::{Code, Pending};
 use super::border::onward;
 use super::call::{Call, HOST, HostFunction, caller, memory, place};
+use super::callbacks;
 use super::disagreement::Disagreement;
 use super::message::{Answer, Request, Response};
 use super::state::State;
@@ -20,6 +21,7 @@ pub fn list() -> Vec<&'static HostFunction> {
         ends::TRAILERS,
         ends::RECEIPTS,
         ends::SETS,
+        callbacks::FUNCTIONS,
     ];
     lists.into_iter().flatten().collect()
 }
@@ -38,6 +40,7 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
             lower_answer(&mut call, index, answer, place(at))
         })
     })?;
+    callbacks::add_to_linker(linker)?;
     list().into_iter().try_for_each(|function| (function.link)(linker, function.name))
 }
 
@@ -51,32 +54,44 @@ fn begin(mut call: Call<'_>, before: i32, handle: i32) -> Result<i32> {
         state.stages[index].handles.take::<Request>(place(handle))?
     };
     let to = state.known(before + 1)?;
-    state.stages[to].may_leave = true;
+    state.begin_call(to)?;
     Ok(state.push(to, request)?.cast_signed())
 }
 
 /// The answer of the stage after `before` goes back to it, or to the host. Says whether something of it is pending.
 fn end(mut call: Call<'_>, before: i32, result: i32, at: i32) -> Result<i32> {
     let from = call.data().known(before + 1)?;
-    let (bytes, state) = memory(&mut call, from)?;
-    let result = bytes.place(place(result), 40, 8)?;
-    let answer = match bytes.byte(result)? {
-        0 => Ok(state.stages[from].handles.take::<Response>(bytes.word(result + 8)?)?),
-        1 => Err(Code::lift(&bytes, result + 8)?),
-        _ => bail!("unexpected discriminant"),
+    let answer = if call.data().tasks.are_of(from) {
+        let answer = call.data_mut().take_answer()?;
+        answer.ok_or(Disagreement("a task was not waited for"))?
+    } else {
+        lift_answer(&mut call, from, place(result))?
     };
     if before < 0 {
         // What comes is its post-return. wasmtime's adapters between components let one leave its instance; the
         // specification, and a lift to the host, do not.
+        let state = call.data_mut();
         state.stages[from].may_leave = false;
         state.outgoing = Some(answer);
         return Ok(0);
     }
+    let state = call.data_mut();
     let to = state.known(before)?;
     state.receiver = Some(to);
     let is_pending = lower_answer(&mut call, to, answer, place(at))?;
     call.data_mut().receiver = None;
     Ok(is_pending)
+}
+
+/// What the stage returned that is lifted synchronously.
+fn lift_answer(call: &mut Call<'_>, stage: usize, result: u32) -> Result<Answer> {
+    let (bytes, state) = memory(call, stage)?;
+    let result = bytes.place(result, 40, 8)?;
+    match bytes.byte(result)? {
+        0 => Ok(Ok(state.stages[stage].handles.take::<Response>(bytes.word(result + 8)?)?)),
+        1 => Ok(Err(Code::lift(&bytes, result + 8)?)),
+        _ => bail!("unexpected discriminant"),
+    }
 }
 
 fn lower_answer(call: &mut Call<'_>, stage: usize, answer: Answer, at: u32) -> Result<i32> {

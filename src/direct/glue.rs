@@ -2,7 +2,8 @@
 //!
 //! Host functions that call a guest cost several times what this does, so stages call each other here, in WebAssembly.
 //! Stages import what this module exports, under names that begin with their number; it calls the host with that number
-//! as a constant. What stages export stands in its table, three places for each: `handle`, its post-return, `realloc`.
+//! as a constant. What stages export stands in its table, three places for each: `handle`, its post-return or its callback,
+//! `realloc`.
 //!
 //! The global `current` is the stage whose code, or whose values, are at work: what traps is its. While an answer goes to the
 //! stage that called, the host knows better whose values fail ([`State::receiver`](super::state::State)).
@@ -21,11 +22,15 @@ pub struct StageGlue {
     pub functions: Vec<(usize, String)>,
     /// Whether it has a post-return.
     pub post_return: bool,
+    /// Whether it has a callback instead.
+    pub callback: bool,
 }
 
 pub const TABLE: &str = "stages";
 pub const CURRENT: &str = "current";
 pub const ENTER: &str = "enter";
+/// Gives tasks their turns, until none has anything to do.
+pub const TURN: &str = "turn";
 
 /// The name of a stage's next one.
 pub fn handle_name(stage: usize) -> String {
@@ -37,7 +42,7 @@ pub fn host_name(stage: usize, place: usize) -> String {
     format!("{stage}:{place}")
 }
 
-/// The places of `handle`, post-return and `realloc` of a stage in the table.
+/// The places of `handle`, post-return or callback, and `realloc` of a stage in the table.
 pub fn places(stage: usize) -> [u32; 3] {
     let first = u32::try_from(stage * 3).unwrap_or(u32::MAX);
     [first, first + 1, first + 2]
@@ -48,7 +53,10 @@ const END: u32 = 1;
 const NEED: u32 = 2;
 const GIVE: u32 = 3;
 const NEXT: u32 = 4;
-const FIXED: u32 = 5;
+const TOLD: u32 = 5;
+const RESUME: u32 = 6;
+const WAIT: u32 = 7;
+const FIXED: u32 = 8;
 
 #[derive(Default)]
 struct Builder {
@@ -95,32 +103,50 @@ impl Builder {
     }
 }
 
-/// The module between `stages`, with the host's functions as they are listed.
-pub fn module(stages: &[StageGlue], host: &[&HostFunction]) -> Vec<u8> {
-    let mut builder = Builder::default();
+/// What the module imports: first what it needs itself, at the places above, then the functions as they are listed.
+fn import(builder: &mut Builder, host: &[&HostFunction]) {
     builder.import("begin", &[I32, I32], &[I32]);
     builder.import("end", &[I32, I32, I32], &[I32]);
     builder.import("need", &[I32], &[I64]);
     builder.import("give", &[I32, I32], &[]);
     builder.import("next", &[I32, I32, I32], &[I32]);
+    builder.import("told", &[I32, I32], &[I32]);
+    builder.import("resume", &[I32], &[I32, I32, I32]);
+    builder.import("wait", &[I32], &[]);
     for function in host {
         let params: Vec<_> = std::iter::once(I32).chain(function.params.iter().copied()).collect();
         builder.import(function.name, &params, function.results);
     }
+}
+
+/// The module between `stages`, with the host's functions as they are listed.
+pub fn module(stages: &[StageGlue], host: &[&HostFunction]) -> Vec<u8> {
+    let mut builder = Builder::default();
+    import(&mut builder, host);
     let handle = builder.ty(&[I32], &[I32]);
     let post = builder.ty(&[I32], &[]);
     let realloc = builder.ty(&[I32; 4], &[I32]);
     let fill = fill(&mut builder, realloc);
-    let number = |stage: usize| i32::try_from(stage).unwrap_or(i32::MAX);
+    let service = stages.iter().position(|stage| stage.callback);
+    let step = service.map(|service| turns(&mut builder, service, fill));
     // From `stage`, or from the host, to the one after it; the local 2 has its result.
     let hop = |code: &mut InstructionSink<'_>, before: i32, to: usize, fills: bool| {
         let [at, after, _] = places(to);
-        let set = |code: &mut InstructionSink<'_>, current: i32| {
-            code.i32_const(current).global_set(0);
-        };
         code.i32_const(before).local_get(0).call(BEGIN);
         set(code, number(to));
         code.i32_const(at.cast_signed()).call_indirect(0, handle).local_set(2);
+        if let Some(step) = step.filter(|_| stages[to].callback) {
+            code.i32_const(number(to)).local_get(2).call(TOLD);
+            if before < 0 {
+                // It is asked for its answer, which may come later.
+                code.drop();
+                set(code, before);
+                return;
+            }
+            code.if_(BlockType::Empty).loop_(BlockType::Empty);
+            code.i32_const(number(to)).call(WAIT).call(step).br_if(0);
+            code.end().end();
+        }
         code.i32_const(before).local_get(2).local_get(1).call(END);
         set(code, before);
         if fills {
@@ -161,6 +187,38 @@ pub fn module(stages: &[StageGlue], host: &[&HostFunction]) -> Vec<u8> {
         }
     }
     finish(builder, stages.len())
+}
+
+fn number(stage: usize) -> i32 {
+    i32::try_from(stage).unwrap_or(i32::MAX)
+}
+
+/// What traps from here on is this stage's.
+fn set(code: &mut InstructionSink<'_>, current: i32) {
+    code.i32_const(current).global_set(0);
+}
+
+/// A turn of a task of the stage `service`. Its result is 0 if the call that began last has its answer, and is negative if no
+/// task could have a turn, or none should have one now. What gives all of them their turns is exported.
+fn turns(builder: &mut Builder, service: usize, fill: u32) -> u32 {
+    let callback = builder.ty(&[I32; 3], &[I32]);
+    let [_, at, _] = places(service);
+    let stage = number(service);
+    let step = builder.define(None, &[], &[I32], &[I32, I32, I32], |code| {
+        set(code, stage);
+        code.i32_const(stage).call(RESUME).local_set(2).local_set(1).local_set(0);
+        code.i32_const(stage).call(fill);
+        code.local_get(0).i32_const(0).i32_lt_s();
+        code.if_(BlockType::Empty).i32_const(-1).return_().end();
+        code.i32_const(stage);
+        code.local_get(0).local_get(1).local_get(2).i32_const(at.cast_signed()).call_indirect(0, callback);
+        code.call(TOLD);
+    });
+    builder.define(Some(TURN), &[], &[], &[], |code| {
+        code.loop_(BlockType::Empty).call(step).i32_const(0).i32_ge_s().br_if(0).end();
+        set(code, -1);
+    });
+    step
 }
 
 /// Asks the host what is to be allocated for a stage, until there is nothing.

@@ -3,10 +3,11 @@
 //! A component that is not gets a reason ([`NotDirect`]), and its segment keeps the component form. What is compared is
 //! the type of each function that it imports, letter by letter, and how it is lowered; not only its name.
 
+use super::callbacks;
 use super::functions;
 use super::signature;
 use crate::component::flatten::{self, Canonical, Flat, Function, Item, Operation, Options, Resource};
-use crate::component::{Component, Interface, Lift, NotRewritable};
+use crate::component::{Component, Interface, Lift, NotRewritable, Role};
 
 /// Why a component is not on the list, in words that follow its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,8 @@ pub struct Reading {
     pub(super) memory: Place,
     pub(super) handle: Place,
     pub(super) post_return: Option<Place>,
+    /// If `handle` is lifted asynchronously: what continues its task.
+    pub(super) callback: Option<Place>,
     pub(super) realloc: Option<Place>,
 }
 
@@ -67,8 +70,8 @@ pub(super) enum Import {
 /// Why it is not on the list.
 pub fn read(component: &Component) -> Result<Reading, NotDirect> {
     // What is not on it for its outline, as most components are not, is not looked into.
-    if component.shape.lift() != Lift::Sync {
-        return Err(NotDirect::new("it is lifted asynchronously"));
+    if component.shape.lift() != Lift::Sync && component.shape.role() != Role::Service {
+        return Err(NotDirect::new(ASYNCHRONOUS));
     }
     for import in component.shape.imports.iter().filter(|import| import.calls) {
         let known = |interface: &Interface| {
@@ -91,8 +94,9 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
         return Err(NotDirect::new("code of it runs when it is instantiated"));
     }
     let lift = &flat.lifts[handler(&flat)?];
-    if lift.options.asynchronous {
-        return Err(NotDirect::new("it is lifted asynchronously"));
+    let callback = own(lift.options.callback)?;
+    if lift.options.asynchronous && callback.is_none() {
+        return Err(NotDirect::new("it is lifted asynchronously, without a callback"));
     }
     if signature::of(&flat, &lift.ty) != signature::HANDLE {
         return Err(NotDirect::new("its `handle` is not that of `wasi:http/handler`"));
@@ -111,6 +115,7 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
         memory,
         handle,
         post_return: own(lift.options.post_return)?,
+        callback,
         realloc: None,
     };
     for instance in &flat.instances {
@@ -130,6 +135,10 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
             });
         }
         read.instances.push((instance.module, imports));
+    }
+    // Only the last stage of a chain may have tasks: a caller that is one would be resumed among them.
+    if read.callback.is_some() && read.passes_on {
+        return Err(NotDirect::new(ASYNCHRONOUS));
     }
     Ok(read)
 }
@@ -153,6 +162,10 @@ impl Reading {
 
     /// What an import of the function `name` of the list is.
     fn import(&mut self, name: &str) -> Result<Import, NotDirect> {
+        let of_tasks = || callbacks::FUNCTIONS.iter().any(|function| function.name == name);
+        if self.callback.is_none() && of_tasks() {
+            return Err(NotDirect::new(format!("it uses `{name}`, and is lifted synchronously")));
+        }
         if name == HANDLE {
             self.passes_on = true;
             return Ok(Import::Next);
@@ -192,6 +205,9 @@ fn handler(flat: &Flat<'_>) -> Result<usize, NotDirect> {
     }
     found.ok_or_else(|| NotDirect::new("it exports no `wasi:http/handler`"))
 }
+
+/// Why what calls a next stage is not on the list, if it is so.
+const ASYNCHRONOUS: &str = "it is lifted asynchronously";
 
 const HANDLE: &str = "wasi:http/handler#handle";
 
@@ -237,6 +253,13 @@ fn resolve<'f, 'a>(
             }
             Ok((name, Some(options)))
         }
+        Canonical::TaskReturn { result, options } => {
+            let result = result.as_ref().map(|ty| signature::of_type(flat, ty));
+            if result.as_deref() != Some(signature::ANSWER) {
+                return Err(NotDirect::new("a task of it returns something else than a response"));
+            }
+            Ok(("task.return".to_owned(), Some(options)))
+        }
         Canonical::Operation { operation, ty, options } => {
             let text = ty.as_ref().map(|ty| signature::of_type(flat, ty));
             match canonical_name(*operation, text.as_deref(), options) {
@@ -252,6 +275,9 @@ fn resolve<'f, 'a>(
 fn canonical_name(operation: Operation, ty: Option<&str>, options: &Options<'_>) -> Option<String> {
     use Operation as O;
     let (function, waits) = match operation {
+        O::TaskCancel => return Some("task.cancel".to_owned()),
+        O::ContextGet(0) => return Some("context.get".to_owned()),
+        O::ContextSet(0) => return Some("context.set".to_owned()),
         O::WaitableSetNew => return Some("waitable-set.new".to_owned()),
         O::WaitableSetPoll if !options.cancellable => return Some("waitable-set.poll".to_owned()),
         O::WaitableSetDrop => return Some("waitable-set.drop".to_owned()),

@@ -6,7 +6,9 @@ use super::receipt::Teller;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, StatusCode};
 use std::sync::Arc;
-use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiBody};
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::{Error, FieldMap, RequestOptions, WasiBody};
 
 /// A request on its way through a chain.
 pub struct Request {
@@ -56,3 +58,12 @@ pub enum Body {
 
 /// What came of a request.
 pub type Answer = Result<Box<Response>, Code>;
+
+/// Tells a stage what became of the sending of a body.
+pub type Sent = oneshot::Sender<Result<(), Error>>;
+
+/// A response outside of the store, and who is to tell a stage that it was sent, if one may ask.
+pub type Answered = (http::Response<WasiBody>, Option<Sent>);
+
+/// What came of a request, outside of the store. A response that can't be sent has the reason.
+pub type Reply = Result<wasmtime::Result<Answered>, ErrorCode>;

@@ -17,6 +17,7 @@
 //! | `http`, `imports`, `call` | the functions on the list, and how a stage calls one |
 //! | `fields`, `made` | those of them that make and edit fields, and that make messages and open bodies |
 //! | `ends` | the canonical functions of streams, futures and sets |
+//! | `tasks`, `callbacks`, `bell` | the calls of a service that is lifted asynchronously, their canonical functions, and what wakes them |
 //! | `message`, `border` | requests and responses, and their way into a segment and out of it |
 //! | `pipes`, `value`, `transfer` | streams and futures, and what goes through them |
 //! | `source`, `flow`, `receipt` | bodies of the host that a stage reads, bodies that a stage writes, and what becomes of them |
@@ -36,8 +37,10 @@
 #![forbid(unsafe_code)]
 
 mod abi;
+mod bell;
 mod border;
 mod call;
+mod callbacks;
 mod chain;
 mod disagreement;
 mod ends;
@@ -56,10 +59,12 @@ mod receipt;
 mod signature;
 mod source;
 mod state;
+mod tasks;
 mod transfer;
 mod value;
 
-pub use chain::{Chain, Guests, Program, Trap};
+pub use chain::{Chain, Entered, Guests, Program, Trap, sample};
 pub use disagreement::Disagreement;
 pub use load::{NotDirect, Reading, read};
+pub use message::Reply;
 pub use state::State;

@@ -10,6 +10,7 @@ use super::receipt::{Receipt, Teller};
 use super::source::{Source, Trailers};
 use super::value::Value;
 use std::mem;
+use std::task::Waker;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Result, bail};
 
@@ -192,18 +193,40 @@ pub struct Pipes {
     sets: usize,
     /// Pipes that the host reads and whose writer may have something for it.
     pub due: Vec<PipeId>,
+    /// Entries of tasks.
+    pub tasks: usize,
     /// The most entries, of which a pipe has three.
     most: usize,
+    /// Whom those wake outside of the store who read or write here.
+    pub waker: Waker,
 }
 
 impl Pipes {
-    pub fn new(most: usize) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), named: 0, sets: 0, due: Vec::new(), most }
+    pub fn new(most: usize, waker: Waker) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            named: 0,
+            sets: 0,
+            due: Vec::new(),
+            tasks: 0,
+            most,
+            waker,
+        }
     }
 
-    fn reserve(&self, entries: usize) -> Result<()> {
-        let taken = (self.slots.len() - self.free.len()) * 3 + self.sets;
-        if taken + entries > self.most {
+    fn taken(&self) -> usize {
+        (self.slots.len() - self.free.len()) * 3 + self.sets + self.tasks
+    }
+
+    /// Whether half of the entries are taken: by what calls left behind, if none is under way.
+    pub fn are_worn(&self) -> bool {
+        self.taken() >= self.most / 2
+    }
+
+    /// Checks that there is room for so many entries.
+    pub fn reserve(&self, entries: usize) -> Result<()> {
+        if self.taken() + entries > self.most {
             return Err(ResourceTableError::Full.into());
         }
         Ok(())
@@ -327,6 +350,14 @@ impl Pipes {
         }
         self.sets = self.sets.saturating_sub(1);
         Ok(())
+    }
+
+    /// The sets that have something to tell.
+    pub fn ready(&self) -> impl Iterator<Item = u32> {
+        self.all()
+            .flat_map(|pipe| &pipe.tails)
+            .filter(|tail| tail.event.is_some())
+            .filter_map(|tail| tail.set)
     }
 
     /// What there is in a set: the pipe, its end, the handle, and what to tell.

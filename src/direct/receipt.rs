@@ -11,7 +11,8 @@ use wasmtime_wasi_http::Error;
 type Sending = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 enum State {
-    Waits,
+    /// Who asked is woken.
+    Waits(Option<Waker>),
     Told(Result<(), Code>),
     Sending(Sending),
 }
@@ -24,7 +25,7 @@ pub struct Teller(Arc<Mutex<State>>);
 
 /// A receipt, and who tells it.
 pub fn receipt() -> (Teller, Receipt) {
-    let state = Arc::new(Mutex::new(State::Waits));
+    let state = Arc::new(Mutex::new(State::Waits(None)));
     (Teller(Arc::clone(&state)), Receipt(state))
 }
 
@@ -33,18 +34,16 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Receipt {
-    /// What was told, once; `None` as long as that is open.
-    pub fn take(&self) -> Option<Result<(), Code>> {
+    /// What was told, once. As long as that is open, `asker` is woken when it is not.
+    pub fn take(&self, asker: &Waker) -> Option<Result<(), Code>> {
         let mut state = locked(&self.0);
-        match mem::replace(&mut *state, State::Waits) {
+        match mem::replace(&mut *state, State::Waits(None)) {
             State::Told(told) => return Some(told),
-            State::Waits => {}
-            State::Sending(mut sending) => {
-                match sending.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(result) => return Some(result.map_err(Code::from)),
-                    Poll::Pending => *state = State::Sending(sending),
-                }
-            }
+            State::Waits(_) => *state = State::Waits(Some(asker.clone())),
+            State::Sending(mut sending) => match sending.as_mut().poll(&mut Context::from_waker(asker)) {
+                Poll::Ready(result) => return Some(result.map_err(Code::from)),
+                Poll::Pending => *state = State::Sending(sending),
+            },
         }
         None
     }
@@ -60,12 +59,19 @@ impl Receipt {
 
 impl Teller {
     pub fn tell(self, told: Result<(), Code>) {
-        *locked(&self.0) = State::Told(told);
+        self.change(State::Told(told));
+    }
+
+    /// What is known is another thing now, of which who asked learns.
+    fn change(&self, to: State) {
+        if let State::Waits(Some(asker)) = mem::replace(&mut *locked(&self.0), to) {
+            asker.wake();
+        }
     }
 
     /// The body is sent now, which tells unless this does first.
     pub fn on_sending(&self, sending: impl Future<Output = Result<(), Error>> + Send + 'static) {
-        *locked(&self.0) = State::Sending(Box::pin(sending));
+        self.change(State::Sending(Box::pin(sending)));
     }
 
     /// Whether somebody may ask.
@@ -76,9 +82,8 @@ impl Teller {
 
 impl Drop for Teller {
     fn drop(&mut self) {
-        let mut state = locked(&self.0);
-        if matches!(*state, State::Waits) {
-            *state = State::Told(Ok(()));
+        if matches!(*locked(&self.0), State::Waits(_)) {
+            self.change(State::Told(Ok(())));
         }
     }
 }

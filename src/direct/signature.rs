@@ -26,12 +26,16 @@ HTTP-upgrade-failed,HTTP-protocol-error,loop-detected,configuration-error,intern
 }
 pub(super) use error_code;
 
+/// What `handle` returns.
+macro_rules! answer {
+    () => {
+        concat!("result<own<wasi:http/types#response>, ", error_code!(), ">")
+    };
+}
+pub const ANSWER: &str = answer!();
+
 /// `wasi:http/handler#handle`.
-pub const HANDLE: &str = concat!(
-    "async (request: own<wasi:http/types#request>) -> result<own<wasi:http/types#response>, ",
-    error_code!(),
-    ">",
-);
+pub const HANDLE: &str = concat!("async (request: own<wasi:http/types#request>) -> ", answer!());
 
 /// A body's bytes.
 pub const STREAM: &str = "stream<u8>";

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use wasmtime_wasi_http::{Error, WasiBody};
 
@@ -14,17 +14,33 @@ type Behind = Result<Option<HeaderMap>, Error>;
 
 /// The trailers of a body, once its end was read.
 #[derive(Clone, Default)]
-pub struct Trailers(Arc<Mutex<Option<Behind>>>);
+pub struct Trailers(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    behind: Option<Behind>,
+    /// Who waits for them.
+    reader: Option<Waker>,
+}
 
 impl Trailers {
-    /// What is behind the body, once; `None` as long as its end was not read.
-    pub fn take(&self) -> Option<Behind> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is behind the body, once. As long as its end was not read, `reader` is woken when it is.
+    pub fn take(&self, reader: &Waker) -> Option<Behind> {
+        let mut state = self.locked();
+        let behind = state.behind.take();
+        if behind.is_none() {
+            state.reader = Some(reader.clone());
+        }
+        behind
     }
 
     /// Bytes that it keeps.
     pub fn size(&self) -> usize {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &self.locked().behind {
             Some(Ok(Some(trailers))) => size_of_fields(trailers),
             _ => 0,
         }
@@ -58,10 +74,10 @@ impl Source {
         std::mem::take(&mut self.body)
     }
 
-    /// Up to `room` bytes.
-    pub fn produce(&mut self, room: usize) -> Produced {
+    /// Up to `room` bytes. If there is nothing yet, `reader` is woken when there is.
+    pub fn produce(&mut self, room: usize, reader: &Waker) -> Produced {
         if self.rest.is_empty() {
-            match self.read(room) {
+            match self.read(room, reader) {
                 Produced::Bytes(bytes) => self.rest = bytes,
                 other => return other,
             }
@@ -69,12 +85,11 @@ impl Source {
         Produced::Bytes(self.rest.split_to(room.min(self.rest.len())))
     }
 
-    fn read(&mut self, room: usize) -> Produced {
+    fn read(&mut self, room: usize, reader: &Waker) -> Produced {
         if room == 0 && self.body.is_end_stream() {
             return self.end(Ok(None));
         }
-        // Whoever waits for it asks again.
-        let mut context = Context::from_waker(Waker::noop());
+        let mut context = Context::from_waker(reader);
         loop {
             let frame = match Pin::new(&mut self.body).poll_frame(&mut context) {
                 Poll::Ready(Some(Ok(frame))) => frame,
@@ -94,7 +109,11 @@ impl Source {
 
     fn end(&mut self, behind: Behind) -> Produced {
         if let Some(trailers) = self.trailers.take() {
-            *trailers.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(behind);
+            let mut state = trailers.locked();
+            state.behind = Some(behind);
+            if let Some(reader) = state.reader.take() {
+                reader.wake();
+            }
         }
         Produced::End
     }

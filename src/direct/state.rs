@@ -1,10 +1,12 @@
 //! What a store of the direct form holds.
 
 use super::abi::Pending;
+use super::bell::Bell;
 use super::disagreement::Disagreement;
 use super::handles::{End, Entry, Handles, Resource, Use};
 use super::message::{Answer, Body, Request};
 use super::pipes::{Kind, Pipe, PipeId, Pipes, Side};
+use super::tasks::{ENTRIES, Tasks};
 use crate::host::kept::{ENTRY, Seen, call_bytes, size_of_line};
 use crate::host::{CallContext, InstanceState, Next, Rehearsal, Scope};
 use std::sync::Arc;
@@ -17,6 +19,11 @@ pub struct State {
     pub host: InstanceState,
     pub(super) stages: Vec<Stage>,
     pub(super) pipes: Pipes,
+    /// Calls of the service, if it is lifted asynchronously, and who says that they may go on.
+    pub(super) tasks: Tasks,
+    pub(super) bell: Option<Arc<Bell>>,
+    /// The stage whose value broke a rule when the host read what waited for it.
+    pub(super) blamed: Option<usize>,
     /// The request that enters, and what came of it.
     pub(super) incoming: Option<Box<Request>>,
     pub(super) outgoing: Option<Answer>,
@@ -55,11 +62,12 @@ impl Stage {
 impl State {
     /// Notes that up to `bytes` more are about to be kept, and counts exactly now and then.
     pub(super) fn keep(&mut self, bytes: usize) -> Result<()> {
-        let Self { host, stages, pipes, .. } = self;
+        let Self { host, stages, pipes, tasks, .. } = self;
         host.keep_with(bytes, |seen| {
             let entries = stages.iter().flat_map(|stage| stage.handles.entries());
             let entries: usize = entries.map(|entry| ENTRY + size(entry, seen)).sum();
-            entries + pipes.all().map(Pipe::size).sum::<usize>()
+            let answers: usize = tasks.answers().map(|answer| size_of_answer(answer, seen)).sum();
+            entries + answers + pipes.all().map(Pipe::size).sum::<usize>()
         })
     }
 
@@ -97,6 +105,39 @@ impl State {
         Ok(end.pipe)
     }
 
+    /// A call of the stage at `stage` begins, which is a task if that is lifted asynchronously.
+    pub(super) fn begin_call(&mut self, stage: usize) -> Result<()> {
+        self.stages[stage].may_leave = true;
+        if self.tasks.are_of(stage) {
+            self.pipes.reserve(ENTRIES)?;
+            self.tasks.begin(self.request);
+            self.count_tasks();
+        }
+        Ok(())
+    }
+
+    /// Takes the answer of the task that began last, if it has returned.
+    pub(super) fn take_answer(&mut self) -> Result<Option<Answer>> {
+        let answer = self.tasks.take()?;
+        self.count_tasks();
+        Ok(answer)
+    }
+
+    /// The entries of tasks are those of the same bound as those of streams and futures.
+    pub(super) fn count_tasks(&mut self) {
+        self.pipes.tasks = self.tasks.len() * ENTRIES;
+    }
+
+    /// Who says that tasks may go on.
+    pub(super) fn bell(&self) -> Result<&Arc<Bell>> {
+        self.bell.as_ref().ok_or_else(|| Disagreement("there are tasks, and no stage for them").into())
+    }
+
+    /// Whether no task is left.
+    pub fn is_idle(&self) -> bool {
+        self.tasks.len() == 0
+    }
+
     /// A stage drops the message that has `body`.
     pub(super) fn close(&mut self, body: Body) -> Result<()> {
         if let Body::Stage { contents, trailers, .. } = body {
@@ -132,6 +173,14 @@ impl State {
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.host.http()
+    }
+}
+
+/// What an answer takes that is in no table.
+fn size_of_answer(answer: &Answer, seen: &mut Seen) -> usize {
+    match answer {
+        Ok(response) => ENTRY + seen.map(&response.headers),
+        Err(code) => code.size(),
     }
 }
 

@@ -207,10 +207,11 @@ pub fn consume(mut store: Store<'_>, id: PipeId, from: Buffer) -> Result<Outcome
 /// The host writes what a stage reads: bytes that are there at once, and anything else when a stage next waits.
 pub fn produce(mut store: Store<'_>, id: PipeId, to: Buffer) -> Result<Outcome> {
     let pipes = &mut store.data_mut().pipes;
+    let waker = pipes.waker.clone();
     let pipe = pipes.get(id)?;
     pipe.reader = Reader::Open;
     let bytes = match &mut pipe.writer {
-        Writer::Host(Producer::Source(source)) => match source.produce(to.count as usize) {
+        Writer::Host(Producer::Source(source)) => match source.produce(to.count as usize, &waker) {
             Produced::Bytes(bytes) => Some(bytes),
             Produced::Nothing => None,
             Produced::End => {
@@ -237,11 +238,12 @@ pub fn produce(mut store: Store<'_>, id: PipeId, to: Buffer) -> Result<Outcome> 
 
 /// The value of a future that the host has for a stage, once it is there.
 fn value_of(state: &mut State, id: PipeId) -> Result<Option<Value>> {
+    let waker = state.pipes.waker.clone();
     let pipe = state.pipes.get(id)?;
     let value = match &pipe.writer {
-        Writer::Host(Producer::Receipt(receipt)) => receipt.take().map(Value::Receipt),
+        Writer::Host(Producer::Receipt(receipt)) => receipt.take(&waker).map(Value::Receipt),
         Writer::Host(Producer::Trailers(trailers)) => {
-            let behind = trailers.take();
+            let behind = trailers.take(&waker);
             behind.map(|behind| trailers_of(state, behind))
         }
         _ => None,
@@ -308,12 +310,13 @@ fn take(mut store: Store<'_>, id: PipeId, from: Buffer) -> Result<()> {
 
 /// What the host wrote goes to the host.
 fn forward(state: &mut State, id: PipeId) -> Result<()> {
+    let waker = state.pipes.waker.clone();
     let pipe = state.pipes.get(id)?;
     let writer = mem::replace(&mut pipe.writer, Writer::Gone);
     let reader = mem::replace(&mut pipe.reader, Reader::Gone);
     match (writer, reader) {
         (Writer::Host(Producer::Trailers(trailers)), Reader::Host(Consumer::Behind(behind))) => {
-            match trailers.take() {
+            match trailers.take(&waker) {
                 Some(value) => match trailers_of(state, value) {
                     Value::Trailers(value) => behind.put(value.map(|it| it.map(|it| *it))),
                     Value::Receipt(_) => {}
@@ -322,7 +325,7 @@ fn forward(state: &mut State, id: PipeId) -> Result<()> {
             }
         }
         (Writer::Host(Producer::Receipt(receipt)), Reader::Host(Consumer::Teller(teller))) => {
-            match (receipt.take(), teller) {
+            match (receipt.take(&waker), teller) {
                 (Some(told), Some(teller)) => teller.tell(told),
                 (Some(_), None) => {}
                 (None, teller) => {

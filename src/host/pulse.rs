@@ -71,7 +71,7 @@ impl Pulse {
     }
 
     /// Notes that the store should have no further calls: what each leaves behind would fill it.
-    pub(super) fn wear_out(&self) {
+    pub fn wear_out(&self) {
         self.worn.store(true, Ordering::Relaxed);
     }
 

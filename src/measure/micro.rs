@@ -216,6 +216,7 @@ struct Kind {
     base: &'static str,
     /// The service has a store of its own, and a stage that does nothing is in front of the others.
     apart: bool,
+    service: &'static str,
 }
 
 const ALONE: &str = "the service alone";
@@ -241,6 +242,11 @@ fn both_forms() -> Vec<Kind> {
             base: "",
             ..refused
         });
+        for (service, what) in [("empty", "no body"), ("hello", "a body, asynchronously")] {
+            let name = format!("a service, {what}, the whole request, {words} form");
+            let alone = kind(name, "pass-through-sync");
+            kinds.push(Kind { depth: 0, base: "", apart: false, service, ..alone });
+        }
     }
     kinds
 }
@@ -299,14 +305,17 @@ fn kind(
     lift: &'static str,
 ) -> Kind {
     let depth = depth(component);
-    Kind { group, name, component, keys, link, lift, form: "auto", depth, base: ALONE, apart: false }
+    let (form, base, service) = ("auto", ALONE, "empty");
+    Kind { group, name, component, keys, link, lift, form, depth, base, apart: false, service }
 }
 
 /// Chains of hops in all their forms, built as `serve` builds them.
 fn chains(guests: &Guests) -> Result<Vec<Row>, Failure> {
     let kinds = kinds();
     let mut text = "[gateway]\nworkers = 1\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[[routes]]\npipeline = \"none\"\n[pipelines.none]\nservice = { component = \"empty\" }\n".to_owned();
-    for (at, Kind { component, keys, link, lift, form, depth, apart, .. }) in kinds.iter().enumerate() {
+    for (at, Kind { component, keys, link, lift, form, depth, apart, service, .. }) in
+        kinds.iter().enumerate()
+    {
         let stage = format!("{{ component = \"{component}\"{keys} }}");
         let mut stages = vec![stage; *depth];
         if *apart {
@@ -316,10 +325,10 @@ fn chains(guests: &Guests) -> Result<Vec<Row>, Failure> {
         let apart = if *apart { ", link = \"dynamic\"" } else { "" };
         text += &format!(
             "[pipelines.p{at}]\nlink = \"{link}\"\nlift = \"{lift}\"\nform = \"{form}\"\nstages = [{stages}]\n\
-             service = {{ component = \"empty\"{apart} }}\n"
+             service = {{ component = \"{service}\"{apart} }}\n"
         );
     }
-    let mut components: Vec<_> = kinds.iter().map(|kind| kind.component).chain(["empty"]).collect();
+    let mut components: Vec<_> = kinds.iter().map(|kind| kind.component).chain(["empty", "hello"]).collect();
     components.sort_unstable();
     components.dedup();
     text += "[components]\n";

@@ -85,7 +85,7 @@ fn check_accepts_and_counts() {
     let folder = Folder::new();
     let file = Setup::of([Pipeline::new("main", "hello")]).write(&folder);
     let ran = linkspan(&["check", text(&file)]).code(0);
-    let form = "main: component (0:hello: it is lifted asynchronously)";
+    let form = "main: direct\n";
     let counted = format!("{}: 1 pipeline, 1 route, 2 listeners\n{form}", file.display());
     assert!(ran.stdout.starts_with(&counted), "{}", ran.stdout);
     assert_eq!(ran.stderr, "");

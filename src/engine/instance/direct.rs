@@ -2,20 +2,26 @@
 //!
 //! One call at a time has the store. The host's bodies are none of its business: they go on without it. What a stage has
 //! written of a body is read when its call is over.
+//!
+//! Where the last stage is a service that is lifted asynchronously, calls leave tasks behind, which have their turns when no
+//! call has the store. A service that stands alone may answer in such a turn, too; its instance has several calls at once, as
+//! in the component form.
 
 use super::calls::Calls;
 use super::{End, Instance, Job};
 use crate::chain::{Segment, guests_run};
-use crate::direct::{Chain, Disagreement, Guests, State, Trap};
-use crate::engine::exchange::{Reply, ResponseBody};
+use crate::direct::{Chain, Disagreement, Entered, Guests, Reply as Answer, State, Trap};
+use crate::engine::exchange::{Exchange, Reply, ResponseBody};
 use crate::engine::guests::FIRST_TURN;
 use crate::engine::outcome::{Failure, reason};
 use crate::engine::request::ChainRequest;
 use crate::host::Pulse;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use wasmtime::Store;
 
 /// A store, and in it, while it lives, guests.
@@ -35,44 +41,161 @@ impl Direct {
             Ok(guests) => guests,
             Err(error) => return End::NotMade(error),
         };
-        let running = Running { guests: &guests, store: Cell::new(Some(&mut self.0)) };
-        match instance.serve(&running).await {
-            Ok(()) => End::Done,
-            Err(trap) => End::Trapped(trap),
+        let running = Running {
+            guests: &guests,
+            store: Cell::new(Some(&mut self.0)),
+            waiting: RefCell::default(),
+            moved: Cell::new(false),
+        };
+        let mut served = pin!(instance.serve(&running));
+        if !guests.have_tasks() {
+            return End::of(served.await);
         }
+        let mut tasks = pin!(running.run_tasks());
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(end) = served.as_mut().poll(cx) {
+                    return Poll::Ready(End::of(end));
+                }
+                if let Poll::Ready(trap) = tasks.as_mut().poll(cx) {
+                    return Poll::Ready(End::Trapped(trap));
+                }
+                // An answer may have come, or the last task may be over.
+                if !running.moved.take() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
     }
 }
 
-/// Guests, and the store unless a call has it.
+impl End {
+    fn of(served: Result<(), Trap>) -> Self {
+        served.map_or_else(Self::Trapped, |()| Self::Done)
+    }
+}
+
+/// Guests, and the store unless somebody has it.
 struct Running<'a> {
     guests: &'a Guests,
     store: Cell<Option<&'a mut Store<State>>>,
+    /// Calls that wait for the store.
+    waiting: RefCell<Vec<Waker>>,
+    /// Whether tasks had turns.
+    moved: Cell<bool>,
+}
+
+impl<'a> Running<'a> {
+    /// Takes the store for a call.
+    async fn take(&self) -> Result<&'a mut Store<State>, Trap> {
+        poll_fn(|cx| match self.store.take() {
+            Some(store) => Poll::Ready(Ok(store)),
+            // Only where there are tasks, calls come while another one is under way.
+            None if !self.guests.have_tasks() => Poll::Ready(Err(Disagreement::two_calls().into())),
+            None => {
+                self.waiting.borrow_mut().push(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    fn give_back(&self, store: &'a mut Store<State>) {
+        self.store.set(Some(store));
+        for call in self.waiting.borrow_mut().drain(..) {
+            call.wake();
+        }
+    }
+
+    /// Gives tasks their turns, until one traps.
+    async fn run_tasks(&self) -> Trap {
+        let mut yielding = false;
+        loop {
+            let store = if yielding {
+                tokio::task::yield_now().await;
+                self.take().await
+            } else {
+                Ok(poll_fn(|cx| self.poll_tasks(cx)).await)
+            };
+            let store = match store {
+                Ok(store) => store,
+                Err(trap) => return trap,
+            };
+            store.set_epoch_deadline(FIRST_TURN);
+            guests_run();
+            match self.guests.turn(store, yielding).await {
+                Ok(more) => yielding = more,
+                Err(trap) => return trap,
+            }
+            self.give_back(store);
+            self.moved.set(true);
+            // Whoever has an answer now hands it over before the next turns, which may trap.
+            let mut has_waited = false;
+            poll_fn(|_| match std::mem::replace(&mut has_waited, true) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            })
+            .await;
+        }
+    }
+
+    /// The store, if tasks may have something to do. A call that has the store sees to them itself, and is woken.
+    fn poll_tasks(&self, cx: &mut Context<'_>) -> Poll<&'a mut Store<State>> {
+        let Some(store) = self.store.take() else { return Poll::Pending };
+        if self.guests.poll_tasks(cx).is_ready() {
+            return Poll::Ready(store);
+        }
+        self.store.set(Some(store));
+        Poll::Pending
+    }
 }
 
 impl Calls for Running<'_> {
     async fn call(&self, instance: &Rc<Instance>, job: Job) -> Result<(), Trap> {
         let Job { request, exchange, context, .. } = job;
         let ChainRequest { head, body, origin, .. } = *request;
-        let Some(store) = self.store.take() else { return Err(Disagreement::two_calls().into()) };
+        let store = self.take().await?;
         store.set_epoch_deadline(FIRST_TURN);
         guests_run();
-        let answer = self.guests.handle(store, (head, body.into_boxed()), origin.id, context).await?;
-        let reply: Reply = match answer {
-            Ok(Ok((response, sent))) => {
-                let trailers = response.headers().contains_key(http::header::TRAILER);
-                Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(&exchange), sent)))
+        let entered = self.guests.handle(store, (head, body.into_boxed()), origin.id, context).await?;
+        let (answer, after) = match entered {
+            // As in the component form, the answer does not wait for what a stage has written of its body.
+            Entered::Answered(answer) => {
+                let after = self.guests.after(store);
+                self.give_back(store);
+                (answer, after)
             }
-            Ok(Err(error)) => Err(Failure::InvalidResponse(reason(&error))),
-            Err(code) => Err(Failure::Guest(code)),
+            Entered::Later(answer) => {
+                self.give_back(store);
+                match answer.await {
+                    Ok(answer) => (answer, Ok(())),
+                    // It will not come, and the instance ends.
+                    Err(_) => return pending().await,
+                }
+            }
         };
-        // As in the component form, the answer does not wait for what a stage has written of its body.
-        let after = self.guests.after(store);
-        self.store.set(Some(store));
-        instance.on_reply(&exchange, reply);
+        instance.on_reply(&exchange, reply(answer, &exchange));
         after
     }
 
     fn poll_idle(&self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+        let Some(store) = self.store.take() else { return Poll::Pending };
+        let is_idle = store.data().is_idle();
+        self.store.set(Some(store));
+        // Who gives tasks their turns sees to it that this is asked again.
+        if is_idle { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// An answer, as whoever asked gets it.
+fn reply(answer: Answer, exchange: &Rc<Exchange>) -> Reply {
+    match answer {
+        Ok(Ok((response, sent))) => {
+            let trailers = response.headers().contains_key(http::header::TRAILER);
+            Ok(response.map(|body| ResponseBody::new(body, trailers, Rc::clone(exchange), sent)))
+        }
+        Ok(Err(error)) => Err(Failure::InvalidResponse(reason(&error))),
+        Err(code) => Err(Failure::Guest(code)),
     }
 }

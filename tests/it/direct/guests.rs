@@ -198,13 +198,13 @@ const GUEST: &str = r#"(component
   (export "wasi:http/handler@0.3.0" (instance $handler)))"#;
 
 /// An allocator that never frees.
-const REALLOC: &str = "(local $at i32)
+pub const REALLOC: &str = "(local $at i32)
     (local.set $at (i32.and (i32.add (global.get $top) (i32.sub (local.get $align) (i32.const 1)))
       (i32.sub (i32.const 0) (local.get $align))))
     (global.set $top (i32.add (local.get $at) (local.get $new)))
     (local.get $at)";
 
-const PASS: &str = "(call $pass (local.get $q))";
+pub const PASS: &str = "(call $pass (local.get $q))";
 
 /// What it does, and the guest.
 pub fn hostile() -> Vec<(String, String)> {
@@ -258,7 +258,8 @@ pub fn with_handle(handle: &str) -> String {
     make(REALLOC, handle, "")
 }
 
-fn make(realloc: &str, handle: &str, post: &str) -> String {
+/// A guest with these bodies of its functions.
+pub fn make(realloc: &str, handle: &str, post: &str) -> String {
     let guest = GUEST
         .replace("MORE_TYPES", ends::TYPES)
         .replace("MORE_DEFINITIONS", ends::DEFINITIONS)
@@ -273,10 +274,35 @@ fn make(realloc: &str, handle: &str, post: &str) -> String {
 /// A guest that does what the request's field `p` says, in steps of four letters: what is called, and three arguments,
 /// each by its place among [`ARGUMENTS`].
 pub fn interpreter() -> String {
-    let words = ARGUMENTS.iter().enumerate();
-    let words = words.map(|(at, word)| format!("(i32.store (i32.const {}) {word})", 2048 + 4 * at));
     let calls = interpreted();
     assert_eq!(calls.len(), CALLS);
+    let handle = format!(
+        "(local $p i32) (local $end i32) (local $op i32) (local $y i32) (local $z i32)
+        {}
+        (local.set $end (i32.add (local.get $p) (i32.load offset=4 (i32.load (i32.const 1208)))))
+        {}
+        (i32.const 256)",
+        begins(),
+        steps(&calls, "(br_if 0 (i32.lt_u (local.get $p) (local.get $end)))"),
+    );
+    with_handle(&handle)
+}
+
+/// Reads the program to `$p`, and prepares the arguments.
+pub fn begins() -> String {
+    let words = ARGUMENTS.iter().enumerate();
+    let words = words.map(|(at, word)| format!("(i32.store (i32.const {}) {word})", 2048 + 4 * at));
+    format!(
+        "(i32.store8 (i32.const 1200) (i32.const 112))
+        (call $values (local.get $q) (i32.const 1200) (i32.const 1) (i32.const 1208))
+        {}
+        (local.set $p (i32.load (i32.load (i32.const 1208))))",
+        words.collect::<String>(),
+    )
+}
+
+/// Does what the program at `$p` says, which is behind each step when that is done; goes on as `next` says.
+pub fn steps(calls: &[String], next: &str) -> String {
     let steps: String = calls
         .iter()
         .enumerate()
@@ -287,32 +313,23 @@ pub fn interpreter() -> String {
             "(i32.add (i32.const 2048) (i32.mul (i32.const 4) (i32.sub (i32.load8_u offset={at} (local.get $p)) (i32.const 97))))"
         )
     };
-    let handle = format!(
-        "(local $p i32) (local $end i32) (local $op i32) (local $y i32) (local $z i32)
-        (i32.store8 (i32.const 1200) (i32.const 112))
-        (call $values (local.get $q) (i32.const 1200) (i32.const 1) (i32.const 1208))
-        {}
-        (local.set $p (i32.load (i32.load (i32.const 1208))))
-        (local.set $end (i32.add (local.get $p) (i32.load offset=4 (i32.load (i32.const 1208)))))
-        (loop
+    format!(
+        "(loop
           (local.set $op (i32.load8_u (local.get $p)))
           (local.set $op (i32.sub (local.get $op)
             (select (i32.const 97) (i32.const 22) (i32.ge_u (local.get $op) (i32.const 97)))))
           (local.set $x {}) (local.set $y {}) (local.set $z {})
-          {steps}
           (local.set $p (i32.add (local.get $p) (i32.const 4)))
-          (br_if 0 (i32.lt_u (local.get $p) (local.get $end))))
-        (i32.const 256)",
-        words.collect::<String>(),
+          {steps}
+          {next})",
         argument(1),
         argument(2),
         argument(3),
-    );
-    with_handle(&handle)
+    )
 }
 
 /// What it can do.
-fn interpreted() -> Vec<String> {
+pub fn interpreted() -> Vec<String> {
     let x = "(i32.load (local.get $x))";
     let y = "(i32.load (local.get $y))";
     let z = "(i32.load (local.get $z))";
@@ -397,7 +414,7 @@ pub fn erring() -> String {
 }
 
 /// What `handle` does.
-const HANDLES: &[(&str, &str)] = &[
+pub const HANDLES: &[(&str, &str)] = &[
     ("it passes", PASS),
     ("its handle is told", "(i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 264) (i32.const 21))
       (i32.store8 (i32.const 272) (i32.const 1)) (i32.store (i32.const 276) (local.get $q)) (i32.const 256)"),

@@ -34,6 +34,45 @@ fn letter(number: usize) -> char {
     char::from(if number < 26 { b'a' + number as u8 } else { b'0' + (number - 26) as u8 })
 }
 
+/// How a service answers: with a number, with a text, without a body, with a body that it writes.
+const ANSWERS: &[&str] = &[
+    "taaa",
+    "vhaa",
+    ">aaawaaaxbhk2bkcLbaa",
+    ">aaawaaaxbhkCwua2bkcLbaaNaaa",
+    "Raaa7bhmSaaa<baaCcua",
+    "Raaa7bhmSaaa<baaCcuaBcaa",
+    "Raaa7bhkSaaa7bhmSaaa<baaCcua",
+    "Raaa7bhkSaaa7bhkSaaaNaaa<baa",
+    "RaaaNaaa7bhm<baa",
+    "Raaa7bhmCcua",
+];
+
+/// A program for a service: in no order, but that it mostly answers once.
+pub fn of_service(seeded: &mut Seeded) -> String {
+    let mut program = String::new();
+    let answers = if seeded.below(12) == 0 { seeded.below(3) } else { 1 };
+    for at in 0..=answers {
+        let steps = self::program(seeded);
+        let steps: Vec<_> = steps.as_bytes().chunks_exact(4).collect();
+        // There is no next stage to be called, and what ends the program of a middleware is an answer. In the component
+        // form, what cancels may wait for the host; an answer that was given is out then, before what comes behind it.
+        let not_here: &[u8] = if at == 0 { b"atuvL" } else { b"atuvL:;?@FG" };
+        for step in steps.iter().filter(|step| !not_here.contains(&step[0])) {
+            program.extend(step.iter().map(|byte| char::from(*byte)));
+        }
+        // It yields; it waits for a set, or for a body that is written; its code is any number; it cancels itself.
+        let waits = ["Naaa", "Obaa", "Oaaa", "Saaa", "Pkaa", "Pbaa", "Qaaa"];
+        if seeded.below(3) == 0 {
+            program += waits[if seeded.below(3) == 0 { seeded.below(waits.len()) } else { 0 }];
+        }
+        if at < answers {
+            program += ANSWERS[seeded.below(ANSWERS.len())];
+        }
+    }
+    program + "Maaa"
+}
+
 /// Steps that are in order there, among them now and then one that is in order nowhere.
 pub fn program(seeded: &mut Seeded) -> String {
     let (mut program, mut holds) = (String::new(), REQUEST);
