@@ -19,7 +19,7 @@ pub enum Real {
 }
 
 /// The proxy-wasm filters, in the order in which requests pass them.
-const FILES: [(&str, fn(&mut Data) -> Calls); 5] = [
+const FILES: [(&str, Work); 5] = [
     ("real-request-id.wasm", request_id),
     ("real-security-headers.wasm", security_headers),
     ("real-cors.wasm", cors),
@@ -102,6 +102,9 @@ fn host() -> String {
 
 /// What a filter does with the head of a request, and with that of a response.
 type Calls = (String, String);
+
+/// Makes it, and the texts that it needs.
+type Work = fn(&mut Data) -> Calls;
 
 /// Texts in a filter's memory.
 #[derive(Default)]
