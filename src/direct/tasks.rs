@@ -147,10 +147,10 @@ impl Tasks {
     /// The task that runs returns.
     pub fn give(&mut self, answer: Answer) -> Result<()> {
         let task = self.running()?;
-        match std::mem::replace(&mut task.outcome, Outcome::Taken) {
-            Outcome::Open(later) => task.outcome = Outcome::Returned(answer, later),
-            _ => return Err(Disagreement("a task returned twice").into()),
-        }
+        let Outcome::Open(later) = &mut task.outcome else {
+            return Err(Disagreement("a task returned twice").into());
+        };
+        task.outcome = Outcome::Returned(answer, later.take());
         Ok(())
     }
 
