@@ -147,7 +147,11 @@ impl Body for Gather {
 
     fn size_hint(&self) -> SizeHint {
         let after = match &self.after {
-            Some(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
+            Some(Some(Ok(frame))) => match frame.data_ref() {
+                Some(data) => data.len(),
+                // HTTP/1 sends a body of a known length without its trailers.
+                None => return SizeHint::new(),
+            },
             // A reader who knows the length does not ask for the error behind it.
             Some(Some(Err(_))) => return SizeHint::new(),
             _ => 0,
