@@ -215,7 +215,7 @@ fn a_client_that_goes_away_is_told_alike() {
                 drop(body);
                 tokio::task::yield_now().await;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             both.compare("after it", &HeaderMap::new()).await;
             assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
             assert_eq!(both.outcome, 1, "{:?}", both.last);
