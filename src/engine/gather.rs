@@ -38,6 +38,8 @@ pub struct Gather {
     streak: u32,
     /// Bytes that were read ahead.
     ahead: Bytes,
+    /// The length was known before they were read.
+    announces_length: bool,
     gathered: BytesMut,
     /// What comes after these bytes.
     after: Option<Piece>,
@@ -47,7 +49,15 @@ pub struct Gather {
 
 impl Gather {
     pub fn new(inner: WasiBody) -> Self {
-        Self { inner, streak: 0, ahead: Bytes::new(), gathered: BytesMut::new(), after: None, turns: 0 }
+        Self {
+            inner,
+            streak: 0,
+            ahead: Bytes::new(),
+            announces_length: false,
+            gathered: BytesMut::new(),
+            after: None,
+            turns: 0,
+        }
     }
 
     /// The body itself, of which nothing was read yet.
@@ -58,6 +68,7 @@ impl Gather {
     /// Reads a piece ahead, and what comes next, as far as they are there. If no trailers are `announced`, nothing is asked for
     /// behind the announced length: whoever made the body may be gone by now.
     pub fn read_ahead(&mut self, announced: bool) {
+        self.announces_length = self.inner.size_hint().exact().is_some();
         // Whoever reads asks again for what is not there yet, with a waker.
         let mut cx = Context::from_waker(Waker::noop());
         match self.poll_piece(&mut cx) {
@@ -150,7 +161,8 @@ impl Body for Gather {
             Some(Some(Ok(frame))) => match frame.data_ref() {
                 Some(data) => data.len(),
                 // HTTP/1 sends a body of a known length without its trailers.
-                None => return SizeHint::new(),
+                None if !self.announces_length => return SizeHint::new(),
+                None => 0,
             },
             // A reader who knows the length does not ask for the error behind it.
             Some(Some(Err(_))) => return SizeHint::new(),
