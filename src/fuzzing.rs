@@ -2,35 +2,21 @@
 //! promises.
 //!
 //! `fuzz/` runs each under libFuzzer; the unit tests below run each on its corpus and on changes of it that follow from
-//! a seed. Bodies stand in the rooms whose private parts they use, all others here. None of it is in a product.
+//! a seed. Targets stand in the rooms whose private parts they use, all others here. Each is called by its own name and by
+//! no table, so that a fuzzer's program has the code of one target alone. None of it is in a product.
 
 use crate::chain::{Member, Naming, compose};
 use crate::component::Component;
-use crate::component::flatten::{Item, flatten};
+use crate::component::flatten::{self as evaluation, Item};
 use std::path::Path;
 
-/// A target's name, which its corpus has too, and what it does with some bytes.
-pub type Target = (&'static str, fn(&[u8]));
-
-/// All of them.
-pub const TARGETS: [Target; 10] = [
-    ("admin", crate::admin::fuzzing::run),
-    ("component", component),
-    ("config", config),
-    ("fields", crate::host::fuzzing::run),
-    ("flatten", flattened),
-    ("frames", crate::net::conn::http2::frames::fuzzing::run),
-    ("handover", crate::net::handover::fuzzing::run),
-    ("paths", crate::http::fuzzing::run),
-    ("proxy", crate::net::conn::proxy_protocol::fuzzing::run),
-    ("wire", crate::net::conn::http1::fuzzing::run),
-];
-
-/// Runs the target called `name`.
-pub fn run(name: &str, data: &[u8]) {
-    let target = TARGETS.iter().find(|(known, _)| *known == name);
-    target.expect("a target").1(data);
-}
+pub use crate::admin::fuzzing::run as admin;
+pub use crate::host::fuzzing::run as fields;
+pub use crate::http::fuzzing::run as paths;
+pub use crate::net::conn::http1::fuzzing::run as wire;
+pub use crate::net::conn::http2::frames::fuzzing::run as frames;
+pub use crate::net::conn::proxy_protocol::fuzzing::run as proxy;
+pub use crate::net::handover::fuzzing::run as handover;
 
 /// A component file: inspected, adapted where it is of a release candidate, rewritten, and composed with itself.
 pub fn component(data: &[u8]) {
@@ -51,8 +37,8 @@ pub fn component(data: &[u8]) {
 }
 
 /// A component, evaluated: what it names is there, and a composition of it with itself is twice what it is alone.
-pub fn flattened(data: &[u8]) {
-    let Ok(flat) = flatten(data) else { return };
+pub fn flatten(data: &[u8]) {
+    let Ok(flat) = evaluation::flatten(data) else { return };
     let assert_there = |item: &Item<'_>| match item {
         Item::Canonical(canonical) => assert!(*canonical < flat.canonicals.len()),
         Item::Export { instance, name } => {
@@ -73,7 +59,7 @@ pub fn flattened(data: &[u8]) {
     }
     let members: Vec<_> = (0..2).map(|index| Member { index, component: &component }).collect();
     if let Ok(composition) = compose(&members, Naming::Portable) {
-        let composed = flatten(&composition.bytes).expect("both of it were understood");
+        let composed = evaluation::flatten(&composition.bytes).expect("both of it were understood");
         assert_eq!(composed.parts, 2 * flat.parts);
         assert_eq!(composed.instances.len(), 2 * flat.instances.len());
     }
@@ -102,10 +88,25 @@ pub fn config(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::PathBuf;
     use std::time::{Duration, Instant};
+
+    /// A target's name, which its corpus has too, and what it does with some bytes.
+    type Target = (&'static str, fn(&[u8]));
+
+    const TARGETS: [Target; 10] = [
+        ("admin", super::admin),
+        ("component", super::component),
+        ("config", super::config),
+        ("fields", super::fields),
+        ("flatten", super::flatten),
+        ("frames", super::frames),
+        ("handover", super::handover),
+        ("paths", super::paths),
+        ("proxy", super::proxy),
+        ("wire", super::wire),
+    ];
 
     /// Bytes that mean something in many a format.
     const ODD: &[u8] = b"\0\r\n\t:/.%;,= -@[]\"\\\xff\x7f\x80\x0109aFZ";
@@ -169,6 +170,7 @@ mod tests {
     /// The corpus of the target called `name`, and so many changes of it: more, or for so many seconds, with
     /// `LINKSPAN_FUZZ_RUNS` and `LINKSPAN_FUZZ_SECONDS`.
     fn fuzz(name: &str, runs: u64) {
+        let (_, run) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target");
         let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
         let runs = number("LINKSPAN_FUZZ_RUNS").unwrap_or(runs);
         let time = number("LINKSPAN_FUZZ_SECONDS").map_or(Duration::MAX, Duration::from_secs);
@@ -176,7 +178,7 @@ mod tests {
         let tried = |bytes: &[u8]| {
             let shown = || bytes.escape_ascii().to_string();
             assert!(
-                catch_unwind(AssertUnwindSafe(|| run(name, bytes))).is_ok(),
+                catch_unwind(AssertUnwindSafe(|| run(bytes))).is_ok(),
                 "{name} fails for b\"{}\"",
                 shown()
             );
@@ -249,7 +251,7 @@ mod tests {
         for (name, _) in TARGETS {
             assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
             let file = std::fs::read_to_string(folder.join(format!("targets/{name}.rs"))).expect("a file");
-            assert!(file.contains(&format!("run(\"{name}\"")), "{name}");
+            assert!(file.contains(&format!("fuzzing::{name}(data)")), "{name}");
         }
     }
 }

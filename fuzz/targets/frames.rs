@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| linkspan::fuzzing::run("frames", data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| linkspan::fuzzing::frames(data));
