@@ -45,8 +45,8 @@ pub(super) fn run(what: &Bench) -> Result<(), Failed> {
         Bench::Hops(options) => hops::run(options)?,
         Bench::Micro(options) => micro::run(options)?,
         Bench::Pipeline(what) => {
-            let (inputs, warnings) =
-                gather(&what.file, &Workshop::default(), &TlsSettings::default()).map_err(Failed::wrong)?;
+            let (inputs, warnings) = gather(&what.file, &Workshop::default(), &TlsSettings::default())
+                .map_err(|refused| Failed::wrong(refused.findings))?;
             eprint!("{warnings}");
             let index = find_pipeline(&inputs.plan, &what.options.pipeline)?;
             pipeline::run(&what.options, inputs, index)?

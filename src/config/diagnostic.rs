@@ -4,6 +4,7 @@
 //! so that one run shows everything. Later steps (the inspection of components, linking) add theirs with the spans that
 //! the plan carries.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::source::{SourceFile, Span};
@@ -36,6 +37,7 @@ pub struct Diagnostic {
     pub(super) label: Option<String>,
     pub(super) help: Option<String>,
     pub(super) related: Vec<(Span, String)>,
+    missing: Option<PathBuf>,
 }
 
 impl Diagnostic {
@@ -48,6 +50,12 @@ impl Diagnostic {
     /// Says what to do next.
     pub fn help(&mut self, help: impl Into<String>) -> &mut Diagnostic {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Says which file is missing: with it, the configuration may be right.
+    pub fn missing(&mut self, file: &Path) -> &mut Diagnostic {
+        self.missing = Some(file.to_owned());
         self
     }
 
@@ -123,7 +131,15 @@ impl Diagnostics {
     }
 
     fn add(&mut self, severity: Severity, span: Option<Span>, message: String) -> &mut Diagnostic {
-        let item = Diagnostic { severity, message, span, label: None, help: None, related: Vec::new() };
+        let item = Diagnostic {
+            severity,
+            message,
+            span,
+            label: None,
+            help: None,
+            related: Vec::new(),
+            missing: None,
+        };
         self.items.push_mut(item)
     }
 
@@ -162,6 +178,11 @@ impl Diagnostics {
         let mut items: Vec<&Diagnostic> = self.items.iter().collect();
         items.sort_by_key(|item| (item.span, item.severity));
         items
+    }
+
+    /// The files that are missing.
+    pub fn missing_files(&self) -> impl Iterator<Item = &Path> {
+        self.items.iter().filter_map(|item| item.missing.as_deref())
     }
 
     /// `value` with the warnings, unless there is an error.

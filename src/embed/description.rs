@@ -3,7 +3,7 @@
 use super::native::{INNER, inner};
 use crate::config::{self, Diagnostics, SourceFile};
 use crate::gateway::Workshop;
-use crate::gateway::inputs::{Inputs, NativeService};
+use crate::gateway::inputs::{Inputs, NativeService, Refused};
 use crate::plan::{Given, Plan, Program, Surroundings};
 use crate::server::prepare;
 use std::collections::{BTreeMap, HashMap};
@@ -62,7 +62,7 @@ impl Description {
     }
 
     /// Reads all sources.
-    pub fn gather(&self, workshop: &Workshop) -> Result<(Inputs, Diagnostics), Diagnostics> {
+    pub fn gather(&self, workshop: &Workshop) -> Result<(Inputs, Diagnostics), Refused> {
         let source = match &self.file {
             Some(path) => {
                 let file = config::read(path)?;

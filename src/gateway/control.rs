@@ -14,9 +14,9 @@
 
 use super::build::{Workshop, build};
 use super::generation::Generation;
-use super::inputs::Inputs;
+use super::inputs::{Inputs, Refused};
 use super::live::Live;
-use super::watch::{Looks, looks};
+use super::watch::{Looks, look_again};
 use crate::chain::caught;
 use crate::chain::runtimes::PATIENCE;
 use crate::component::Digest;
@@ -66,7 +66,7 @@ pub enum Change {
 }
 
 /// Reads a configuration and all files that it names, with warnings.
-pub type Gather = Box<dyn Fn(&Path, &Workshop) -> Result<(Inputs, Diagnostics), Diagnostics> + Send + Sync>;
+pub type Gather = Box<dyn Fn(&Path, &Workshop) -> Result<(Inputs, Diagnostics), Refused> + Send + Sync>;
 
 /// Prepares the front end for a plan's listeners, and returns a function that puts them in place; what can't be
 /// prepared is added to the diagnostics.
@@ -97,7 +97,7 @@ struct Work {
 #[derive(Clone)]
 struct Published {
     live: Arc<Generation>,
-    /// The files whose change can change the live configuration, as they were loaded.
+    /// See [`Control::files`].
     files: Arc<Looks>,
     /// The number of configurations to which rollbacks could return, one after the other.
     history: usize,
@@ -145,7 +145,8 @@ impl Control {
         self.live.load()
     }
 
-    /// The files whose change can change the live configuration, as they were loaded.
+    /// The files of the live configuration, and of the last one that was read if that was refused, as they were just before
+    /// they were last read: whose change is to be loaded.
     pub fn files(&self) -> Arc<Looks> {
         Arc::clone(&self.published().files)
     }
@@ -155,14 +156,29 @@ impl Control {
         let mut turn = self.begin(trigger);
         let work = &mut *turn.work;
         let start = Instant::now();
-        let result = self.attempt(work, |work| self.read_and_swap(work, trigger));
+        let mut files = look_again(&work.current.looks);
+        let result = self.attempt(work, |work| self.read_and_swap(work, trigger, &mut files));
+        if !matches!(result, Change::Swapped { .. }) {
+            self.published().files = Arc::new(files);
+        }
         self.record(trigger, start, result)
     }
 
-    fn read_and_swap(&self, work: &mut Work, trigger: &'static str) -> Change {
-        let (inputs, warnings) = match (self.gather)(&self.file, &self.workshop) {
+    /// Adds the files that are read to `files`.
+    fn read_and_swap(&self, work: &mut Work, trigger: &'static str, files: &mut Looks) -> Change {
+        let gathered = (self.gather)(&self.file, &self.workshop);
+        let read = match &gathered {
+            Ok((inputs, _)) => &*inputs.looks,
+            Err(refused) => &refused.looks,
+        };
+        for (file, look) in read {
+            if !files.iter().any(|(known, _)| known == file) {
+                files.push((file.clone(), *look));
+            }
+        }
+        let (inputs, warnings) = match gathered {
             Ok(gathered) => gathered,
-            Err(diagnostics) => return Change::Refused(diagnostics),
+            Err(refused) => return Change::Refused(refused.findings),
         };
         let identity = inputs.identity();
         let known = identity == work.current.identity()
@@ -237,7 +253,7 @@ impl Control {
         published.files = match remember {
             true => Arc::clone(&work.current.looks),
             // The files are as before the rollback, and are not to be loaded for that.
-            false => Arc::new(looks(work.current.looks.iter().map(|(file, _)| file.as_path()))),
+            false => Arc::new(look_again(&work.current.looks)),
         };
         published.history = work.history.len();
         published.retired.push(Retired {

@@ -91,6 +91,35 @@ pub struct Inputs {
     pub looks: Arc<Looks>,
 }
 
+/// Why there are no inputs.
+#[derive(Debug)]
+pub struct Refused {
+    /// Everything that is wrong.
+    pub findings: Diagnostics,
+    /// The files that were read, as they were just before, and those that are missing.
+    pub looks: Looks,
+}
+
+impl Refused {
+    /// For `findings`, after the files of `looks` were read.
+    pub fn after(mut looks: Looks, findings: Diagnostics) -> Self {
+        looks.extend(findings.missing_files().map(|file| (file.to_owned(), None)));
+        Self { findings, looks }
+    }
+}
+
+impl From<Diagnostics> for Refused {
+    fn from(findings: Diagnostics) -> Self {
+        Self::after(Looks::new(), findings)
+    }
+}
+
+impl From<Refused> for Diagnostics {
+    fn from(refused: Refused) -> Self {
+        refused.findings
+    }
+}
+
 /// Native services by name.
 pub type Natives = Arc<HashMap<String, NativeService>>;
 

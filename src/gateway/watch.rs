@@ -4,12 +4,12 @@
 //! behind symbolic links that are swapped, as in Kubernetes, on every file system. A change counts once the files look
 //! the same twice in a row, so that a file that is still being written is not read.
 //!
-//! What the files looked like when they were loaded is noted before they are read: a file that changes while a generation
-//! is built from it is loaded again.
+//! What the files looked like is noted before they are read: a file that changes while a generation is built from it is
+//! loaded again. The files of a configuration that was refused are watched beside those of the live one: one of them may
+//! be what was missing.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The state of a file as seen from outside; `None` if there is no file.
 pub type Look = Option<(u64, u64, i64, i64, i64, i64, u64)>;
@@ -36,43 +36,25 @@ pub fn looks<'a>(files: impl IntoIterator<Item = &'a Path>) -> Looks {
     files.into_iter().map(|file| (file.to_owned(), look(file))).collect()
 }
 
-/// Finds changes of the files of the live configuration.
-#[derive(Debug)]
+/// The states now of the files of `known`.
+pub fn look_again(known: &Looks) -> Looks {
+    looks(known.iter().map(|(file, _)| file.as_path()))
+}
+
+/// Finds changes of files.
+#[derive(Debug, Default)]
 pub struct Watch {
-    /// The files of the live configuration, as they were loaded.
-    loaded: Arc<Looks>,
-    /// Before the last attempt to load them, if that did not make another configuration live.
-    attempted: Looks,
     /// At the last call of [`has_settled_change`](Self::has_settled_change).
     last: Looks,
 }
 
 impl Watch {
-    /// A watch of files that are as in `loaded`, unless they changed since.
-    pub fn new(loaded: Arc<Looks>) -> Self {
-        Self { loaded, attempted: Looks::new(), last: Looks::new() }
-    }
-
-    /// Notes that the files are about to be loaded.
-    pub fn begin(&mut self) {
-        self.attempted = self.now();
-    }
-
-    /// Whether the files changed since they were loaded, or since that was attempted, and have the same state as at the
-    /// last call. `loaded` has the files of the configuration that is live now, as they were loaded.
-    pub fn has_settled_change(&mut self, loaded: &Arc<Looks>) -> bool {
-        if !Arc::ptr_eq(&self.loaded, loaded) {
-            self.loaded = Arc::clone(loaded);
-            self.attempted.clear();
-        }
-        let now = self.now();
+    /// Whether the files of `read` changed since they were read, and have the same state as at the last call.
+    pub fn has_settled_change(&mut self, read: &Looks) -> bool {
+        let now = look_again(read);
         let settled = now == self.last;
         self.last = now;
-        settled && self.last != *self.loaded && self.last != self.attempted
-    }
-
-    fn now(&self) -> Looks {
-        looks(self.loaded.iter().map(|(file, _)| file.as_path()))
+        settled && self.last != *read
     }
 }
 
@@ -90,17 +72,14 @@ mod tests {
         std::fs::write(folder.join("v2"), "2").expect("written");
         let _ = std::fs::remove_file(&files[1]);
         std::os::unix::fs::symlink("v1", &files[1]).expect("a link");
-        let load = || Arc::new(looks(files.iter().map(PathBuf::as_path)));
-        let first = load();
-        let mut watch = Watch::new(Arc::clone(&first));
+        let read = || looks(files.iter().map(PathBuf::as_path));
+        let first = read();
+        let mut watch = Watch::default();
         assert!(!watch.has_settled_change(&first));
         std::fs::write(&files[0], "longer").expect("written");
         assert!(!watch.has_settled_change(&first));
         assert!(watch.has_settled_change(&first));
-        // An attempt is made once, whatever comes of it.
-        watch.begin();
-        assert!(!watch.has_settled_change(&first));
-        let second = load();
+        let second = read();
         assert!(!watch.has_settled_change(&second));
         // A swapped symbolic link.
         std::os::unix::fs::symlink("v2", folder.join("next")).expect("a link");
@@ -108,11 +87,16 @@ mod tests {
         assert!(!watch.has_settled_change(&second));
         assert!(watch.has_settled_change(&second));
         // A file that changes after it was read, and before the generation made of it is live.
-        watch.begin();
-        let third = load();
+        let third = read();
         std::fs::write(&files[0], "still longer").expect("written");
         assert!(!watch.has_settled_change(&third));
         assert!(watch.has_settled_change(&third));
+        // A file that was missing.
+        let fourth = looks([folder.join("missing").as_path()]);
+        assert!(!watch.has_settled_change(&fourth) && !watch.has_settled_change(&fourth));
+        std::fs::write(folder.join("missing"), "").expect("written");
+        assert!(!watch.has_settled_change(&fourth));
+        assert!(watch.has_settled_change(&fourth));
         std::fs::remove_dir_all(&folder).expect("removed");
     }
 }

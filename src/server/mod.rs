@@ -52,7 +52,8 @@ impl Server {
     pub fn build(file: &Path) -> Result<Self, Error> {
         compile_in_background();
         let (settings, mut workshop) = (Arc::new(TlsSettings::default()), Workshop::default());
-        let (inputs, warnings) = gather(file, &workshop, &settings).map_err(Error::Wrong)?;
+        let (inputs, warnings) =
+            gather(file, &workshop, &settings).map_err(|refused| Error::Wrong(refused.findings))?;
         log::configure(&inputs.plan.log);
         if !warnings.is_empty() {
             log::say(&warnings.to_string());

@@ -191,7 +191,7 @@ struct Desk {
 
 impl Desk {
     fn run(&self, commands: &Commands, access: Option<&AccessLog>) {
-        let mut watch = Watch::new(self.control.files());
+        let mut watch = Watch::default();
         let mut looked = Instant::now();
         let mut rest = ROUND;
         while !self.stop.is_draining() {
@@ -203,12 +203,10 @@ impl Desk {
             }
             let interval = self.control.live().plan.gateway.watch;
             if commands.0.reload.swap(false, Ordering::Relaxed) {
-                watch.begin();
                 self.change(|control| control.reload("signal"));
             } else if !interval.is_zero() && looked.elapsed() >= interval {
                 looked = Instant::now();
                 if watch.has_settled_change(&self.control.files()) {
-                    watch.begin();
                     self.change(|control| control.reload("file"));
                 }
             }

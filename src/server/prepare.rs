@@ -4,7 +4,9 @@
 use super::tls::TlsSettings;
 use crate::config::Diagnostics;
 use crate::gateway::build::check_pipelines;
-use crate::gateway::inputs::{Inputs, Natives, Tls, load_components, load_upstreams, looks_at_files};
+use crate::gateway::inputs::{
+    Inputs, Natives, Refused, Tls, load_components, load_upstreams, looks_at_files,
+};
 use crate::gateway::watch::{Look, look};
 use crate::gateway::{Generation, Workshop, build};
 use crate::plan::Plan;
@@ -19,7 +21,7 @@ pub fn gather(
     file: &Path,
     workshop: &Workshop,
     settings: &TlsSettings,
-) -> Result<(Inputs, Diagnostics), Diagnostics> {
+) -> Result<(Inputs, Diagnostics), Refused> {
     let before = look(file);
     read(
         before,
@@ -41,17 +43,18 @@ pub fn read(
     workshop: &Workshop,
     tls: impl FnOnce(&Plan, &mut Diagnostics) -> Vec<Option<Tls>>,
     natives: Natives,
-) -> Result<(Inputs, Diagnostics), Diagnostics> {
-    let Some(plan) = plan else { return Err(found) };
+) -> Result<(Inputs, Diagnostics), Refused> {
+    let Some(plan) = plan else { return Err(found.into()) };
     let mut looks = looks_at_files(&plan);
     looks.insert(0, (plan.file.clone(), file));
+    let looks = Arc::new(looks);
     let components = load_components(&plan, &workshop.shapes, &mut found);
     let tls = tls(&plan, &mut found);
     let upstreams = load_upstreams(&plan, &mut found);
-    let inputs = Inputs { plan, components, tls, upstreams, natives, looks: Arc::new(looks) };
+    let inputs = Inputs { plan, components, tls, upstreams, natives, looks: Arc::clone(&looks) };
     // With the earlier findings: one run shows all of them.
     check_pipelines(&inputs, &mut found);
-    found.into_result(inputs)
+    found.into_result(inputs).map_err(|findings| Refused::after(looks.to_vec(), findings))
 }
 
 /// Gathers the inputs in `file`, and builds them.

@@ -140,7 +140,7 @@ fn a_build_that_panics_leaves_the_live_generation() {
     let (reading, preparing) = (Arc::clone(&panics), Arc::clone(&panics));
     let gather: Gather = Box::new(move |file, _| {
         assert!(!reading.reading.load(Ordering::Relaxed), "a defect while it reads");
-        gathered(file)
+        Ok(gathered(file)?)
     });
     let prepare: Prepare = Box::new(move |_: &Plan, _: &mut Diagnostics| {
         assert!(!preparing.preparing.load(Ordering::Relaxed), "a defect while it listens");

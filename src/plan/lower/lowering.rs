@@ -93,8 +93,9 @@ impl Lowering<'_> {
     }
 
     pub fn missing_file(&mut self, text: Text<'_>, noun: &str, path: &Path, label: String) {
+        let is_missing = label == NO_SUCH_FILE;
         let help = match neighbour(path) {
-            Some(name) if label == NO_SUCH_FILE => {
+            Some(name) if is_missing => {
                 let meant = Path::new(text.text).with_file_name(name);
                 format!("did you mean `{}`? There is no {}", meant.display(), path.display())
             }
@@ -103,10 +104,11 @@ impl Lowering<'_> {
                 path.display()
             ),
         };
-        self.diagnostics
-            .error(text.span, format!("cannot read the {noun} `{}`", text.text))
-            .label(label)
-            .help(help);
+        let finding = self.diagnostics.error(text.span, format!("cannot read the {noun} `{}`", text.text));
+        finding.label(label).help(help);
+        if is_missing {
+            finding.missing(path);
+        }
     }
 }
 

@@ -146,6 +146,21 @@ fn a_broken_component_is_refused_and_the_old_one_serves() {
     served.gateway.stop();
 }
 
+/// The configuration names a component before that is there.
+#[test]
+fn what_a_refused_configuration_lacks_is_noticed_when_it_comes() {
+    let served = Served::start("watch = \"50ms\"\n", &stamped(1));
+    let component = served.file("late.wasm");
+    served.write(&format!("[components.late]\npath = \"late.wasm\"\n\n{}", stamped(2)));
+    run(async {
+        soon("it is refused", || served.gateway.count(refused) == 1).await;
+        std::fs::copy(crate::harness::dist("hello"), &component).unwrap();
+        soon("it is taken", || served.gateway.count(live) == 1).await;
+        let mut client = Client::connect(&served.gateway, Protocol::Http1).await;
+        assert_eq!(number(&client.get("/", &[]).await), 2);
+    });
+}
+
 fn pipe(path: &std::path::Path) {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
     let _ = std::fs::remove_file(path);
