@@ -20,7 +20,7 @@ use super::clock::{Clock, ticks};
 use super::exchange::{Exchange, Owner, Phase, Reply, UPLOAD_BROKE};
 use super::outcome::{Failure, reason};
 use super::pause::{CUT_OFF, PAUSED};
-use crate::chain::Segment;
+use crate::chain::{Panicked, Segment, caught};
 use crate::direct::{Disagreement, Trap};
 use crate::host::pulse::CpuBudgetExceeded;
 use crate::host::{Pulse, kept};
@@ -95,7 +95,15 @@ enum End {
     Done,
     Killed(&'static str),
     Trapped(Trap),
+    Panicked(Panicked),
     NotMade(wasmtime::Error),
+}
+
+impl End {
+    /// Whether what it was in the middle of failed.
+    fn is_fault(&self) -> bool {
+        matches!(self, Self::Trapped(_) | Self::Panicked(_))
+    }
 }
 
 impl Instance {
@@ -350,7 +358,8 @@ impl Instance {
             return Poll::Ready(End::Killed(why));
         }
         let was_held = self.pulse.is_held();
-        let poll = life.poll(cx);
+        // What was inside is dropped then, whatever state it is in.
+        let poll = caught(|| life.poll(cx)).unwrap_or_else(|panicked| Poll::Ready(End::Panicked(panicked)));
         if poll.is_pending() {
             self.pulse.on_pending();
             let held = self.pulse.is_held();
@@ -419,7 +428,7 @@ impl Instance {
 
     /// Answers all that is still in the instance.
     fn on_death(&self, end: End) {
-        let trapped = matches!(end, End::Trapped(_));
+        let trapped = end.is_fault();
         let failure = match end {
             End::Done => return,
             End::Killed(why) => {
@@ -427,6 +436,12 @@ impl Instance {
                 Failure::killed(why)
             }
             End::Trapped(trap) => self.on_trap(&trap),
+            End::Panicked(panicked) => {
+                self.count_trap(TrapKind::Other);
+                let reason = panicked.to_string();
+                tracing::error!(pipeline = %self.segment.pipeline, in_flight = self.turns.len(), "{reason}");
+                Failure::killed(&reason)
+            }
             End::NotMade(error) => {
                 // The pool has no free slot now: the requests wait for one.
                 if error.downcast_ref::<PoolConcurrencyLimitError>().is_some()

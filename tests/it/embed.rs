@@ -11,8 +11,10 @@ use http_body_util::{BodyExt as _, Full};
 use linkspan::embed::{Body, Gateway, Layer, Pipeline, Service, Stage};
 use std::convert::Infallible;
 use std::future::{Future, pending};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll};
 use tokio::time::timeout;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -223,6 +225,36 @@ fn a_service_that_fails_or_is_late_is_answered_for() {
     });
 }
 
+/// A body of the program that panics when it is read.
+struct Panics;
+
+impl http_body::Body for Panics {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        panic!("as asked")
+    }
+}
+
+/// A guest reads it, and its instance is gone then: whoever comes next has another one.
+#[test]
+fn a_body_that_panics_ends_the_instance_that_reads_it() {
+    let pipeline = Pipeline::new("main").service(stage("fault-service").grant("clocks", true));
+    let service = pipeline.limit("instances", 1).build().unwrap();
+    run(async {
+        for round in 0..3 {
+            let read = |body| Request::post("/").header("x-fault", "read-body").body(body).unwrap();
+            let broken = ask(&service, read(Panics.boxed_unsync())).await;
+            assert_eq!(problem(broken).await, "guest-trap", "{round}");
+            assert_eq!(text(ask(&service, read(body::whole("hello"))).await).await, "5", "{round}");
+        }
+    });
+}
+
 /// Counts its own end.
 struct Counted(Arc<AtomicUsize>);
 
@@ -322,7 +354,7 @@ impl tower::Service<Request<Body>> for Gate {
     type Error = Infallible;
     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
 
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Ok(()).into()
     }
 

@@ -46,7 +46,7 @@ impl Instance {
         if !matches!(end, End::Done) {
             self.pulse.break_off();
         }
-        let trapped = matches!(end, End::Trapped(_));
+        let trapped = end.is_fault();
         self.on_death(end);
         drop(inside);
         if let Some(home) = self.home.upgrade() {
