@@ -344,7 +344,8 @@ chain_test! {
                 for _ in 0..2 {
                     client.get("/", &[("x-fault", "spin-after")]).await.ok();
                     // The answer is there before the guest starts to compute.
-                    tokio::time::sleep(100 * MS).await;
+                    let before = gateway.cpu();
+                    soon("the guest computes", || gateway.cpu() > before + 50 * MS).await;
                     assert_eq!(client.get("/", &[]).await.ok().text(), "ok");
                 }
             }

@@ -367,7 +367,7 @@ fn cpu() {
 fn instances_of_the_process() {
     let pipeline = |name: &str| {
         let pipeline = Pipeline::new(name, "fault-service").route(&format!("path = \"/{name}\""));
-        pipeline.limit("concurrency = 1").limit("queue-timeout = \"300ms\"")
+        pipeline.limit("concurrency = 1").limit("queue-timeout = \"1500ms\"")
     };
     let gateway = Gateway::start(&Setup::of([pipeline("a"), pipeline("b")]).limit("instances = 1"));
     run(async {
@@ -380,9 +380,9 @@ fn instances_of_the_process() {
         for (busy, other) in [("/a", "/b"), ("/b", "/a")] {
             let mut slow = Client::connect(&gateway, Protocol::Http1).await;
             let slow = tokio::task::spawn_local(async move {
-                slow.get(busy, &[("x-fault", "slow"), ("x-delay-ms", "3000")]).await.ok()
+                slow.get(busy, &[("x-fault", "slow"), ("x-delay-ms", "6000")]).await.ok()
             });
-            tokio::time::sleep(100 * MS).await;
+            tokio::time::sleep(500 * MS).await;
             client.get(other, &[]).await.problem(503, "no-capacity");
             assert!(!slow.is_finished(), "the wait is bounded by `queue-timeout`");
             in_time(slow).await.unwrap();

@@ -5,8 +5,8 @@ mod values;
 
 use crate::chain_test;
 use crate::harness::{
-    Chain, Client, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, binary, body, dist, repository, request,
-    run,
+    Chain, Client, Gateway, PROTOCOLS, Pipeline, Protocol, Setup, binary, body, dist, eventually, repository,
+    request, run,
 };
 use http::Method;
 use http_body::Frame;
@@ -170,6 +170,7 @@ fn all_are_answered(chain: Chain, what: &str, expected: &str, keys: &str) -> usi
     let again =
         |line: &crate::harness::Line| line["message"] == "a request goes through the original form after all";
     gateway.counts(1, |line| line["message"] == "the original form takes over from a rewritten one");
+    eventually("a request is sent again", || gateway.count(again) > 0);
     let count = gateway.count(again);
     gateway.stop();
     count

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A line of the gateway's log; what is no JSON is a string.
 pub type Line = Value;
@@ -103,6 +103,16 @@ impl Gateway {
     /// All log lines so far.
     pub fn log(&self) -> Vec<Line> {
         self.log.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The CPU time that the process took so far, in steps of 10 ms.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After the program's name in parentheses. `utime` and `stime` are the 14th and the 15th field, in hundredths of a
+        // second on every Linux that these tests run on (proc_pid_stat(5)).
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// How many log lines so far are `wanted`.
