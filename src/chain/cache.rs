@@ -28,7 +28,7 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
@@ -305,6 +305,9 @@ fn seal(key: &Digest, code: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(key.0).chain_update(code).finalize().into()
 }
 
+/// What tells the glue of one version of linkspan from that of another.
+static GLUE: LazyLock<Vec<u8>> = LazyLock::new(direct::sample);
+
 fn key(engine: &Engine, members: &[Member<'_>], form: Form) -> Digest {
     struct Sha(Sha256);
     impl Hasher for Sha {
@@ -317,7 +320,7 @@ fn key(engine: &Engine, members: &[Member<'_>], form: Form) -> Digest {
     }
     let mut sha = Sha(Sha256::new());
     (env!("CARGO_PKG_VERSION"), COMPOSITION, form).hash(&mut sha);
-    direct::sample().hash(&mut sha);
+    GLUE.hash(&mut sha);
     engine.precompile_compatibility_hash().hash(&mut sha);
     for member in members {
         (member.index, member.form()).hash(&mut sha);

@@ -28,29 +28,28 @@ struct Shared {
     /// Nobody reads it.
     unread: bool,
     reader: Option<Waker>,
-    /// Who writes it, unless nobody looks after that.
-    writer: Option<Waker>,
 }
 
-type Link = Arc<Mutex<Shared>>;
+/// Between who writes and who reads.
+struct Between {
+    shared: Mutex<Shared>,
+    /// Wakes who writes.
+    writer: Waker,
+}
+
+type Link = Arc<Between>;
 
 /// The error of a body that has not the length that its head announces, which has so many bytes.
 pub type WrongLength = fn(Option<u64>) -> ErrorCode;
 
 fn locked(link: &Link) -> MutexGuard<'_, Shared> {
-    link.lock().unwrap_or_else(PoisonError::into_inner)
+    link.shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
-        }
-    }
-
-    fn wake_writer(&self) {
-        if let Some(writer) = &self.writer {
-            writer.wake_by_ref();
         }
     }
 }
@@ -95,7 +94,7 @@ pub fn flow(
     teller: Option<Teller>,
     writer: Waker,
 ) -> (Flow, Option<Pieces>, Behind) {
-    let link = Link::new(Mutex::new(Shared { writer: Some(writer), ..Shared::default() }));
+    let link = Link::new(Between { shared: Mutex::default(), writer });
     let pieces = has_pieces.then(|| Pieces {
         link: Arc::clone(&link),
         length: length.map(|length| (length, error)),
@@ -204,9 +203,8 @@ impl Drop for Behind {
 
 impl Drop for Flow {
     fn drop(&mut self) {
-        let mut shared = locked(&self.link);
-        shared.unread = true;
-        shared.wake_writer();
+        locked(&self.link).unread = true;
+        self.link.writer.wake_by_ref();
     }
 }
 
@@ -224,7 +222,7 @@ impl Body for Flow {
             if let Some(piece) = shared.first.take() {
                 shared.first = shared.second.take();
                 if shared.first.is_some() {
-                    shared.wake_writer();
+                    this.link.writer.wake_by_ref();
                 }
                 let length = this.length.map(|length| length.saturating_sub(piece.len() as u64));
                 this.length = length;

@@ -94,41 +94,40 @@ impl Gather {
 
     /// The next piece that was not read ahead.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
-        let this = self;
-        if let Some(after) = this.after.take() {
+        if let Some(after) = self.after.take() {
             return Poll::Ready(after);
         }
         loop {
-            let data = match Pin::new(&mut this.inner).poll_frame(cx) {
+            let data = match Pin::new(&mut self.inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) if frame.is_data() => frame.into_data().unwrap_or_default(),
-                Poll::Ready(other) if this.gathered.is_empty() => return Poll::Ready(other),
+                Poll::Ready(other) if self.gathered.is_empty() => return Poll::Ready(other),
                 Poll::Ready(other) => {
-                    this.after = Some(other);
-                    return this.take();
+                    self.after = Some(other);
+                    return self.take();
                 }
-                Poll::Pending if this.gathered.is_empty() => return Poll::Pending,
-                Poll::Pending if this.turns == TURNS => return this.take(),
+                Poll::Pending if self.gathered.is_empty() => return Poll::Pending,
+                Poll::Pending if self.turns == TURNS => return self.take(),
                 Poll::Pending => {
                     // Whoever writes was woken by the piece that was just taken, and runs before this is polled again.
-                    this.turns += 1;
+                    self.turns += 1;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
             };
             let small = data.len() < SMALL;
-            let many = this.streak == STREAK;
-            this.streak = if small { STREAK.min(this.streak + 1) } else { 0 };
+            let many = self.streak == STREAK;
+            self.streak = if small { STREAK.min(self.streak + 1) } else { 0 };
             // A piece of no bytes can grow HTTP/2's buffers (GHSA-f8mm-ggr3-89wh).
             if data.is_empty() {
                 continue;
             }
-            if this.gathered.is_empty() && !(small && many) {
+            if self.gathered.is_empty() && !(small && many) {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
-            this.turns = 0;
-            this.gathered.extend_from_slice(&data);
-            if !small || this.gathered.len() >= FULL {
-                return this.take();
+            self.turns = 0;
+            self.gathered.extend_from_slice(&data);
+            if !small || self.gathered.len() >= FULL {
+                return self.take();
             }
         }
     }

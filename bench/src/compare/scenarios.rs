@@ -83,10 +83,10 @@ fn links() -> Scenario {
 }
 
 fn real() -> Scenario {
-    let stages = |variant: &str| {
-        let components = match variant {
-            "" => ["request-id", "security-headers", "cors", "key-auth", "rate-limit"],
-            _ => [
+    let stages = |in_place: bool| {
+        let components = match in_place {
+            false => ["request-id", "security-headers", "cors", "key-auth", "rate-limit"],
+            true => [
                 "request-id-in-place",
                 "security-headers-in-place",
                 "cors-in-place",
@@ -109,12 +109,12 @@ fn real() -> Scenario {
         ("x-api-key", KEY.to_owned()),
         ("x-request-id", "bench".to_owned()),
     ];
-    let chain = |variant| Chain::new(stages(variant), "hello");
+    let chain = |in_place| Chain::new(stages(in_place), "hello");
     let title = "5 real middleware: request id, security headers, CORS, key, rate limit";
     Scenario::new("real-5", title, Protocol::Plain, ask)
-        .contender("linkspan, static", Setup::Linkspan(chain("")))
-        .contender("linkspan, static, in place", Setup::Linkspan(chain("in place")))
-        .contender("linkspan, dynamic", Setup::Linkspan(chain("").with("link = \"dynamic\"")))
+        .contender("linkspan, static", Setup::Linkspan(chain(false)))
+        .contender("linkspan, static, in place", Setup::Linkspan(chain(true)))
+        .contender("linkspan, dynamic", Setup::Linkspan(chain(false).with("link = \"dynamic\"")))
         .contender("Envoy, wasm filters", Setup::EnvoyReal(Real::Wasm))
         // Envoy tells the state of its limiter in fields of other names.
         .contender_like("native", "Envoy, its own filters", Setup::EnvoyReal(Real::Native))
