@@ -27,7 +27,9 @@ fn readings(members: &[Member<'_>], wanted: Wanted) -> Result<Vec<Reading>, (Opt
         return Err((None, NotDirect::new("`form = \"component\"`")));
     }
     let read = |member: &Member<'_>| direct::read(member.component).map_err(|why| (Some(member.index), why));
-    members.iter().map(read).collect()
+    let readings: Vec<_> = members.iter().map(read).collect::<Result<_, _>>()?;
+    direct::order(&readings).map_err(|(at, why)| (members.get(at).map(|member| member.index), why))?;
+    Ok(readings)
 }
 
 /// The direct form's code for `members`, of which `module` makes the core modules.

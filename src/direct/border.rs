@@ -3,22 +3,25 @@
 //! Inside, a body is the host's all along, unless a stage made it. At the borders, messages become wasmtime-wasi-http's,
 //! for its rules about bodies; a stage's body is a [`flow`] there.
 
+use super::abi::Code;
 use super::call::Call;
+use super::flights::{Away, Landed};
 use super::flow::{WrongLength, flow};
 use super::message::{Answer, Answered, Body, Reply, Request, Response, Sent};
 use super::pipes::Consumer;
 use super::receipt::Teller;
 use super::state::State;
 use super::transfer::settle;
-use crate::host::RequestHead;
-use crate::host::kept::{HEAD, size_of_fields};
-use crate::host::next::{Callee, ask, leave, may_leave, whole};
+use crate::host::kept::{HEAD, Outside, size_of_fields};
+use crate::host::next::{Callee, ask, give_turn, leave, may_leave, whole};
+use crate::host::{CallContext, Next, Pulse, RequestHead};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::oneshot;
 use wasmtime::{AsContextMut, Result, bail};
@@ -174,35 +177,54 @@ pub fn reply(answer: Answer, store: impl AsContextMut<Data = State>) -> Reply {
     }
 }
 
-/// Sends a request out of the store to what comes after the last stage.
-pub async fn onward(call: &mut Call<'_>, request: Box<Request>) -> Result<Answer> {
+/// A request that has left the store, and what is known of its call.
+pub struct Departed {
+    next: Next,
+    head: RequestHead,
+    body: WasiBody,
+    context: Option<Arc<CallContext>>,
+    pulse: Arc<Pulse>,
+    /// Who is to tell that its body was sent.
+    sent: Option<Sent>,
+    /// Counted until it is answered.
+    _kept: Outside,
+}
+
+impl Departed {
+    /// The request on its way, for a task that does not wait for it.
+    pub fn away(self) -> Away {
+        Box::pin(async move {
+            let Self { next, head, body, context, pulse, sent, _kept } = self;
+            let answer = ask(&next, (head, body), context.as_ref(), Callee::NextStage, &pulse).await;
+            give_turn(context.as_ref()).await;
+            (answer, sent)
+        })
+    }
+}
+
+/// Takes a request out of the store to what comes after the last stage, or says what its sender gets instead.
+pub fn depart(call: &mut Call<'_>, request: Request) -> Result<std::result::Result<Departed, Code>> {
     let state = call.data_mut();
     let Some(next) = state.next.clone() else { bail!("called the next stage, and there is none") };
     if state.rehearsal.is_alone() {
         bail!("called the next stage before there was a request");
     }
-    let (context, pulse) = (state.context.clone(), state.host.pulse());
+    let (context, pulse) = (state.origins.context(), state.host.pulse());
     pulse.act();
-    // Until it is answered.
     let size = size_of_fields(&request.headers);
     state.keep(size)?;
-    let _kept = state.host.outside(size);
+    let kept = state.host.outside(size);
     let is_made = matches!(request.body, Body::Stage { .. });
     let (head, (body, sent)) = match request.leave(&mut *call)? {
         Ok(request) => request,
         Err(code) => return Ok(Err(code.into())),
     };
-    let body = if is_made { whole(body, pulse.clone()) } else { body };
-    let mut asked = pin!(ask(&next, (head, body), context.as_ref(), Callee::NextStage, &pulse));
-    let answer = match poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => {
-            // The stage waits: what it has written is read.
-            settle(call.as_context_mut()).map_err(|(_, error)| error)?;
-            asked.await
-        }
-    };
-    let state = call.data_mut();
+    let body = if is_made { whole(body, Arc::clone(&pulse)) } else { body };
+    Ok(Ok(Departed { next, head, body, context, pulse, sent, _kept: kept }))
+}
+
+/// What came back goes into the store.
+pub fn arrive(state: &mut State, (answer, sent): Landed) -> Result<Answer> {
     match answer {
         Ok(response) => {
             if let Some(sent) = sent {
@@ -214,4 +236,22 @@ pub async fn onward(call: &mut Call<'_>, request: Box<Request>) -> Result<Answer
         }
         Err(code) => Ok(Err(code.into())),
     }
+}
+
+/// Sends a request out of the store to what comes after the last stage, which waits for the answer.
+pub async fn onward(call: &mut Call<'_>, request: Box<Request>) -> Result<Answer> {
+    let Departed { next, head, body, context, pulse, sent, _kept } = match depart(call, *request)? {
+        Ok(departed) => departed,
+        Err(code) => return Ok(Err(code)),
+    };
+    let mut asked = pin!(ask(&next, (head, body), context.as_ref(), Callee::NextStage, &pulse));
+    let answer = match poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => {
+            // The stage waits: what it has written is read.
+            settle(call.as_context_mut()).map_err(|(_, error)| error)?;
+            asked.await
+        }
+    };
+    arrive(call.data_mut(), (answer, sent))
 }

@@ -18,22 +18,46 @@ pub struct HostFunction {
     /// What a guest passes, and gets.
     pub params: &'static [ValType],
     pub results: &'static [ValType],
-    /// Whether it leaves something to be allocated.
-    pub allocates: bool,
+    /// What comes after it, before it returns to the guest.
+    pub after: After,
     /// Puts it into a linker.
     pub link: fn(&mut Linker<State>, &str) -> Result<()>,
 }
 
+/// What the glue does after a function of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    Nothing,
+    /// Allocates what the function left to be allocated.
+    Fill,
+    /// The same for the task that called the one which returns.
+    Return,
+    /// Has the next stage end a call early, and waits for that or not.
+    Cancel {
+        waits: bool,
+    },
+}
+
 /// A function of the list: its name and type, what a guest passes and gets, whether it leaves something to be
-/// allocated, and what answers it.
+/// allocated or what else comes after it, and what answers it.
 macro_rules! host_function {
-    ($name:expr, $ty:expr, [$($param:expr),*] -> [$($result:expr),*], $allocates:expr, $answer:expr) => {
+    ($name:expr, $ty:expr, [$($param:expr),*] -> [$($result:expr),*], false, $answer:expr) => {
+        $crate::direct::call::host_function!(
+            $name, $ty, [$($param),*] -> [$($result),*], $crate::direct::call::After::Nothing, $answer
+        )
+    };
+    ($name:expr, $ty:expr, [$($param:expr),*] -> [$($result:expr),*], true, $answer:expr) => {
+        $crate::direct::call::host_function!(
+            $name, $ty, [$($param),*] -> [$($result),*], $crate::direct::call::After::Fill, $answer
+        )
+    };
+    ($name:expr, $ty:expr, [$($param:expr),*] -> [$($result:expr),*], $after:expr, $answer:expr) => {
         $crate::direct::call::HostFunction {
             name: $name,
             ty: $ty,
             params: &[$($param),*],
             results: &[$($result),*],
-            allocates: $allocates,
+            after: $after,
             link: |linker, name| linker.func_wrap($crate::direct::call::HOST, name, $answer).map(drop),
         }
     };

@@ -2,13 +2,17 @@
 
 use super::bell::Bell;
 use super::border::reply;
+use super::callbacks::tell_late;
 use super::disagreement::Disagreement;
+use super::flights::Flights;
 use super::functions::{self, add_to_linker};
 use super::glue::{self, StageGlue};
 use super::load::{Import, Place, Reading};
 use super::message::{Reply, Request};
+use super::origins::Origins;
 use super::pipes::Pipes;
 use super::state::{Stage, State};
+use super::subtasks::Subtasks;
 use super::tasks::Tasks;
 use super::transfer::{check, settle};
 use crate::host::{CallContext, InstanceState, Next, Rehearsal, RequestHead, Scope};
@@ -69,13 +73,13 @@ fn glue_of(index: usize, stage: &Reading) -> StageGlue {
     }
 }
 
-/// The glue of two stages that have all that stages can have: it differs where the glue of the same stages differs, as
-/// another version of linkspan makes it.
+/// The glue of stages that have all that stages can have: it differs where the glue of the same stages differs, as another
+/// version of linkspan makes it.
 pub fn sample() -> Vec<u8> {
     let functions =
         |stage| (0..functions::list().len()).map(move |place| (place, glue::host_name(stage, place)));
-    let stages = [false, true].map(|callback| StageGlue {
-        functions: functions(usize::from(callback)).collect(),
+    let stages = [(0, false), (1, true), (2, true), (3, false)].map(|(stage, callback)| StageGlue {
+        functions: functions(stage).collect(),
         post_return: !callback,
         callback,
     });
@@ -97,7 +101,7 @@ pub struct Guests {
     tasks: Option<GuestTasks>,
 }
 
-/// The tasks of a service that is lifted asynchronously, from outside of the store.
+/// The tasks of stages that are lifted asynchronously, from outside of the store.
 struct GuestTasks {
     turn: TypedFunc<(), ()>,
     bell: Arc<Bell>,
@@ -105,9 +109,11 @@ struct GuestTasks {
 
 /// What came of a call.
 pub enum Entered {
-    /// The service answered.
+    /// The first stage answered.
     Answered(Reply),
-    /// The service goes on, and answers in a later [turn](Guests::turn).
+    /// It answered, and then another stage ended the instance.
+    Broke(Reply, Trap),
+    /// It goes on, and answers in a later [turn](Guests::turn).
     Later(oneshot::Receiver<Reply>),
 }
 
@@ -145,12 +151,15 @@ impl Chain {
 
     /// An empty store, whose data is `host`.
     pub fn store(&self, host: InstanceState) -> Store<State> {
-        let service = self.program.stages.iter().position(|stage| stage.reading.callback.is_some());
-        let bell = service.map(|_| Arc::<Bell>::default());
+        let stages = self.program.stages.iter();
+        let have_tasks: Vec<_> = stages.map(|stage| stage.reading.callback.is_some()).collect();
+        let bell = have_tasks.contains(&true).then(Arc::<Bell>::default);
         let waker = bell.as_ref().map_or_else(|| Waker::noop().clone(), |bell| Waker::from(Arc::clone(bell)));
         let state = State {
             pipes: Pipes::new(host.concurrent_entries(), waker),
-            tasks: Tasks::new(service),
+            tasks: Tasks::new(have_tasks),
+            subtasks: Subtasks::default(),
+            flights: Flights::default(),
             bell,
             blamed: None,
             host,
@@ -158,8 +167,7 @@ impl Chain {
             incoming: None,
             outgoing: None,
             receiver: None,
-            request: None,
-            context: None,
+            origins: Origins::default(),
             next: self.next.clone(),
             rehearsal: Arc::clone(&self.rehearsal),
         };
@@ -239,26 +247,32 @@ impl Guests {
     ) -> std::result::Result<Entered, Trap> {
         let state = store.data_mut();
         state.host.keep(crate::host::kept::HEAD)?;
-        (state.request, state.context) = (Some(request), context);
+        state.origins.begin(request, context);
         state.incoming = Some(Request::enter(head, body, state));
+        state.tasks.are_out = false;
         if let Err(error) = self.enter.call_async(&mut *store, (0, 0)).await {
-            return Err(self.trap(store, error));
+            let trap = self.trap(store, error);
+            let tasks = &mut store.data_mut().tasks;
+            return match if tasks.are_out && tasks.come_first() { tasks.take()? } else { None } {
+                Some(answer) => Ok(Entered::Broke(reply(answer, store), trap)),
+                None => Err(trap),
+            };
         }
         let state = store.data_mut();
-        (state.request, state.context) = (None, None);
+        let origin = std::mem::take(&mut state.origins.current);
         if state.pipes.are_worn() {
             state.host.pulse().wear_out();
         }
         if let Some(tasks) = &self.tasks {
             tasks.bell.wake_by_ref();
-            if state.tasks.stand_alone() {
+            if state.tasks.come_first() {
                 state.outgoing = state.take_answer()?;
                 if state.outgoing.is_none() {
                     return Ok(Entered::Later(state.tasks.later()?));
                 }
             }
-            state.tasks.forget_request();
         }
+        state.origins.end(origin);
         match state.outgoing.take() {
             Some(answer) => Ok(Entered::Answered(reply(answer, store))),
             None => Err(Disagreement("no answer went out").into()),
@@ -290,21 +304,20 @@ impl Guests {
     /// # Errors
     /// [`Trap`], which is the end of the instance.
     pub async fn turn(&self, store: &mut Store<State>, may_yield: bool) -> std::result::Result<bool, Trap> {
-        let Some(tasks) = self.tasks.as_ref().filter(|_| !store.data().is_idle()) else {
+        let Some(tasks) = self.tasks.as_ref().filter(|_| !store.data().is_still()) else {
             // What tasks wrote before they were over is read, too.
             return self.after(store).map(|()| false);
         };
-        store.data_mut().tasks.may_yield = may_yield;
+        let state = store.data_mut();
+        (state.tasks.may_yield, state.tasks.are_out) = (may_yield, false);
         if let Err(error) = tasks.turn.call_async(&mut *store, ()).await {
-            return Err(self.trap(store, error));
+            let trap = self.trap(store, error);
+            if store.data().tasks.are_out {
+                tell_late(store.as_context_mut())?;
+            }
+            return Err(trap);
         }
-        while let Some((answer, later)) = store.data_mut().tasks.take_late() {
-            store.data_mut().count_tasks();
-            // Nobody may wait for it any more.
-            let _ = later.send(reply(answer, &mut *store));
-            // Its body can be read now.
-            tasks.bell.wake_by_ref();
-        }
+        tell_late(store.as_context_mut())?;
         check(store.as_context_mut()).map_err(|(stage, error)| Trap { stage, error })?;
         Ok(store.data().tasks.yielding().is_some())
     }

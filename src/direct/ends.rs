@@ -4,11 +4,12 @@
 //! others is not on the list.
 
 use super::call::{Call, HostFunction, caller, calling, host_function, memory, place};
-use super::handles::{Entry, Use};
+use super::handles::{Entry, Use, Waitable};
 use super::pipes::{Buffer, Event, Kind, Outcome, PipeId, Reader, Side, Writer};
 use super::state::State;
 use super::transfer::{consume, deliver, look, look_at, meet_reader, meet_writer, produce};
 use wasm_encoder::ValType::{I32, I64};
+use wasmtime::component::ResourceTableError;
 use wasmtime::{AsContextMut as _, Result, StoreContextMut, Trap, bail};
 
 /// The functions of one kind of stream or future, whose reads and writes say how many items they have room for or not.
@@ -216,16 +217,23 @@ fn drop_set(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
     if state.tasks.wait_for(set) {
         return Err(Trap::WaitableSetDropHasWaiters.into());
     }
+    if state.subtasks.are_in(set) {
+        // As wasmtime's table says it.
+        return Err(ResourceTableError::HasChildren.into());
+    }
     state.pipes.drop_set(set)
 }
 
-/// Puts an end into a set, or takes it out of the one that it is in.
+/// Puts an end or a subtask into a set, or takes it out of the one that it is in.
 fn join(mut call: Call<'_>, stage: i32, handle: i32, set: i32) -> Result<()> {
     let (index, state) = caller(&mut call, stage)?;
     let handles = &mut state.stages[index].handles;
-    let end = *handles.any_end(place(handle))?;
+    handles.waitable(place(handle))?;
     let set = if set == 0 { None } else { Some(handles.set(place(set))?) };
-    state.pipes.get(end.pipe)?.tail(end.side).set = set;
+    match handles.waitable(place(handle))? {
+        Waitable::End(end) => state.pipes.get(end.pipe)?.tail(end.side).set = set,
+        Waitable::Subtask(number) => state.subtasks.get(number)?.set = set,
+    }
     Ok(())
 }
 
@@ -233,7 +241,7 @@ fn join(mut call: Call<'_>, stage: i32, handle: i32, set: i32) -> Result<()> {
 fn poll(mut call: Call<'_>, stage: i32, set: i32, at: i32) -> Result<i32> {
     let (index, state) = caller(&mut call, stage)?;
     let set = state.stages[index].handles.set(place(set))?;
-    look(call.as_context_mut(), index)?;
+    look(call.as_context_mut(), Some(index)).map_err(|(_, error)| error)?;
     let (ordinal, handle, code) = next_event(call.as_context_mut(), index, set)?;
     let (mut bytes, _) = memory(&mut call, index)?;
     let at = bytes.place(place(at), 8, 4)?;
@@ -245,6 +253,9 @@ fn poll(mut call: Call<'_>, stage: i32, set: i32, at: i32) -> Result<i32> {
 /// The next event of a set, as a stage is told it: its kind, which is 0 for none, the handle and the code.
 pub fn next_event(mut store: StoreContextMut<'_, State>, stage: usize, set: u32) -> Result<(i32, u32, u32)> {
     let state = store.data_mut();
+    if let Some((handle, status)) = state.subtasks.take_event(set) {
+        return Ok((1, handle, status as u32));
+    }
     let Some((id, side, handle, event)) = state.pipes.take_event(set) else { return Ok((0, 0, 0)) };
     deliver(state, stage, id, side, event)?;
     let ordinal = match (state.pipes.get(id)?.kind, side) {

@@ -1,14 +1,16 @@
 //! The functions that a stage may import, and those that the glue calls between stages.
 
-use super::abi::{Code, Pending};
+use super::abi::Pending;
+use super::answers::{lift_answer, lower_answer};
 use super::border::onward;
 use super::call::{Call, HOST, HostFunction, caller, memory, place};
 use super::callbacks;
+use super::calls;
 use super::disagreement::Disagreement;
-use super::message::{Answer, Request, Response};
+use super::message::Request;
 use super::state::State;
 use super::{ends, fields, http, imports, made};
-use wasmtime::{Linker, Result, bail};
+use wasmtime::{AsContextMut as _, Linker, Result};
 
 /// The list, but for `handle`.
 pub fn list() -> Vec<&'static HostFunction> {
@@ -22,6 +24,7 @@ pub fn list() -> Vec<&'static HostFunction> {
         ends::RECEIPTS,
         ends::SETS,
         callbacks::FUNCTIONS,
+        calls::FUNCTIONS,
     ];
     lists.into_iter().flatten().collect()
 }
@@ -37,10 +40,11 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
             let (index, state) = caller(&mut call, stage)?;
             let request = state.stages[index].handles.take::<Request>(place(request))?;
             let answer = onward(&mut call, request).await?;
-            lower_answer(&mut call, index, answer, place(at))
+            lower_answer(call.as_context_mut(), index, answer, place(at))
         })
     })?;
     callbacks::add_to_linker(linker)?;
+    calls::add_to_linker(linker)?;
     list().into_iter().try_for_each(|function| (function.link)(linker, function.name))
 }
 
@@ -51,10 +55,11 @@ fn begin(mut call: Call<'_>, before: i32, handle: i32) -> Result<i32> {
         state.incoming.take().ok_or(Disagreement("no request came in"))?
     } else {
         let index = state.caller(before)?;
+        state.tasks.leave();
         state.stages[index].handles.take::<Request>(place(handle))?
     };
     let to = state.known(before + 1)?;
-    state.begin_call(to)?;
+    state.begin_call(to, None)?;
     Ok(state.push(to, request)?.cast_signed())
 }
 
@@ -65,55 +70,24 @@ fn end(mut call: Call<'_>, before: i32, result: i32, at: i32) -> Result<i32> {
         let answer = call.data_mut().take_answer()?;
         answer.ok_or(Disagreement("a task was not waited for"))?
     } else {
-        lift_answer(&mut call, from, place(result))?
+        lift_answer(call.as_context_mut(), from, place(result))?
     };
-    if before < 0 {
-        // What comes is its post-return. wasmtime's adapters between components let one leave its instance; the
-        // specification, and a lift to the host, do not.
-        let state = call.data_mut();
+    let state = call.data_mut();
+    // What comes is its post-return. wasmtime's adapters between two components that are lifted synchronously let one leave
+    // its instance; the specification, a lift to the host and a call that nobody waits for do not.
+    let to = usize::try_from(before).ok();
+    if to.is_none_or(|to| state.tasks.are_of(to)) {
         state.stages[from].may_leave = false;
+    }
+    if to.is_none() {
         state.outgoing = Some(answer);
         return Ok(0);
     }
-    let state = call.data_mut();
     let to = state.known(before)?;
     state.receiver = Some(to);
-    let is_pending = lower_answer(&mut call, to, answer, place(at))?;
+    let is_pending = lower_answer(call.as_context_mut(), to, answer, place(at))?;
     call.data_mut().receiver = None;
     Ok(is_pending)
-}
-
-/// What the stage returned that is lifted synchronously.
-fn lift_answer(call: &mut Call<'_>, stage: usize, result: u32) -> Result<Answer> {
-    let (bytes, state) = memory(call, stage)?;
-    let result = bytes.place(result, 40, 8)?;
-    match bytes.byte(result)? {
-        0 => Ok(Ok(state.stages[stage].handles.take::<Response>(bytes.word(result + 8)?)?)),
-        1 => Ok(Err(Code::lift(&bytes, result + 8)?)),
-        _ => bail!("unexpected discriminant"),
-    }
-}
-
-fn lower_answer(call: &mut Call<'_>, stage: usize, answer: Answer, at: u32) -> Result<i32> {
-    let (mut bytes, state) = memory(call, stage)?;
-    let at = bytes.place(at, 40, 8)?;
-    match answer {
-        Ok(response) => {
-            let handle = state.push(stage, response)?;
-            bytes.put(at, &[0])?;
-            bytes.put_word(at + 8, handle)?;
-            Ok(0)
-        }
-        Err(code) => {
-            state.keep(code.size())?;
-            bytes.put(at, &[1])?;
-            let mut pending = Pending::default();
-            code.lower(&mut bytes, at + 8, &mut pending)?;
-            let is_pending = !pending.is_empty();
-            state.stages[stage].pending = pending;
-            Ok(i32::from(is_pending))
-        }
-    }
 }
 
 /// What is to be allocated next for a stage: alignment and size; negative, if nothing is.
@@ -128,6 +102,7 @@ fn need(mut call: Call<'_>, stage: i32) -> Result<i64> {
         None => {
             stage.may_leave = true;
             stage.pending = Pending::default();
+            call.data_mut().tasks.take_back();
             Ok(-1)
         }
     }

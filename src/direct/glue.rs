@@ -5,10 +5,16 @@
 //! as a constant. What stages export stands in its table, three places for each: `handle`, its post-return or its callback,
 //! `realloc`.
 //!
+//! A stage that is lifted asynchronously and has a next one that is, too, calls its function once here, and is told what came
+//! of that; their callbacks are called in turns ([`tasks`](super::tasks)).
+//!
 //! The global `current` is the stage whose code, or whose values, are at work: what traps is its. While an answer goes to the
 //! stage that called, the host knows better whose values fail ([`State::receiver`](super::state::State)).
 
-use super::call::{HOST, HostFunction};
+use super::call::{After, HOST, HostFunction};
+use super::callbacks::FILL;
+use super::calls::WAITS;
+use super::subtasks::Status;
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, EntityType, ExportKind, ExportSection, Function, FunctionSection,
     GlobalSection, GlobalType, ImportSection, InstructionSink, Module, RefType, TableSection, TableType,
@@ -56,7 +62,11 @@ const NEXT: u32 = 4;
 const TOLD: u32 = 5;
 const RESUME: u32 = 6;
 const WAIT: u32 = 7;
-const FIXED: u32 = 8;
+const START: u32 = 8;
+const STARTED: u32 = 9;
+const SEND: u32 = 10;
+const CANCELLED: u32 = 11;
+const FIXED: u32 = 12;
 
 #[derive(Default)]
 struct Builder {
@@ -111,8 +121,12 @@ fn import(builder: &mut Builder, host: &[&HostFunction]) {
     builder.import("give", &[I32, I32], &[]);
     builder.import("next", &[I32, I32, I32], &[I32]);
     builder.import("told", &[I32, I32], &[I32]);
-    builder.import("resume", &[I32], &[I32, I32, I32]);
-    builder.import("wait", &[I32], &[]);
+    builder.import("resume", &[], &[I32, I32, I32, I32]);
+    builder.import("wait", &[], &[]);
+    builder.import("start", &[I32, I32, I32], &[I32, I32]);
+    builder.import("started", &[I32, I32, I32], &[I32]);
+    builder.import("send", &[I32, I32, I32], &[I32]);
+    builder.import("cancelled", &[I32, I32, I32], &[I32]);
     for function in host {
         let params: Vec<_> = std::iter::once(I32).chain(function.params.iter().copied()).collect();
         builder.import(function.name, &params, function.results);
@@ -123,19 +137,79 @@ fn import(builder: &mut Builder, host: &[&HostFunction]) {
 pub fn module(stages: &[StageGlue], host: &[&HostFunction]) -> Vec<u8> {
     let mut builder = Builder::default();
     import(&mut builder, host);
-    let handle = builder.ty(&[I32], &[I32]);
-    let post = builder.ty(&[I32], &[]);
-    let realloc = builder.ty(&[I32; 4], &[I32]);
-    let fill = fill(&mut builder, realloc);
-    let service = stages.iter().position(|stage| stage.callback);
-    let step = service.map(|service| turns(&mut builder, service, fill));
-    // From `stage`, or from the host, to the one after it; the local 2 has its result.
-    let hop = |code: &mut InstructionSink<'_>, before: i32, to: usize, fills: bool| {
+    let types = Types {
+        handle: builder.ty(&[I32], &[I32]),
+        post: builder.ty(&[I32], &[]),
+        realloc: builder.ty(&[I32; 4], &[I32]),
+        callback: builder.ty(&[I32; 3], &[I32]),
+    };
+    let fill = fill(&mut builder, types.realloc);
+    let step = stages.iter().any(|stage| stage.callback).then(|| turns(&mut builder, &types, fill));
+    let glue = Glue { stages, types, fill, step };
+    builder.define(Some(ENTER), &[I32, I32], &[], &[I32], |code| glue.hop(code, -1, 0));
+    for (stage, of) in stages.iter().enumerate() {
+        glue.define_handle(&mut builder, stage);
+        for (index, name) in &of.functions {
+            glue.define_function(&mut builder, stage, (*index, name), host[*index]);
+        }
+    }
+    finish(builder, stages.len())
+}
+
+/// The types of what stages export.
+struct Types {
+    handle: u32,
+    post: u32,
+    realloc: u32,
+    callback: u32,
+}
+
+/// What the functions between stages are made of.
+struct Glue<'s> {
+    stages: &'s [StageGlue],
+    types: Types,
+    fill: u32,
+    /// Gives a task its turn, if there are stages that have tasks.
+    step: Option<u32>,
+}
+
+impl Glue<'_> {
+    /// What a stage calls as `handle`, with the handle of a request and the place of a result. From one that goes on meanwhile,
+    /// it has a result: what came of the call so far.
+    fn define_handle(&self, builder: &mut Builder, stage: usize) {
+        let name = handle_name(stage);
+        let this = number(stage);
+        let next = self.stages.get(stage + 1);
+        if !self.stages[stage].callback {
+            builder.define(Some(&name), &[I32, I32], &[], &[I32], |code| match next {
+                Some(_) => self.hop(code, this, stage + 1),
+                None => {
+                    code.i32_const(this).local_get(0).local_get(1).call(NEXT);
+                    code.if_(BlockType::Empty).i32_const(this).call(self.fill).end();
+                }
+            });
+            return;
+        }
+        builder.define(Some(&name), &[I32, I32], &[I32], &[I32], |code| match next {
+            Some(next) if next.callback => self.start(code, stage),
+            Some(_) => {
+                self.hop(code, this, stage + 1);
+                code.i32_const(Status::Returned.pack(0));
+            }
+            None => {
+                code.i32_const(this).local_get(0).local_get(1).call(SEND);
+                code.i32_const(this).call(self.fill);
+            }
+        });
+    }
+
+    /// From `stage` `before`, or from the host, to the one after it; the local 2 has its result.
+    fn hop(&self, code: &mut InstructionSink<'_>, before: i32, to: usize) {
         let [at, after, _] = places(to);
         code.i32_const(before).local_get(0).call(BEGIN);
         set(code, number(to));
-        code.i32_const(at.cast_signed()).call_indirect(0, handle).local_set(2);
-        if let Some(step) = step.filter(|_| stages[to].callback) {
+        code.i32_const(at.cast_signed()).call_indirect(0, self.types.handle).local_set(2);
+        if let Some(step) = self.step.filter(|_| self.stages[to].callback) {
             code.i32_const(number(to)).local_get(2).call(TOLD);
             if before < 0 {
                 // It is asked for its answer, which may come later.
@@ -144,50 +218,100 @@ pub fn module(stages: &[StageGlue], host: &[&HostFunction]) -> Vec<u8> {
                 return;
             }
             code.if_(BlockType::Empty).loop_(BlockType::Empty);
-            code.i32_const(number(to)).call(WAIT).call(step).br_if(0);
+            code.call(WAIT).call(step).br_if(0);
             code.end().end();
         }
         code.i32_const(before).local_get(2).local_get(1).call(END);
         set(code, before);
-        if fills {
-            code.if_(BlockType::Empty).i32_const(before).call(fill).end();
+        if before < 0 {
+            code.drop();
+        } else {
+            code.if_(BlockType::Empty).i32_const(before).call(self.fill).end();
+        }
+        if self.stages[to].post_return {
+            set(code, number(to));
+            code.local_get(2).i32_const(after.cast_signed()).call_indirect(0, self.types.post);
+            set(code, before);
+        }
+    }
+
+    /// From a task of `stage` to the one after it, which is lifted asynchronously; the local 2 has the subtask's number.
+    fn start(&self, code: &mut InstructionSink<'_>, stage: usize) {
+        let (this, to) = (number(stage), number(stage + 1));
+        let [at, ..] = places(stage + 1);
+        code.i32_const(this).local_get(0).local_get(1).call(START).local_set(2).local_set(0);
+        set(code, to);
+        code.i32_const(to).local_get(0).i32_const(at.cast_signed()).call_indirect(0, self.types.handle);
+        code.local_get(2).call(STARTED);
+        set(code, this);
+    }
+
+    /// A function of the host, for `stage`.
+    fn define_function(
+        &self,
+        builder: &mut Builder,
+        stage: usize,
+        (index, name): (usize, &str),
+        function: &HostFunction,
+    ) {
+        let (this, index) = (number(stage), FIXED + u32::try_from(index).unwrap_or(u32::MAX));
+        builder.define(Some(name), function.params, function.results, &[I32], |code| {
+            code.i32_const(this);
+            for param in 0..u32::try_from(function.params.len()).unwrap_or(u32::MAX) {
+                code.local_get(param);
+            }
+            code.call(index);
+            match function.after {
+                After::Nothing => {}
+                After::Fill => {
+                    code.i32_const(this).call(self.fill);
+                }
+                After::Return => {
+                    let caller = stage.checked_sub(1).filter(|caller| self.stages[*caller].callback);
+                    if let Some(caller) = caller {
+                        set(code, number(caller));
+                        code.i32_const(number(caller)).call(self.fill);
+                        set(code, this);
+                    }
+                }
+                After::Cancel { waits } => self.cancel(code, stage, waits),
+            }
+        });
+    }
+
+    /// What comes after a subtask of `stage` was told to end early, whose handle is the local 0: its task's callback, if that
+    /// waits, then what came of it. The local 1 has that.
+    fn cancel(&self, code: &mut InstructionSink<'_>, stage: usize, waits: bool) {
+        let this = number(stage);
+        match self.stages.get(stage + 1).filter(|next| next.callback) {
+            Some(_) => {
+                let (to, [_, at, _]) = (number(stage + 1), places(stage + 1));
+                code.if_(BlockType::Empty);
+                set(code, to);
+                code.i32_const(to).i32_const(CANCEL_EVENT).i32_const(0).i32_const(0);
+                code.i32_const(at.cast_signed()).call_indirect(0, self.types.callback).call(TOLD).drop();
+                set(code, this);
+                code.end();
+            }
+            None => {
+                code.drop();
+            }
+        }
+        code.loop_(BlockType::Empty);
+        code.i32_const(this).local_get(0).i32_const(i32::from(waits)).call(CANCELLED).local_tee(1);
+        if let Some(step) = self.step.filter(|_| waits) {
+            code.i32_const(WAITS).i32_eq().if_(BlockType::Empty).call(WAIT).call(step).drop();
+            set(code, this);
+            code.br(1).end();
         } else {
             code.drop();
         }
-        if stages[to].post_return {
-            set(code, number(to));
-            code.local_get(2).i32_const(after.cast_signed()).call_indirect(0, post);
-            set(code, before);
-        }
-    };
-    builder.define(Some(ENTER), &[I32, I32], &[], &[I32], |code| hop(code, -1, 0, false));
-    for (stage, glue) in stages.iter().enumerate() {
-        let name = handle_name(stage);
-        builder.define(Some(&name), &[I32, I32], &[], &[I32], |code| {
-            if stage + 1 < stages.len() {
-                hop(code, number(stage), stage + 1, true);
-                return;
-            }
-            code.i32_const(number(stage)).local_get(0).local_get(1).call(NEXT);
-            code.if_(BlockType::Empty).i32_const(number(stage)).call(fill).end();
-        });
-        for (index, name) in &glue.functions {
-            let function = host[*index];
-            let index = FIXED + u32::try_from(*index).unwrap_or(u32::MAX);
-            builder.define(Some(name), function.params, function.results, &[], |code| {
-                code.i32_const(number(stage));
-                for param in 0..u32::try_from(function.params.len()).unwrap_or(u32::MAX) {
-                    code.local_get(param);
-                }
-                code.call(index);
-                if function.allocates {
-                    code.i32_const(number(stage)).call(fill);
-                }
-            });
-        }
+        code.end().local_get(1);
     }
-    finish(builder, stages.len())
 }
+
+/// The event of a task that is to end early.
+const CANCEL_EVENT: i32 = 6;
 
 fn number(stage: usize) -> i32 {
     i32::try_from(stage).unwrap_or(i32::MAX)
@@ -198,20 +322,20 @@ fn set(code: &mut InstructionSink<'_>, current: i32) {
     code.i32_const(current).global_set(0);
 }
 
-/// A turn of a task of the stage `service`. Its result is 0 if the call that began last has its answer, and is negative if no
-/// task could have a turn, or none should have one now. What gives all of them their turns is exported.
-fn turns(builder: &mut Builder, service: usize, fill: u32) -> u32 {
-    let callback = builder.ty(&[I32; 3], &[I32]);
-    let [_, at, _] = places(service);
-    let stage = number(service);
-    let step = builder.define(None, &[], &[I32], &[I32, I32, I32], |code| {
-        set(code, stage);
-        code.i32_const(stage).call(RESUME).local_set(2).local_set(1).local_set(0);
-        code.i32_const(stage).call(fill);
-        code.local_get(0).i32_const(0).i32_lt_s();
-        code.if_(BlockType::Empty).i32_const(-1).return_().end();
-        code.i32_const(stage);
-        code.local_get(0).local_get(1).local_get(2).i32_const(at.cast_signed()).call_indirect(0, callback);
+/// A turn of a task. Its result is 0 if the call that is waited for has its answer, and is negative if no task could have a
+/// turn, or none should have one now. What gives all of them their turns is exported.
+fn turns(builder: &mut Builder, types: &Types, fill: u32) -> u32 {
+    let step = builder.define(None, &[], &[I32], &[I32; 4], |code| {
+        code.loop_(BlockType::Empty);
+        set(code, -1);
+        code.call(RESUME).local_set(3).local_set(2).local_set(1).local_set(0);
+        code.local_get(1).i32_const(-1).i32_eq().if_(BlockType::Empty).i32_const(-1).return_().end();
+        code.local_get(0).global_set(0);
+        code.local_get(1).i32_const(FILL).i32_eq();
+        code.if_(BlockType::Empty).local_get(0).call(fill).br(1).end();
+        code.end();
+        code.local_get(0).local_get(1).local_get(2).local_get(3);
+        code.local_get(0).i32_const(3).i32_mul().i32_const(1).i32_add().call_indirect(0, types.callback);
         code.call(TOLD);
     });
     builder.define(Some(TURN), &[], &[], &[], |code| {

@@ -4,6 +4,7 @@
 
 use super::disagreement::Disagreement;
 use super::message::{Options, Request, Response};
+use super::origins::SubtaskId;
 use super::pipes::{Kind, PipeId, Side};
 use wasmtime::bail;
 use wasmtime_wasi_http::FieldMap;
@@ -19,8 +20,10 @@ pub enum Entry {
     Options(Box<Options>),
     /// An end of a stream or a future.
     End(End),
-    /// A set of such ends, by its number.
+    /// A set of what has events, by its number.
     Set(u32),
+    /// A call that the stage made and did not wait for.
+    Subtask(SubtaskId),
 }
 
 /// An end that a stage has.
@@ -30,6 +33,12 @@ pub struct End {
     pub kind: Kind,
     pub side: Side,
     pub state: Use,
+}
+
+/// What can be in a set.
+pub enum Waitable<'h> {
+    End(&'h mut End),
+    Subtask(SubtaskId),
 }
 
 /// What a stage does with an end.
@@ -147,10 +156,34 @@ impl Handles {
 
     /// The end that `handle` is of, whatever goes through it.
     pub fn any_end(&mut self, handle: u32) -> wasmtime::Result<&mut End> {
+        match self.waitable(handle)? {
+            Waitable::End(end) => Ok(end),
+            Waitable::Subtask(_) => bail!("handle is not a stream or future"),
+        }
+    }
+
+    /// What `handle` is of, if that can be in a set.
+    pub fn waitable(&mut self, handle: u32) -> wasmtime::Result<Waitable<'_>> {
         match self.entry(handle)? {
-            Entry::End(end) => Ok(end),
+            Entry::End(end) => Ok(Waitable::End(end)),
+            Entry::Subtask(number) => Ok(Waitable::Subtask(*number)),
             _ => bail!("handle is not a waitable"),
         }
+    }
+
+    /// The subtask that `handle` is of.
+    pub fn subtask(&mut self, handle: u32) -> wasmtime::Result<SubtaskId> {
+        match self.entry(handle)? {
+            Entry::Subtask(number) => Ok(*number),
+            _ => bail!("handle is not a subtask"),
+        }
+    }
+
+    /// Takes it out.
+    pub fn take_subtask(&mut self, handle: u32) -> wasmtime::Result<SubtaskId> {
+        let number = self.subtask(handle)?;
+        self.remove(handle)?;
+        Ok(number)
     }
 
     /// Takes out an end of this side with which nothing is under way.

@@ -4,10 +4,11 @@
 //! the type of each function that it imports, letter by letter, and how it is lowered; not only its name.
 
 use super::callbacks;
+use super::calls;
 use super::functions;
 use super::signature;
 use crate::component::flatten::{self, Canonical, Flat, Function, Item, Operation, Options, Resource};
-use crate::component::{Component, Interface, Lift, NotRewritable, Role};
+use crate::component::{Component, Interface, NotRewritable};
 
 /// Why a component is not on the list, in words that follow its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,10 +70,7 @@ pub(super) enum Import {
 /// # Errors
 /// Why it is not on the list.
 pub fn read(component: &Component) -> Result<Reading, NotDirect> {
-    // What is not on it for its outline, as most components are not, is not looked into.
-    if component.shape.lift() != Lift::Sync && component.shape.role() != Role::Service {
-        return Err(NotDirect::new(ASYNCHRONOUS));
-    }
+    // What is not on it for its outline, as many components are not, is not looked into.
     for import in component.shape.imports.iter().filter(|import| import.calls) {
         let known = |interface: &Interface| {
             let name = format!("{}/{}#", interface.package, interface.name);
@@ -123,7 +121,8 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
         for import in &instance.imports {
             imports.push(match import {
                 Item::Canonical(canonical) => {
-                    let (name, options) = resolve(&flat, &flat.canonicals[*canonical].canonical)?;
+                    let canonical = &flat.canonicals[*canonical].canonical;
+                    let (name, options) = resolve(&flat, canonical, read.callback.is_some())?;
                     if let Some(options) = options {
                         read.check(options)?;
                     }
@@ -136,11 +135,26 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
         }
         read.instances.push((instance.module, imports));
     }
-    // Only the last stage of a chain may have tasks: a caller that is one would be resumed among them.
-    if read.callback.is_some() && read.passes_on {
-        return Err(NotDirect::new(ASYNCHRONOUS));
-    }
     Ok(read)
+}
+
+/// Whether stages like these may stand in this order: behind one that goes on while the next one works, none may hold the
+/// fiber on which both run, which one that is lifted synchronously does while it waits. It never waits if all stages behind it
+/// are lifted like it, and the last of them is a service.
+///
+/// # Errors
+/// The place of a stage that may not stand there, and why.
+pub fn order(stages: &[Reading]) -> Result<(), (usize, NotDirect)> {
+    let goes_on = |stage: &Reading| stage.callback.is_some() && stage.passes_on;
+    let Some(first) = stages.iter().position(goes_on) else { return Ok(()) };
+    let behind = || stages.iter().enumerate().skip(first + 1);
+    let Some((at, _)) = behind().find(|(_, stage)| stage.callback.is_none()) else { return Ok(()) };
+    let may_wait = stages[at..].iter().any(|stage| stage.callback.is_some())
+        || stages.last().is_some_and(|last| last.passes_on);
+    match may_wait {
+        true => Err((at, NotDirect::new("it may wait in a call of a stage that is lifted asynchronously"))),
+        false => Ok(()),
+    }
 }
 
 impl Reading {
@@ -162,7 +176,8 @@ impl Reading {
 
     /// What an import of the function `name` of the list is.
     fn import(&mut self, name: &str) -> Result<Import, NotDirect> {
-        let of_tasks = || callbacks::FUNCTIONS.iter().any(|function| function.name == name);
+        let mut of_tasks = callbacks::FUNCTIONS.iter().chain(calls::FUNCTIONS);
+        let mut of_tasks = || of_tasks.any(|function| function.name == name);
         if self.callback.is_none() && of_tasks() {
             return Err(NotDirect::new(format!("it uses `{name}`, and is lifted synchronously")));
         }
@@ -206,9 +221,6 @@ fn handler(flat: &Flat<'_>) -> Result<usize, NotDirect> {
     found.ok_or_else(|| NotDirect::new("it exports no `wasi:http/handler`"))
 }
 
-/// Why what calls a next stage is not on the list, if it is so.
-const ASYNCHRONOUS: &str = "it is lifted asynchronously";
-
 const HANDLE: &str = "wasi:http/handler#handle";
 
 /// The type of the function `name` of the list.
@@ -220,10 +232,11 @@ fn expected(name: &str) -> Result<&'static str, NotDirect> {
     }
 }
 
-/// What a canonical function is called on the list.
+/// What a canonical function is called on the list. A stage that is lifted asynchronously calls the next one so, and no other.
 fn resolve<'f, 'a>(
     flat: &'f Flat<'a>,
     canonical: &'f Canonical<'a>,
+    has_tasks: bool,
 ) -> Result<(String, Option<&'f Options<'a>>), NotDirect> {
     match canonical {
         Canonical::ResourceDrop(resource) => match &flat.resources[*resource] {
@@ -244,8 +257,11 @@ fn resolve<'f, 'a>(
                 return Err(NotDirect::new(format!("it imports `{name}` under another name")));
             }
             let expected = expected(&name)?;
-            if options.asynchronous {
-                return Err(NotDirect::new(format!("it calls `{name}` asynchronously")));
+            if options.asynchronous != (has_tasks && name == HANDLE) {
+                return Err(NotDirect::new(match options.asynchronous {
+                    true => format!("it calls `{name}` asynchronously"),
+                    false => format!("it is lifted asynchronously, and calls `{name}` synchronously"),
+                }));
             }
             let actual = signature::of(flat, ty);
             if actual != expected {
@@ -271,11 +287,15 @@ fn resolve<'f, 'a>(
     }
 }
 
-/// The name on the list of an operation on tasks, streams or futures, where it is there: no stage may wait in one.
+/// The name on the list of an operation on tasks, streams or futures, where it is there. No stage may wait in one, but where
+/// it cancels a subtask.
 fn canonical_name(operation: Operation, ty: Option<&str>, options: &Options<'_>) -> Option<String> {
     use Operation as O;
     let (function, waits) = match operation {
         O::TaskCancel => return Some("task.cancel".to_owned()),
+        O::SubtaskDrop => return Some("subtask.drop".to_owned()),
+        O::SubtaskCancel if options.asynchronous => return Some("subtask.cancel async".to_owned()),
+        O::SubtaskCancel => return Some("subtask.cancel".to_owned()),
         O::ContextGet(0) => return Some("context.get".to_owned()),
         O::ContextSet(0) => return Some("context.set".to_owned()),
         O::WaitableSetNew => return Some("waitable-set.new".to_owned()),

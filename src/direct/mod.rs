@@ -17,11 +17,13 @@
 //! | `http`, `imports`, `call` | the functions on the list, and how a stage calls one |
 //! | `fields`, `made` | those of them that make and edit fields, and that make messages and open bodies |
 //! | `ends` | the canonical functions of streams, futures and sets |
-//! | `tasks`, `callbacks`, `bell` | the calls of a service that is lifted asynchronously, their canonical functions, and what wakes them |
+//! | `tasks`, `callbacks`, `bell` | calls of stages that are lifted asynchronously, their canonical functions, and what wakes them |
+//! | `subtasks`, `calls`, `flights` | the calls that these make and do not wait for, their canonical functions, and what is on its way outside |
+//! | `origins` | the calls from outside of which all that is a part |
 //! | `message`, `border` | requests and responses, and their way into a segment and out of it |
 //! | `pipes`, `value`, `transfer` | streams and futures, and what goes through them |
 //! | `source`, `flow`, `receipt` | bodies of the host that a stage reads, bodies that a stage writes, and what becomes of them |
-//! | `abi` | values in and out of a guest's memory, with all checks |
+//! | `abi`, `answers` | values in and out of a guest's memory, with all checks, and the answers among them |
 //! | `handles` | the table of a stage |
 //!
 //! # Who can do what
@@ -37,14 +39,17 @@
 #![forbid(unsafe_code)]
 
 mod abi;
+mod answers;
 mod bell;
 mod border;
 mod call;
 mod callbacks;
+mod calls;
 mod chain;
 mod disagreement;
 mod ends;
 mod fields;
+mod flights;
 mod flow;
 mod functions;
 mod glue;
@@ -54,17 +59,19 @@ mod imports;
 mod load;
 mod made;
 mod message;
+mod origins;
 mod pipes;
 mod receipt;
 mod signature;
 mod source;
 mod state;
+mod subtasks;
 mod tasks;
 mod transfer;
 mod value;
 
 pub use chain::{Chain, Entered, Guests, Program, Trap, sample};
 pub use disagreement::Disagreement;
-pub use load::{NotDirect, Reading, read};
+pub use load::{NotDirect, Reading, order, read};
 pub use message::Reply;
 pub use state::State;

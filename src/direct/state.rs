@@ -3,12 +3,15 @@
 use super::abi::Pending;
 use super::bell::Bell;
 use super::disagreement::Disagreement;
+use super::flights::Flights;
 use super::handles::{End, Entry, Handles, Resource, Use};
 use super::message::{Answer, Body, Request};
+use super::origins::{Origins, SubtaskId};
 use super::pipes::{Kind, Pipe, PipeId, Pipes, Side};
+use super::subtasks::{Callee, Subtasks};
 use super::tasks::{ENTRIES, Tasks};
 use crate::host::kept::{ENTRY, Seen, call_bytes, size_of_line};
-use crate::host::{CallContext, InstanceState, Next, Rehearsal, Scope};
+use crate::host::{InstanceState, Next, Rehearsal, Scope};
 use std::sync::Arc;
 use wasmtime::{Memory, Result, bail};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
@@ -19,8 +22,10 @@ pub struct State {
     pub host: InstanceState,
     pub(super) stages: Vec<Stage>,
     pub(super) pipes: Pipes,
-    /// Calls of the service, if it is lifted asynchronously, and who says that they may go on.
+    /// Calls of stages that are lifted asynchronously, what these called, and who says that they may go on.
     pub(super) tasks: Tasks,
+    pub(super) subtasks: Subtasks,
+    pub(super) flights: Flights,
     pub(super) bell: Option<Arc<Bell>>,
     /// The stage whose value broke a rule when the host read what waited for it.
     pub(super) blamed: Option<usize>,
@@ -29,9 +34,8 @@ pub struct State {
     pub(super) outgoing: Option<Answer>,
     /// The stage whose memory an answer is being written to.
     pub(super) receiver: Option<usize>,
-    /// The number of the request that the guests work on, and what the host knows of the call.
-    pub(super) request: Option<u64>,
-    pub(super) context: Option<Arc<CallContext>>,
+    /// The calls from outside that the guests work on.
+    pub(super) origins: Origins,
     /// What comes after the last stage.
     pub(super) next: Option<Next>,
     pub(super) rehearsal: Arc<Rehearsal>,
@@ -105,18 +109,31 @@ impl State {
         Ok(end.pipe)
     }
 
-    /// A call of the stage at `stage` begins, which is a task if that is lifted asynchronously.
-    pub(super) fn begin_call(&mut self, stage: usize) -> Result<()> {
+    /// A call of the stage at `stage` begins, which is a task if that is lifted asynchronously: as `subtask` of another one.
+    pub(super) fn begin_call(&mut self, stage: usize, subtask: Option<SubtaskId>) -> Result<()> {
         self.stages[stage].may_leave = true;
         if self.tasks.are_of(stage) {
             self.pipes.reserve(ENTRIES)?;
-            self.tasks.begin(self.request);
+            let task = self.tasks.begin(stage, self.origins.current, subtask);
+            if let Some(subtask) = subtask {
+                self.subtasks.get(subtask)?.callee = Callee::Task(task);
+            }
             self.count_tasks();
         }
         Ok(())
     }
 
-    /// Takes the answer of the task that began last, if it has returned.
+    /// The sets that have something to tell.
+    pub(super) fn ready(&self) -> impl Iterator<Item = u32> {
+        self.subtasks.ready().chain(self.pipes.ready())
+    }
+
+    /// A stage whose memory there is something for that is to be allocated.
+    pub(super) fn unfilled(&self) -> Option<usize> {
+        self.stages.iter().position(|stage| !stage.pending.is_empty())
+    }
+
+    /// Takes the answer of the task that is waited for, if it has returned.
     pub(super) fn take_answer(&mut self) -> Result<Option<Answer>> {
         let answer = self.tasks.take()?;
         self.count_tasks();
@@ -125,7 +142,7 @@ impl State {
 
     /// The entries of tasks are those of the same bound as those of streams and futures.
     pub(super) fn count_tasks(&mut self) {
-        self.pipes.tasks = self.tasks.len() * ENTRIES;
+        self.pipes.tasks = self.tasks.len() * ENTRIES + self.subtasks.entries();
     }
 
     /// Who says that tasks may go on.
@@ -136,6 +153,11 @@ impl State {
     /// Whether no task is left.
     pub fn is_idle(&self) -> bool {
         self.tasks.len() == 0
+    }
+
+    /// Whether nothing is left that needs turns: what tasks sent out is seen to after them, too.
+    pub(super) fn is_still(&self) -> bool {
+        self.is_idle() && self.flights.is_empty()
     }
 
     /// A stage drops the message that has `body`.
@@ -193,7 +215,7 @@ fn size(entry: &Entry, seen: &mut Seen) -> usize {
         }
         Entry::Response(response) => seen.map(&response.headers),
         Entry::Fields(fields) => seen.map(fields),
-        // Pipes and sets are counted apart.
-        Entry::Options(_) | Entry::End(_) | Entry::Set(_) => 0,
+        // Pipes, sets and subtasks are counted apart.
+        Entry::Options(_) | Entry::End(_) | Entry::Set(_) | Entry::Subtask(_) => 0,
     }
 }

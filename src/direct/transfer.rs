@@ -347,29 +347,38 @@ fn wait(state: &mut State, id: PipeId, producer: Producer, consumer: Consumer) -
     Ok(())
 }
 
-/// Looks what came of the reads and writes that a stage began and that the host had to wait with.
-pub fn look(mut store: Store<'_>, stage: usize) -> Result<()> {
-    let is_of = |buffer: &Buffer| buffer.stage == stage;
-    let pipes = store.data_mut().pipes.each();
+/// Looks what came of the reads and writes that a stage began and that the host had to wait with; without a stage, of those
+/// of all whose tasks may have a turn.
+///
+/// # Errors
+/// A stage whose value breaks a rule, and which one.
+pub fn look(
+    mut store: Store<'_>,
+    stage: Option<usize>,
+) -> std::result::Result<(), (Option<usize>, wasmtime::Error)> {
+    let State { pipes, tasks, .. } = store.data_mut();
+    let is_of = |buffer: &Buffer| {
+        let may_run = || tasks.are_of(buffer.stage) && tasks.may_run(buffer.stage);
+        stage.map_or_else(may_run, |stage| stage == buffer.stage).then_some(buffer.stage)
+    };
     let waiting: Vec<_> = pipes
-        .filter(|(_, pipe)| match (&pipe.writer, &pipe.reader) {
-            (_, Reader::Given(to, _)) => is_of(to),
-            (Writer::Waits(from), Reader::Host(Consumer::Pieces(pieces))) => {
-                pieces.has_waiting() && is_of(from)
+        .each()
+        .filter_map(|(id, pipe)| match (&pipe.writer, &pipe.reader) {
+            (_, Reader::Given(to, _)) => Some((id, Side::Read, is_of(to)?)),
+            (Writer::Waits(from), Reader::Host(Consumer::Pieces(pieces))) if pieces.has_waiting() => {
+                Some((id, Side::Write, is_of(from)?))
             }
-            _ => false,
+            _ => None,
         })
-        .map(|(id, _)| id)
         .collect();
-    for id in waiting {
-        let side = match store.data_mut().pipes.get(id)?.reader {
-            Reader::Host(_) => Side::Write,
-            _ => Side::Read,
-        };
-        let outcome = look_at(store.as_context_mut(), id, false)?;
-        if outcome != Outcome::Blocked {
-            store.data_mut().pipes.get(id)?.finish(side, outcome);
-        }
+    for (id, side, stage) in waiting {
+        let looked = look_at(store.as_context_mut(), id, false).and_then(|outcome| {
+            if outcome != Outcome::Blocked {
+                store.data_mut().pipes.get(id)?.finish(side, outcome);
+            }
+            Ok(())
+        });
+        looked.map_err(|error| (Some(stage), error))?;
     }
     Ok(())
 }

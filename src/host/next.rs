@@ -127,17 +127,7 @@ pub(super) async fn carry(
     };
     let body = whole(body, Arc::clone(&pulse));
     let answer = ask(next, (head, body), context.as_ref(), callee, &pulse).await;
-    if context.is_none_or(|context| context.count_answer() % AT_ONCE == AT_ONCE - 1) {
-        let mut waited = false;
-        poll_fn(|cx| match std::mem::replace(&mut waited, true) {
-            true => Poll::Ready(()),
-            false => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        })
-        .await;
-    }
+    give_turn(context.as_ref()).await;
     match answer {
         Ok(response) => store.with(|mut store| {
             let _ = sent.send(Ok(()));
@@ -175,6 +165,22 @@ pub async fn ask(
         }
         code
     })
+}
+
+/// Gives the store its turn after an answer to a call with `context`, if it is due.
+pub async fn give_turn(context: Option<&Arc<CallContext>>) {
+    if context.is_some_and(|context| context.count_answer() % AT_ONCE != AT_ONCE - 1) {
+        return;
+    }
+    let mut waited = false;
+    poll_fn(|cx| match std::mem::replace(&mut waited, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// `body`, from the store of `pulse`, which ends with an error if its guests broke off.

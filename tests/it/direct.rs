@@ -4,6 +4,8 @@
 mod ends;
 mod gateway;
 mod guests;
+mod middleware;
+mod passing;
 mod programs;
 mod services;
 mod tasks;
@@ -555,7 +557,6 @@ fn deadlines_hold_alike() {
 #[test]
 fn what_is_not_on_the_list_has_a_reason() {
     let reason = |stage: Stage| linkspan::direct::read(&stage.component).unwrap_err().to_string();
-    assert_eq!(reason(dist("pass-through-async")), "it is lifted asynchronously");
     assert!(reason(dist("probe-middleware")).contains("is not on the list"));
     assert_eq!(reason(dist("page")), "it imports `wasi:http/handler#handle` under another name");
     assert!(reason(dist("storefront")).contains("`wasi:http/client@0.3.0` is not on the list"));

@@ -3,9 +3,9 @@
 //! One call at a time has the store. The host's bodies are none of its business: they go on without it. What a stage has
 //! written of a body is read when its call is over.
 //!
-//! Where the last stage is a service that is lifted asynchronously, calls leave tasks behind, which have their turns when no
-//! call has the store. A service that stands alone may answer in such a turn, too; its instance has several calls at once, as
-//! in the component form.
+//! Where there are stages that are lifted asynchronously, calls leave tasks behind, which have their turns when no call has the
+//! store. If the first stage is one, it may answer in such a turn, too; where all are, an instance has several calls at once,
+//! as in the component form.
 
 use super::calls::Calls;
 use super::{End, Instance, Job};
@@ -58,6 +58,8 @@ impl Direct {
                     return Poll::Ready(End::of(end));
                 }
                 if let Poll::Ready(trap) = tasks.as_mut().poll(cx) {
+                    // Whoever has an answer already hands it over.
+                    let _ = served.as_mut().poll(cx);
                     return Poll::Ready(End::Trapped(trap));
                 }
                 // An answer may have come, or the last task may be over.
@@ -166,6 +168,7 @@ impl Calls for Running<'_> {
                 self.give_back(store);
                 (answer, after)
             }
+            Entered::Broke(answer, trap) => (answer, Err(trap)),
             Entered::Later(answer) => {
                 self.give_back(store);
                 match answer.await {

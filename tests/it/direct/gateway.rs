@@ -48,7 +48,7 @@ const TRAPS: &str = "{ component = \"traps\", grant = { clocks = true } }";
 #[test]
 fn the_form_is_said_and_can_be_turned_off() {
     for (keys, form) in [
-        ("", "direct ⇒ component (1:pass-through-async: it is lifted asynchronously) ⇒ direct"),
+        ("", "direct ⇒ direct ⇒ direct"),
         (
             "form = \"component\"",
             "component (`form = \"component\"`) ⇒ component (`form = \"component\"`) ⇒ component (`form = \"component\"`)",
@@ -149,8 +149,9 @@ fn inspect_tells_the_form() {
     };
     let direct = "\nform       direct, where the other stages of its segment are\n";
     assert!(inspect(&dist("pass-through-sync")).contains(direct));
-    let component = "\nform       component: it is lifted asynchronously\n";
-    assert!(inspect(&dist("pass-through-async")).contains(component));
+    assert!(inspect(&dist("pass-through-async")).contains(direct));
+    let component = "\nform       component: `wasi:http/client@0.3.0` is not on the list\n";
+    assert!(inspect(&dist("storefront")).contains(component));
 }
 
 /// A trap ends its instance and names its stage, also where the component stands at another one as well; the next

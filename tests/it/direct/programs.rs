@@ -73,6 +73,34 @@ pub fn of_service(seeded: &mut Seeded) -> String {
     program + "Maaa"
 }
 
+/// A program for a middleware that does not wait for the next stage: beside what a service does, it calls that one.
+pub fn of_middleware(seeded: &mut Seeded) -> String {
+    // Calls and waits; calls; drops; cancels; waits; takes out of its set; gives the answer on.
+    let calls = [
+        "Taaa[aaa",
+        "Taaa[aaa",
+        "UaaaYaaa[aaa",
+        "Uaaa",
+        "UaaaVbaa",
+        "UaaaZaaaWbaa",
+        "UaaaWbaa",
+        "UaaaNaaaNaaaYaaa[aaa",
+        "UaaaXbaaYaaa[aaa",
+    ];
+    let service = of_service(seeded);
+    let steps: Vec<_> = service.as_bytes().chunks_exact(4).collect();
+    let at = seeded.below(steps.len());
+    let call = calls[seeded.below(calls.len())];
+    let whole = |steps: &[&[u8]]| -> String {
+        steps.iter().flat_map(|step| step.iter()).map(|byte| char::from(*byte)).collect()
+    };
+    match seeded.below(2) {
+        // Nothing else.
+        0 => format!("{}{call}Maaa", whole(&steps[..at.min(3)])),
+        _ => format!("{}{call}{}", whole(&steps[..at]), whole(&steps[at..])),
+    }
+}
+
 /// Steps that are in order there, among them now and then one that is in order nowhere.
 pub fn program(seeded: &mut Seeded) -> String {
     let (mut program, mut holds) = (String::new(), REQUEST);

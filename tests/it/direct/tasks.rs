@@ -15,10 +15,11 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("set-context", "context.set i32 0", "(param i32)"),
 ];
 
+/// Where there is no next stage.
+const NO_NEXT: &str = "(func $handle (param i32 i32) unreachable)";
+
 /// What can be written in `handle` and in the callback, beside what the others have.
 const HELPERS: &str = r#"
-    ;; There is no next stage.
-    (func $handle (param i32 i32) unreachable)
     ;; Returns what is at this address, as a function that is lifted synchronously would.
     (func $return (param $at i32) (local $case i32)
       (if (i32.ne (i32.load8_u (local.get $at)) (i32.const 1)) (then
@@ -53,21 +54,24 @@ const HELPERS: &str = r#"
       (drop (call $behind-write (i32.load (i32.const 1908)) (i32.const 1536))))
     (func $wait-for-body (result i32) (call $wait (i32.load (i32.const 1912))))"#;
 
-/// What only it imports.
-fn imports() -> String {
-    FUNCTIONS.iter().map(|(name, _, ty)| format!("(import \"h\" \"{name}\" (func ${name} {ty}))\n")).collect()
-}
-
 /// A service with these bodies of `handle` and of its callback, which has `$kind`, `$end` and `$code`. Both return codes.
 pub fn service(handle: &str, callback: &str) -> String {
+    lifted(handle, callback, &[], NO_NEXT)
+}
+
+/// The same of a guest that imports these as well, and has these helpers, of which one is `handle`.
+pub fn lifted(handle: &str, callback: &str, more: &[(&str, &str, &str)], helpers: &str) -> String {
+    let functions = || FUNCTIONS.iter().chain(more);
     let replaced = |guest: String, from: &str, to: &str| {
         assert_eq!(guest.matches(from).count(), 1, "{from}");
         guest.replace(from, to)
     };
     let canonicals: String =
-        FUNCTIONS.iter().map(|(name, canon, _)| format!("(core func ${name} (canon {canon}))\n")).collect();
+        functions().map(|(name, canon, _)| format!("(core func ${name} (canon {canon}))\n")).collect();
     let exports: String =
-        FUNCTIONS.iter().map(|(name, ..)| format!("(export \"{name}\" (func ${name}))\n")).collect();
+        functions().map(|(name, ..)| format!("(export \"{name}\" (func ${name}))\n")).collect();
+    let imports: String =
+        functions().map(|(name, _, ty)| format!("(import \"h\" \"{name}\" (func ${name} {ty}))\n")).collect();
     let callback = format!(
         "(func (export \"callback\") (param $kind i32) (param $end i32) (param $code i32) (result i32)
           (local $x i32) (local $y i32) (local $v i64) (local $u i64)
@@ -78,8 +82,8 @@ pub fn service(handle: &str, callback: &str) -> String {
         "(core func $handle (canon lower (func $next \"handle\") (memory $memory) (realloc $realloc)))";
     let guest = replaced(guest, lower, &canonicals);
     let import = "(import \"wasi:http/handler@0.3.0\" \"handle\" (func $handle (param i32 i32)))";
-    let guest = replaced(guest, import, &imports());
-    let guest = replaced(guest, "(func $pass ", &format!("{HELPERS} {callback} (func $pass "));
+    let guest = replaced(guest, import, &imports);
+    let guest = replaced(guest, "(func $pass ", &format!("{HELPERS} {helpers} {callback} (func $pass "));
     let with = "(with \"wasi:http/handler@0.3.0\" (instance (export \"handle\" (func $handle))))";
     let guest = replaced(guest, with, "");
     let guest = replaced(guest, "(with \"h\" (instance", &format!("(with \"h\" (instance {exports}"));
@@ -90,6 +94,12 @@ pub fn service(handle: &str, callback: &str) -> String {
 /// A service that does what the request's field `p` says, as the interpreter that is a middleware does. Beside what that can
 /// do, it goes on with its program in its callback, where it waits and yields.
 pub fn interpreter() -> String {
+    let (handle, callback) = interpreted(&[]);
+    service(&handle, &callback)
+}
+
+/// The bodies of such an interpreter's functions, which can do `more`.
+pub fn interpreted(more: &[String]) -> (String, String) {
     let kept = |handle: &str| {
         format!(
             "(i32.store (i32.const 2136) (i32.load (i32.const 2056)))
@@ -115,6 +125,7 @@ pub fn interpreter() -> String {
         code("(call $wait-for-body)"),
     ]);
     assert_eq!(calls.len(), CALLS);
+    calls.extend_from_slice(more);
     let handle =
         format!("(local $p i32) {} (call $set-context (local.get $p)) (call $go-on)", guests::begins());
     let callback = format!(
@@ -130,7 +141,7 @@ pub fn interpreter() -> String {
         kept("(local.get $end)"),
         guests::steps(&calls, "(br 0)")
     );
-    service(&handle, &callback)
+    (handle, callback)
 }
 
 /// How many things it can do; the last of them only it can.

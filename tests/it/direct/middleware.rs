@@ -1,0 +1,346 @@
+//! Middleware that is lifted asynchronously, in both forms.
+
+use super::passing::{called, interpreter, middleware, named, passing};
+use super::programs::of_middleware;
+use super::{
+    BUDGET, Both, DEADLINE, REAL_REQUESTS, Stage, dist, fields, read, run, runtime, text, with_config,
+    with_handle,
+};
+use crate::harness::{Seeded, full, scaled};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use http::HeaderMap;
+use http_body_util::BodyExt as _;
+use linkspan::engine::{ChainRequest, Onward, RequestBody};
+use linkspan::host::{Budget, RequestHead};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Middleware as it is delivered, in front of the end and of services, between stages that are lifted synchronously.
+#[test]
+fn real_middleware_answers_alike() {
+    let pass = || dist("pass-through-async");
+    let plain = || dist("plain-async");
+    let keys = || with_config("key-auth", &[("keys.alice", "secret"), ("keys.bob", "another")]);
+    let chains = vec![
+        vec![pass()],
+        vec![plain()],
+        vec![pass(), plain(), pass()],
+        vec![pass(); 8],
+        vec![dist("measured-async")],
+        vec![dist("mixed-async")],
+        vec![dist("mixed-async"), dist("measured-async"), pass()],
+        vec![pass(), dist("hello")],
+        vec![pass(), dist("empty")],
+        vec![pass(), dist("mixed-async"), dist("hello")],
+        vec![plain(), dist("pass-through-sync"), dist("security-headers"), dist("empty")],
+        vec![dist("pass-through-sync"), pass()],
+        vec![dist("security-headers"), keys(), dist("mixed-async"), pass(), dist("hello")],
+        vec![
+            dist("pass-through-sync"),
+            pass(),
+            dist("measured-async"),
+            dist("pass-through-sync"),
+            dist("empty"),
+        ],
+    ];
+    let runtime = runtime(&chains);
+    run(async {
+        for (number, stages) in chains.iter().enumerate() {
+            let mut both = Both::new(&runtime, stages);
+            let slow: &[(&str, &str)] = &[("x-body", "slow"), ("x-api-key", "secret")];
+            for list in REAL_REQUESTS.iter().copied().chain([slow]) {
+                both.compare(&format!("chain {number} {list:?}"), &fields(list)).await;
+            }
+            assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
+        }
+    });
+}
+
+async fn compare_all(
+    guests: &[(String, Vec<Stage>)],
+    bounds: (Budget, Duration),
+    requests: &[&[(&str, &str)]],
+) {
+    let chains: Vec<_> = guests.iter().map(|(_, stages)| stages.clone()).collect();
+    let runtime = runtime(&chains);
+    let mut differences = Vec::new();
+    for (what, stages) in guests {
+        let mut both = Both::within(bounds, &runtime, stages);
+        both.races = true;
+        for (number, request) in requests.iter().enumerate() {
+            both.compare(&format!("{what}, {} stages, {number}", stages.len()), &fields(request)).await;
+        }
+        differences.append(&mut both.differences);
+    }
+    assert!(differences.is_empty(), "{} differ\n\n{}", differences.len(), differences.join("\n\n"));
+}
+
+/// Short, for those that wait for what never comes.
+const SHORT: (Budget, Duration) = (BUDGET, Duration::from_secs(2));
+
+/// In front of what waits outside: the end, where a body that comes slowly is read, or an error comes.
+#[test]
+fn hostile_middleware_is_met_alike() {
+    let pass = dist("pass-through-sync");
+    let guests = passing().into_iter().flat_map(|(what, guest)| {
+        let guest = text(&guest);
+        let behind = (what.to_owned(), vec![pass.clone(), guest.clone()]);
+        std::iter::once((what.to_owned(), vec![guest])).chain(full().then_some(behind))
+    });
+    let guests: Vec<_> = guests.collect();
+    let slow: &[_] = &[("a", "value"), ("x-body", "slow")];
+    run(async {
+        compare_all(
+            &guests,
+            SHORT,
+            &[&[("a", "value")], slow, &[("x-end", "text"), ("x-body", "slow")], slow],
+        )
+        .await
+    });
+}
+
+/// Guests whose fault the component form blames on the stage that returns to them.
+const MISPLACED: &[&str] = &["a result out of bounds", "a result that is not aligned"];
+
+/// In front of stages that do all that a stage can do when it is called: also trap after an answer, with which another request
+/// would race.
+#[test]
+fn hostile_pairs_are_met_alike() {
+    let (mut passing, called) = (passing(), called());
+    passing.retain(|(what, _)| !MISPLACED.contains(what));
+    let pairs = passing.iter().flat_map(|first| called.iter().map(move |second| (first, second)));
+    // The short form has a part of them.
+    let pairs = pairs.enumerate().filter(|(at, _)| full() || at % 5 == 0).map(|(_, pair)| pair);
+    let guests: Vec<_> = pairs
+        .map(|((first, one), (second, other))| {
+            // What is at one's address is not what the other has there.
+            let other = other.replace("x-edited and a value", "the callees own text");
+            (format!("{first}; the next one {second}"), vec![text(one), text(&other)])
+        })
+        .collect();
+    run(async { compare_all(&guests, SHORT, &[&[("a", "value")]]).await });
+}
+
+/// Three in a row, of which the one in the middle does anything.
+#[test]
+fn hostile_middleware_in_the_middle_is_met_alike() {
+    let (pass, last) = (text(&named("it passes")), dist("pass-through-async"));
+    let guests: Vec<_> = passing()
+        .into_iter()
+        .enumerate()
+        .filter(|(at, (what, _))| (full() || at % 3 == 0) && !MISPLACED.contains(what))
+        .map(|(_, (what, guest))| (what.to_owned(), vec![pass.clone(), text(&guest), last.clone()]))
+        .collect();
+    run(async { compare_all(&guests, SHORT, &[&[("a", "value")], &[("x-body", "slow")]]).await });
+}
+
+/// A service that is lifted synchronously, and answers with an error that has a text.
+fn erring_service() -> String {
+    let lower =
+        "(core func $handle (canon lower (func $next \"handle\") (memory $memory) (realloc $realloc)))";
+    let import = "(import \"wasi:http/handler@0.3.0\" \"handle\" (func $handle (param i32 i32)))";
+    let with = "(with \"wasi:http/handler@0.3.0\" (instance (export \"handle\" (func $handle))))";
+    let guest = super::erring().replace(lower, "").replace(import, "").replace(with, "");
+    guest.replace("(func $pass ", "(func $handle (param i32 i32) unreachable) (func $pass ")
+}
+
+/// An allocator that is called for an answer, while the stage that returns it is at work: it can't call out, and its trap is its
+/// own.
+#[test]
+fn allocators_for_answers_are_met_alike() {
+    const OUTSIDE: &str = "(i32.const 65535)";
+    let pass = named("it passes");
+    let error = |name: &str| called().into_iter().find(|(what, _)| *what == name).expect("it is there").1;
+    let allocators = [
+        "unreachable",
+        "(call_indirect (type $out) (i32.const 0)) (i32.const 4096)",
+        OUTSIDE,
+        "(i32.const 8192)",
+    ];
+    let guests: Vec<_> = allocators
+        .iter()
+        .flat_map(|allocator| {
+            let start = pass.find("(local $at i32)").expect("an allocator");
+            let end = start + pass[start..].find("(data ").expect("data behind it");
+            let guest = format!("{}{allocator}){}", &pass[..start], &pass[end..]);
+            let chain = |last: Vec<Stage>| [vec![text(&guest)], last].concat();
+            // The component form blames the stage behind for a place out of bounds.
+            let behind = if *allocator == OUTSIDE { 1 } else { 4 };
+            let chains = [
+                ((*allocator).to_owned(), chain(vec![])),
+                ((*allocator).to_owned(), chain(vec![text(&error("returns a text"))])),
+                ((*allocator).to_owned(), chain(vec![text(&error("yields, and returns a text"))])),
+                ((*allocator).to_owned(), chain(vec![text(&erring_service())])),
+            ];
+            chains.into_iter().take(behind)
+        })
+        .collect();
+    let requests: &[&[(&str, &str)]] = &[&[("x-end", "text")], &[("x-end", "text"), ("x-body", "slow")]];
+    run(async { compare_all(&guests, SHORT, requests).await });
+}
+
+/// Middleware that does anything in any order is met alike. The long form has more of it.
+#[test]
+fn random_middleware_is_met_alike() {
+    let guest = || text(&interpreter());
+    // None behind a stage that is lifted synchronously: what it answers before it calls the next stage is out there.
+    let chains = [vec![guest()], vec![guest(), guest()], vec![guest(), dist("hello")]];
+    let runtime = runtime(&chains);
+    let mut seeded = Seeded(20_261_124);
+    run(async {
+        // Responses, errors, traps.
+        let mut outcomes = [0; 3];
+        for stages in &chains {
+            let mut both = Both::within((BUDGET, Duration::from_secs(1)), &runtime, stages);
+            both.races = true;
+            for number in 0..scaled(200, 25_000) {
+                let program = of_middleware(&mut seeded);
+                let body = ["", "slow"][seeded.below(2)];
+                let fields = fields(&[("p", &program), ("a", "1"), ("x-body", body)]);
+                both.compare(&format!("{number}: {program} {body}"), &fields).await;
+                assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
+                outcomes[both.outcome] += 1;
+            }
+        }
+        println!("{outcomes:?} responses, errors and traps");
+        assert!(outcomes.iter().all(|count| *count > 2), "{outcomes:?}");
+    });
+}
+
+/// Budgets, and a next stage that never answers.
+#[test]
+fn bounds_of_middleware_hold_alike() {
+    let budget = Budget { host_memory: 1 << 20, cpu: Duration::from_millis(20), ..BUDGET };
+    let endless = "(loop (br 0)) unreachable";
+    let guests: Vec<_> = [
+        ("in the function", middleware(endless, "unreachable")),
+        ("behind the call", middleware(&format!("(call $ask (local.get $q)) {endless}"), "unreachable")),
+        (
+            "in the callback",
+            middleware("(call $ask (local.get $q)) (call $wait (i32.load (i32.const 1912)))", endless),
+        ),
+        (
+            "what it keeps",
+            middleware(
+                "(call $ask (local.get $q)) (loop (drop (call $fields-new)) (br 0)) unreachable",
+                "unreachable",
+            ),
+        ),
+    ]
+    .into_iter()
+    .map(|(what, guest)| (what.to_owned(), vec![text(&guest), dist("pass-through-async")]))
+    .collect();
+    run(async {
+        compare_all(&guests, (budget, DEADLINE), &[&[("x-body", "slow")], &[]]).await;
+        let never = [
+            ("one".to_owned(), vec![dist("pass-through-async")]),
+            ("three".to_owned(), vec![dist("pass-through-async"); 3]),
+            ("mixed".to_owned(), vec![dist("pass-through-sync"), dist("pass-through-async")]),
+        ];
+        compare_all(&never, SHORT, &[&[("x-end", "never")], &[("a", "1")]]).await;
+    });
+}
+
+/// A stage that may hold the fiber does not stand behind one that goes on.
+#[test]
+fn the_order_of_stages_decides() {
+    let order = |stages: &[&str]| {
+        let read = |name: &&str| linkspan::direct::read(&dist(name).component).expect("on the list");
+        let stages: Vec<_> = stages.iter().map(read).collect();
+        linkspan::direct::order(&stages).map_err(|(at, _)| at)
+    };
+    let (sync, gone) = ("pass-through-sync", "pass-through-async");
+    assert_eq!(order(&[sync, sync, gone, gone, "hello"]), Ok(()));
+    assert_eq!(order(&[gone, sync, "empty"]), Ok(()));
+    assert_eq!(order(&[sync, "hello"]), Ok(()));
+    assert_eq!(order(&[gone, sync]), Err(1));
+    assert_eq!(order(&[gone, gone, sync, gone]), Err(2));
+    assert_eq!(order(&[gone, sync, "hello"]), Err(1));
+}
+
+/// Sends a request; the response's body is not read yet.
+async fn open(
+    both: &Both,
+    chain: &Onward,
+    list: &[(&str, &str)],
+) -> http::Response<linkspan::engine::ResponseBody> {
+    let headers = fields(list);
+    let head = RequestHead { authority: Some("host".parse().unwrap()), headers, ..RequestHead::default() };
+    let request = ChainRequest::new(head, RequestBody::empty(), Arc::default());
+    chain.handle(&both.worker, Box::new(request)).await.unwrap()
+}
+
+/// Many requests at once in one instance, of which some clients go away before they have an answer, or in its middle.
+#[test]
+fn many_at_once_are_answered_alike() {
+    let pass = || dist("pass-through-async");
+    let chains = [vec![pass(), pass()], vec![pass(), dist("hello")], vec![dist("mixed-async"), pass()]];
+    let runtime = runtime(&chains);
+    run(async {
+        for stages in &chains {
+            let both = Both::new(&runtime, stages);
+            for chain in [&both.component, &both.direct] {
+                let never = &[("x-end", "never")][..];
+                for round in 0..3 {
+                    // Its client does not wait for it.
+                    let gone =
+                        tokio::time::timeout(Duration::from_millis(20), open(&both, chain, never)).await;
+                    assert!(gone.is_err() || stages[1].component.path.ends_with("hello.wasm"), "{round}");
+                    let asked: FuturesUnordered<_> =
+                        (0..20).map(|_| open(&both, chain, &[("x-end", "trailers")])).collect();
+                    let responses: Vec<_> = asked.collect().await;
+                    for (number, response) in responses.into_iter().enumerate() {
+                        assert_eq!(response.status(), 200);
+                        let mut body = response.into_body();
+                        match number % 3 {
+                            0 => drop(body),
+                            1 => assert!(body.frame().await.is_some_and(|frame| frame.is_ok())),
+                            _ => assert_ne!(read(body).await, "it broke off"),
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// A trap names its stage, whatever is at work around it.
+#[test]
+fn a_trap_in_the_middle_names_its_stage() {
+    let pass = || dist("pass-through-async");
+    let traps = |handle: &str, callback: &str| text(&middleware(handle, callback));
+    let chains = [
+        vec![pass(), traps("unreachable", "unreachable"), pass()],
+        vec![pass(), traps("(call $ask (local.get $q)) unreachable", "unreachable"), pass()],
+        vec![
+            pass(),
+            traps(
+                "(call $ask (local.get $q)) (if (i32.eqz (call $sub)) (then unreachable)) (call $or-wait)",
+                "unreachable",
+            ),
+            pass(),
+        ],
+        // Its place for a result is its own fault, whoever returns that.
+        vec![pass(), text(&named("a result that is not aligned")), pass()],
+        vec![
+            dist("pass-through-sync"),
+            traps("(call $ask (local.get $q)) (i32.const 7)", "unreachable"),
+            pass(),
+        ],
+        vec![pass(), text(&with_handle("unreachable")), dist("empty")],
+    ];
+    let runtime = runtime(&chains);
+    run(async {
+        for stages in &chains {
+            let both = Both::new(&runtime, stages);
+            for body in ["", "slow"] {
+                let (said, reason) = both.ask(&both.direct, &fields(&[("x-body", body)])).await;
+                assert_eq!(said, "trap of test/1:stage", "{reason}");
+            }
+            // The next one has a new instance.
+            let (said, _) = both.ask(&both.direct, &HeaderMap::new()).await;
+            assert_eq!(said, "trap of test/1:stage");
+        }
+    });
+}
