@@ -22,6 +22,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use tokio::task::unconstrained;
 use wasmtime::Store;
 
 /// A store, and in it, while it lives, guests.
@@ -171,7 +172,8 @@ impl Calls for Running<'_> {
             Entered::Broke(answer, trap) => (answer, Err(trap)),
             Entered::Later(answer) => {
                 self.give_back(store);
-                match answer.await {
+                // Without tokio's budget: an answer that is there is handed over, before the next turn, which may trap.
+                match unconstrained(answer).await {
                     Ok(answer) => (answer, Ok(())),
                     // It will not come, and the instance ends.
                     Err(_) => return pending().await,
