@@ -232,7 +232,14 @@ fn both_forms() -> Vec<Kind> {
             Kind { form, base, apart: true, ..kind }
         };
         kinds.push(Kind { depth: 0, ..kind(base.to_owned(), "pass-through-sync") });
-        for component in ["pass-through-sync", "security-headers-in-place", "security-headers", "key-auth"] {
+        for component in [
+            "pass-through-sync",
+            "pass-through-async",
+            "plain-async",
+            "security-headers-in-place",
+            "security-headers",
+            "key-auth",
+        ] {
             kinds.push(kind(format!("{component}, {words} form"), component));
         }
         // It does not reach what the others have in front of them.
