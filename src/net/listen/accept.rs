@@ -236,6 +236,8 @@ where
 async fn finish(mut connections: JoinSet<()>, listener: &ListenerState, mut shutdown: Shutdown) -> Cut {
     loop {
         tokio::select! {
+            // What has ended is not cut.
+            biased;
             ended = connections.join_next() => match ended {
                 Some(ended) => report(ended),
                 None => return Cut::default(),
