@@ -26,7 +26,7 @@ pub const FUNCTIONS: &[HostFunction] = &[
 ];
 
 /// The event of a task that is to end early.
-const CANCELLED: (i32, u32, u32) = (6, 0, 0);
+pub const CANCELLED: (i32, u32, u32) = (6, 0, 0);
 
 /// Adds what the glue calls.
 pub fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {

@@ -12,7 +12,7 @@
 //! stage that called, the host knows better whose values fail ([`State::receiver`](super::state::State)).
 
 use super::call::{After, HOST, HostFunction};
-use super::callbacks::FILL;
+use super::callbacks::{self, FILL};
 use super::calls::WAITS;
 use super::subtasks::Status;
 use wasm_encoder::{
@@ -288,7 +288,7 @@ impl Glue<'_> {
                 let (to, [_, at, _]) = (number(stage + 1), places(stage + 1));
                 code.if_(BlockType::Empty);
                 set(code, to);
-                code.i32_const(to).i32_const(CANCEL_EVENT).i32_const(0).i32_const(0);
+                code.i32_const(to).i32_const(callbacks::CANCELLED.0).i32_const(0).i32_const(0);
                 code.i32_const(at.cast_signed()).call_indirect(0, self.types.callback).call(TOLD).drop();
                 set(code, this);
                 code.end();
@@ -309,9 +309,6 @@ impl Glue<'_> {
         code.end().local_get(1);
     }
 }
-
-/// The event of a task that is to end early.
-const CANCEL_EVENT: i32 = 6;
 
 fn number(stage: usize) -> i32 {
     i32::try_from(stage).unwrap_or(i32::MAX)

@@ -175,7 +175,7 @@ impl Tasks {
 
     fn run(&mut self, task: TaskId, stage: usize, context: i32, outer: OriginId) {
         let before = std::mem::replace(&mut self.context, context);
-        if let Some(caller) = self.running.last().map(|caller| caller.task).and_then(|task| self.find(task)) {
+        if let Some(caller) = self.top() {
             caller.context = before;
         }
         self.running.push(Running { task, stage, outer });
@@ -190,11 +190,15 @@ impl Tasks {
         self.tasks.iter_mut().find(|task| task.number == number)
     }
 
+    /// The task that runs.
+    fn top(&mut self) -> Option<&mut Task> {
+        let number = self.running.last()?.task;
+        self.find(number)
+    }
+
     /// The task that runs, if it is of `stage`.
     fn running(&mut self, stage: usize) -> Result<&mut Task> {
-        let running =
-            self.running.last().filter(|running| running.stage == stage).map(|running| running.task);
-        let running = running.and_then(|number| self.find(number));
+        let running = self.top().filter(|task| task.stage == stage);
         running.ok_or_else(|| Disagreement("no task of the stage runs").into())
     }
 
@@ -267,8 +271,8 @@ impl Tasks {
             None => return Err(Disagreement("no task runs").into()),
         };
         self.tasks.sort_by_key(|task| task.number == number);
-        if let Some(caller) = self.running.last().map(|caller| caller.task).and_then(|task| self.find(task)) {
-            self.context = caller.context;
+        if let Some(context) = self.top().map(|caller| caller.context) {
+            self.context = context;
         }
         self.sweep();
         Ok(outer)
