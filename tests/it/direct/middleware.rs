@@ -2,18 +2,17 @@
 
 use super::passing::{called, interpreter, middleware, named, passing};
 use super::programs::of_middleware;
+use super::services::{compare_all, compare_at_random, open};
 use super::{
     BUDGET, Both, DEADLINE, REAL_REQUESTS, Stage, dist, fields, read, run, runtime, text, with_config,
     with_handle,
 };
-use crate::harness::{Seeded, full, scaled};
+use crate::harness::full;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
-use linkspan::engine::{ChainRequest, Onward, RequestBody};
-use linkspan::host::{Budget, RequestHead};
-use std::sync::Arc;
+use linkspan::host::Budget;
 use std::time::Duration;
 
 /// Middleware as it is delivered, in front of the end and of services, between stages that are lifted synchronously.
@@ -55,25 +54,6 @@ fn real_middleware_answers_alike() {
             assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
         }
     });
-}
-
-async fn compare_all(
-    guests: &[(String, Vec<Stage>)],
-    bounds: (Budget, Duration),
-    requests: &[&[(&str, &str)]],
-) {
-    let chains: Vec<_> = guests.iter().map(|(_, stages)| stages.clone()).collect();
-    let runtime = runtime(&chains);
-    let mut differences = Vec::new();
-    for (what, stages) in guests {
-        let mut both = Both::within(bounds, &runtime, stages);
-        both.races = true;
-        for (number, request) in requests.iter().enumerate() {
-            both.compare(&format!("{what}, {} stages, {number}", stages.len()), &fields(request)).await;
-        }
-        differences.append(&mut both.differences);
-    }
-    assert!(differences.is_empty(), "{} differ\n\n{}", differences.len(), differences.join("\n\n"));
 }
 
 /// Short, for those that wait for what never comes.
@@ -186,26 +166,7 @@ fn random_middleware_is_met_alike() {
     let guest = || text(&interpreter());
     // None behind a stage that is lifted synchronously: what it answers before it calls the next stage is out there.
     let chains = [vec![guest()], vec![guest(), guest()], vec![guest(), dist("hello")]];
-    let runtime = runtime(&chains);
-    let mut seeded = Seeded(20_261_124);
-    run(async {
-        // Responses, errors, traps.
-        let mut outcomes = [0; 3];
-        for stages in &chains {
-            let mut both = Both::within((BUDGET, Duration::from_secs(1)), &runtime, stages);
-            both.races = true;
-            for number in 0..scaled(200, 25_000) {
-                let program = of_middleware(&mut seeded);
-                let body = ["", "slow"][seeded.below(2)];
-                let fields = fields(&[("p", &program), ("a", "1"), ("x-body", body)]);
-                both.compare(&format!("{number}: {program} {body}"), &fields).await;
-                assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
-                outcomes[both.outcome] += 1;
-            }
-        }
-        println!("{outcomes:?} responses, errors and traps");
-        assert!(outcomes.iter().all(|count| *count > 2), "{outcomes:?}");
-    });
+    compare_at_random(&chains, 20_261_124, Duration::from_secs(1), of_middleware);
 }
 
 /// Budgets, and a next stage that never answers.
@@ -257,18 +218,6 @@ fn the_order_of_stages_decides() {
     assert_eq!(order(&[gone, sync]), Err(1));
     assert_eq!(order(&[gone, gone, sync, gone]), Err(2));
     assert_eq!(order(&[gone, sync, "hello"]), Err(1));
-}
-
-/// Sends a request; the response's body is not read yet.
-async fn open(
-    both: &Both,
-    chain: &Onward,
-    list: &[(&str, &str)],
-) -> http::Response<linkspan::engine::ResponseBody> {
-    let headers = fields(list);
-    let head = RequestHead { authority: Some("host".parse().unwrap()), headers, ..RequestHead::default() };
-    let request = ChainRequest::new(head, RequestBody::empty(), Arc::default());
-    chain.handle(&both.worker, Box::new(request)).await.unwrap()
 }
 
 /// Many requests at once in one instance, of which some clients go away before they have an answer, or in its middle.

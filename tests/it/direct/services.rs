@@ -50,23 +50,56 @@ fn real_services_answer_alike() {
 const REQUESTS: &[&[(&str, &str)]] =
     &[&[("a", "value")], &[("x-body", "slow")], &[("a", "value")], &[("x-body", "at once")]];
 
-async fn compare_all(guests: &[(String, Vec<Stage>)], requests: &[&[(&str, &str)]]) {
-    compare_within(BUDGET, guests, requests).await;
-}
+/// How long a chain may compute and wait, unless there is a reason.
+const BOUNDS: (Budget, Duration) = (BUDGET, DEADLINE);
 
-async fn compare_within(budget: Budget, guests: &[(String, Vec<Stage>)], requests: &[&[(&str, &str)]]) {
+/// Each of `guests` meets each of `requests` alike in both forms.
+pub async fn compare_all(
+    guests: &[(String, Vec<Stage>)],
+    bounds: (Budget, Duration),
+    requests: &[&[(&str, &str)]],
+) {
     let chains: Vec<_> = guests.iter().map(|(_, stages)| stages.clone()).collect();
     let runtime = runtime(&chains);
     let mut differences = Vec::new();
     for (what, stages) in guests {
-        let mut both = Both::within((budget, DEADLINE), &runtime, stages);
+        let mut both = Both::within(bounds, &runtime, stages);
         both.races = true;
         for (number, request) in requests.iter().enumerate() {
             both.compare(&format!("{what}, {} stages, {number}", stages.len()), &fields(request)).await;
         }
         differences.append(&mut both.differences);
     }
-    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+    assert!(differences.is_empty(), "{} differ\n\n{}", differences.len(), differences.join("\n\n"));
+}
+
+/// What programs do in each of `chains` is met alike. Many wait for what never comes: none for longer than `patience`.
+pub fn compare_at_random(
+    chains: &[Vec<Stage>],
+    seed: u64,
+    patience: Duration,
+    program: fn(&mut Seeded) -> String,
+) {
+    let runtime = runtime(chains);
+    let mut seeded = Seeded(seed);
+    run(async {
+        // Responses, errors, traps.
+        let mut outcomes = [0; 3];
+        for stages in chains {
+            let mut both = Both::within((BUDGET, patience), &runtime, stages);
+            both.races = true;
+            for number in 0..scaled(200, 25_000) {
+                let program = program(&mut seeded);
+                let body = ["", "slow"][seeded.below(2)];
+                let fields = fields(&[("p", &program), ("a", "1"), ("x-body", body)]);
+                both.compare(&format!("{number}: {program} {body}"), &fields).await;
+                assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
+                outcomes[both.outcome] += 1;
+            }
+        }
+        println!("{outcomes:?} responses, errors and traps");
+        assert!(outcomes.iter().all(|count| *count > 2), "{outcomes:?}");
+    });
 }
 
 /// Each behind a middleware, and alone.
@@ -81,7 +114,7 @@ fn placed(guests: Vec<(impl Into<String>, String)>) -> Vec<(String, Vec<Stage>)>
 
 #[test]
 fn hostile_services_are_met_alike() {
-    run(async { compare_all(&placed(services()), REQUESTS).await });
+    run(async { compare_all(&placed(services()), BOUNDS, REQUESTS).await });
 }
 
 #[test]
@@ -89,7 +122,7 @@ fn hostile_guests_are_met_alike_as_services() {
     // The short form has some of them, at one place each.
     let guests = placed(relifted()).into_iter().enumerate();
     let guests: Vec<_> = guests.filter(|(at, _)| full() || at % 9 == 0).map(|(_, guest)| guest).collect();
-    run(async { compare_all(&guests, &REQUESTS[..2]).await });
+    run(async { compare_all(&guests, BOUNDS, &REQUESTS[..2]).await });
 }
 
 /// What waits for what never comes has its deadline, and its instance goes.
@@ -97,7 +130,7 @@ fn hostile_guests_are_met_alike_as_services() {
 fn patient_services_have_their_deadlines_alike() {
     let mut guests = placed(patient());
     guests.truncate(if full() { guests.len() } else { 3 });
-    run(async { compare_all(&guests, &REQUESTS[..1]).await });
+    run(async { compare_all(&guests, BOUNDS, &REQUESTS[..1]).await });
 }
 
 /// A service that computes without an end is ended, in its function and in its callback.
@@ -112,39 +145,24 @@ fn services_have_the_bound_of_computation() {
     ];
     // Long before the deadline, also where eight others compute.
     let budget = Budget { cpu: Duration::from_millis(50), ..BUDGET };
-    run(async { compare_within(budget, &placed(guests), &REQUESTS[..1]).await });
+    run(async { compare_all(&placed(guests), (budget, DEADLINE), &REQUESTS[..1]).await });
 }
 
 /// Services that do anything in any order are met alike.
 #[test]
 fn random_services_are_met_alike() {
     let chains = [vec![text(&interpreter())], vec![dist("pass-through-sync"), text(&interpreter())]];
-    let runtime = runtime(&chains);
-    let mut seeded = Seeded(20_261_123);
-    run(async {
-        // Responses, errors, traps.
-        let mut outcomes = [0; 3];
-        for stages in &chains {
-            // Many wait for what never comes.
-            let mut both = Both::within((BUDGET, Duration::from_secs(2)), &runtime, stages);
-            both.races = true;
-            for number in 0..scaled(200, 25_000) {
-                let program = of_service(&mut seeded);
-                let body = ["", "slow"][seeded.below(2)];
-                let fields = fields(&[("p", &program), ("a", "1"), ("x-body", body)]);
-                both.compare(&format!("{number}: {program} {body}"), &fields).await;
-                assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
-                outcomes[both.outcome] += 1;
-            }
-        }
-        println!("{outcomes:?} responses, errors and traps");
-        assert!(outcomes.iter().all(|count| *count > 2), "{outcomes:?}");
-    });
+    compare_at_random(&chains, 20_261_123, Duration::from_secs(2), of_service);
 }
 
 /// Sends a request; the response's body is not read yet.
-async fn open(both: &Both, chain: &Onward) -> http::Response<linkspan::engine::ResponseBody> {
-    let head = RequestHead { authority: Some("host".parse().unwrap()), ..RequestHead::default() };
+pub async fn open(
+    both: &Both,
+    chain: &Onward,
+    list: &[(&str, &str)],
+) -> http::Response<linkspan::engine::ResponseBody> {
+    let headers = fields(list);
+    let head = RequestHead { authority: Some("host".parse().unwrap()), headers, ..RequestHead::default() };
     let request = ChainRequest::new(head, RequestBody::empty(), Arc::default());
     chain.handle(&both.worker, Box::new(request)).await.unwrap()
 }
@@ -170,7 +188,7 @@ fn bodies_that_are_open_at_once_are_written_alike() {
         for stages in &chains {
             let both = Both::new(&runtime, stages);
             for chain in [&both.component, &both.direct] {
-                let asked: FuturesUnordered<_> = (0..20).map(|_| open(&both, chain)).collect();
+                let asked: FuturesUnordered<_> = (0..20).map(|_| open(&both, chain, &[])).collect();
                 let responses: Vec<_> = asked.collect().await;
                 for (number, response) in responses.into_iter().enumerate() {
                     match number % 3 {
@@ -190,7 +208,7 @@ fn bodies_that_are_open_at_once_are_written_alike() {
                     }
                 }
                 // The instances are as good as before.
-                let body = read(open(&both, chain).await.into_body()).await;
+                let body = read(open(&both, chain, &[]).await.into_body()).await;
                 assert!(body.contains("x-edited and a value") || body.contains("Hello"), "{body}");
             }
         }
@@ -216,7 +234,7 @@ fn a_client_that_goes_away_is_told_alike() {
         for stages in &chains {
             let mut both = Both::new(&runtime, stages);
             for chain in [&both.component, &both.direct] {
-                let mut body = open(&both, chain).await.into_body();
+                let mut body = open(&both, chain, &[]).await.into_body();
                 assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
                 drop(body);
                 tokio::task::yield_now().await;
