@@ -8,6 +8,7 @@
 //! Bounds: the plan allows 16 middleware in front of a service. A component that stands at several stages is embedded,
 //! and compiled, once.
 
+use super::handles;
 use super::panics::caught;
 use crate::component::{Component, Digest, EntryPoint, Interface};
 use crate::host::catalog::HANDLER;
@@ -109,8 +110,8 @@ pub fn stage_of(label: &str) -> Option<usize> {
 /// Joins `members`, of which the last is the service.
 ///
 /// # Errors
-/// [`ComposeError`] if a member has no handler, if its types differ from its neighbour's, or if the composition would
-/// not be valid.
+/// [`ComposeError`] if a member has no handler, if its types differ from its neighbour's or can't be written, or if the
+/// composition would not be valid.
 pub fn compose(members: &[Member<'_>], naming: Naming) -> Result<Composed, ComposeError> {
     let mut graph = CompositionGraph::new();
     let mut packages: BTreeMap<Form, PackageId> = BTreeMap::new();
@@ -168,6 +169,7 @@ fn join(
     naming: Naming,
 ) -> Result<NodeId, ComposeError> {
     let at = |error: &dyn std::fmt::Display| ComposeError::at(member.index, error);
+    check_handles(graph, package, member, next.is_some())?;
     let instance = graph.instantiate(package);
     for import in &member.component.shape.imports {
         let Some(interface) = &import.interface else { continue };
@@ -204,6 +206,28 @@ fn join(
     let export =
         member.component.shape.entry().ok_or_else(|| at(&"the component exports no `wasi:http/handler`"))?;
     graph.alias_instance_export(instance, export.name()).map_err(|error| at(&error))
+}
+
+/// Refuses a member with an import whose type wac can't write. The handler's is not written where a next stage provides
+/// the handler (`is_joined`).
+fn check_handles(
+    graph: &CompositionGraph,
+    package: PackageId,
+    member: &Member<'_>,
+    is_joined: bool,
+) -> Result<(), ComposeError> {
+    let types = graph.types();
+    let joined = member.component.shape.handler_import().filter(|_| is_joined).map(|import| &import.name);
+    for (name, kind) in types[graph[package].ty()].imports.iter().filter(|(name, _)| Some(*name) != joined) {
+        if let Some(resource) = handles::homeless(types, *kind) {
+            let error = format!(
+                "its import `{name}` has handles of a resource `{resource}`, and does not export the resource \
+                 under this name: the composer can't write such a type"
+            );
+            return Err(ComposeError::at(member.index, error));
+        }
+    }
+    Ok(())
 }
 
 /// Finds the joined components in the composition, which embeds them unchanged.

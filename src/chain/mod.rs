@@ -11,6 +11,7 @@ pub mod compose;
 pub mod epoch;
 pub mod form;
 mod functions;
+mod handles;
 pub mod panics;
 pub mod prove;
 pub mod runtimes;
