@@ -6,9 +6,11 @@
 //! [`MOST_DISAGREEMENTS`] times.
 
 use super::compose::Member;
+use crate::component::{Component, Digest};
 use crate::direct::{self, Chain, NotDirect, Program, Reading};
 use crate::host::{Next, Rehearsal, Scope};
 use crate::plan::Form as Wanted;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,10 +28,38 @@ fn readings(members: &[Member<'_>], wanted: Wanted) -> Result<Vec<Reading>, (Opt
     if wanted == Wanted::Component {
         return Err((None, NotDirect::new("`form = \"component\"`")));
     }
-    let read = |member: &Member<'_>| direct::read(member.component).map_err(|why| (Some(member.index), why));
-    let readings: Vec<_> = members.iter().map(read).collect::<Result<_, _>>()?;
-    direct::order(&readings).map_err(|(at, why)| (members.get(at).map(|member| member.index), why))?;
+    let mut readings = Vec::new();
+    // A rewritten stage may be so because of one of the others, which is then the reason.
+    for member in members.iter().filter(|member| !member.component.relifted) {
+        readings.push(direct::read(member.component).map_err(|why| (Some(member.index), why))?);
+    }
+    if let Some(member) = members.iter().find(|member| member.component.relifted) {
+        return Err((Some(member.index), NotDirect::new("its lift is rewritten")));
+    }
+    let stages: Vec<_> = readings.iter().collect();
+    direct::order(&stages).map_err(|(at, why)| (members.get(at).map(|member| member.index), why))?;
     Ok(readings)
+}
+
+/// What is known of components, each of which is read once. For a look at forms before anything is composed.
+#[derive(Default)]
+pub struct Readings(HashMap<(Digest, bool), Option<Reading>>);
+
+impl Readings {
+    /// Whether a segment of `components`, one for each stage, would have the direct form.
+    pub fn are_direct(&mut self, components: &[&Component], wanted: Wanted) -> bool {
+        if wanted == Wanted::Component {
+            return false;
+        }
+        let key = |component: &Component| (component.digest, component.relifted);
+        for component in components {
+            if self.0.entry(key(component)).or_insert_with(|| direct::read(component).ok()).is_none() {
+                return false;
+            }
+        }
+        let stages: Vec<_> = components.iter().filter_map(|it| self.0.get(&key(it))?.as_ref()).collect();
+        direct::order(&stages).is_ok()
+    }
 }
 
 /// The direct form's code for `members`, of which `module` makes the core modules.

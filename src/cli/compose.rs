@@ -7,8 +7,8 @@ use crate::chain::Naming;
 use crate::component::Digest;
 use crate::config::Severity;
 use crate::gateway::build::{check_pipelines, compose_stages};
-use crate::gateway::inputs::{Inputs, Shapes, load_components};
-use crate::plan::{End, PipelineIndex, Plan, Relift};
+use crate::gateway::inputs::{Inputs, Shapes, load_components, load_components_elsewhere};
+use crate::plan::{PipelineIndex, Plan, Relift};
 use std::path::Path;
 
 /// How a pipeline is written.
@@ -21,7 +21,8 @@ pub(super) struct Options {
     /// warning
     #[arg(long, requires = "portable")]
     lossy: bool,
-    /// With `--portable`: rewrite async lifts to sync ones where the file's `lift` asks for it, as without `--portable`
+    /// With `--portable`: rewrite async lifts to sync ones where the file's `lift` allows it; `"auto"` does wherever that is
+    /// proven to change nothing
     #[arg(long)]
     relift: bool,
 }
@@ -36,7 +37,8 @@ pub(super) fn run(file: &Path, name: &str, output: &Path, options: &Options) -> 
     }
     let pipeline = plan.pipeline(index);
     let mut diagnostics = plan.diagnostics();
-    let components = load_components(&plan, &Shapes::default(), &mut diagnostics);
+    let load = if options.portable && options.relift { load_components_elsewhere } else { load_components };
+    let components = load(&plan, &Shapes::default(), &mut diagnostics);
     let naming = match options.portable {
         true => {
             let lost = if options.lossy { Severity::Warning } else { Severity::Error };
@@ -78,11 +80,7 @@ pub(super) fn run(file: &Path, name: &str, output: &Path, options: &Options) -> 
 /// Lets the components of a pipeline be as their authors made them.
 fn leave_lifts(plan: &mut Plan, index: PipelineIndex) {
     let Some(pipeline) = plan.pipelines.get_mut(index.0) else { return };
-    let service = match &mut pipeline.end {
-        End::Component(stage) => Some(&mut **stage),
-        End::Native(_) | End::Upstream(_) => None,
-    };
-    for stage in pipeline.stages.iter_mut().chain(service) {
+    for stage in pipeline.all_stages_mut() {
         (stage.lift, stage.lift_span) = (Relift::AsIs, None);
     }
 }

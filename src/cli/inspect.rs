@@ -37,7 +37,9 @@ fn world(component: &Component) -> Result<String, Failed> {
 /// What `lift` would do to a stage with `component`.
 fn relift(component: &Component) -> String {
     match component.relift() {
-        Ok((_, true)) => "can be rewritten to sync, with `lift = \"auto\"`".to_owned(),
+        Ok((_, true)) => {
+            "can be rewritten to sync; `lift = \"auto\"` does where its segment loses nothing".to_owned()
+        }
         Ok((_, false)) => {
             "can be rewritten to sync, with `lift = \"sync\"` on trial: it makes streams or futures, \
                            and may have to write them after its answer"

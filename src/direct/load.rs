@@ -144,8 +144,8 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
 ///
 /// # Errors
 /// The place of a stage that may not stand there, and why.
-pub fn order(stages: &[Reading]) -> Result<(), (usize, NotDirect)> {
-    let goes_on = |stage: &Reading| stage.callback.is_some() && stage.passes_on;
+pub fn order(stages: &[&Reading]) -> Result<(), (usize, NotDirect)> {
+    let goes_on = |stage: &&Reading| stage.callback.is_some() && stage.passes_on;
     let Some(first) = stages.iter().position(goes_on) else { return Ok(()) };
     let behind = || stages.iter().enumerate().skip(first + 1);
     let Some((at, _)) = behind().find(|(_, stage)| stage.callback.is_none()) else { return Ok(()) };

@@ -14,7 +14,7 @@ use super::inputs::{Components, Natives};
 use crate::component::Digest;
 use crate::plan::when::combinations;
 use crate::plan::{
-    Applied, End, GatewayLimits, Link, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan, UpstreamTlsFiles,
+    Applied, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan, UpstreamTlsFiles,
 };
 use crate::upstream::TlsSettings;
 
@@ -88,7 +88,7 @@ pub fn of_pipelines<'p>(
             End::Component(_) => None,
         };
         let mut found = Vec::new();
-        for stages in segments(pipeline, components).into_iter().rev() {
+        for stages in components.segments(pipeline).into_iter().rev() {
             let beginning = |index: PipelineIndex| match (all[index.0].last(), &plan.pipeline(index).end) {
                 (Some(part), _) => Some(part.identity),
                 (None, End::Upstream(upstream)) => {
@@ -99,16 +99,16 @@ pub fn of_pipelines<'p>(
                 (None, _) => None,
             };
             let identify = |stages: &[&Stage]| {
-                let digest = |stage: &Stage| Some(components.of(stage)?.digest);
-                let digests: Vec<_> =
-                    stages.iter().filter_map(|stage| Some((*stage, digest(stage)?))).collect();
+                let component = |stage: &Stage| components.of(stage).map(|it| (it.digest, it.relifted));
+                let placed: Vec<_> =
+                    stages.iter().filter_map(|stage| Some((*stage, component(stage)?))).collect();
                 let named = stages.iter().flat_map(|stage| &stage.next);
                 let named: Vec<_> =
                     named.filter_map(|next| Some((next.name.as_str(), beginning(next.pipeline)?))).collect();
                 let calls = stages.iter().flat_map(|stage| &stage.grants.egress.calls);
                 let calls: Vec<_> =
                     calls.filter_map(|call| Some((call.name.as_str(), beginning(call.pipeline)?))).collect();
-                of_segment(pipeline, &digests, &plan.limits, next, (&named, &calls))
+                of_segment(pipeline, &placed, &plan.limits, next, (&named, &calls))
             };
             let variants = variants(&stages, identify);
             let identity = of_part(&stages, &variants, next);
@@ -118,23 +118,6 @@ pub fn of_pipelines<'p>(
         all[index.0] = found;
     }
     all
-}
-
-/// The stages of `pipeline` that share a store: each longest run of static ones; alone, each dynamic one and each whose
-/// component can't be composed.
-pub(super) fn segments<'p>(pipeline: &'p Pipeline, components: &Components) -> Vec<Vec<&'p Stage>> {
-    let joins = |stage: &Stage| {
-        let alone = components.original(stage).is_some_and(|c| c.shape.stands_alone());
-        stage.link == Link::Static && !alone
-    };
-    let mut segments: Vec<Vec<&Stage>> = Vec::new();
-    for stage in pipeline.all_stages() {
-        match segments.last_mut() {
-            Some(run) if joins(stage) && run.iter().all(|stage| joins(stage)) => run.push(stage),
-            _ => segments.push(vec![stage]),
-        }
-    }
-    segments
 }
 
 /// The variants of `stages` that requests can need.
@@ -167,7 +150,7 @@ fn of_part(stages: &[&Stage], variants: &[Variant<'_>], next: Option<Digest>) ->
 /// pipelines that its stages reach, each by its first segment.
 fn of_segment(
     pipeline: &Pipeline,
-    stages: &[(&Stage, Digest)],
+    stages: &[(&Stage, (Digest, bool))],
     gateway: &GatewayLimits,
     next: Option<Digest>,
     called: (&[Named<'_>], &[Named<'_>]),
@@ -176,7 +159,7 @@ fn of_segment(
     let Pipeline { name, stages: _, end: _, limits, isolation, form, span: _ } = pipeline;
     let start = Identity::of("segment").text(name).plain(limits).plain(&(isolation, form));
     let linked = with_gateway(start, gateway).plain(&next).plain(&called);
-    stages.iter().fold(linked, |it, (stage, digest)| with_stage(it, stage, *digest)).finish()
+    stages.iter().fold(linked, |it, (stage, component)| with_stage(it, stage, *component)).finish()
 }
 
 /// Adds the bounds of the whole process that concern a segment. The others concern the front end and connections.
@@ -209,8 +192,8 @@ fn with_gateway(it: Identity, limits: &GatewayLimits) -> Identity {
     it.plain(&(header_size, call_depth))
 }
 
-/// Adds a stage whose component has this digest.
-fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
+/// Adds a stage whose component has this digest, and is rewritten or not.
+fn with_stage(it: Identity, stage: &Stage, (digest, relifted): (Digest, bool)) -> Identity {
     let Stage {
         id,
         // The digest stands for the component.
@@ -236,6 +219,6 @@ fn with_stage(it: Identity, stage: &Stage, digest: Digest) -> Identity {
         component_span: _,
         span: _,
     } = stage;
-    let it = it.text(&id.to_string()).bytes(&digest.0).hashed(config);
+    let it = it.text(&id.to_string()).bytes(&digest.0).plain(&relifted).hashed(config);
     it.hashed(grants).plain(limits).plain(&(link, isolation, on_failure, lift)).plain(breaker)
 }

@@ -3,67 +3,19 @@
 //! Files are read and hashed here and nowhere else, so that a file that changes in between can't give two halves of
 //! different versions, and so that a generation can be built again, for a rollback, when its files are gone.
 
+pub use super::components::{Components, Shapes, load_components, load_components_elsewhere};
+
 use super::collect::Identity;
 use super::watch::{Looks, looks};
-use crate::chain::caught;
-use crate::component::{Component, Digest, LoadError, NotRewritable, Shape};
+use crate::component::Digest;
 use crate::config::Diagnostics;
 use crate::host::Next;
-use crate::plan::{ComponentIndex, ComponentRef, Pipeline, Plan, Relift, Stage, UpstreamPlan};
+use crate::plan::{Plan, UpstreamPlan};
 use crate::upstream::TlsSettings;
 use rustls::ServerConfig;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// The components of a plan, by [`ComponentIndex`]; `None` for one that could not be loaded.
-#[derive(Clone, Default)]
-pub struct Components(Vec<Option<Forms>>);
-
-/// A component as its author made it, and rewritten to a sync lift where a stage may want that.
-#[derive(Clone)]
-struct Forms {
-    original: Component,
-    relifted: Option<Result<Rewritten, NotRewritable>>,
-}
-
-/// A component's rewritten form, and whether it is proven not to trap because of the rewriting.
-type Rewritten = (Component, bool);
-
-impl Components {
-    /// The component of `stage`, in the form that the stage wants and can have, if it could be loaded.
-    pub fn of(&self, stage: &Stage) -> Option<&Component> {
-        let forms = self.0.get(stage.component.0)?.as_ref()?;
-        Some(match (stage.lift, &forms.relifted) {
-            (Relift::Auto, Some(Ok((rewritten, true)))) | (Relift::Sync, Some(Ok((rewritten, _)))) => {
-                rewritten
-            }
-            _ => &forms.original,
-        })
-    }
-
-    /// The components as their authors made them, in the order of the plan; `None` for one that could not be loaded.
-    pub fn originals(&self) -> impl Iterator<Item = Option<&Component>> {
-        self.0.iter().map(|forms| Some(&forms.as_ref()?.original))
-    }
-
-    /// The component of `stage`, as its author made it.
-    pub fn original(&self, stage: &Stage) -> Option<&Component> {
-        Some(&self.0.get(stage.component.0)?.as_ref()?.original)
-    }
-
-    /// Whether the component of `stage` was rewritten although it may do what its rewritten form can't do.
-    pub fn is_trial(&self, stage: &Stage) -> bool {
-        let forms = self.0.get(stage.component.0).and_then(Option::as_ref);
-        stage.lift == Relift::Sync
-            && forms.is_some_and(|forms| matches!(forms.relifted, Some(Ok((_, false)))))
-    }
-
-    /// Why the component of `stage` can't be rewritten, if so.
-    pub fn refusal(&self, stage: &Stage) -> Option<&NotRewritable> {
-        self.0.get(stage.component.0)?.as_ref()?.relifted.as_ref()?.as_ref().err()
-    }
-}
 
 /// The TLS settings of a listener, and the hash of their files.
 #[derive(Clone)]
@@ -151,8 +103,8 @@ impl Inputs {
     /// The identity of a configuration: of the text, and of the contents of files and variables that it names.
     pub fn identity(&self) -> Digest {
         let start = Identity::of("configuration").text(self.plan.source.text());
-        let components = self.components.0.iter().flatten();
-        let read = components.fold(start, |it, forms| it.bytes(&forms.original.digest.0));
+        let components = self.components.originals().flatten();
+        let read = components.fold(start, |it, component| it.bytes(&component.digest.0));
         let read = self.tls.iter().flatten().fold(read, |it, tls| it.bytes(&tls.digest.0));
         let files = self.upstreams.iter().flatten().flat_map(|tls| &tls.contents);
         let read = files.fold(read, |it, content| it.bytes(content));
@@ -181,86 +133,6 @@ pub fn looks_at_files(plan: &Plan) -> Looks {
     looks(components.chain(tls.flat_map(|tls| tls.files())).chain(upstreams.map(|(file, _)| file.as_path())))
 }
 
-/// Known properties of components, by digest: validating or rewriting a large component takes longer than reading it.
-#[derive(Default)]
-pub struct Shapes {
-    shapes: Mutex<HashMap<Digest, Shape>>,
-    relifted: Mutex<HashMap<Digest, Result<Rewritten, NotRewritable>>>,
-}
-
-/// The most components whose shapes are remembered; with more, all are forgotten.
-const MAX_SHAPES: usize = 4096;
-
-/// The most components whose rewritten forms are remembered; with more, all are forgotten.
-const MAX_RELIFTED: usize = 64;
-
-impl Shapes {
-    fn load(&self, reference: &ComponentRef) -> Result<Component, LoadError> {
-        let path = &reference.path;
-        let known =
-            |digest: &Digest| self.shapes.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
-        let component = match &reference.given {
-            Some(given) => Component::from_bytes(path, Arc::clone(&given.0), known)?,
-            None => Component::load_with(path, known)?,
-        };
-        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-        if shapes.len() >= MAX_SHAPES {
-            shapes.clear();
-        }
-        shapes.insert(component.digest, component.shape.clone());
-        Ok(component)
-    }
-
-    fn relift(&self, component: &Component) -> Result<Rewritten, NotRewritable> {
-        let lock = || self.relifted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(&component.digest) {
-            return known.clone();
-        }
-        let found = component.relift();
-        let mut relifted = lock();
-        if relifted.len() >= MAX_RELIFTED {
-            relifted.clear();
-        }
-        relifted.insert(component.digest, found.clone());
-        found
-    }
-}
-
-/// Reads the component files that `plan` names, and adds what is wrong with them to `diagnostics`.
-pub fn load_components(plan: &Plan, shapes: &Shapes, diagnostics: &mut Diagnostics) -> Components {
-    let load = |reference: &ComponentRef| match caught(|| shapes.load(reference)) {
-        Ok(Ok(component)) => check_digest(reference, component, diagnostics),
-        Err(panicked) => {
-            panicked.tell(reference.path_span, unusable(reference), diagnostics);
-            None
-        }
-        Ok(Err(error)) => {
-            let finding = diagnostics.error(reference.path_span, unusable(reference));
-            finding.label(error.to_string()).help(error.help());
-            None
-        }
-    };
-    let loaded: Vec<_> = plan.components.iter().map(load).collect();
-    let wanted = |index| {
-        let mut stages = plan.pipelines.iter().flat_map(Pipeline::all_stages);
-        stages.any(|stage| stage.component == index && stage.lift != Relift::AsIs)
-    };
-    let forms = |(index, original): (usize, Option<Component>)| {
-        let original = original?;
-        let relift = || {
-            caught(|| shapes.relift(&original))
-                .unwrap_or_else(|panicked| Err(NotRewritable::new(panicked.to_string())))
-        };
-        let relifted = wanted(ComponentIndex(index)).then(relift);
-        Some(Forms { original, relifted })
-    };
-    Components(loaded.into_iter().enumerate().map(forms).collect())
-}
-
-fn unusable(reference: &ComponentRef) -> String {
-    format!("component `{}` can't be used", reference.name)
-}
-
 /// Reads the TLS files that `plan`'s upstreams name, and adds what is wrong with them to `diagnostics`.
 pub fn load_upstreams(plan: &Plan, diagnostics: &mut Diagnostics) -> Vec<Option<TlsSettings>> {
     let load = |upstream: &UpstreamPlan| {
@@ -278,21 +150,4 @@ pub fn load_upstreams(plan: &Plan, diagnostics: &mut Diagnostics) -> Vec<Option<
             .ok()
     };
     plan.upstreams.iter().map(load).collect()
-}
-
-fn check_digest(
-    reference: &ComponentRef,
-    component: Component,
-    diagnostics: &mut Diagnostics,
-) -> Option<Component> {
-    if let (Some(expected), Some(span)) = (reference.sha256, reference.sha256_span)
-        && Digest(expected) != component.digest
-    {
-        diagnostics
-            .error(span, format!("component `{}` has another digest", reference.name))
-            .label("not the expected file")
-            .help(format!("if the file is right, its sha256 is \"{}\"", component.digest));
-        return None;
-    }
-    Some(component)
 }

@@ -6,6 +6,7 @@
 
 pub mod build;
 mod collect;
+mod components;
 pub mod control;
 mod generation;
 mod identity;

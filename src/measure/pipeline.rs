@@ -11,7 +11,7 @@ use crate::engine::{ChainRequest, Onward, RequestBody, Worker};
 use crate::gateway::inputs::{Components, Inputs};
 use crate::gateway::{Workshop, build};
 use crate::host::RequestHead;
-use crate::plan::{End, Link, Pipeline, PipelineIndex, Stage};
+use crate::plan::{Link, Pipeline, PipelineIndex, Relift, Stage};
 use crate::telemetry::Metrics;
 use bytes::Bytes;
 use clap::Args;
@@ -126,7 +126,7 @@ struct Row {
 /// If one of its forms can't be built.
 pub fn run(options: &Options, mut inputs: Inputs, index: PipelineIndex) -> Result<String, Failure> {
     let pipeline = inputs.plan.pipeline(index).clone();
-    let whole = applying(&pipeline, &options.head());
+    let whole = settled(applying(&pipeline, &options.head()), &inputs.components);
     let forms: Vec<_> = std::iter::once(whole.clone())
         .chain((0..whole.stages.len()).map(|at| without(&whole, at..=at)))
         // With one stage, the service alone is measured already.
@@ -159,6 +159,15 @@ fn applying(pipeline: &Pipeline, head: &RequestHead) -> Pipeline {
     renumber(pipeline)
 }
 
+/// `pipeline` with the lifts that its stages have in `inputs`: what one costs is measured among the same others.
+fn settled(mut pipeline: Pipeline, components: &Components) -> Pipeline {
+    for stage in pipeline.all_stages_mut() {
+        let rewritten = components.of(stage).is_some_and(|component| component.relifted);
+        stage.lift = if rewritten { Relift::Sync } else { Relift::AsIs };
+    }
+    pipeline
+}
+
 fn without(pipeline: &Pipeline, stages: std::ops::RangeInclusive<usize>) -> Pipeline {
     let mut pipeline = pipeline.clone();
     pipeline.stages.drain(stages);
@@ -167,12 +176,7 @@ fn without(pipeline: &Pipeline, stages: std::ops::RangeInclusive<usize>) -> Pipe
 
 /// Gives stages their new places.
 fn renumber(mut pipeline: Pipeline) -> Pipeline {
-    let service = match &mut pipeline.end {
-        End::Component(service) => Some(&mut **service),
-        End::Native(_) | End::Upstream(_) => None,
-    };
-    let stages = pipeline.stages.iter_mut().chain(service);
-    stages.enumerate().for_each(|(index, stage)| stage.id.index = index);
+    pipeline.all_stages_mut().enumerate().for_each(|(index, stage)| stage.id.index = index);
     pipeline
 }
 

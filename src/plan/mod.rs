@@ -192,6 +192,15 @@ impl Pipeline {
         self.stages.iter().chain(self.service())
     }
 
+    /// The same, to be changed.
+    pub fn all_stages_mut(&mut self) -> impl Iterator<Item = &mut Stage> {
+        let service = match &mut self.end {
+            End::Component(stage) => Some(&mut **stage),
+            End::Native(_) | End::Upstream(_) => None,
+        };
+        self.stages.iter_mut().chain(service)
+    }
+
     /// The stages that do not apply to a request, as `0:key-auth 2:cors`; `None` if all do.
     pub fn not_applied(&self, applied: Applied) -> Option<String> {
         let those = self.stages.iter().filter(|stage| !applied.has(stage.id.index));

@@ -140,7 +140,7 @@ fn hot_paths_allocate_no_more_than_their_marks() {
         ("sync", chain("pass-through-sync", "", "")),
         ("rewritten", chain("pass-through-async", ", lift = \"sync\"", "")),
         ("async", chain("pass-through-async", "", "")),
-        ("async-component", chain("pass-through-async", "", "form = \"component\"")),
+        ("async-component", chain("pass-through-async", ", lift = \"as-is\"", "form = \"component\"")),
         ("dynamic-sync", chain("pass-through-sync", "", "link = \"dynamic\"")),
         ("dynamic-async", chain("pass-through-async", "", "link = \"dynamic\"")),
         ("headers", chain("security-headers", "", "")),

@@ -45,7 +45,7 @@ impl Form {
     }
 
     fn lift(self) -> &'static str {
-        if self == Self::Rewritten { "lift = \"sync\"" } else { "" }
+        if self == Self::Rewritten { "lift = \"sync\"" } else { "lift = \"as-is\"" }
     }
 }
 

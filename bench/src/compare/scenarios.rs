@@ -47,7 +47,7 @@ fn chain(count: usize) -> Scenario {
     let mut scenario = Scenario::new(&format!("chain-{count}"), &title, Protocol::Plain, Ask::get("/"))
         .contender("linkspan, sync", Setup::Linkspan(no_ops(SYNC, count)))
         .contender("linkspan, async rewritten", Setup::Linkspan(no_ops(ASYNC, count).with("lift = \"sync\"")))
-        .contender("linkspan, async as it is", Setup::Linkspan(no_ops(ASYNC, count)))
+        .contender("linkspan, async as it is", Setup::Linkspan(no_ops(ASYNC, count).with("lift = \"as-is\"")))
         .contender("wasmtime serve, sync", Setup::Wasmtime(no_ops(SYNC, count), &[]))
         .contender("wasmtime serve, async", Setup::Wasmtime(no_ops(ASYNC, count), &[]))
         .contender("Envoy, wasm filters", Setup::Envoy(Answer::Empty, (Filter::Nothing, count)));

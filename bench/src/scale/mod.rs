@@ -297,7 +297,7 @@ impl Scale {
         let kinds = [
             ("static, sync", SYNC, ""),
             ("static, async rewritten", ASYNC, "lift = \"sync\""),
-            ("static, async as it is", ASYNC, ""),
+            ("static, async as it is", ASYNC, "lift = \"as-is\""),
             ("dynamic, sync", SYNC, "link = \"dynamic\""),
             ("dynamic, async", ASYNC, "link = \"dynamic\""),
         ];

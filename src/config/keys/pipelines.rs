@@ -32,7 +32,7 @@ keys! {
     isolation: Isolation = one_of().default("reuse");
     /// Whether the async-lifted middleware of stages that do not set it themselves is rewritten to a sync lift:
     /// `"as-is"`, `"auto"` or `"sync"`, see [Lift rewriting](lift.md).
-    lift: Relift = one_of().default("as-is");
+    lift: Relift = one_of().default("auto");
     /// `"auto"`: segments run in the [direct form](direct.md) where all their stages can. `"component"`: none does.
     form: Form = one_of().default("auto");
     /// Middleware in the order in which a request meets it, at most 16.
@@ -68,8 +68,8 @@ keys! {
     /// Like the pipeline's key. Only for a dynamic stage.
     isolation: Option<Isolation> = one_of().optional("\"request\"", "the pipeline's");
     /// `"as-is"`: as its author lifted it. `"auto"`: rewritten to a sync lift where that is proven to change nothing
-    /// else. `"sync"`: rewritten, or an error. See [Lift rewriting](lift.md).
-    lift: Option<At<Relift>> = one_of().optional("\"auto\"", "the pipeline's");
+    /// else, and nothing is lost. `"sync"`: rewritten, or an error. See [Lift rewriting](lift.md).
+    lift: Option<At<Relift>> = one_of().optional("\"sync\"", "the pipeline's");
     /// What happens to a request whose stage fails: `"fail"`, or `"bypass"` to continue without the stage. Only for a
     /// dynamic middleware.
     on_failure: OnFailure = one_of().default("fail");
@@ -137,10 +137,10 @@ choices! {
     /// Whether an async-lifted component is rewritten to a sync lift.
     #[derive(Default)]
     Relift {
-        /// If the rewriting is proven to change nothing but the cost.
+        /// If the rewriting is proven to change nothing but the cost, and nothing is lost.
+        #[default]
         Auto = "auto",
         /// No.
-        #[default]
         AsIs = "as-is",
         /// Yes; a component that can't be rewritten is an error.
         Sync = "sync",

@@ -23,7 +23,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use self::lowering::{Lowering, Names};
-use super::{CompileCache, ComponentIndex, End, Gateway, GatewayLimits, Plan, Surroundings};
+use super::{CompileCache, ComponentIndex, Gateway, GatewayLimits, Plan, Surroundings};
 use crate::config::keys::{self, File};
 use crate::config::{self, At, Decoded, Diagnostics, Named, SourceFile};
 
@@ -102,11 +102,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
 fn point_by_name(plan: &mut Plan) {
     let place = |name: &str| plan.components.iter().position(|component| &*component.name == name);
     for pipeline in &mut plan.pipelines {
-        let service = match &mut pipeline.end {
-            End::Component(service) => Some(&mut **service),
-            End::Native(_) | End::Upstream(_) => None,
-        };
-        for stage in pipeline.stages.iter_mut().chain(service) {
+        for stage in pipeline.all_stages_mut() {
             stage.component = ComponentIndex(place(&stage.id.component).unwrap_or(usize::MAX));
         }
     }
