@@ -1,12 +1,15 @@
 //! Answers out of a stage's memory and into another one's.
 
 use super::abi::Code;
-use super::border::arrive;
 use super::call::memory;
-use super::message::{Answer, Response};
+use super::flights::Landed;
+use super::message::{Answer, Response, Sent};
 use super::state::State;
 use super::subtasks::Status;
+use crate::host::kept::HEAD;
 use wasmtime::{AsContextMut as _, Result, StoreContextMut, bail};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 /// What the stage returned that is lifted synchronously.
 pub fn lift_answer(store: StoreContextMut<'_, State>, stage: usize, result: u32) -> Result<Answer> {
@@ -40,6 +43,36 @@ pub fn lower_answer(store: StoreContextMut<'_, State>, stage: usize, answer: Ans
     }
 }
 
+/// What came back goes into the store.
+pub fn arrive(
+    state: &mut State,
+    answer: std::result::Result<http::Response<WasiBody>, ErrorCode>,
+    sent: Option<Sent>,
+) -> Result<Answer> {
+    match answer {
+        Ok(response) => {
+            if let Some(sent) = sent {
+                // A stage that does not ask is fine.
+                let _ = sent.send(Ok(()));
+            }
+            state.keep(HEAD)?;
+            Ok(Ok(Response::enter(response, state)))
+        }
+        Err(code) => Ok(Err(code.into())),
+    }
+}
+
+/// What came back goes to a stage, to `at`.
+pub fn receive(mut store: StoreContextMut<'_, State>, stage: usize, landed: Landed, at: u32) -> Result<()> {
+    match landed {
+        Landed::Answer(answer, sent) => {
+            let answer = arrive(store.data_mut(), answer, sent)?;
+            lower_answer(store, stage, answer, at).map(drop)
+        }
+        Landed::Time => Ok(()),
+    }
+}
+
 /// What came back for tasks goes to their stages.
 ///
 /// # Errors
@@ -58,8 +91,7 @@ pub fn land(
         let status = match landed {
             Err(_) => Status::Cancelled,
             Ok(landed) => {
-                let answer = arrive(store.data_mut(), landed).map_err(blame)?;
-                lower_answer(store.as_context_mut(), stage, answer, at).map_err(blame)?;
+                receive(store.as_context_mut(), stage, landed, at).map_err(blame)?;
                 Status::Returned
             }
         };

@@ -1,28 +1,19 @@
-//! Requests and responses on their way into a segment and out of it.
+//! Requests and responses as they are within a segment, and as they are outside.
 //!
 //! Inside, a body is the host's all along, unless a stage made it. At the borders, messages become wasmtime-wasi-http's,
 //! for its rules about bodies; a stage's body is a [`flow`] there.
 
-use super::abi::Code;
-use super::call::Call;
-use super::flights::{Away, Landed};
 use super::flow::{WrongLength, flow};
 use super::message::{Answer, Answered, Body, Reply, Request, Response, Sent};
 use super::pipes::Consumer;
 use super::receipt::Teller;
 use super::state::State;
-use super::transfer::settle;
-use crate::host::kept::{HEAD, Outside, size_of_fields};
-use crate::host::next::{Callee, ask, give_turn, leave, may_leave, whole};
-use crate::host::{CallContext, Next, Pulse, RequestHead};
+use crate::host::RequestHead;
+use crate::host::next::{leave, may_leave};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
 use tokio::sync::oneshot;
 use wasmtime::{AsContextMut, Result, bail};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -55,7 +46,7 @@ fn sending() -> (Sent, impl Future<Output = Result<(), Error>> + Send + 'static)
 }
 
 /// A body on its way out of the store, and who is to tell that it was sent.
-type Leaving = (WasiBody, Option<Sent>);
+pub type Leaving = (WasiBody, Option<Sent>);
 
 /// The body of a stage, whose head announces `length`.
 fn made(state: &mut State, body: Body, length: Option<u64>, error: WrongLength) -> Result<Leaving> {
@@ -87,7 +78,7 @@ impl Request {
     }
 
     /// The request as it leaves the store, or the error that its sender gets.
-    fn leave(
+    pub fn leave(
         self,
         mut store: impl AsContextMut<Data = State>,
     ) -> Result<std::result::Result<(RequestHead, Leaving), ErrorCode>> {
@@ -129,7 +120,7 @@ impl Request {
 
 impl Response {
     /// A response that comes into `state`'s store.
-    fn enter(response: http::Response<WasiBody>, state: &mut State) -> Box<Self> {
+    pub fn enter(response: http::Response<WasiBody>, state: &mut State) -> Box<Self> {
         let (parts, body) = response.into_parts();
         let headers = FieldMap::new_immutable(state.host.http().hooks, parts.headers);
         Box::new(Self { status: parts.status, headers, body: Body::Host(body, None) })
@@ -175,83 +166,4 @@ pub fn reply(answer: Answer, store: impl AsContextMut<Data = State>) -> Reply {
         Ok(response) => Ok(Response::leave(*response, store)),
         Err(code) => Err(code.into()),
     }
-}
-
-/// A request that has left the store, and what is known of its call.
-pub struct Departed {
-    next: Next,
-    head: RequestHead,
-    body: WasiBody,
-    context: Option<Arc<CallContext>>,
-    pulse: Arc<Pulse>,
-    /// Who is to tell that its body was sent.
-    sent: Option<Sent>,
-    /// Counted until it is answered.
-    _kept: Outside,
-}
-
-impl Departed {
-    /// The request on its way, for a task that does not wait for it.
-    pub fn away(self) -> Away {
-        Box::pin(async move {
-            let Self { next, head, body, context, pulse, sent, _kept } = self;
-            let answer = ask(&next, (head, body), context.as_ref(), Callee::NextStage, &pulse).await;
-            give_turn(context.as_ref()).await;
-            (answer, sent)
-        })
-    }
-}
-
-/// Takes a request out of the store to what comes after the last stage, or says what its sender gets instead.
-pub fn depart(call: &mut Call<'_>, request: Request) -> Result<std::result::Result<Departed, Code>> {
-    let state = call.data_mut();
-    let Some(next) = state.next.clone() else { bail!("called the next stage, and there is none") };
-    if state.rehearsal.is_alone() {
-        bail!("called the next stage before there was a request");
-    }
-    let (context, pulse) = (state.origins.context(), state.host.pulse());
-    pulse.act();
-    let size = size_of_fields(&request.headers);
-    state.keep(size)?;
-    let kept = state.host.outside(size);
-    let is_made = matches!(request.body, Body::Stage { .. });
-    let (head, (body, sent)) = match request.leave(&mut *call)? {
-        Ok(request) => request,
-        Err(code) => return Ok(Err(code.into())),
-    };
-    let body = if is_made { whole(body, Arc::clone(&pulse)) } else { body };
-    Ok(Ok(Departed { next, head, body, context, pulse, sent, _kept: kept }))
-}
-
-/// What came back goes into the store.
-pub fn arrive(state: &mut State, (answer, sent): Landed) -> Result<Answer> {
-    match answer {
-        Ok(response) => {
-            if let Some(sent) = sent {
-                // A stage that does not ask is fine.
-                let _ = sent.send(Ok(()));
-            }
-            state.keep(HEAD)?;
-            Ok(Ok(Response::enter(response, state)))
-        }
-        Err(code) => Ok(Err(code.into())),
-    }
-}
-
-/// Sends a request out of the store to what comes after the last stage, which waits for the answer.
-pub async fn onward(call: &mut Call<'_>, request: Box<Request>) -> Result<Answer> {
-    let Departed { next, head, body, context, pulse, sent, _kept } = match depart(call, *request)? {
-        Ok(departed) => departed,
-        Err(code) => return Ok(Err(code)),
-    };
-    let mut asked = pin!(ask(&next, (head, body), context.as_ref(), Callee::NextStage, &pulse));
-    let answer = match poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => {
-            // The stage waits: what it has written is read.
-            settle(call.as_context_mut()).map_err(|(_, error)| error)?;
-            asked.await
-        }
-    };
-    arrive(call.data_mut(), (answer, sent))
 }

@@ -1,9 +1,10 @@
 //! The canonical functions of subtasks, and what the glue asks the host around a call that a task does not wait for.
 
-use super::answers::lower_answer;
-use super::border::{arrive, depart};
+use super::answers::{lower_answer, receive};
 use super::call::{After, Call, HOST, HostFunction, caller, host_function, memory, place};
 use super::callbacks::suspend;
+use super::departure::{self, By};
+use super::flights::Away;
 use super::handles::Entry;
 use super::message::Request;
 use super::origins::SubtaskId;
@@ -34,7 +35,9 @@ pub const WAITS: i32 = -2;
 pub fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(HOST, "start", start)?;
     linker.func_wrap(HOST, "started", started)?;
-    linker.func_wrap(HOST, "send", send)?;
+    linker.func_wrap(HOST, "send", |call: Call<'_>, stage: i32, request: i32, at: i32| {
+        send(call, stage, request, at, By::Handler)
+    })?;
     linker.func_wrap(HOST, "cancelled", cancelled)?;
     Ok(())
 }
@@ -77,35 +80,37 @@ fn give_handle(state: &mut State, number: SubtaskId) -> Result<i32> {
     Ok(Status::Started.pack(handle))
 }
 
-/// The request goes from a task of the last stage out of the store.
-fn send(mut call: Call<'_>, stage: i32, handle: i32, at: i32) -> Result<i32> {
+/// A request goes from a task of a stage out of the store.
+pub fn send(mut call: Call<'_>, stage: i32, handle: i32, at: i32, by: By) -> Result<i32> {
     let (index, state) = caller(&mut call, stage)?;
-    let task = state.tasks.runs(index)?;
+    state.tasks.runs(index)?;
     state.pipes.reserve(1)?;
     let request = state.stages[index].handles.take::<Request>(place(handle))?;
     memory(&mut call, index)?.0.place(place(at), 40, 8)?;
-    let answer = match depart(&mut call, *request)? {
-        Err(code) => Err(code),
-        Ok(departed) => {
-            let mut away = departed.away();
-            // Until it is answered, the bell rings for it.
-            let waker = call.data().pipes.waker.clone();
-            match away.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(landed) => arrive(call.data_mut(), landed)?,
-                Poll::Pending => {
-                    let State { flights, subtasks, .. } = call.data_mut();
-                    let begin = |abort| subtasks.begin((index, task), place(at), Callee::Host(abort));
-                    let number = flights.add(away, begin);
-                    call.data_mut().count_tasks();
-                    // It has to be polled among the others once, to be looked after.
-                    waker.wake();
-                    return give_handle(call.data_mut(), number);
-                }
-            }
+    match departure::send(&mut call, index, *request, by)? {
+        Ok(away) => begin(call, index, away, at),
+        Err(code) => {
+            lower_answer(call.as_context_mut(), index, Err(code), place(at))?;
+            Ok(Status::Returned.pack(0))
         }
-    };
-    lower_answer(call.as_context_mut(), index, answer, place(at))?;
-    Ok(Status::Returned.pack(0))
+    }
+}
+
+/// What the task of the stage at `index` that runs does not wait for, and gets at `at`.
+pub fn begin(mut call: Call<'_>, index: usize, mut away: Away, at: i32) -> Result<i32> {
+    // Until it is back, the bell rings for it.
+    let waker = call.data().pipes.waker.clone();
+    if let Poll::Ready(landed) = away.as_mut().poll(&mut Context::from_waker(&waker)) {
+        receive(call.as_context_mut(), index, landed, place(at))?;
+        return Ok(Status::Returned.pack(0));
+    }
+    let State { flights, subtasks, tasks, .. } = call.data_mut();
+    let task = tasks.runs(index)?;
+    let number = flights.add(away, |abort| subtasks.begin((index, task), place(at), Callee::Host(abort)));
+    call.data_mut().count_tasks();
+    // It has to be polled among the others once, to be looked after.
+    waker.wake();
+    give_handle(call.data_mut(), number)
 }
 
 fn drop_subtask(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {

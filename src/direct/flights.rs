@@ -1,4 +1,4 @@
-//! Requests that tasks sent out of the store and do not wait for.
+//! What tasks began outside of the store and do not wait for: requests, and timers.
 
 use super::message::Sent;
 use super::origins::SubtaskId;
@@ -10,10 +10,15 @@ use std::task::{Context, Poll, Waker};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
-/// What came back, and who is to tell a stage that its body was sent.
-pub type Landed = (Result<http::Response<WasiBody>, ErrorCode>, Option<Sent>);
+/// What came back.
+pub enum Landed {
+    /// The answer to a request, and who is to tell a stage that its body was sent.
+    Answer(Result<http::Response<WasiBody>, ErrorCode>, Option<Sent>),
+    /// A time.
+    Time,
+}
 
-/// A request on its way, until it is answered.
+/// A request until it is answered, or a timer.
 pub type Away = Pin<Box<dyn Future<Output = Landed> + Send>>;
 
 struct Flight {
@@ -30,7 +35,7 @@ impl Future for Flight {
     }
 }
 
-/// The requests of a store that are on their way.
+/// Those of a store that are on their way.
 #[derive(Default)]
 pub struct Flights(FuturesUnordered<Flight>);
 
@@ -39,7 +44,7 @@ impl Flights {
         self.0.is_empty()
     }
 
-    /// A request that is to be answered for `begin`'s subtask, which may break it off.
+    /// What is to come back for `begin`'s subtask, which may break it off.
     pub fn add(&self, away: Away, begin: impl FnOnce(AbortHandle) -> SubtaskId) -> SubtaskId {
         let (handle, registration) = AbortHandle::new_pair();
         let subtask = begin(handle);

@@ -2,14 +2,14 @@
 
 use super::abi::Pending;
 use super::answers::{lift_answer, lower_answer};
-use super::border::onward;
-use super::call::{Call, HOST, HostFunction, caller, memory, place};
+use super::call::{Call, HOST, HostFunction, memory, place};
 use super::callbacks;
 use super::calls;
+use super::departure::{By, forward};
 use super::disagreement::Disagreement;
 use super::message::Request;
 use super::state::State;
-use super::{ends, fields, http, imports, made};
+use super::{ends, fields, http, imports, made, options, waiting};
 use wasmtime::{AsContextMut as _, Linker, Result};
 
 /// The list, but for `handle`.
@@ -17,6 +17,8 @@ pub fn list() -> Vec<&'static HostFunction> {
     let lists = [
         http::FUNCTIONS,
         imports::FUNCTIONS,
+        waiting::FUNCTIONS,
+        options::FUNCTIONS,
         fields::FUNCTIONS,
         made::FUNCTIONS,
         ends::STREAMS,
@@ -29,19 +31,19 @@ pub fn list() -> Vec<&'static HostFunction> {
     lists.into_iter().flatten().collect()
 }
 
+/// Whether a stage may have to wait for the function `name` of the list.
+pub fn waits(name: &str) -> bool {
+    waiting::FUNCTIONS.iter().any(|function| function.name == name)
+}
+
 /// Adds the functions of the list, and those of the glue.
 pub fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(HOST, "begin", begin)?;
     linker.func_wrap(HOST, "end", end)?;
     linker.func_wrap(HOST, "need", need)?;
     linker.func_wrap(HOST, "give", give)?;
-    linker.func_wrap_async(HOST, "next", |mut call: Call<'_>, (stage, request, at): (i32, i32, i32)| {
-        Box::new(async move {
-            let (index, state) = caller(&mut call, stage)?;
-            let request = state.stages[index].handles.take::<Request>(place(request))?;
-            let answer = onward(&mut call, request).await?;
-            lower_answer(call.as_context_mut(), index, answer, place(at))
-        })
+    linker.func_wrap_async(HOST, "next", |call: Call<'_>, (stage, request, at): (i32, i32, i32)| {
+        Box::new(forward(call, stage, request, at, By::Handler))
     })?;
     callbacks::add_to_linker(linker)?;
     calls::add_to_linker(linker)?;

@@ -4,7 +4,7 @@ use super::abi::Bytes;
 use super::call::{Call, HostFunction, caller, calling, host_function, place};
 use super::fields::reason;
 use super::handles::Resource;
-use super::message::{Message, Options, Request, Response};
+use super::message::{Message, Request, Response};
 use super::state::State;
 use crate::host::headers::{Change, MAX_EDITS};
 use crate::host::kept::HEAD;
@@ -27,7 +27,6 @@ pub const FUNCTIONS: &[HostFunction] = &[
     host_function!("drop request", "", [I32] -> [], false, dropped_message::<Request>),
     host_function!("drop response", "", [I32] -> [], false, dropped_message::<Response>),
     host_function!("drop fields", "", [I32] -> [], false, dropped::<FieldMap>),
-    host_function!("drop request-options", "", [I32] -> [], false, dropped::<Options>),
     host_function!(
         "linkspan:gateway/headers#edit-request", edits!("request"),
         [I32, I32, I32, I32] -> [], false, edit::<Request>
@@ -104,7 +103,7 @@ pub const FUNCTIONS: &[HostFunction] = &[
     ),
 ];
 
-fn dropped<R: Resource>(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
+pub fn dropped<R: Resource>(mut call: Call<'_>, stage: i32, handle: i32) -> Result<()> {
     let (index, state) = caller(&mut call, stage)?;
     state.stages[index].handles.take::<R>(place(handle)).map(drop)
 }

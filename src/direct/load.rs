@@ -7,6 +7,7 @@ use super::callbacks;
 use super::calls;
 use super::functions;
 use super::signature;
+use super::waiting::ASYNC;
 use crate::component::flatten::{self, Canonical, Flat, Function, Item, Operation, Options, Resource};
 use crate::component::{Component, Interface, NotRewritable};
 
@@ -39,6 +40,8 @@ pub struct Reading {
     pub(super) functions: Vec<usize>,
     /// Whether it calls a next stage.
     pub passes_on: bool,
+    /// Whether it calls something else that it may have to wait for.
+    pub(super) waits: bool,
     pub(super) memory: Place,
     pub(super) handle: Place,
     pub(super) post_return: Option<Place>,
@@ -110,6 +113,7 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
         instances: Vec::new(),
         functions: Vec::new(),
         passes_on: false,
+        waits: false,
         memory,
         handle,
         post_return: own(lift.options.post_return)?,
@@ -140,7 +144,7 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
 
 /// Whether stages like these may stand in this order: behind one that goes on while the next one works, none may hold the
 /// fiber on which both run, which one that is lifted synchronously does while it waits. It never waits if all stages behind it
-/// are lifted like it, and the last of them is a service.
+/// are lifted like it, none of them waits for something else, and the last of them is a service.
 ///
 /// # Errors
 /// The place of a stage that may not stand there, and why.
@@ -149,7 +153,7 @@ pub fn order(stages: &[&Reading]) -> Result<(), (usize, NotDirect)> {
     let Some(first) = stages.iter().position(goes_on) else { return Ok(()) };
     let behind = || stages.iter().enumerate().skip(first + 1);
     let Some((at, _)) = behind().find(|(_, stage)| stage.callback.is_none()) else { return Ok(()) };
-    let may_wait = stages[at..].iter().any(|stage| stage.callback.is_some())
+    let may_wait = stages[at..].iter().any(|stage| stage.callback.is_some() || stage.waits)
         || stages.last().is_some_and(|last| last.passes_on);
     match may_wait {
         true => Err((at, NotDirect::new("it may wait in a call of a stage that is lifted asynchronously"))),
@@ -187,6 +191,7 @@ impl Reading {
         }
         let index = functions::list().iter().position(|function| function.name == name);
         let index = index.ok_or_else(|| NotDirect::new(format!("`{name}` is not on the list")))?;
+        self.waits |= functions::waits(name);
         if !self.functions.contains(&index) {
             self.functions.push(index);
         }
@@ -257,7 +262,8 @@ fn resolve<'f, 'a>(
                 return Err(NotDirect::new(format!("it imports `{name}` under another name")));
             }
             let expected = expected(&name)?;
-            if options.asynchronous != (has_tasks && name == HANDLE) {
+            let waits = functions::waits(&name);
+            if options.asynchronous != (has_tasks && (waits || name == HANDLE)) {
                 return Err(NotDirect::new(match options.asynchronous {
                     true => format!("it calls `{name}` asynchronously"),
                     false => format!("it is lifted asynchronously, and calls `{name}` synchronously"),
@@ -267,7 +273,8 @@ fn resolve<'f, 'a>(
             if actual != expected {
                 return Err(NotDirect::new(format!("its `{name}` has another type than the host's")));
             }
-            Ok((name, Some(options)))
+            let suffix = if waits && options.asynchronous { ASYNC } else { "" };
+            Ok((name + suffix, Some(options)))
         }
         Canonical::TaskReturn { result, options } => {
             let result = result.as_ref().map(|ty| signature::of_type(flat, ty));

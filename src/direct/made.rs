@@ -56,11 +56,6 @@ pub const FUNCTIONS: &[HostFunction] = &[
         [I32, I32, I32] -> [], false, consume::<Response>
     ),
     host_function!(
-        "wasi:http/types#[method]request.get-options",
-        "(self: borrow<wasi:http/types#request>) -> option<own<wasi:http/types#request-options>>",
-        [I32, I32] -> [], false, get_options
-    ),
-    host_function!(
         "wasi:http/types#[method]request.set-method",
         "(self: borrow<wasi:http/types#request>, \
          method: variant{get,head,post,put,delete,connect,options,trace,patch,other(string)}) -> result<_>",
@@ -84,7 +79,8 @@ pub const FUNCTIONS: &[HostFunction] = &[
 ];
 
 /// An option's discriminant.
-fn is_some(case: i32) -> Result<bool> {
+/// The flag of an option.
+pub fn is_some(case: i32) -> Result<bool> {
     match case {
         0 => Ok(false),
         1 => Ok(true),
@@ -138,7 +134,7 @@ fn new_request(
     let (index, mut bytes, state) = calling(&mut call, stage)?;
     let (mut headers, contents, trailers) = parts(state, index, (headers, is_there, contents, trailers))?;
     let options = match is_some(has_options)? {
-        true => Some(*state.stages[index].handles.take::<Options>(place(options))?),
+        true => Some(state.stages[index].handles.take::<Options>(place(options))?.into_arc()),
         false => None,
     };
     let (body, told) = body(state, contents, trailers)?;
@@ -219,15 +215,6 @@ fn consume<M: Resource + Message>(
     let contents = state.push_end(stage, contents, Side::Read)?;
     let trailers = state.push_end(stage, trailers, Side::Read)?;
     put_pair(&mut bytes, at, contents, trailers)
-}
-
-fn get_options(mut call: Call<'_>, stage: i32, request: i32, at: i32) -> Result<()> {
-    let (index, mut bytes, state) = calling(&mut call, stage)?;
-    let options = state.stages[index].handles.get::<Request>(place(request))?.options.clone();
-    let options = options.map(|options| state.push(index, Box::new(options))).transpose()?;
-    let at = bytes.place(place(at), 8, 4)?;
-    bytes.put(at, &[u8::from(options.is_some())])?;
-    options.map_or(Ok(()), |options| bytes.put_word(at + 4, options))
 }
 
 /// 0 if it is set, 1 if there is no such thing.

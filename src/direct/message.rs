@@ -45,8 +45,8 @@ impl Message for Response {
     }
 }
 
-/// What the one who made a request wants of a transport.
-pub type Options = Arc<RequestOptions>;
+/// What the one who made a request wants of a transport; it can be set until it belongs to a request.
+pub use wasmtime_wasi_http::p3::bindings::http::types::RequestOptions as Options;
 
 /// A body.
 pub enum Body {

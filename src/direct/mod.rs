@@ -20,7 +20,8 @@
 //! | `tasks`, `callbacks`, `bell` | calls of stages that are lifted asynchronously, their canonical functions, and what wakes them |
 //! | `subtasks`, `calls`, `flights` | the calls that these make and do not wait for, their canonical functions, and what is on its way outside |
 //! | `origins` | the calls from outside of which all that is a part |
-//! | `message`, `border` | requests and responses, and their way into a segment and out of it |
+//! | `message`, `border`, `options` | requests and responses, inside of a segment and outside, and what may be wanted for one |
+//! | `departure`, `waiting` | requests on their way out, and the functions by which a stage waits for those of its own, or for a timer |
 //! | `pipes`, `value`, `transfer` | streams and futures, and what goes through them |
 //! | `source`, `flow`, `receipt` | bodies of the host that a stage reads, bodies that a stage writes, and what becomes of them |
 //! | `abi`, `answers` | values in and out of a guest's memory, with all checks, and the answers among them |
@@ -46,6 +47,7 @@ mod call;
 mod callbacks;
 mod calls;
 mod chain;
+mod departure;
 mod disagreement;
 mod ends;
 mod fields;
@@ -59,6 +61,7 @@ mod imports;
 mod load;
 mod made;
 mod message;
+mod options;
 mod origins;
 mod pipes;
 mod receipt;
@@ -69,6 +72,7 @@ mod subtasks;
 mod tasks;
 mod transfer;
 mod value;
+mod waiting;
 
 pub use chain::{Chain, Entered, Guests, Program, Trap, sample};
 pub use disagreement::Disagreement;

@@ -32,7 +32,7 @@ pub fn callee(authority: &Authority) -> Option<&str> {
 }
 
 /// The pipeline that the stage of `scope` reaches by calling `callee` at `authority`, while it works on the request
-/// with the number `id`.
+/// with the number `id`. The request gets those parts that the pipeline relies on and a guest may leave out.
 ///
 /// # Errors
 /// `HTTP-request-denied` without a grant, which is logged; `HTTP-request-URI-invalid` for an authority or a scheme that
@@ -41,10 +41,12 @@ pub fn target<'s>(
     scope: &'s StageScope,
     id: Option<u64>,
     callee: &str,
-    scheme: Option<&Scheme>,
     authority: &Authority,
+    (scheme, path_with_query): (&mut Option<Scheme>, &mut Option<PathAndQuery>),
 ) -> Result<&'s Next, ErrorCode> {
-    let known_scheme = scheme.is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+    let scheme = &*scheme.get_or_insert(Scheme::HTTP);
+    path_with_query.get_or_insert(PathAndQuery::from_static("/"));
+    let known_scheme = *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
     // A pipeline has neither a user nor a port.
     if !known_scheme || authority.as_str().len() != callee.len() + DOMAIN.len() {
         return Err(ErrorCode::HttpRequestUriInvalid);
@@ -72,11 +74,8 @@ pub async fn send(
         let id = next::request(&mut store)?;
         let request = store.get().table.get_mut(&request)?;
         let Some(authority) = &request.authority else { return Ok(Err(ErrorCode::HttpRequestUriInvalid)) };
-        let found = target(scope, id, callee, request.scheme.as_ref(), authority);
-        // The called pipeline relies on parts that a guest may leave out.
-        request.scheme.get_or_insert(Scheme::HTTP);
-        request.path_with_query.get_or_insert(PathAndQuery::from_static("/"));
-        wasmtime::error::Ok(found)
+        let parts = (&mut request.scheme, &mut request.path_with_query);
+        wasmtime::error::Ok(target(scope, id, callee, authority, parts))
     })?;
     next::carry(store, request, found, next::Callee::Pipeline).await
 }
@@ -94,10 +93,11 @@ pub fn start(
     pulse: Arc<Pulse>,
 ) -> NextFuture {
     let (parts, body) = request.into_parts();
-    let http::uri::Parts { scheme, authority, path_and_query, .. } = parts.uri.into_parts();
+    let http::uri::Parts { mut scheme, authority, mut path_and_query, .. } = parts.uri.into_parts();
     let id = context.as_ref().map(|context| context.origin.id);
     let found = authority.as_ref().ok_or(ErrorCode::HttpRequestUriInvalid);
-    let found = found.and_then(|authority| target(scope, id, callee, scheme.as_ref(), authority));
+    let found =
+        found.and_then(|authority| target(scope, id, callee, authority, (&mut scheme, &mut path_and_query)));
     let (next, context) = match (found, context) {
         (Ok(next), Some(context)) => (next, context),
         (Ok(_), None) => return Box::pin(async { Err(ErrorCode::HttpRequestDenied.into()) }),

@@ -13,6 +13,7 @@
 pub(super) mod reach;
 
 use self::reach::Egress;
+use super::next::RequestHead;
 use super::scope::StageScope;
 use crate::plan::decimal;
 use http::header::HOST;
@@ -79,6 +80,24 @@ impl Target {
     fn literal(&self) -> Option<IpAddr> {
         self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
     }
+}
+
+/// A request that has left its store, as the network gets it.
+///
+/// # Errors
+/// `HTTP-protocol-error` for a scheme other than `http` and `https`; `HTTP-request-URI-invalid` without a whole URI.
+pub fn outgoing(head: RequestHead, body: WasiBody) -> Result<Request<WasiBody>, ErrorCode> {
+    let RequestHead { method, scheme, authority, path_with_query, headers, options: _ } = head;
+    let scheme = scheme.unwrap_or(Scheme::HTTPS);
+    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+        return Err(ErrorCode::HttpProtocolError);
+    }
+    let mut parts = http::uri::Parts::default();
+    (parts.scheme, parts.authority, parts.path_and_query) = (Some(scheme), authority, path_with_query);
+    let mut request = Request::new(body);
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+    (*request.method_mut(), *request.headers_mut()) = (method, headers);
+    Ok(request)
 }
 
 /// Sends `request` for the stage of `scope`, if the stage may send it. `id` is the number of the request that the stage

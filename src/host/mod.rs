@@ -8,10 +8,10 @@
 //! that a stage may see was read or opened when the generation was made and is in its [`StageScope`].
 
 pub mod bindings;
-mod calls;
+pub mod calls;
 pub mod catalog;
 mod context;
-mod egress;
+pub mod egress;
 pub mod headers;
 mod hooks;
 pub mod imports;
@@ -29,6 +29,7 @@ pub use context::{CallContext, NoResponse, RequestOrigin};
 #[cfg(any(test, fuzzing))]
 pub use headers::fuzzing;
 pub use hooks::OUTGOING_CHUNK;
+pub use imports::clocks;
 pub use limiter::{KeyBound, Limiter, Limiters};
 pub use next::{Next, RequestHead};
 pub use pulse::Pulse;

@@ -4,9 +4,11 @@
 mod ends;
 mod gateway;
 mod guests;
+mod list;
 mod middleware;
 mod passing;
 mod programs;
+mod requests;
 mod services;
 mod tasks;
 
@@ -158,9 +160,18 @@ fn scope(index: usize, config: &[(String, String)]) -> Scope {
         span,
     };
     let limiter = Arc::new(Limiter::new(KeyBound::new(1_000)));
-    Arc::new(
-        StageScope::new(&stage, limiter, Vec::new(), Arc::default()).map_err(|(_, error)| error).unwrap(),
-    )
+    let calls = vec![("side".to_owned(), to_the_end())];
+    Arc::new(StageScope::new(&stage, limiter, calls, Arc::default()).map_err(|(_, error)| error).unwrap())
+}
+
+/// The way to [`end`].
+fn to_the_end() -> Next {
+    Arc::new(|head, body, _| {
+        Box::pin(async move {
+            let path = head.path_with_query.as_ref().map(|path| path.as_str());
+            end(&head.method, path, &head.headers, body).await.map_err(Into::into)
+        })
+    })
 }
 
 fn runtime(stages: &[Vec<Stage>]) -> Runtime {
@@ -184,12 +195,6 @@ fn chain(
         .map(|(index, stage)| Member { index, component: &stage.component })
         .collect();
     let composed = compose(&members, Naming::PerStage).unwrap();
-    let next: Next = Arc::new(|head, body, _| {
-        Box::pin(async move {
-            let path = head.path_with_query.as_ref().map(|path| path.as_str());
-            end(&head.method, path, &head.headers, body).await.map_err(Into::into)
-        })
-    });
     let blueprint = Blueprint {
         pipeline: "test".to_owned(),
         budget,
@@ -206,7 +211,7 @@ fn chain(
         scopes: stages.iter().enumerate().map(|(index, stage)| scope(index, &stage.config)).collect(),
         fresh: false,
         trial: false,
-        next: Some(next),
+        next: Some(to_the_end()),
         named: Vec::new(),
         judges: Vec::new(),
         rehearsal: Arc::default(),
@@ -551,48 +556,4 @@ fn deadlines_hold_alike() {
         both.compare("again", &fields(&[("a", "1")])).await;
         assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
     });
-}
-
-/// What a component must be, to be on the list; what is not has a reason.
-#[test]
-fn what_is_not_on_the_list_has_a_reason() {
-    let reason = |stage: Stage| linkspan::direct::read(&stage.component).unwrap_err().to_string();
-    assert!(reason(dist("probe-middleware")).contains("is not on the list"));
-    assert_eq!(reason(dist("page")), "it imports `wasi:http/handler#handle` under another name");
-    assert!(reason(dist("storefront")).contains("`wasi:http/client@0.3.0` is not on the list"));
-    let slot = with_handle("unreachable")
-        .replace("(core func $now ", "(core func $context (canon context.get i32 0)) (core func $now ")
-        .replace(
-            "(import \"h\" \"now\"",
-            "(import \"h\" \"context\" (func (result i32))) (import \"h\" \"now\"",
-        )
-        .replace(
-            "(export \"now\" (func $now))",
-            "(export \"context\" (func $context)) (export \"now\" (func $now))",
-        );
-    assert_eq!(reason(text(&slot)), "it uses `context.get`, and is lifted synchronously");
-    let stackful = tasks::named("it traps").replace("(callback (func $main \"callback\"))", "").replace(
-        "(func (export \"handle\") (param $q i32) (result i32)",
-        "(func (export \"handle\") (param $q i32)",
-    );
-    assert_eq!(reason(text(&stackful)), "it is lifted asynchronously, without a callback");
-    for component in [
-        "pass-through-sync",
-        "security-headers",
-        "request-id",
-        "cors",
-        "key-auth",
-        "rate-limit",
-        "hello",
-        "catalogue",
-    ] {
-        assert_eq!(linkspan::direct::read(&dist(component).component).err(), None, "{component}");
-    }
-    for middleware in ["security-headers", "request-id", "cors", "key-auth", "rate-limit"] {
-        let component = dist(&format!("{middleware}-in-place")).component;
-        assert_eq!(linkspan::direct::read(&component).err(), None, "{middleware} in place");
-    }
-    let starts =
-        with_handle("unreachable").replace("(func $outward", "(start $begins) (func $begins) (func $outward");
-    assert_eq!(reason(text(&starts)), "code of it runs when it is instantiated");
 }

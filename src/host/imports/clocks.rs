@@ -115,8 +115,8 @@ impl own3::wasi::clocks::monotonic_clock::HostWithStore<InstanceState> for HasSe
         scope: Scope,
         when: u64,
     ) -> wasmtime::Result<()> {
-        let now = store.with(|mut store| p3::monotonic_clock::Host::now(&mut store.get().clocks()))?;
-        sleep(step(&scope).round_up(when).saturating_sub(now)).await;
+        let length = store.with(|mut store| wait_until(store.get(), &scope, when))?;
+        sleep(length).await;
         Ok(())
     }
 
@@ -125,13 +125,27 @@ impl own3::wasi::clocks::monotonic_clock::HostWithStore<InstanceState> for HasSe
         scope: Scope,
         duration: u64,
     ) -> wasmtime::Result<()> {
-        sleep(step(&scope).round_up(duration)).await;
+        sleep(wait_for(&scope, duration)).await;
         Ok(())
     }
 }
 
+/// The nanoseconds that a stage waits which wants to wait until `when`.
+///
+/// # Errors
+/// Those of the clock: a trap.
+pub fn wait_until(state: &mut InstanceState, scope: &Scope, when: u64) -> wasmtime::Result<u64> {
+    let now = p3::monotonic_clock::Host::now(&mut state.clocks())?;
+    Ok(step(scope).round_up(when).saturating_sub(now))
+}
+
+/// The same of one that wants to wait for `duration`.
+pub fn wait_for(scope: &Scope, duration: u64) -> u64 {
+    step(scope).round_up(duration)
+}
+
 /// Waits for so many nanoseconds; for none, not at all.
-async fn sleep(nanoseconds: u64) {
+pub async fn sleep(nanoseconds: u64) {
     if nanoseconds > 0 {
         tokio::time::sleep(std::time::Duration::from_nanos(nanoseconds)).await;
     }

@@ -36,7 +36,7 @@ macro_rules! link {
 }
 
 mod cli;
-mod clocks;
+pub mod clocks;
 mod config;
 mod egress;
 mod env;

@@ -150,8 +150,8 @@ fn inspect_tells_the_form() {
     let direct = "\nform       direct, where the other stages of its segment are\n";
     assert!(inspect(&dist("pass-through-sync")).contains(direct));
     assert!(inspect(&dist("pass-through-async")).contains(direct));
-    let component = "\nform       component: `wasi:http/client@0.3.0` is not on the list\n";
-    assert!(inspect(&dist("storefront")).contains(component));
+    let component = "\nform       component: `wasi:cli/stdout@0.3.0` is not on the list\n";
+    assert!(inspect(&dist("print")).contains(component));
 }
 
 /// A trap ends its instance and names its stage, also where the component stands at another one as well; the next
