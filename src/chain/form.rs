@@ -36,8 +36,7 @@ fn readings(members: &[Member<'_>], wanted: Wanted) -> Result<Vec<Reading>, (Opt
     if let Some(member) = members.iter().find(|member| member.component.relifted) {
         return Err((Some(member.index), NotDirect::new("its lift is rewritten")));
     }
-    let stages: Vec<_> = readings.iter().collect();
-    direct::order(&stages).map_err(|(at, why)| (members.get(at).map(|member| member.index), why))?;
+    direct::order(&readings).map_err(|(at, why)| (members.get(at).map(|member| member.index), why))?;
     Ok(readings)
 }
 

@@ -10,6 +10,7 @@ use super::signature;
 use super::waiting::ASYNC;
 use crate::component::flatten::{self, Canonical, Flat, Function, Item, Operation, Options, Resource};
 use crate::component::{Component, Interface, NotRewritable};
+use std::borrow::Borrow;
 
 /// Why a component is not on the list, in words that follow its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,7 +149,8 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
 ///
 /// # Errors
 /// The place of a stage that may not stand there, and why.
-pub fn order(stages: &[&Reading]) -> Result<(), (usize, NotDirect)> {
+pub fn order(stages: &[impl Borrow<Reading>]) -> Result<(), (usize, NotDirect)> {
+    let stages: Vec<&Reading> = stages.iter().map(Borrow::borrow).collect();
     let goes_on = |stage: &&Reading| stage.callback.is_some() && stage.passes_on;
     let Some(first) = stages.iter().position(goes_on) else { return Ok(()) };
     let behind = || stages.iter().enumerate().skip(first + 1);

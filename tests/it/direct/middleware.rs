@@ -209,7 +209,7 @@ fn the_order_of_stages_decides() {
     let order = |stages: &[&str]| {
         let read = |name: &&str| linkspan::direct::read(&dist(name).component).expect("on the list");
         let stages: Vec<_> = stages.iter().map(read).collect();
-        linkspan::direct::order(&stages.iter().collect::<Vec<_>>()).map_err(|(at, _)| at)
+        linkspan::direct::order(&stages).map_err(|(at, _)| at)
     };
     let (sync, gone) = ("pass-through-sync", "pass-through-async");
     assert_eq!(order(&[sync, sync, gone, gone, "hello"]), Ok(()));

@@ -21,9 +21,7 @@ fn found(keys: &str, stages: &[String]) -> (String, Vec<String>) {
          stages = [{}]\nservice = {service}\n\n",
         middleware.join(", ")
     );
-    for component in
-        ["pass-through-sync", "pass-through-async", "plain-async", "fault-middleware", "hello", "empty"]
-    {
+    for component in ["pass-through-sync", "pass-through-async", "plain-async", "print", "hello", "empty"] {
         text += &format!("[components.{component}]\npath = {:?}\n\n", dist(component));
     }
     let file = folder.write("linkspan.toml", text);
@@ -67,7 +65,7 @@ fn what_has_the_direct_form_keeps_it() {
 #[test]
 fn a_component_with_a_sync_stage_is_rewritten() {
     let (sync, plain) = (stage("pass-through-sync"), stage("plain-async"));
-    let elsewhere = stage_with("fault-middleware", "grant = { clocks = true }");
+    let elsewhere = stage_with("print", "grant = { stdio = true }");
     let component = "form = \"component\"";
     for (keys, stages, form, expected) in [
         (
@@ -80,7 +78,7 @@ fn a_component_with_a_sync_stage_is_rewritten() {
         (
             "",
             vec![plain.clone(), elsewhere, sync.clone(), stage("hello")],
-            "1:fault-middleware: `wasi:clocks/monotonic-clock#wait-for` is not on the list",
+            "1:print: `wasi:cli/stdout@0.3.0` is not on the list",
             "0:plain-async",
         ),
         (
