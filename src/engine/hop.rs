@@ -9,13 +9,14 @@ use super::body::RequestBody;
 use super::breaker::{Attempt, Breaker};
 use super::clock::ticks;
 use super::exchange::ResponseBody;
+use super::instance::Instance;
 use super::outcome::Failure;
 use super::request::ChainRequest;
 use super::worker::Worker;
 use crate::chain::{Admission, Segment, Turn};
 use crate::component::Digest;
 use crate::host::CallContext;
-use crate::plan::{BreakerThen, OnFailure};
+use crate::plan::{BreakerThen, OnFailure, StageId};
 use crate::telemetry::{BreakerState, StageMetrics};
 use http::Response;
 use std::rc::Rc;
@@ -87,6 +88,21 @@ impl Hop {
         breaker: Option<Arc<Breaker>>,
     ) -> Self {
         Self { on_failure, deadline, breaker, ..self }
+    }
+
+    /// Whether `worker` has an instance of it.
+    pub(super) fn has_instance(&self, worker: &Worker) -> bool {
+        std::iter::once(&self.segment).chain(&self.fallback).any(|segment| worker.has_instance(segment))
+    }
+
+    /// Makes an instance on `worker` before a request needs it, where there is room.
+    pub(super) fn make_instance(&self, worker: &Worker) -> Option<Rc<Instance>> {
+        worker.pool(&self.segment, &self.in_use).make_spare()
+    }
+
+    /// Its stages.
+    pub fn stages(&self) -> impl Iterator<Item = &StageId> {
+        self.segment.scopes.iter().map(|scope| &scope.id)
     }
 
     /// Its breaker for a scrape, if it has one.

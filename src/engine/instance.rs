@@ -160,6 +160,16 @@ impl Instance {
         self.state.get().is_ending() && self.turns.is_empty()
     }
 
+    /// Whether its guests are not there yet, and it is not over.
+    pub fn is_starting(&self) -> bool {
+        self.state.get() == State::Starting
+    }
+
+    /// Whether its guests are there.
+    pub fn is_made(&self) -> bool {
+        self.state.get().can_work()
+    }
+
     /// Whether it does nothing, and only grows old.
     pub fn is_at_rest(&self) -> bool {
         self.turns.is_empty() && self.state.get() == State::Open && self.rest.get().guests == Left::Nothing

@@ -11,6 +11,7 @@
 //!
 //! What never happens: a request that hangs, a cut answer that looks complete, a dead instance that keeps its slot.
 
+mod ahead;
 pub mod body;
 mod breaker;
 mod clock;
@@ -31,6 +32,7 @@ mod request;
 mod upload;
 mod worker;
 
+pub use ahead::{Ahead, Successor};
 pub use body::{Arriving, RequestBody, UploadState};
 pub use breaker::Breaker;
 pub use clock::TICK;

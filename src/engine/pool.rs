@@ -222,13 +222,15 @@ impl InstancePool {
         instance
     }
 
-    /// Makes an instance before a request needs it.
-    fn make_spare(self: &Rc<Self>) {
+    /// Makes an instance before a request needs it, where there is room and none is idle.
+    pub(super) fn make_spare(self: &Rc<Self>) -> Option<Rc<Instance>> {
         let room = self.live.borrow().len() < self.segment.limits.instances;
-        if room && self.ready.borrow().is_empty() && self.tick() >= self.exhausted_until.get() {
+        let wanted = room && self.ready.borrow().is_empty() && self.tick() >= self.exhausted_until.get();
+        wanted.then(|| {
             let spare = self.make();
             self.list(&spare);
-        }
+            spare
+        })
     }
 
     /// Ends an instance that only lingers, and says whether there was one.

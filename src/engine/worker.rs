@@ -170,6 +170,11 @@ impl Worker {
         self.stages.of(pipeline, stage, || self.metrics.stage(pipeline, stage, self.number))
     }
 
+    /// Whether this worker has an instance of `segment`.
+    pub(super) fn has_instance(&self, segment: &Segment) -> bool {
+        self.pools.borrow().get(&segment.id).is_some_and(|pool| pool.counts().live > 0)
+    }
+
     /// The pool of `segment` on this worker.
     pub(super) fn pool(&self, segment: &Arc<Segment>, in_use: &Arc<()>) -> Rc<InstancePool> {
         let mut pools = self.pools.borrow_mut();

@@ -238,6 +238,7 @@ impl Control {
         let Some(commit) = (work.prepare)(&inputs.plan, &mut diagnostics) else {
             return Change::Refused(diagnostics);
         };
+        self.warm_up(&generation);
         let (compiled, reused) = (generation.compiled, generation.reused);
         let replaced = std::mem::replace(&mut work.current, inputs);
         let gateway = &work.current.plan.gateway;
@@ -266,6 +267,15 @@ impl Control {
         drop(published);
         commit();
         Change::Swapped { compiled, reused }
+    }
+
+    /// Has the workers make the first instances of what is new in `generation`, so that its first requests need not wait.
+    fn warm_up(&self, generation: &Generation) {
+        let plan = &generation.plan;
+        // The live generation keeps the most of the slots, which may be the same.
+        let most = (plan.limits.instances / plan.workers.get() / 4).max(1);
+        let successors = generation.successors(&self.live.load());
+        self.live.workers.make(successors, most, plan.gateway.warm_up);
     }
 
     /// Waits for the end of the current change, and begins another.

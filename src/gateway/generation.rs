@@ -3,7 +3,7 @@
 use super::inputs::Tls;
 use super::router::Router;
 use crate::component::Digest;
-use crate::engine::{CutOff, Hop, Onward};
+use crate::engine::{CutOff, Hop, Onward, Successor};
 use crate::host::KeyBound;
 use crate::plan::{PipelineIndex, Plan};
 use crate::upstream::Upstream;
@@ -67,6 +67,26 @@ impl Generation {
     /// All hops of all pipelines.
     pub fn hops(&self) -> impl Iterator<Item = &Arc<Hop>> {
         self.pipelines.iter().flat_map(Onward::hops)
+    }
+
+    /// The hops that `live` does not have, in pipelines that it has: each with those whose requests it is expected to get,
+    /// the ones of the same stages or, if there are none, all of the pipeline.
+    pub fn successors(&self, live: &Self) -> Vec<Successor> {
+        let mut found = Vec::new();
+        for (pipeline, beginning) in self.plan.pipelines.iter().zip(&self.pipelines) {
+            let Some(index) = live.plan.find_pipeline(&pipeline.name) else { continue };
+            let before: Vec<_> = live.pipeline(index).hops().cloned().collect();
+            for hop in beginning.hops() {
+                if before.iter().any(|known| known.identity == hop.identity) {
+                    continue;
+                }
+                let same = before.iter().filter(|known| known.stages().eq(hop.stages()));
+                let same: Vec<_> = same.cloned().collect();
+                let before = if same.is_empty() { before.clone() } else { same };
+                found.push(Successor { hop: Arc::clone(hop), before });
+            }
+        }
+        found
     }
 
     /// The upstreams in which pipelines end, each once.

@@ -3,28 +3,33 @@
 #![expect(clippy::disallowed_types, reason = "this is the one file that swaps")]
 
 use super::generation::Generation;
+use crate::engine::Ahead;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
 /// Holds the live generation. A request loads it once and keeps it to its end.
-pub struct Live(ArcSwap<Generation>);
+pub struct Live {
+    generation: ArcSwap<Generation>,
+    /// The workers that serve it.
+    pub workers: Ahead,
+}
 
 impl Live {
     /// Begins with `generation`.
     pub fn new(generation: Generation) -> Self {
         start(&generation);
-        Self(ArcSwap::from_pointee(generation))
+        Self { generation: ArcSwap::from_pointee(generation), workers: Ahead::default() }
     }
 
     /// The generation that serves now.
     pub fn load(&self) -> Arc<Generation> {
-        self.0.load_full()
+        self.generation.load_full()
     }
 
     /// Lets `generation` serve from now on, and returns the earlier one.
     pub fn swap(&self, generation: Arc<Generation>) -> Arc<Generation> {
         start(&generation);
-        self.0.swap(generation)
+        self.generation.swap(generation)
     }
 }
 

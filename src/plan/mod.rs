@@ -106,6 +106,8 @@ pub struct Gateway {
     pub watch: Duration,
     /// How long requests of a replaced configuration may continue.
     pub retire_timeout: Duration,
+    /// How long a new configuration waits for first instances; not at all if zero.
+    pub warm_up: Duration,
     /// Replaced configurations that are remembered.
     pub history: usize,
     /// Where compiled components are kept.

@@ -54,6 +54,7 @@ impl Start {
         let run = move || {
             tokio::task::LocalSet::new().block_on(&runtime, async move {
                 let worker = Worker::start(number, Arc::clone(&metrics));
+                live.workers.join(&worker);
                 work(Service::new(live, worker, Recorder::new(number, metrics, access))).await
             })
         };

@@ -173,8 +173,7 @@ fn all_are_answered(chain: Chain, what: &str, expected: &str, keys: &str) -> usi
             }
         }
     });
-    let again =
-        |line: &crate::harness::Line| line["message"] == "a request goes through the original form after all";
+    let again = |line: &Line| line["message"] == "a request goes through the original form after all";
     gateway.counts(1, |line| line["message"] == "the original form takes over from a rewritten one");
     eventually("a request is sent again", || gateway.count(again) > 0);
     let count = gateway.count(again);

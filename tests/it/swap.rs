@@ -2,6 +2,7 @@
 
 mod canary;
 mod files;
+mod instances;
 mod mutations;
 mod operating;
 pub(crate) mod support;

@@ -13,7 +13,7 @@ use crate::config::declare::{boolean, count, keys, named, path, size, table, tab
 use crate::config::fields::Named;
 use crate::config::kinds::TextForm;
 use crate::config::typed::{At, Decoded};
-use crate::config::units::{DAY, GIB, HOUR, MIB, MS};
+use crate::config::units::{DAY, GIB, HOUR, MIB, MINUTE, MS};
 
 keys! {
     /// Configuration of a linkspan gateway.
@@ -57,6 +57,9 @@ keys! {
     watch: Duration = time(Duration::ZERO, HOUR).default("500ms");
     /// How long requests of a replaced configuration may continue. Then they are cut.
     retire_timeout: Duration = time(MS, DAY).default("10m");
+    /// How long a new configuration waits, before it serves, for workers to make the [first
+    /// instances](operations.md#first-instances) of what is new in it. `"0s"`: requests make them.
+    warm_up: Duration = time(Duration::ZERO, MINUTE).default("1s");
     /// Replaced configurations that a [rollback](operations.md#rollback) can bring back, kept in memory with their
     /// components.
     history: usize = count(1, 100).default("5");

@@ -121,6 +121,7 @@ impl Lowering<'_> {
             workers: _,
             watch,
             retire_timeout,
+            warm_up,
             history,
             compile_cache,
             compile_cache_size,
@@ -133,6 +134,7 @@ impl Lowering<'_> {
         Gateway {
             watch: *watch,
             retire_timeout: *retire_timeout,
+            warm_up: *warm_up,
             history: *history,
             compile_cache: match path(compile_cache) {
                 None => CompileCache::Usual,
