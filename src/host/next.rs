@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use tokio::sync::oneshot;
-use wasmtime::component::{Accessor, Linker, Resource};
+use wasmtime::component::{Accessor, GuestTaskId, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody, WasiHttpView};
@@ -244,19 +244,26 @@ impl Body for Whole {
 pub(super) fn context(
     store: &mut wasmtime::component::Access<'_, InstanceState>,
 ) -> wasmtime::Result<Option<Arc<CallContext>>> {
-    use wasmtime::AsContextMut as _;
-    // The oldest task of the stack is the one that the host started.
-    let root = store.as_context_mut().async_call_stack()?.last();
-    Ok(root.and_then(|task| store.get().call_of(task)))
+    Ok(root(store)?.and_then(|task| store.get().call_of(task)))
 }
 
 /// The number of the request that the running guest works on.
 pub(super) fn request(
     store: &mut wasmtime::component::Access<'_, InstanceState>,
 ) -> wasmtime::Result<Option<u64>> {
+    Ok(root(store)?.and_then(|task| store.get().request_of(task)))
+}
+
+/// The most callers that are looked at: far more than stages in a row.
+const CALLERS: usize = 1024;
+
+/// The oldest task of the stack, which is the one that the host started.
+///
+/// Wasmtime (48) has a caller's number in a table, which the next task gets as soon as the caller is over. What a stage calls that
+/// has answered, and whose caller is gone, can so be its own caller: that stack has no end, and nobody's task is found.
+fn root(store: &mut wasmtime::component::Access<'_, InstanceState>) -> wasmtime::Result<Option<GuestTaskId>> {
     use wasmtime::AsContextMut as _;
-    let root = store.as_context_mut().async_call_stack()?.last();
-    Ok(root.and_then(|task| store.get().request_of(task)))
+    Ok(store.as_context_mut().async_call_stack()?.take(CALLERS).last())
 }
 
 /// A request that has left its store, or the error that its sender gets.

@@ -254,6 +254,33 @@ fn many_at_once_are_answered_alike() {
     });
 }
 
+/// A stage that answers, and calls the next one when its caller is over, is no caller of its own: each call of the host that asks
+/// for whom it is comes to an end.
+#[test]
+fn calls_after_an_answer_come_to_an_end() {
+    let refreshing = middleware(
+        "(i32.store (i32.const 1952) (local.get $q)) (call $return-empty) (i32.const 1)",
+        "(if (i32.ne (local.get $kind) (i32.const 1)) (then
+          (call $ask (i32.load (i32.const 1952)))
+          (if (i32.eqz (call $sub)) (then (return (i32.const 0))))
+          (return (call $wait (i32.load (i32.const 1912))))))
+        (call $subtask-drop (call $sub)) (i32.const 0)",
+    );
+    let pass = || dist("pass-through-async");
+    let chains = vec![
+        ("in the middle".to_owned(), vec![pass(), text(&refreshing), pass()]),
+        ("before two".to_owned(), vec![pass(), text(&refreshing), pass(), dist("mixed-async")]),
+    ];
+    // It would hold its thread.
+    let (over, is_over) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        let requests: [&[(&str, &str)]; 8] = [&[("a", "value")]; 8];
+        run(async { compare_all(&chains, SHORT, &requests).await });
+        over.send(())
+    });
+    is_over.recv_timeout(Duration::from_secs(60)).expect("the calls are over");
+}
+
 /// A trap names its stage, whatever is at work around it.
 #[test]
 fn a_trap_in_the_middle_names_its_stage() {
