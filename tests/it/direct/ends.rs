@@ -25,6 +25,7 @@ pub const TYPES: &str = r#"
       (func (param "self" (borrow $request)) (param "scheme" (option $scheme)) (result (result))))
     (export "[method]request.set-authority"
       (func (param "self" (borrow $request)) (param "authority" (option string)) (result (result))))
+    (export "[method]request.get-scheme" (func (param "self" (borrow $request)) (result (option $scheme))))
     (export "[method]request.get-options"
       (func (param "self" (borrow $request)) (result (option (own $options)))))
     (type $behind (future (result (option (own $fields)) (error $code))))
@@ -133,7 +134,7 @@ pub fn exports() -> String {
     FUNCTIONS.iter().map(|(name, ..)| format!("(export \"{name}\" (func ${name}))\n")).collect()
 }
 
-/// Helpers of the guest's module. At 1100 is `content-length`, at 1120 `20`, at 1300 `abc`; from 1536 on are zeros, which is
+/// Helpers of the guest's module. At 1100 is `content-length`, at 1120 `20`, at 1299 `/abc`; from 1536 on are zeros, which is
 /// `ok(none)`, and from 1600 to 2048 is room.
 pub const HELPERS: &str = r#"
     (func $r (param i64) (result i32) (i32.wrap_i64 (local.get 0)))
@@ -171,11 +172,45 @@ pub const HELPERS: &str = r#"
       (i32.load (i32.const 1600)))
     ;; Tells a number.
     (func $number (param $number i32) (result i32)
-      (i32.store (i32.const 128) (local.get $number)) (call $tell (i32.const 1)))"#;
+      (i32.store (i32.const 128) (local.get $number)) (call $tell (i32.const 1)))
+    ;; Counts what came of a call.
+    (func $note (param $op i32) (param $outcome i32)
+      (i32.store8 (i32.const 2200) (local.get $op)) (i32.store8 (i32.const 2201) (local.get $outcome))
+      (call $take (i32.const 2200) (i32.const 2) (i32.const 1000000) (i64.const 10000000000000) (i32.const 2208)))
+    ;; What a read, a write or a cancellation came to.
+    (func $came (param $code i32) (result i32)
+      (if (i32.eq (local.get $code) (i32.const -1)) (then (return (i32.const 98))))
+      (i32.load8_u (i32.add (i32.const 2244) (i32.and (local.get $code) (i32.const 3)))))
+    ;; `r`, or the reason at the second place if there is a refusal at the first one.
+    (func $refused (param $at i32) (param $reason i32) (result i32)
+      (if (i32.eqz (i32.load8_u (local.get $at))) (then (return (i32.const 114))))
+      (i32.add (i32.const 65) (i32.load8_u (local.get $reason))))
+    ;; A result that is this error: with a text, of which the low bits of `mix` are the length; the others say which options
+    ;; there are, and are the number.
+    (func $error-at (param $at i32) (param $case i32) (param $text i32) (param $mix i32) (local $p i32) (local $number i32)
+      (local.set $p (i32.add (local.get $at) (i32.const 16)))
+      (local.set $number (i32.shr_u (local.get $mix) (i32.const 9)))
+      (i32.store8 (local.get $at) (i32.const 1)) (i32.store8 offset=8 (local.get $at) (local.get $case))
+      (i32.store8 (local.get $p) (i32.and (i32.shr_u (local.get $mix) (i32.const 6)) (i32.const 1)))
+      (if (i32.or (i32.eq (local.get $case) (i32.const 14)) (i32.eq (local.get $case) (i32.const 22))) (then
+        (i32.store8 offset=1 (local.get $p) (local.get $number))
+        (i32.store8 offset=4 (local.get $p) (i32.and (i32.shr_u (local.get $mix) (i32.const 7)) (i32.const 1)))
+        (i32.store offset=8 (local.get $p) (local.get $text))
+        (i32.store offset=12 (local.get $p) (i32.and (local.get $mix) (i32.const 63)))
+        (i32.store8 offset=16 (local.get $p) (i32.and (i32.shr_u (local.get $mix) (i32.const 8)) (i32.const 1)))
+        (i32.store offset=20 (local.get $p) (local.get $number)) (return)))
+      (if (i32.or (i32.eq (local.get $case) (i32.const 17)) (i32.eq (local.get $case) (i32.const 28))) (then
+        (i64.store offset=8 (local.get $p) (i64.mul (i64.extend_i32_u (local.get $number)) (i64.const 0x123456789))) (return)))
+      (if (i32.and (i32.shr_u (i32.const 0x24a00000) (local.get $case)) (i32.const 1)) (then
+        (i32.store offset=4 (local.get $p) (local.get $number)) (return)))
+      (i32.store offset=4 (local.get $p) (local.get $text))
+      (i32.store offset=8 (local.get $p) (i32.and (local.get $mix) (i32.const 63)))
+      (i32.store8 offset=12 (local.get $p) (i32.and (i32.shr_u (local.get $mix) (i32.const 8)) (i32.const 1)))
+      (i32.store offset=16 (local.get $p) (local.get $number))
+      (if (i32.eq (local.get $case) (i32.const 1)) (then (i32.store16 offset=14 (local.get $p) (local.get $number)))))"#;
 
 /// Text of the guests beside the others.
-pub const DATA: &str =
-    r#"(data (i32.const 1100) "content-length") (data (i32.const 1120) "20") (data (i32.const 1300) "abc")"#;
+pub const DATA: &str = r#"(data (i32.const 1100) "content-length") (data (i32.const 1120) "20") (data (i32.const 1299) "/abc") (data (i32.const 2244) "cdef")"#;
 
 const EMPTY: &str = "(call $empty (call $fields-new))";
 
@@ -478,62 +513,3 @@ const SETS: &[(&str, &str)] = &[
       (drop (call $stream-write (call $w (local.get $v)) (i32.const 1024) (i32.const 20)))
       (call $join (call $w (local.get $v)) (i32.load (i32.const 1900))) (i32.const 256)"),
 ];
-
-/// What the interpreter can do with these, where `$x`, `$y` and `$z` are places of arguments. What is told is added up at 140.
-pub fn interpreted(kept: &dyn Fn(&str) -> String) -> Vec<String> {
-    let x = "(i32.load (local.get $x))";
-    let y = "(i32.load (local.get $y))";
-    let z = "(i32.load (local.get $z))";
-    let added = |call: &str| {
-        format!(
-            "(i32.store (i32.const 140) (i32.add (i32.mul (i32.load (i32.const 140)) (i32.const 31)) {call}))"
-        )
-    };
-    // Its ends are kept: the reading one last.
-    let ends = |make: &str| {
-        format!(
-            "(local.set $v (call ${make})) {} {}",
-            kept("(call $w (local.get $v))"),
-            kept("(call $r (local.get $v))")
-        )
-    };
-    let mut calls = vec![
-        kept("(call $fields-new)"),
-        format!("(call $append {x} (i32.const 1024) (i32.const 8) {y} {z} (i32.const 1640))"),
-        format!("(call $delete {x} {y} {z} (i32.const 1640))"),
-        kept(&format!("(call $clone {x})")),
-        format!(
-            "(call $open-request {x} {y} (i32.const 1600)) {} {}",
-            kept("(i32.load (i32.const 1604))"),
-            kept("(i32.load (i32.const 1600))")
-        ),
-        format!(
-            "(call $request-new {x} (i32.const 1) {y} {z} (i32.const 0) (i32.const 0) (i32.const 1600)) {} {}",
-            kept("(i32.load (i32.const 1604))"),
-            kept("(i32.load (i32.const 1600))")
-        ),
-        format!(
-            "(call $response-new {x} (i32.and {y} (i32.const 1)) {y} {z} (i32.const 1600)) {} {}",
-            kept("(i32.load (i32.const 1604))"),
-            kept("(i32.load (i32.const 1600))")
-        ),
-        kept("(call $set-new)"),
-        added(&format!("(call $set-poll {x} (i32.const 1600))")),
-        format!("(call $set-drop {x})"),
-        format!("(call $join {x} {y})"),
-        added(&format!("(call $stream-write {x} {y} {z})")),
-        added(&format!("(call $stream-read {x} {y} {z})")),
-    ];
-    for kind in ["stream", "behind", "received"] {
-        calls.push(ends(kind));
-        calls.push(added(&format!("(call ${kind}-cancel-write {x})")));
-        calls.push(added(&format!("(call ${kind}-cancel-read {x})")));
-        calls.push(format!("(call ${kind}-drop-writable {x})"));
-        calls.push(format!("(call ${kind}-drop-readable {x})"));
-        if kind != "stream" {
-            calls.push(added(&format!("(call ${kind}-write {x} {y})")));
-            calls.push(added(&format!("(call ${kind}-read {x} {y})")));
-        }
-    }
-    calls
-}

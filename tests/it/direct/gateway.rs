@@ -41,8 +41,8 @@ fn start(keys: &str, stages: &str) -> Served {
 }
 
 const PASS: &str = "{ component = \"pass-through-sync\" }";
-const WRONG: &str = "{ component = \"wrong\", grant = { clocks = true } }";
-const TRAPS: &str = "{ component = \"traps\", grant = { clocks = true } }";
+const WRONG: &str = "{ component = \"wrong\", grant = { clocks = true, random = true } }";
+const TRAPS: &str = "{ component = \"traps\", grant = { clocks = true, random = true } }";
 
 /// The line at the start and `check` say which form each segment has, and why it is not the direct one.
 #[test]
@@ -194,7 +194,7 @@ fn a_wrong_result_names_its_stage() {
 #[test]
 fn lines_of_stages_are_their_own() {
     for keys in ["", "form = \"component\""] {
-        let says = "{ component = \"says\", grant = { clocks = true } }";
+        let says = "{ component = \"says\", grant = { clocks = true, random = true } }";
         let served = start(keys, &format!("{says}, {PASS}, {says}"));
         run(async {
             let mut client = Client::connect(&served.gateway, Protocol::Http1).await;

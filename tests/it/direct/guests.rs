@@ -45,6 +45,7 @@ const GUEST: &str = r#"(component
     (export "[method]request.get-authority" (func (param "self" (borrow $request)) (result (option string))))
     (export "[method]response.set-status-code"
       (func (param "self" (borrow $response)) (param "status-code" u16) (result (result))))
+    (export "[method]response.get-headers" (func (param "self" (borrow $response)) (result (own $fields))))
     MORE_TYPES
     (export "[method]fields.copy-all" (func (param "self" (borrow $fields)) (result (list (tuple string (list u8))))))))
   (import "wasi:config/store@0.2.0-rc.1" (instance $store
@@ -86,7 +87,11 @@ const GUEST: &str = r#"(component
     (type $refusal' (record (field "index" u32) (field "reason" $he)))
     (export "refusal" (type $refusal (eq $refusal')))
     (export "edit-request" (func (param "request" (borrow $rq)) (param "edits" (list $edit)) (result (result (error $refusal)))))
+    (alias outer 1 $response (type $rs')) (export "response" (type $rs (eq $rs')))
+    (export "edit-response" (func (param "response" (borrow $rs)) (param "edits" (list $edit)) (result (result (error $refusal)))))
+    (export "response-values" (func (param "response" (borrow $rs)) (param "name" string) (result (list (list u8)))))
     (export "request-values" (func (param "request" (borrow $rq)) (param "name" string) (result (list (list u8)))))))
+  (import "wasi:random/random@0.3.0" (instance $random (export "get-random-u64" (func (result u64)))))
   (core module $libc
     (memory (export "memory") 1)
     (table (export "out") 1 funcref)
@@ -106,6 +111,11 @@ const GUEST: &str = r#"(component
   (core func $drop-fields (canon resource.drop $fields))
   (core func $edit (canon lower (func $headers "edit-request") (memory $memory) (realloc $realloc)))
   (core func $values (canon lower (func $headers "request-values") (memory $memory) (realloc $realloc)))
+  (core func $edit-response (canon lower (func $headers "edit-response") (memory $memory) (realloc $realloc)))
+  (core func $response-values (canon lower (func $headers "response-values") (memory $memory) (realloc $realloc)))
+  (core func $response-fields (canon lower (func $types "[method]response.get-headers")))
+  (core func $scheme (canon lower (func $types "[method]request.get-scheme") (memory $memory) (realloc $realloc)))
+  (core func $random (canon lower (func $random "get-random-u64")))
   (core func $fields-of (canon lower (func $types "[method]request.get-headers")))
   (core func $status (canon lower (func $types "[method]response.get-status-code")))
   (core func $get (canon lower (func $types "[method]fields.get") (memory $memory) (realloc $realloc)))
@@ -133,6 +143,11 @@ const GUEST: &str = r#"(component
     (import "h" "drop-fields" (func $drop-fields (param i32)))
     (import "h" "edit" (func $edit (param i32 i32 i32 i32)))
     (import "h" "values" (func $values (param i32 i32 i32 i32)))
+    (import "h" "edit-response" (func $edit-response (param i32 i32 i32 i32)))
+    (import "h" "response-values" (func $response-values (param i32 i32 i32 i32)))
+    (import "h" "response-fields" (func $response-fields (param i32) (result i32)))
+    (import "h" "scheme" (func $scheme (param i32 i32)))
+    (import "h" "random" (func $random (result i64)))
     (import "h" "fields-of" (func $fields-of (param i32) (result i32)))
     (import "h" "status" (func $status (param i32) (result i32)))
     (import "h" "get" (func $get (param i32 i32 i32 i32)))
@@ -185,6 +200,8 @@ const GUEST: &str = r#"(component
     (export "drop-request" (func $drop-request))
     (export "drop-response" (func $drop-response)) (export "drop-fields" (func $drop-fields))
     (export "edit" (func $edit)) (export "values" (func $values)) (export "fields-of" (func $fields-of))
+    (export "edit-response" (func $edit-response)) (export "response-values" (func $response-values))
+    (export "response-fields" (func $response-fields)) (export "scheme" (func $scheme)) (export "random" (func $random))
     (export "status" (func $status)) (export "get" (func $get)) (export "has" (func $has))
     (export "method" (func $method)) (export "path" (func $path)) (export "authority" (func $authority))
     (export "set-status" (func $set-status)) (export "all" (func $all)) (export "key" (func $key))
@@ -270,142 +287,6 @@ pub fn make(realloc: &str, handle: &str, post: &str) -> String {
         .replace("MORE_DATA", ends::DATA);
     guest.replace("REALLOC", realloc).replace("HANDLE", handle).replace("POST", post)
 }
-
-/// A guest that does what the request's field `p` says, in steps of four letters: what is called, and three arguments,
-/// each by its place among [`ARGUMENTS`].
-pub fn interpreter() -> String {
-    let calls = interpreted();
-    assert_eq!(calls.len(), CALLS);
-    let handle = format!(
-        "(local $p i32) (local $end i32) (local $op i32) (local $y i32) (local $z i32)
-        {}
-        (local.set $end (i32.add (local.get $p) (i32.load offset=4 (i32.load (i32.const 1208)))))
-        {}
-        (i32.const 256)",
-        begins(),
-        steps(&calls, "(br_if 0 (i32.lt_u (local.get $p) (local.get $end)))"),
-    );
-    with_handle(&handle)
-}
-
-/// Reads the program to `$p`, and prepares the arguments.
-pub fn begins() -> String {
-    let words = ARGUMENTS.iter().enumerate();
-    let words = words.map(|(at, word)| format!("(i32.store (i32.const {}) {word})", 2048 + 4 * at));
-    format!(
-        "(i32.store8 (i32.const 1200) (i32.const 112))
-        (call $values (local.get $q) (i32.const 1200) (i32.const 1) (i32.const 1208))
-        {}
-        (local.set $p (i32.load (i32.load (i32.const 1208))))",
-        words.collect::<String>(),
-    )
-}
-
-/// Does what the program at `$p` says, which is behind each step when that is done; goes on as `next` says.
-pub fn steps(calls: &[String], next: &str) -> String {
-    let steps: String = calls
-        .iter()
-        .enumerate()
-        .map(|(number, call)| format!("(if (i32.eq (local.get $op) (i32.const {number})) (then {call}))\n"))
-        .collect();
-    let argument = |at: u32| {
-        format!(
-            "(i32.add (i32.const 2048) (i32.mul (i32.const 4) (i32.sub (i32.load8_u offset={at} (local.get $p)) (i32.const 97))))"
-        )
-    };
-    format!(
-        "(loop
-          (local.set $op (i32.load8_u (local.get $p)))
-          (local.set $op (i32.sub (local.get $op)
-            (select (i32.const 97) (i32.const 22) (i32.ge_u (local.get $op) (i32.const 97)))))
-          (local.set $x {}) (local.set $y {}) (local.set $z {})
-          (local.set $p (i32.add (local.get $p) (i32.const 4)))
-          {steps}
-          {next})",
-        argument(1),
-        argument(2),
-        argument(3),
-    )
-}
-
-/// What it can do.
-pub fn interpreted() -> Vec<String> {
-    let x = "(i32.load (local.get $x))";
-    let y = "(i32.load (local.get $y))";
-    let z = "(i32.load (local.get $z))";
-    // What is kept becomes an argument.
-    let kept = |call: &str| {
-        format!(
-            "(i32.store (i32.const 2136) (i32.load (i32.const 2056)))
-            (i32.store (i32.const 2056) (i32.load (i32.const 2052))) (i32.store (i32.const 2052) {call})"
-        )
-    };
-    let handed_on = format!(
-        "(call $handle {x} {y}) (if (i32.lt_u {y} (i32.const 65000)) (then {}))",
-        kept(&format!("(i32.load (i32.add {y} (i32.const 8)))"))
-    );
-    let calls = vec![
-        handed_on.clone(),
-        format!("(call $drop-request {x})"),
-        format!("(call $drop-response {x})"),
-        format!("(call $drop-fields {x})"),
-        format!(
-            "(call $an-edit (i32.and {z} (i32.const 3))) (call $edit {x} (i32.const 512) (i32.const 1) {y})"
-        ),
-        format!("(call $values {x} {y} {z} (i32.const 128))"),
-        kept(&format!("(call $fields-of {x})")),
-        kept(&format!("(call $status {x})")),
-        format!("(call $get {x} {y} {z} (i32.const 128))"),
-        kept(&format!("(call $has {x} {y} {z})")),
-        format!("(call $method {x} {y})"),
-        format!("(call $path {x} {y})"),
-        format!("(call $authority {x} {y})"),
-        kept(&format!("(call $set-status {x} {y})")),
-        format!("(call $all {x} {y})"),
-        format!("(call $key {x} {y} {z})"),
-        format!("(call $keys {x})"),
-        format!("(call $log {x} {y} {z} (i32.const 1024) (i32.const 20))"),
-        format!("(call $take {x} {y} {z} (i64.const 1000000000000) (i32.const 128))"),
-        "(return (call $tell (i32.const 4)))".to_owned(),
-        format!("(return {x})"),
-        format!("(return (call $tell-text {x}))"),
-    ];
-    let answer = format!(
-        "(i32.store8 (i32.const 256) (i32.const 0)) (i32.store (i32.const 264) {x}) (return (i32.const 256))"
-    );
-    [calls, ends::interpreted(&kept), vec![answer]].concat()
-}
-
-/// How many things the interpreter can do.
-pub const CALLS: usize = 55;
-
-/// What the interpreter passes: the request, what it kept last and before that, good places and lengths, and bad ones; and
-/// what it kept before all.
-pub const ARGUMENTS: [&str; 23] = [
-    "(local.get $q)",
-    "(i32.const 0)",
-    "(i32.const 0)",
-    "(i32.const 256)",
-    "(i32.const 1)",
-    "(i32.const 128)",
-    "(i32.const 16)",
-    "(i32.const 1024)",
-    "(i32.const 2)",
-    "(i32.const 4)",
-    "(i32.const 8)",
-    "(i32.const 3)",
-    "(i32.const 20)",
-    "(i32.const 418)",
-    "(i32.const 264)",
-    "(i32.const 130)",
-    "(i32.const 65528)",
-    "(i32.const 65536)",
-    "(i32.const -1)",
-    "(i32.const 0x10000000)",
-    "(i32.const 1536)",
-    "(i32.const 1700)",
-    "(i32.const 0)",
-];
 
 /// A guest that answers with an error that has a text.
 pub fn erring() -> String {

@@ -1,8 +1,9 @@
 //! Which components are on the list, and in which order their stages may stand.
 
+use super::both::{Stage, dist, text};
 use super::guests::with_handle;
 use super::requests::synchronous;
-use super::{Stage, dist, tasks, text};
+use super::tasks;
 
 /// What a component must be, to be on the list; what is not has a reason.
 #[test]

@@ -1,12 +1,11 @@
 //! Middleware that is lifted asynchronously, in both forms.
 
-use super::passing::{called, interpreter, middleware, named, passing};
-use super::programs::of_middleware;
-use super::services::{compare_all, compare_at_random, open};
-use super::{
-    BUDGET, Both, DEADLINE, REAL_REQUESTS, Stage, dist, fields, read, run, runtime, text, with_config,
-    with_handle,
-};
+use super::REAL_REQUESTS;
+use super::both::{BUDGET, Both, DEADLINE, Stage, dist, fields, run, runtime, text, with_config};
+use super::end::read;
+use super::guests::{erring, with_handle};
+use super::passing::{called, middleware, named, passing};
+use super::services::{compare_all, open};
 use crate::harness::full;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -121,7 +120,7 @@ fn erring_service() -> String {
         "(core func $handle (canon lower (func $next \"handle\") (memory $memory) (realloc $realloc)))";
     let import = "(import \"wasi:http/handler@0.3.0\" \"handle\" (func $handle (param i32 i32)))";
     let with = "(with \"wasi:http/handler@0.3.0\" (instance (export \"handle\" (func $handle))))";
-    let guest = super::erring().replace(lower, "").replace(import, "").replace(with, "");
+    let guest = erring().replace(lower, "").replace(import, "").replace(with, "");
     guest.replace("(func $pass ", "(func $handle (param i32 i32) unreachable) (func $pass ")
 }
 
@@ -158,15 +157,6 @@ fn allocators_for_answers_are_met_alike() {
         .collect();
     let requests: &[&[(&str, &str)]] = &[&[("x-end", "text")], &[("x-end", "text"), ("x-body", "slow")]];
     run(async { compare_all(&guests, SHORT, requests).await });
-}
-
-/// Middleware that does anything in any order is met alike. The long form has more of it.
-#[test]
-fn random_middleware_is_met_alike() {
-    let guest = || text(&interpreter());
-    // None behind a stage that is lifted synchronously: what it answers before it calls the next stage is out there.
-    let chains = [vec![guest()], vec![guest(), guest()], vec![guest(), dist("hello")]];
-    compare_at_random(&chains, 20_261_124, Duration::from_secs(1), of_middleware);
 }
 
 /// Budgets, and a next stage that never answers.

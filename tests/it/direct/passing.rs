@@ -1,6 +1,6 @@
 //! Middleware that is lifted asynchronously with a callback, and does not wait for the next stage.
 
-use super::tasks::{interpreted, lifted, service};
+use super::tasks::{lifted, service};
 
 /// What such a guest's module imports beside what a service does.
 const FUNCTIONS: &[(&str, &str, &str)] = &[
@@ -41,42 +41,6 @@ const HELPERS: &str = r#"
 /// A middleware with these bodies of `handle` and of its callback, which has `$kind`, `$end` and `$code`. Both return codes.
 pub fn middleware(handle: &str, callback: &str) -> String {
     lifted(handle, callback, FUNCTIONS, HELPERS)
-}
-
-/// A middleware that does what the request's field `p` says, as the other interpreters do.
-pub fn interpreter() -> String {
-    let kept = |what: &str| {
-        format!(
-            "(i32.store (i32.const 2136) (i32.load (i32.const 2056)))
-            (i32.store (i32.const 2056) (i32.load (i32.const 2052))) (i32.store (i32.const 2052) {what})"
-        )
-    };
-    let x = "(i32.load (local.get $x))";
-    let answered = kept("(i32.load (i32.const 264))");
-    let (handle, callback) = interpreted(&[
-        // Calls the next stage, and waits for it.
-        format!(
-            "(call $ask {x}) (if (i32.eq (i32.load (i32.const 1932)) (i32.const 2)) (then {answered}) (else
-              (call $set-context (local.get $p)) (return (call $wait (i32.load (i32.const 1912))))))"
-        ),
-        // Calls it, and goes on.
-        format!("(call $ask {x}) {}", kept("(call $sub)")),
-        format!("(call $subtask-drop {x})"),
-        kept(&format!("(call $cancel {x})")),
-        kept(&format!("(call $cancel-async {x})")),
-        // The subtask is waited for, or is in no set.
-        "(call $set-context (local.get $p)) (return (call $wait (i32.load (i32.const 1912))))".to_owned(),
-        "(call $alone)".to_owned(),
-        // The answer is given on.
-        "(call $return (i32.const 256))".to_owned(),
-    ]);
-    let drops = format!(
-        "(if (i32.eq (local.get $kind) (i32.const 1)) (then
-          (if (i32.eq (local.get $code) (i32.const 2)) (then {answered}))
-          (if (i32.ne (local.get $code) (i32.const 1)) (then (call $subtask-drop (local.get $end)) (local.set $end (i32.const 0))))))
-        {callback}"
-    );
-    middleware(&handle, &drops)
 }
 
 /// What it does, and the guest.

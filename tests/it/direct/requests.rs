@@ -1,9 +1,10 @@
 //! Requests of a stage's own, and timers: what a stage may have to wait for beside the next one, in both forms.
 
+use super::both::{BUDGET, dist, run, text};
 use super::guests::{REALLOC, make};
 use super::services::compare_all;
 use super::tasks::lifted;
-use super::{BUDGET, dist, run, text};
+
 use crate::harness::{Client, Folder, PROTOCOLS};
 use crate::swap::support::{Served, head};
 use std::time::Duration;

@@ -1,14 +1,14 @@
 //! Services that are lifted asynchronously with a callback, in both forms.
 
-use super::programs::of_service;
-use super::tasks::{interpreter, named, patient, relifted, service, services};
-use super::{BUDGET, Both, DEADLINE, Stage, dist, fields, read, run, runtime, text, with_config};
-use crate::harness::{Seeded, full, scaled};
+use super::both::{BUDGET, Both, DEADLINE, Linked, Stage, dist, fields, run, runtime, text, with_config};
+use super::end::read;
+use super::tasks::{named, patient, relifted, service, services};
+use crate::harness::{full, scaled};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
-use linkspan::engine::{ChainRequest, Onward, RequestBody};
+use linkspan::engine::{ChainRequest, RequestBody};
 use linkspan::host::{Budget, RequestHead};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,35 +73,6 @@ pub async fn compare_all(
     assert!(differences.is_empty(), "{} differ\n\n{}", differences.len(), differences.join("\n\n"));
 }
 
-/// What programs do in each of `chains` is met alike. Many wait for what never comes: none for longer than `patience`.
-pub fn compare_at_random(
-    chains: &[Vec<Stage>],
-    seed: u64,
-    patience: Duration,
-    program: fn(&mut Seeded) -> String,
-) {
-    let runtime = runtime(chains);
-    let mut seeded = Seeded(seed);
-    run(async {
-        // Responses, errors, traps.
-        let mut outcomes = [0; 3];
-        for stages in chains {
-            let mut both = Both::within((BUDGET, patience), &runtime, stages);
-            both.races = true;
-            for number in 0..scaled(200, 25_000) {
-                let program = program(&mut seeded);
-                let body = ["", "slow"][seeded.below(2)];
-                let fields = fields(&[("p", &program), ("a", "1"), ("x-body", body)]);
-                both.compare(&format!("{number}: {program} {body}"), &fields).await;
-                assert!(both.differences.is_empty(), "{}", both.differences.join("\n\n"));
-                outcomes[both.outcome] += 1;
-            }
-        }
-        println!("{outcomes:?} responses, errors and traps");
-        assert!(outcomes.iter().all(|count| *count > 2), "{outcomes:?}");
-    });
-}
-
 /// Each behind a middleware, and alone.
 fn placed(guests: Vec<(impl Into<String>, String)>) -> Vec<(String, Vec<Stage>)> {
     let pass = dist("pass-through-sync");
@@ -148,23 +119,16 @@ fn services_have_the_bound_of_computation() {
     run(async { compare_all(&placed(guests), (budget, DEADLINE), &REQUESTS[..1]).await });
 }
 
-/// Services that do anything in any order are met alike.
-#[test]
-fn random_services_are_met_alike() {
-    let chains = [vec![text(&interpreter())], vec![dist("pass-through-sync"), text(&interpreter())]];
-    compare_at_random(&chains, 20_261_123, Duration::from_secs(2), of_service);
-}
-
 /// Sends a request; the response's body is not read yet.
 pub async fn open(
     both: &Both,
-    chain: &Onward,
+    chain: &Linked,
     list: &[(&str, &str)],
 ) -> http::Response<linkspan::engine::ResponseBody> {
     let headers = fields(list);
     let head = RequestHead { authority: Some("host".parse().unwrap()), headers, ..RequestHead::default() };
     let request = ChainRequest::new(head, RequestBody::empty(), Arc::default());
-    chain.handle(&both.worker, Box::new(request)).await.unwrap()
+    chain.onward.handle(&both.worker, Box::new(request)).await.unwrap()
 }
 
 /// Many requests whose bodies are open at once, which are read one after the other, some only in part.

@@ -27,13 +27,23 @@ const HELPERS: &str = r#"
           (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
         (return)))
       (local.set $case (i32.load8_u offset=8 (local.get $at)))
+      (if (i32.eq (local.get $case) (i32.const 14)) (then
+        (call $task-return (i32.const 1) (local.get $case) (i32.load8_u offset=16 (local.get $at))
+          (i64.load8_u offset=17 (local.get $at)) (i32.load8_u offset=20 (local.get $at)) (i32.load offset=24 (local.get $at))
+          (i32.load offset=28 (local.get $at)) (i32.const 0))
+        (return)))
+      (if (i32.or (i32.eq (local.get $case) (i32.const 17)) (i32.eq (local.get $case) (i32.const 28))) (then
+        (call $task-return (i32.const 1) (local.get $case) (i32.load8_u offset=16 (local.get $at))
+          (i64.load offset=24 (local.get $at)) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+        (return)))
       (if (i32.eq (local.get $case) (i32.const 22)) (then
         (call $task-return (i32.const 1) (local.get $case) (i32.load8_u offset=16 (local.get $at))
           (i64.load8_u offset=20 (local.get $at)) (i32.load offset=24 (local.get $at)) (i32.load offset=28 (local.get $at))
           (i32.load8_u offset=32 (local.get $at)) (i32.load offset=36 (local.get $at)))
         (return)))
       (call $task-return (i32.const 1) (local.get $case) (i32.load8_u offset=16 (local.get $at))
-        (i64.load32_u offset=20 (local.get $at)) (i32.load offset=24 (local.get $at)) (i32.const 0) (i32.const 0)
+        (i64.load32_u offset=20 (local.get $at)) (i32.load offset=24 (local.get $at)) (i32.load8_u offset=28 (local.get $at))
+        (select (i32.load16_u offset=30 (local.get $at)) (i32.load offset=32 (local.get $at)) (i32.eq (local.get $case) (i32.const 1)))
         (i32.const 0)))
     (func $return-number (param $number i32) (call $return (call $number (local.get $number))))
     (func $return-empty (call $return (call $empty (call $fields-new))))
@@ -90,62 +100,6 @@ pub fn lifted(handle: &str, callback: &str, more: &[(&str, &str, &str)], helpers
     let post = "(realloc $realloc) (post-return (func $main \"post\"))";
     replaced(guest, post, "async (callback (func $main \"callback\"))")
 }
-
-/// A service that does what the request's field `p` says, as the interpreter that is a middleware does. Beside what that can
-/// do, it goes on with its program in its callback, where it waits and yields.
-pub fn interpreter() -> String {
-    let (handle, callback) = interpreted(&[]);
-    service(&handle, &callback)
-}
-
-/// The bodies of such an interpreter's functions, which can do `more`.
-pub fn interpreted(more: &[String]) -> (String, String) {
-    let kept = |handle: &str| {
-        format!(
-            "(i32.store (i32.const 2136) (i32.load (i32.const 2056)))
-            (i32.store (i32.const 2056) (i32.load (i32.const 2052))) (i32.store (i32.const 2052) {handle})"
-        )
-    };
-    let x = "(i32.load (local.get $x))";
-    let code = |code: &str| format!("(call $set-context (local.get $p)) (return {code})");
-    let mut calls: Vec<_> =
-        guests::interpreted().iter().map(|call| call.replace("(return ", "(call $return ")).collect();
-    assert_eq!(calls.len(), guests::CALLS);
-    calls.extend([
-        "(return (i32.const 0))".to_owned(),
-        code("(i32.const 1)"),
-        code(&format!("(call $wait {x})")),
-        code(x),
-        "(call $task-cancel)".to_owned(),
-        format!(
-            "(call $return-body) {} {}",
-            kept("(i32.load (i32.const 1908))"),
-            kept("(i32.load (i32.const 1904))")
-        ),
-        code("(call $wait-for-body)"),
-    ]);
-    assert_eq!(calls.len(), CALLS);
-    calls.extend_from_slice(more);
-    let handle =
-        format!("(local $p i32) {} (call $set-context (local.get $p)) (call $go-on)", guests::begins());
-    let callback = format!(
-        "(i32.store (i32.const 140) (i32.add (i32.mul (i32.load (i32.const 140)) (i32.const 31))
-          (i32.add (i32.mul (local.get $kind) (i32.const 7)) (local.get $code))))
-        (if (i32.and (i32.ne (local.get $end) (i32.const 0)) (i32.ne (local.get $end) (i32.load (i32.const 2052))))
-          (then {}))
-        (call $go-on))
-        (func $go-on (result i32) (local $p i32) (local $op i32) (local $x i32) (local $y i32) (local $z i32) (local $v i64)
-          (local.set $p (call $context))
-          {}
-          unreachable",
-        kept("(local.get $end)"),
-        guests::steps(&calls, "(br 0)")
-    );
-    (handle, callback)
-}
-
-/// How many things it can do; the last of them only it can.
-pub const CALLS: usize = guests::CALLS + 7;
 
 /// What it does, and the guest: those that are lifted synchronously and call nothing, lifted asynchronously.
 pub fn relifted() -> Vec<(String, String)> {
