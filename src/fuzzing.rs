@@ -8,7 +8,9 @@
 use crate::chain::{Member, Naming, compose};
 use crate::component::Component;
 use crate::component::flatten::{self as evaluation, Item};
+use crate::host::{KeyBound, Limiter, Next, Scope, StageScope};
 use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 pub use crate::admin::fuzzing::run as admin;
 pub use crate::host::fuzzing::run as fields;
@@ -17,6 +19,34 @@ pub use crate::net::conn::http1::fuzzing::run as wire;
 pub use crate::net::conn::http2::frames::fuzzing::run as frames;
 pub use crate::net::conn::proxy_protocol::fuzzing::run as proxy;
 pub use crate::net::handover::fuzzing::run as handover;
+
+/// The canonical functions of the direct form: see [`crate::direct::fuzzing`].
+pub fn canonical(data: &[u8]) {
+    static SCOPES: LazyLock<[Scope; 3]> = LazyLock::new(|| {
+        // Any file will do: it is not read.
+        let file = std::env::current_exe().expect("a program");
+        let text = format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\n[components.a]\npath = {:?}\n[pipelines.a]\n\
+             stages = [{{ component = \"a\", config = {{ a = \"b\" }} }}, {{ component = \"a\" }}]\n\
+             service = {{ component = \"a\" }}\n[[routes]]\npipeline = \"a\"\n",
+            file.display().to_string(),
+        );
+        let (plan, _) =
+            crate::plan::parse(Path::new("/nowhere/fuzzed.toml"), &text, &|_| None).expect("a plan");
+        let stages: Vec<_> = plan.pipelines[0].all_stages().collect();
+        std::array::from_fn(|index| {
+            let limiter = Arc::new(Limiter::new(KeyBound::new(16)));
+            let next: Next = Arc::new(|_, body, _| Box::pin(async move { Ok(http::Response::new(body)) }));
+            let calls = vec![("a".to_owned(), next)];
+            Arc::new(
+                StageScope::new(stages[index], limiter, calls, Arc::default())
+                    .map_err(|(_, error)| error)
+                    .expect("a scope"),
+            )
+        })
+    });
+    crate::direct::fuzzing::run(data, &SCOPES);
+}
 
 /// A component file: inspected, adapted where it is of a release candidate, rewritten, and composed with itself.
 pub fn component(data: &[u8]) {
@@ -95,8 +125,9 @@ mod tests {
     /// A target's name, which its corpus has too, and what it does with some bytes.
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 10] = [
+    const TARGETS: [Target; 11] = [
         ("admin", super::admin),
+        ("canonical", super::canonical),
         ("component", super::component),
         ("config", super::config),
         ("fields", super::fields),
@@ -196,6 +227,11 @@ mod tests {
     #[test]
     fn admin() {
         fuzz("admin", 2_000);
+    }
+
+    #[test]
+    fn canonical_functions() {
+        fuzz("canonical", 5_000);
     }
 
     #[test]
