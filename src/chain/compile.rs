@@ -399,7 +399,7 @@ impl Segment {
                 .cloned()
                 .ok_or_else(|| wasmtime::format_err!("`{name}` is no stage's import"))
         };
-        let form = SegmentForm::new(&code.direct, &scopes, next.clone(), &rehearsal);
+        let form = SegmentForm::new(&code.direct, &scopes, next.clone(), &named, &rehearsal);
         host::add_to_linker(&mut linker, component, &lookup, next, &named, &rehearsal)?;
         let pre = linker.instantiate_pre(component)?;
         let pre = match component.get_export_index(None, EXPORT_0_2) {

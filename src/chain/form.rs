@@ -5,7 +5,7 @@
 //! is what a segment is proven in, and what takes over when the direct form disagrees with itself
 //! [`MOST_DISAGREEMENTS`] times.
 
-use super::compose::Member;
+use super::compose::{Member, next_label};
 use crate::component::{Component, Digest};
 use crate::direct::{self, Chain, NotDirect, Program, Reading};
 use crate::host::{Next, Rehearsal, Scope};
@@ -81,17 +81,27 @@ pub struct SegmentForm {
 }
 
 impl SegmentForm {
-    /// The form of a segment with this code, of stages with these scopes, in front of `next`.
+    /// The form of a segment with this code, of stages with these scopes, in front of `next`, and of those that are `named`
+    /// as in its composition.
     pub(super) fn new(
         code: &DirectCode,
         scopes: &[Scope],
         next: Option<Next>,
+        named: &[(String, Next)],
         rehearsal: &Arc<Rehearsal>,
     ) -> Self {
         let form = Self { chain: None, reason: OnceLock::new(), disagreements: AtomicU32::new(0) };
         match code {
             Ok(program) => {
-                let chain = Chain::new(Arc::clone(program), scopes, next, Arc::clone(rehearsal));
+                let reached = |(scope, names): (&Scope, &[String])| {
+                    let label = |name: &String| next_label(scope.id.index, name);
+                    let find =
+                        |name| Some(Arc::clone(&named.iter().find(|(known, _)| *known == label(name))?.1));
+                    // What is missing is missing in the composition as well, which can't be linked then.
+                    names.iter().filter_map(find).collect()
+                };
+                let reached = scopes.iter().zip(program.names()).map(reached).collect();
+                let chain = Chain::new(Arc::clone(program), scopes, next, reached, Arc::clone(rehearsal));
                 Self { chain: Some(chain), ..form }
             }
             Err((stage, why)) => {

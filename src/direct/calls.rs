@@ -38,6 +38,10 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(HOST, "send", |call: Call<'_>, stage: i32, request: i32, at: i32| {
         send(call, stage, request, at, By::Handler)
     })?;
+    let named = |call: Call<'_>, stage: i32, named: i32, request: i32, at: i32| {
+        send(call, stage, request, at, By::named(named)?)
+    };
+    linker.func_wrap(HOST, "send-named", named)?;
     linker.func_wrap(HOST, "cancelled", cancelled)?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::load::{Import, Place, Reading};
 use super::message::{Reply, Request};
 use super::origins::Origins;
 use super::pipes::Pipes;
-use super::state::{Stage, State};
+use super::state::{Named, Stage, State};
 use super::subtasks::Subtasks;
 use super::tasks::Tasks;
 use super::transfer::{check, settle};
@@ -62,6 +62,11 @@ impl Program {
         }
         Ok(Self { glue, stages: made })
     }
+
+    /// The names under which each stage imports handlers.
+    pub fn names(&self) -> impl Iterator<Item = &[String]> {
+        self.stages.iter().map(|stage| stage.reading.named.as_slice())
+    }
 }
 
 fn glue_of(index: usize, stage: &Reading) -> StageGlue {
@@ -70,6 +75,7 @@ fn glue_of(index: usize, stage: &Reading) -> StageGlue {
         functions: functions.collect(),
         post_return: stage.post_return.is_some(),
         callback: stage.callback.is_some(),
+        named: stage.named.len(),
     }
 }
 
@@ -82,6 +88,7 @@ pub fn sample() -> Vec<u8> {
         functions: functions(stage).collect(),
         post_return: !callback,
         callback,
+        named: 1,
     });
     glue::module(&stages, &functions::list())
 }
@@ -91,6 +98,7 @@ pub struct Chain {
     program: Arc<Program>,
     scopes: Vec<Scope>,
     next: Option<Next>,
+    named: Named,
     rehearsal: Arc<Rehearsal>,
 }
 
@@ -139,14 +147,15 @@ impl From<wasmtime::Error> for Trap {
 }
 
 impl Chain {
-    /// `program` for stages with these scopes, in front of `next`.
+    /// `program` for stages with these scopes, in front of `next`, and of those that they reach by [names](Program::names).
     pub fn new(
         program: Arc<Program>,
         scopes: &[Scope],
         next: Option<Next>,
+        named: Named,
         rehearsal: Arc<Rehearsal>,
     ) -> Self {
-        Self { program, scopes: scopes.to_vec(), next, rehearsal }
+        Self { program, scopes: scopes.to_vec(), next, named, rehearsal }
     }
 
     /// An empty store, whose data is `host`.
@@ -169,6 +178,7 @@ impl Chain {
             receiver: None,
             origins: Origins::default(),
             next: self.next.clone(),
+            named: Arc::clone(&self.named),
             rehearsal: Arc::clone(&self.rehearsal),
         };
         Store::new(self.program.glue.module().engine(), state)
@@ -207,6 +217,7 @@ impl StageCode {
             for import in imports {
                 let import = match import {
                     Import::Next => glue.get_export(&mut *store, &glue::handle_name(index)),
+                    Import::Named(named) => glue.get_export(&mut *store, &glue::named_name(index, *named)),
                     Import::Host(place) => glue.get_export(&mut *store, &glue::host_name(index, *place)),
                     Import::Export(place) => exported(store, &instances, place),
                 };

@@ -4,6 +4,7 @@
 use super::abi::Code;
 use super::answers::{arrive, lower_answer};
 use super::call::{Call, caller, place};
+use super::disagreement::Disagreement;
 use super::flights::{Away, Landed};
 use super::message::{Body, Request, Sent};
 use super::state::State;
@@ -24,8 +25,19 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 pub enum By {
     /// `wasi:http/handler#handle`.
     Handler,
+    /// The same, imported under a name of the stage's own.
+    Named(usize),
     /// `wasi:http/client#send`.
     Client,
+}
+
+impl By {
+    /// The handler with this number among those of the stage's own names.
+    pub fn named(number: i32) -> Result<Self> {
+        let number =
+            usize::try_from(number).map_err(|_| Disagreement("the glue names a handler that is none"))?;
+        Ok(Self::Named(number))
+    }
 }
 
 /// Where a request goes.
@@ -89,8 +101,12 @@ fn depart(
     let state = call.data_mut();
     let target = match by {
         By::Client => own_target(state, stage, &mut request),
-        By::Handler => {
-            let Some(next) = state.next.clone() else { bail!("called the next stage, and there is none") };
+        By::Handler | By::Named(_) => {
+            let next = match by {
+                By::Named(named) => state.named.get(stage).and_then(|named_by| named_by.get(named)),
+                _ => state.next.as_ref(),
+            };
+            let Some(next) = next.cloned() else { bail!("called the next stage, and there is none") };
             if state.rehearsal.is_alone() {
                 bail!("called the next stage before there was a request");
             }

@@ -45,6 +45,13 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap_async(HOST, "next", |call: Call<'_>, (stage, request, at): (i32, i32, i32)| {
         Box::new(forward(call, stage, request, at, By::Handler))
     })?;
+    linker.func_wrap_async(
+        HOST,
+        "named",
+        |call: Call<'_>, (stage, named, request, at): (i32, i32, i32, i32)| {
+            Box::new(async move { forward(call, stage, request, at, By::named(named)?).await })
+        },
+    )?;
     callbacks::add_to_linker(linker)?;
     calls::add_to_linker(linker)?;
     list().into_iter().try_for_each(|function| (function.link)(linker, function.name))

@@ -30,6 +30,8 @@ pub struct StageGlue {
     pub post_return: bool,
     /// Whether it has a callback instead.
     pub callback: bool,
+    /// How many handlers it imports under names of its own.
+    pub named: usize,
 }
 
 pub const TABLE: &str = "stages";
@@ -41,6 +43,11 @@ pub const TURN: &str = "turn";
 /// The name of a stage's next one.
 pub fn handle_name(stage: usize) -> String {
     format!("{stage}:handle")
+}
+
+/// The name of a handler that a stage imports under a name of its own.
+pub fn named_name(stage: usize, named: usize) -> String {
+    format!("{stage}:named:{named}")
 }
 
 /// The name of the function at `place` of the list, for a stage.
@@ -66,7 +73,9 @@ const START: u32 = 8;
 const STARTED: u32 = 9;
 const SEND: u32 = 10;
 const CANCELLED: u32 = 11;
-const FIXED: u32 = 12;
+const NAMED: u32 = 12;
+const SEND_NAMED: u32 = 13;
+const FIXED: u32 = 14;
 
 #[derive(Default)]
 struct Builder {
@@ -127,6 +136,8 @@ fn import(builder: &mut Builder, host: &[&HostFunction]) {
     builder.import("started", &[I32, I32, I32], &[I32]);
     builder.import("send", &[I32, I32, I32], &[I32]);
     builder.import("cancelled", &[I32, I32, I32], &[I32]);
+    builder.import("named", &[I32, I32, I32, I32], &[I32]);
+    builder.import("send-named", &[I32, I32, I32, I32], &[I32]);
     for function in host {
         let params: Vec<_> = std::iter::once(I32).chain(function.params.iter().copied()).collect();
         builder.import(function.name, &params, function.results);
@@ -149,6 +160,7 @@ pub fn module(stages: &[StageGlue], host: &[&HostFunction]) -> Vec<u8> {
     builder.define(Some(ENTER), &[I32, I32], &[], &[I32], |code| glue.hop(code, -1, 0));
     for (stage, of) in stages.iter().enumerate() {
         glue.define_handle(&mut builder, stage);
+        (0..of.named).for_each(|named| glue.define_named(&mut builder, stage, named));
         for (index, name) in &of.functions {
             glue.define_function(&mut builder, stage, (*index, name), host[*index]);
         }
@@ -200,6 +212,21 @@ impl Glue<'_> {
                 code.i32_const(this).local_get(0).local_get(1).call(SEND);
                 code.i32_const(this).call(self.fill);
             }
+        });
+    }
+
+    /// The same of a handler that it imports under a name of its own, which is never in this store.
+    fn define_named(&self, builder: &mut Builder, stage: usize, named: usize) {
+        let (name, this) = (named_name(stage, named), number(stage));
+        let callback = self.stages[stage].callback;
+        let results: &[ValType] = if callback { &[I32] } else { &[] };
+        builder.define(Some(&name), &[I32, I32], results, &[], |code| {
+            code.i32_const(this).i32_const(number(named)).local_get(0).local_get(1);
+            code.call(if callback { SEND_NAMED } else { NAMED });
+            if !callback {
+                code.drop();
+            }
+            code.i32_const(this).call(self.fill);
         });
     }
 

@@ -43,6 +43,8 @@ pub struct Reading {
     pub passes_on: bool,
     /// Whether it calls something else that it may have to wait for.
     pub(super) waits: bool,
+    /// The names of its own under which it imports handlers.
+    pub named: Vec<String>,
     pub(super) memory: Place,
     pub(super) handle: Place,
     pub(super) post_return: Option<Place>,
@@ -63,6 +65,8 @@ pub(super) struct Place {
 pub(super) enum Import {
     /// The next stage's `handle`.
     Next,
+    /// That of a handler with a name of the stage's own.
+    Named(usize),
     /// A function of the list.
     Host(usize),
     /// Another instance's.
@@ -115,6 +119,7 @@ fn read_bytes(bytes: &[u8]) -> Result<Reading, NotDirect> {
         functions: Vec::new(),
         passes_on: false,
         waits: false,
+        named: Vec::new(),
         memory,
         handle,
         post_return: own(lift.options.post_return)?,
@@ -191,6 +196,14 @@ impl Reading {
             self.passes_on = true;
             return Ok(Import::Next);
         }
+        if let Some(name) = name.strip_prefix(NAMED) {
+            self.waits = true;
+            let known = self.named.iter().position(|known| known == name);
+            return Ok(Import::Named(known.unwrap_or_else(|| {
+                self.named.push(name.to_owned());
+                self.named.len() - 1
+            })));
+        }
         let index = functions::list().iter().position(|function| function.name == name);
         let index = index.ok_or_else(|| NotDirect::new(format!("`{name}` is not on the list")))?;
         self.waits |= functions::waits(name);
@@ -230,6 +243,9 @@ fn handler(flat: &Flat<'_>) -> Result<usize, NotDirect> {
 
 const HANDLE: &str = "wasi:http/handler#handle";
 
+/// What stands in front of the name of a handler that has one of the stage's own.
+const NAMED: &str = "next ";
+
 /// The type of the function `name` of the list.
 fn expected(name: &str) -> Result<&'static str, NotDirect> {
     let host = || functions::list().into_iter().find(|function| function.name == name);
@@ -260,7 +276,7 @@ fn resolve<'f, 'a>(
                 return Err(NotDirect::new(format!("`{}` belongs to no interface", import.name)));
             };
             let name = format!("{}#{}", signature::without_version(instance.interface()), import.name);
-            if instance.implements.is_some() {
+            if instance.implements.is_some() && name != HANDLE {
                 return Err(NotDirect::new(format!("it imports `{name}` under another name")));
             }
             let expected = expected(&name)?;
@@ -275,8 +291,12 @@ fn resolve<'f, 'a>(
             if actual != expected {
                 return Err(NotDirect::new(format!("its `{name}` has another type than the host's")));
             }
-            let suffix = if waits && options.asynchronous { ASYNC } else { "" };
-            Ok((name + suffix, Some(options)))
+            let name = match instance.implements {
+                Some(_) => format!("{NAMED}{}", instance.name),
+                None if waits && options.asynchronous => name + ASYNC,
+                None => name,
+            };
+            Ok((name, Some(options)))
         }
         Canonical::TaskReturn { result, options } => {
             let result = result.as_ref().map(|ty| signature::of_type(flat, ty));

@@ -54,6 +54,8 @@ mod fields;
 mod flights;
 mod flow;
 mod functions;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod glue;
 mod handles;
 mod http;
@@ -78,4 +80,4 @@ pub use chain::{Chain, Entered, Guests, Program, Trap, sample};
 pub use disagreement::Disagreement;
 pub use load::{NotDirect, Reading, order, read};
 pub use message::Reply;
-pub use state::State;
+pub use state::{Named, State};

@@ -16,6 +16,9 @@ use std::sync::Arc;
 use wasmtime::{Memory, Result, bail};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+/// What each stage reaches by names of its own, in the order of the names.
+pub type Named = Arc<[Vec<Next>]>;
+
 /// The data of a store.
 pub struct State {
     /// Budgets, and what guests share.
@@ -38,6 +41,8 @@ pub struct State {
     pub(super) origins: Origins,
     /// What comes after the last stage.
     pub(super) next: Option<Next>,
+    /// What each stage reaches by names of its own.
+    pub(super) named: Named,
     pub(super) rehearsal: Arc<Rehearsal>,
 }
 

@@ -4,9 +4,9 @@ use super::both::{BUDGET, dist, run, text};
 use super::guests::{REALLOC, make};
 use super::services::compare_all;
 use super::tasks::lifted;
-
-use crate::harness::{Client, Folder, PROTOCOLS};
+use crate::harness::{Client, Folder, PROTOCOLS, body, request};
 use crate::swap::support::{Served, head};
+use http::Method;
 use std::time::Duration;
 
 /// What is imported beside the others, by name.
@@ -279,33 +279,61 @@ fn calls_without_an_answer_are_alike() {
     run(compare_all(&chains, (BUDGET, Duration::from_secs(1)), &[&[("x-end", "never")], &[("a", "value")]]));
 }
 
-const CONFIGURATION: &str = "[pipelines.main]\nform = \"FORM\"\n\
-    service = { component = \"caller\", grant = { calls = [\"side\", \"main-2\"], egress = [\"http://SERVER\", \"http://127.0.0.1:1\"], \
-    egress-networks = [\"127.0.0.0/8\"] } }\n\
-    [pipelines.main-2]\nform = \"FORM\"\nservice = { component = \"caller\", grant = { calls = [\"side\"] } }\n\
-    [pipelines.side]\nservice = { component = \"echo\" }\n[[routes]]\npipeline = \"main\"\n\
-    [[routes]]\npath = \"/side\"\npipeline = \"side\"\n";
-
-/// A service of the SDK that calls pipelines and servers, as its clients see it.
-#[test]
-fn what_clients_see_of_callers_is_alike() {
-    let components = ["caller", "echo"].map(|name| {
+/// A gateway with this configuration in the direct form, and one in the component form, of these components.
+fn both_served(configuration: &str, components: &[&str]) -> [Served; 2] {
+    let components = components.iter().map(|name| {
         format!("[components.{name}]\npath = {:?}\n", crate::harness::dist(name).display().to_string())
     });
-    let served = ["auto", "component"].map(|form| {
+    let components: String = components.collect();
+    ["auto", "component"].map(|form| {
         let folder = Folder::new();
         let identity = crate::harness::identity();
         folder.write("cert.pem", &identity.certificate);
         folder.write("key.pem", &identity.key);
-        let text = CONFIGURATION.replace("FORM", form).replace("SERVER", "localhost:1");
-        let file = folder.write("linkspan.toml", format!("{}{text}{}", head(""), components.concat()));
-        Served::serve(folder, &file, &head(""))
-    });
-    let [direct, component] = &served;
-    for (served, form) in [(direct, "direct"), (component, "component (`form = \"component\"`)")] {
+        let text = configuration.replace("FORM", &format!("form = \"{form}\""));
+        let file = folder.write("linkspan.toml", format!("{}{text}{components}", head("")));
+        let served = Served::serve(folder, &file, &head(""));
         let line = served.gateway.line(|line| line["message"] == "ready");
-        assert!(line["form"].as_str().is_some_and(|told| told.starts_with(form)), "{line}");
+        let told = line["form"].as_str().unwrap_or_default();
+        assert_eq!(told.contains("component"), form == "component", "{told}");
+        served
+    })
+}
+
+/// Both answer each of `requests` alike.
+fn compare_served(served: [Served; 2], requests: &[Vec<(&str, &str)>]) {
+    crate::harness::run(async {
+        for protocol in PROTOCOLS {
+            for fields in requests {
+                let mut seen = Vec::new();
+                for served in &served {
+                    let mut client = Client::connect(&served.gateway, protocol).await;
+                    let answer = client
+                        .ask(request(Method::POST, "/", fields, body::with_trailers("some", TRAILERS)))
+                        .await;
+                    // What follows is the request's own number.
+                    let text = answer.text().split("\"request-id\"").next().map(str::to_owned);
+                    seen.push((answer.status, answer.header("x-side").map(str::to_owned), text));
+                }
+                assert_eq!(seen[0], seen[1], "{protocol:?} {fields:?}");
+            }
+        }
+    });
+    for served in served {
+        served.gateway.stop();
     }
+}
+
+const TRAILERS: &[(&str, &str)] = &[("x-trailer", "behind")];
+
+/// A service of the SDK that calls pipelines and servers, as its clients see it.
+#[test]
+fn what_clients_see_of_callers_is_alike() {
+    let configuration = "[pipelines.main]\nFORM\nservice = { component = \"caller\", grant = { \
+        calls = [\"side\", \"main-2\"], egress = [\"http://127.0.0.1:1\"], egress-networks = [\"127.0.0.0/8\"] } }\n\
+        [pipelines.main-2]\nFORM\nservice = { component = \"caller\", grant = { calls = [\"side\"] } }\n\
+        [pipelines.side]\nFORM\nservice = { component = \"echo\" }\n[[routes]]\npipeline = \"main\"\n\
+        [[routes]]\npath = \"/side\"\npipeline = \"side\"\n";
     let ways = [
         "http://side.internal",
         "http://SIDE.internal,http://side.internal",
@@ -322,26 +350,28 @@ fn what_clients_see_of_callers_is_alike() {
         "http://nobody.invalid",
         "",
     ];
-    crate::harness::run(async {
-        for protocol in PROTOCOLS {
-            for way in ways {
-                for more in
-                    [&[][..], &[("x-pass-error", "1")], &[("x-patience-ms", "9000")], &[("x-times", "20")]]
-                {
-                    let mut seen = Vec::new();
-                    for served in [direct, component] {
-                        let mut client = Client::connect(&served.gateway, protocol).await;
-                        let answer = client.get("/", &[&[("x-way", way)], more].concat()).await;
-                        // What follows is the request's own number.
-                        let text = answer.text().split("\"request-id\"").next().map(str::to_owned);
-                        seen.push((answer.status, text));
-                    }
-                    assert_eq!(seen[0], seen[1], "{protocol:?} {way} {more:?}");
-                }
-            }
-        }
-    });
-    for served in served {
-        served.gateway.stop();
-    }
+    let more = [&[][..], &[("x-pass-error", "1")], &[("x-patience-ms", "9000")], &[("x-times", "20")]];
+    let requests: Vec<_> =
+        ways.iter().flat_map(|way| more.map(|more| [&[("x-way", *way)], more].concat())).collect();
+    compare_served(both_served(configuration, &["caller", "echo"]), &requests);
+}
+
+/// A middleware with a next stage and a pipeline under a name of its own, and a service with names alone.
+#[test]
+fn handlers_with_names_are_reached_alike() {
+    let main = "[[routes]]\npipeline = \"main\"\n[[routes]]\npath = \"/side\"\npipeline = \"side\"\n\
+        [pipelines.side]\nFORM\nstages = [{ component = \"pass-through-async\" }]\nservice = { component = \"echo\" }\n";
+    let fork = format!(
+        "[pipelines.main]\nFORM\nstages = [{{ component = \"pass-through-sync\" }}, {{ component = \"fork\", \
+         next = {{ side = \"side\" }} }}]\nservice = {{ component = \"echo\" }}\n{main}"
+    );
+    let requests = ["next", "side", "both", ""].map(|way| vec![("x-fork", way)]);
+    let served = both_served(&fork, &["fork", "echo", "pass-through-sync", "pass-through-async"]);
+    compare_served(served, &requests);
+    let router = format!(
+        "[pipelines.main]\nFORM\nservice = {{ component = \"ab-router\", next = {{ a = \"side\", b = \"side\" }}, \
+         grant = {{ random = true }} }}\n{main}"
+    );
+    let requests = ["a", "b"].map(|variant| vec![("x-variant", variant)]);
+    compare_served(both_served(&router, &["ab-router", "echo", "pass-through-async"]), &requests);
 }
