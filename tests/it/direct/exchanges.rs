@@ -270,9 +270,18 @@ impl Run {
                 request.iter().any(|it| it.0 == name && (value.is_empty() || it.1 == value))
             };
             // When the instances are free again is not certain where a client has left, nor when a body has come that nobody
-            // waits for any more.
-            let left =
-                has("x-read", "") || has("x-end", "leave") || lifted != Lifted::Sync && has("x-body", "slow");
+            // waits for any more, nor where a guest goes on with another call: in memory that the next request has, too. And the
+            // component form may have a new instance where a stage still reads that has returned (docs/direct.md).
+            let left = has("x-read", "")
+                || has("x-end", "leave")
+                || match lifted {
+                    Lifted::Sync => both.reads && both.outcome != 2,
+                    Lifted::Service => has("x-body", "slow"),
+                    Lifted::Passing => {
+                        has("x-body", "slow")
+                            || request[..2].iter().any(|(_, program)| answers_first(program))
+                    }
+                };
             // What is done again then need not wait for that again.
             let late = both.said == "Deadline";
             let renewed = met.is_err() || left || late || both.parted || number == UNIT - 1;
