@@ -142,7 +142,13 @@ fn an_unread_upload_is_not_buffered() {
 /// grow.
 #[test]
 fn small_pieces_and_empty_ones() {
-    let pipeline = Pipeline::new("main", "fault-service").stage("pass-through-async");
+    for form in ["auto", "component"] {
+        small_pieces(form);
+    }
+}
+
+fn small_pieces(form: &'static str) {
+    let pipeline = Pipeline::new("main", "fault-service").form(form).stage("pass-through-async");
     let gateway = Gateway::start(&Setup::of([pipeline]));
     let pieces = scaled(200_000, 1_000_000_usize);
     run(async {

@@ -116,7 +116,8 @@ impl<'a> Running<'a> {
         let mut yielding = false;
         loop {
             let store = if yielding {
-                tokio::task::yield_now().await;
+                // Not tokio's `yield_now`, which comes after the event loop: who reads what guests write waits for few turns.
+                next_poll(true).await;
                 self.take().await
             } else {
                 Ok(poll_fn(|cx| self.poll_tasks(cx)).await)
@@ -134,12 +135,7 @@ impl<'a> Running<'a> {
             self.give_back(store);
             self.moved.set(true);
             // Whoever has an answer now hands it over before the next turns, which may trap.
-            let mut has_waited = false;
-            poll_fn(|_| match std::mem::replace(&mut has_waited, true) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            })
-            .await;
+            next_poll(false).await;
         }
     }
 
@@ -191,6 +187,21 @@ impl Calls for Running<'_> {
         // Who gives tasks their turns sees to it that this is asked again.
         if is_idle { Poll::Ready(()) } else { Poll::Pending }
     }
+}
+
+/// Ready when it is polled again, for which it sees if it `wakes`.
+async fn next_poll(wakes: bool) {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        if wakes {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await;
 }
 
 /// An answer, as whoever asked gets it.

@@ -95,6 +95,7 @@ pub struct Pipeline {
     name: String,
     link: String,
     isolation: &'static str,
+    form: &'static str,
     stages: Vec<(String, String)>,
     service: (String, String),
     limits: Vec<String>,
@@ -108,6 +109,7 @@ impl Pipeline {
             name: name.to_owned(),
             link: "static".to_owned(),
             isolation: "reuse",
+            form: "auto",
             stages: Vec::new(),
             service: (service.to_owned(), String::new()),
             limits: Vec::new(),
@@ -123,6 +125,12 @@ impl Pipeline {
     /// A fresh instance for every request.
     pub fn isolated(mut self) -> Self {
         self.isolation = "request";
+        self
+    }
+
+    /// The form of its segments.
+    pub fn form(mut self, form: &'static str) -> Self {
+        self.form = form;
         self
     }
 
@@ -160,10 +168,11 @@ impl Pipeline {
     }
 
     fn write(&self, toml: &mut String) -> std::fmt::Result {
-        let Self { name, link, isolation, stages, service, limits, routes } = self;
+        let Self { name, link, isolation, form, stages, service, limits, routes } = self;
         writeln!(
             toml,
-            "\n[pipelines.{name}]\nlink = \"{link}\"\nisolation = \"{isolation}\"\n\n[pipelines.{name}.limits]\n{}",
+            "\n[pipelines.{name}]\nlink = \"{link}\"\nisolation = \"{isolation}\"\nform = \"{form}\"\n\n\
+             [pipelines.{name}.limits]\n{}",
             limits.join("\n")
         )?;
         let stages = stages.iter().map(|stage| (format!("[[pipelines.{name}.stages]]"), stage));
