@@ -317,6 +317,16 @@ impl Code {
     pub fn size(&self) -> usize {
         self.text.as_ref().map_or(0, String::len)
     }
+
+    /// Leaves at most so many bytes of its text.
+    pub fn cut(&mut self, most: usize) {
+        if let Some(text) = &mut self.text
+            && text.len() > most
+        {
+            text.truncate(text.floor_char_boundary(most));
+            text.shrink_to_fit();
+        }
+    }
 }
 
 macro_rules! units {

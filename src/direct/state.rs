@@ -1,6 +1,6 @@
 //! What a store of the direct form holds.
 
-use super::abi::Pending;
+use super::abi::{Code, Pending};
 use super::bell::Bell;
 use super::disagreement::Disagreement;
 use super::flights::Flights;
@@ -10,7 +10,7 @@ use super::origins::{Origins, SubtaskId};
 use super::pipes::{Kind, Pipe, PipeId, Pipes, Side};
 use super::subtasks::{Callee, Subtasks};
 use super::tasks::{ENTRIES, Tasks};
-use crate::host::kept::{ENTRY, Seen, call_bytes, size_of_line};
+use crate::host::kept::{ENTRY, MAX_ERROR_TEXT, Seen, call_bytes, size_of_line};
 use crate::host::{InstanceState, Next, Rehearsal, Scope};
 use std::sync::Arc;
 use wasmtime::{Memory, Result, bail};
@@ -78,6 +78,14 @@ impl State {
             let answers: usize = tasks.answers().map(|answer| size_of_answer(answer, seen)).sum();
             entries + answers + pipes.all().map(Pipe::size).sum::<usize>()
         })
+    }
+
+    /// Cuts the text of an error that a stage may ask for, which may be never, unless there is room for it.
+    pub(super) fn cut(&self, code: &mut Code) {
+        let kept: usize = self.pipes.all().map(Pipe::size).sum();
+        if kept + code.size() > self.host.texts() {
+            code.cut(MAX_ERROR_TEXT);
+        }
     }
 
     /// Gives `stage` a handle.

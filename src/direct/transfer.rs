@@ -189,13 +189,16 @@ pub fn consume(mut store: Store<'_>, id: PipeId, from: Buffer) -> Result<Outcome
         return Ok(outcome);
     }
     pipe.done = true;
-    let value = lift(store, kind, from)?;
+    let value = lift(store.as_context_mut(), kind, from)?;
     match (consumer, *value) {
         (Consumer::Behind(behind), Value::Trailers(trailers)) => {
             behind.put(trailers.map(|trailers| trailers.map(|trailers| *trailers)));
         }
-        (Consumer::Teller(teller), Value::Receipt(told)) => {
+        (Consumer::Teller(teller), Value::Receipt(mut told)) => {
             if let Some(teller) = teller {
+                if let Err(code) = &mut told {
+                    store.data().cut(code);
+                }
                 teller.tell(told);
             }
         }

@@ -143,6 +143,11 @@ impl InstanceState {
         handles(self.budget.host_memory)
     }
 
+    /// Bytes that texts of errors may take which guests may still ask for.
+    pub fn texts(&self) -> usize {
+        self.budget.host_memory / 4
+    }
+
     /// Streams, futures, their ends and sets that guests may have at once.
     pub fn concurrent_entries(&self) -> usize {
         concurrent_entries(self.budget.host_memory)

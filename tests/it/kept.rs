@@ -8,6 +8,7 @@ use crate::swap::support::Served;
 use http::Method;
 
 /// `limits.host-memory` of the service, and with the default of the two stages that a case may have in front of it.
+const FORMS: [&str; 2] = ["auto", "component"];
 const BOUND: &str = "limits = { host-memory = \"8MiB\" }";
 const MOST: u64 = (8 + 2 * 32) << 20;
 
@@ -65,8 +66,10 @@ fn each_is_bounded(setup: &Setup, field: &str, kinds: &[(&str, &str)]) {
 chain_test! {
     /// Of each kind, a service keeps what it can.
     fn of_a_service(chain) {
-        let pipeline = chain.pipeline("fault-service").service_with(BOUND).limit("cpu = \"20s\"");
-        each_is_bounded(&Setup::of([pipeline]), "x-fault", &KINDS);
+        for form in FORMS {
+            let pipeline = chain.pipeline("fault-service").form(form).service_with(BOUND);
+            each_is_bounded(&Setup::of([pipeline.limit("cpu = \"20s\"")]), "x-fault", &KINDS);
+        }
     }
 }
 
@@ -81,17 +84,19 @@ chain_test! {
 /// Keeping a little is nobody's fault: as much as fits, in each kind.
 #[test]
 fn what_fits_is_kept() {
-    let pipeline = crate::harness::Pipeline::new("main", "fault-service").service_with(BOUND);
-    let gateway = Gateway::start(&Setup::of([pipeline.limit("reuse = 1")]));
-    run(async {
-        let mut client = Client::connect(&gateway, Protocol::Http1).await;
-        for (kind, count) in
-            [("fields", "12"), ("copies", "12"), ("paths", "50"), ("errors", "100"), ("streams", "500")]
-        {
-            client.get("/", &[("x-fault", "hoard"), ("x-kind", kind), ("x-count", count)]).await.ok();
-        }
-    });
-    gateway.stop();
+    for form in FORMS {
+        let pipeline = crate::harness::Pipeline::new("main", "fault-service").form(form).service_with(BOUND);
+        let gateway = Gateway::start(&Setup::of([pipeline.limit("reuse = 1")]));
+        run(async {
+            let mut client = Client::connect(&gateway, Protocol::Http1).await;
+            for (kind, count) in
+                [("fields", "12"), ("copies", "12"), ("paths", "50"), ("errors", "100"), ("streams", "500")]
+            {
+                client.get("/", &[("x-fault", "hoard"), ("x-kind", kind), ("x-count", count)]).await.ok();
+            }
+        });
+        gateway.stop();
+    }
 }
 
 /// What all the bundled middleware keep under the default, with many requests at once, is a small part of it; and the

@@ -22,7 +22,7 @@ type Trailers = FutureReader<Result<Option<Fields>, ErrorCode>>;
 type Received = FutureReader<Result<(), ErrorCode>>;
 
 /// The most of an error's text that is kept for a reader: no more than what its future counts.
-const MAX_ERROR_TEXT: usize = 2 << 10;
+pub const MAX_ERROR_TEXT: usize = 2 << 10;
 
 /// Puts these functions in front of those that `linker` has.
 pub(in crate::host) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
