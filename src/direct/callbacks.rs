@@ -127,10 +127,7 @@ fn told(mut call: Call<'_>, stage: i32, code: i32) -> Result<i32> {
 /// The host reads and writes what it can, and the stages that have tasks learn of it.
 fn refresh(mut store: StoreContextMut<'_, State>) -> Result<()> {
     let settled = settle(store.as_context_mut()).and_then(|()| land(store.as_context_mut()));
-    settled.and_then(|()| look(store.as_context_mut(), None)).map_err(|(blamed, error)| {
-        store.data_mut().blamed = blamed;
-        error
-    })
+    settled.and_then(|()| look(store.as_context_mut(), None)).map_err(|broke| store.data_mut().blame(broke))
 }
 
 /// There is no turn to be had, or first something to be allocated.
@@ -182,6 +179,9 @@ async fn wait(mut call: Call<'_>) -> Result<()> {
         refresh(call.as_context_mut())?;
         let state = call.data_mut();
         if state.unfilled().is_some() || state.tasks.ready(state.ready()).is_some() {
+            return Ok(());
+        }
+        if state.cancels.is_some_and(|subtask| state.subtasks.is_resolved(subtask)) {
             return Ok(());
         }
         if state.tasks.yielding().is_some() {

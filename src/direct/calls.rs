@@ -1,6 +1,6 @@
 //! The canonical functions of subtasks, and what the glue asks the host around a call that a task does not wait for.
 
-use super::answers::{lower_answer, receive};
+use super::answers::{land, lower_answer, receive};
 use super::call::{After, Call, HOST, HostFunction, caller, host_function, memory, place};
 use super::callbacks::suspend;
 use super::departure::{self, By};
@@ -10,6 +10,7 @@ use super::message::Request;
 use super::origins::SubtaskId;
 use super::state::State;
 use super::subtasks::{Callee, Status};
+use super::transfer::look;
 use std::task::{Context, Poll};
 use wasm_encoder::ValType::I32;
 use wasmtime::{AsContextMut as _, Linker, Result, Trap};
@@ -143,8 +144,7 @@ fn cancel(mut call: Call<'_>, stage: i32, handle: i32, waits: bool) -> Result<i3
             subtask.cancelled = true;
             abort.abort();
             if waits && !subtask.resolved {
-                // Nobody else is asked.
-                state.subtasks.resolve(number, Status::Cancelled)?;
+                break_off(call, number)?;
             }
             Ok(0)
         }
@@ -160,14 +160,32 @@ fn cancel(mut call: Call<'_>, stage: i32, handle: i32, waits: bool) -> Result<i3
     }
 }
 
+/// A stage waits until the host has broken off what it did for it. Those that have something to do by then are first, as they
+/// are in wasmtime.
+fn break_off(mut call: Call<'_>, number: SubtaskId) -> Result<()> {
+    look(call.as_context_mut(), None).map_err(|broke| call.data_mut().blame(broke))?;
+    let state = call.data_mut();
+    // What a task answered before is out.
+    state.tasks.leave();
+    let turns = state.tasks.count_ready(&state.ready().collect::<Vec<_>>());
+    state.subtasks.get(number)?.turns = turns;
+    land(call.as_context_mut()).map_err(|broke| call.data_mut().blame(broke))
+}
+
 /// What a stage gets that cancelled a subtask: how that ended, or that it has not.
 fn cancelled(mut call: Call<'_>, stage: i32, handle: i32, waits: i32) -> Result<i32> {
     let state = call.data_mut();
     let index = state.known(stage)?;
     let number = state.stages[index].handles.subtask(place(handle))?;
     let subtask = state.subtasks.get(number)?;
+    if waits != 0 && (!subtask.resolved || subtask.turns > 0) {
+        subtask.turns = subtask.turns.saturating_sub(1);
+        state.cancels = Some(number);
+        return Ok(WAITS);
+    }
+    state.cancels = None;
     if !subtask.resolved {
-        return Ok(if waits == 0 { BLOCKED } else { WAITS });
+        return Ok(BLOCKED);
     }
     match subtask.event.take() {
         Some(status) => Ok(status.pack(0)),

@@ -171,6 +171,7 @@ impl Chain {
             flights: Flights::default(),
             bell,
             blamed: None,
+            cancels: None,
             host,
             stages: self.scopes.iter().map(|scope| Stage::new(Arc::clone(scope))).collect(),
             incoming: None,

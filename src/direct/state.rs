@@ -32,6 +32,8 @@ pub struct State {
     pub(super) bell: Option<Arc<Bell>>,
     /// The stage whose value broke a rule when the host read what waited for it.
     pub(super) blamed: Option<usize>,
+    /// The subtask for whose end a stage waits that has cancelled it.
+    pub(super) cancels: Option<SubtaskId>,
     /// The request that enters, and what came of it.
     pub(super) incoming: Option<Box<Request>>,
     pub(super) outgoing: Option<Answer>,
@@ -156,6 +158,12 @@ impl State {
     /// The entries of tasks are those of the same bound as those of streams and futures.
     pub(super) fn count_tasks(&mut self) {
         self.pipes.tasks = self.tasks.len() * ENTRIES + self.subtasks.entries();
+    }
+
+    /// Notes which stage's value broke a rule, where that is known.
+    pub(super) fn blame(&mut self, (blamed, error): (Option<usize>, wasmtime::Error)) -> wasmtime::Error {
+        self.blamed = blamed;
+        error
     }
 
     /// Who says that tasks may go on.

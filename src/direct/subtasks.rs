@@ -56,6 +56,8 @@ pub struct Subtask {
     pub resolved: bool,
     /// Whether its stage wanted it to end early.
     pub cancelled: bool,
+    /// Turns that others have before its stage goes on, which waits for its end.
+    pub turns: usize,
 }
 
 /// Those of a store.
@@ -81,6 +83,7 @@ impl Subtasks {
             event: None,
             resolved: false,
             cancelled: false,
+            turns: 0,
         });
         self.named
     }
@@ -103,6 +106,11 @@ impl Subtasks {
         subtask.resolved = true;
         subtask.event = subtask.handle.map(|_| status);
         Ok(())
+    }
+
+    /// Whether this one is over.
+    pub fn is_resolved(&self, number: SubtaskId) -> bool {
+        self.all.iter().any(|subtask| subtask.number == number && subtask.resolved)
     }
 
     /// Entries that they take beside those of the tasks that work on them.

@@ -374,6 +374,15 @@ impl Tasks {
         sets.filter_map(|set| Some((place(set)?, Turn::Event(set)))).chain(told).min()
     }
 
+    /// How many tasks have something to do, where there are events in `sets`.
+    pub fn count_ready(&self, sets: &[u32]) -> usize {
+        let is_ready = |task: &&Task| match task.doing {
+            Doing::Waits(set) => (task.untold || sets.contains(&set)) && self.may_run(task.stage),
+            _ => false,
+        };
+        self.tasks.iter().filter(is_ready).count()
+    }
+
     /// The place of the next task that yields.
     pub fn yielding(&self) -> Option<usize> {
         self.tasks.iter().position(|task| task.doing == Doing::Yields && self.may_run(task.stage))

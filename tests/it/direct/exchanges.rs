@@ -8,7 +8,7 @@ use super::both::{BUDGET, Both, Compiled, Stage, dist, fields, runtime_for, text
 use super::coverage::Coverage;
 use super::interpreter::{Lifted, interpreter, interpreting_service, passing_interpreter};
 use super::lines::keep_lines;
-use super::programs::{answers_first, of_middleware, of_service, program, reads};
+use super::programs::{answers_first, called, of_middleware, of_service, program, reads};
 use crate::harness::{Seeded, scaled};
 use linkspan::chain::Runtime;
 use linkspan::engine::Worker;
@@ -128,7 +128,7 @@ fn request(seeded: &mut Seeded, lifted: Lifted) -> Request {
         Lifted::Sync => (program(seeded), program(seeded)),
         // What a stage in front of a service does would race with what that does after its answer.
         Lifted::Service => (of_service(seeded, slow), "aadaudaa".to_owned()),
-        Lifted::Passing => (of_middleware(seeded, slow), of_middleware(seeded, slow)),
+        Lifted::Passing => (of_middleware(seeded, slow), called(&of_middleware(seeded, slow))),
     };
     let given = [("a", "1"), ("x-request-id", "given")].map(|(name, value)| (name, value.to_owned()));
     let mut request = vec![("p", first), ("q", second)];

@@ -271,6 +271,34 @@ fn calls_after_an_answer_come_to_an_end() {
     is_over.recv_timeout(Duration::from_secs(60)).expect("the calls are over");
 }
 
+/// A stage that cancels its call and waits for the host's word lets others have their turns first, as wasmtime does: not the stage
+/// that called it, if that is below it on the stack.
+#[test]
+fn others_have_their_turns_while_a_call_is_cancelled() {
+    let ask = "(call $ask (local.get $q))";
+    let wait = "(call $wait (i32.load (i32.const 1912)))";
+    let cancel = "(call $alone) (drop (call $cancel (call $sub))) unreachable";
+    let later = middleware(&format!("{ask} (i32.const 1)"), &format!("(call $return-empty) {cancel}"));
+    let at_once = middleware(&format!("{ask} {cancel}"), "unreachable");
+    let traps = |stage: usize| format!("trap of test/{stage}:stage");
+    let chains = [
+        (middleware(&format!("{ask} {wait}"), "unreachable"), later, [traps(0), traps(0)]),
+        (middleware(&format!("{ask} unreachable"), "unreachable"), at_once, [traps(0), traps(1)]),
+    ];
+    let (chains, said): (Vec<_>, Vec<_>) =
+        chains.map(|(first, second, said)| (vec![text(&first), text(&second)], said)).into_iter().unzip();
+    let runtime = runtime(&chains);
+    run(async {
+        for (stages, expected) in chains.iter().zip(said) {
+            let both = Both::within(SHORT, &runtime, stages);
+            let never = fields(&[("x-end", "never")]);
+            let component = both.ask(&both.component, &never).await.0;
+            let direct = both.ask(&both.direct, &never).await.0;
+            assert_eq!([component, direct], expected);
+        }
+    });
+}
+
 /// A trap names its stage, whatever is at work around it.
 #[test]
 fn a_trap_in_the_middle_names_its_stage() {

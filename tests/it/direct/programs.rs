@@ -134,6 +134,20 @@ fn error(seeded: &mut Seeded, step: char) -> String {
 /// it.
 const CANCELS: &[u8] = b":;?@FG";
 
+/// Steps with which a stage lets others have their turns.
+const TURNS: &[u8] = b"NOPS,";
+
+/// A program of a stage that another one has called, without what cancels and waits for the host before its first turn is over: in
+/// the component form, who called is first then (docs/direct.md).
+pub fn called(program: &str) -> String {
+    let mut is_first = true;
+    let steps = program.as_bytes().chunks_exact(4).filter(|step| {
+        is_first &= !TURNS.contains(&step[0]);
+        !is_first || !(CANCELS.contains(&step[0]) || step[0] == b'.')
+    });
+    steps.flatten().map(|byte| char::from(*byte)).collect()
+}
+
 /// A program for a service: in no order, but that it mostly answers once. The request's body may come slowly.
 pub fn of_service(seeded: &mut Seeded, slow: bool) -> String {
     if seeded.below(20) == 0 {
