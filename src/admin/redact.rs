@@ -80,11 +80,13 @@ fn shown(value: &Value, kind: &Kind) -> Json {
         }
         // The table itself is no reference, whatever its keys are.
         (Kind::Settings | Kind::Variables, Value::Table(entries)) => settings(entries, false),
+        (Kind::Secrets, Value::Table(entries)) => map(entries, |_, value| setting(value, true)),
         (Kind::Secret, value) => setting(value, true),
         (
             Kind::Boolean
             | Kind::BooleanOr(_)
             | Kind::Count { .. }
+            | Kind::Ratio
             | Kind::Size { .. }
             | Kind::Duration { .. }
             | Kind::Text(_),

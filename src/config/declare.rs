@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::fields::Named;
 use super::kinds::{Change, Key, Kind, Presence, TextForm};
+use super::ratio::Ratio;
 use super::syntax::Node;
 use super::typed::{Choice, Decoded, Field, Keys};
 
@@ -102,6 +103,11 @@ pub(super) const fn permission() -> Spec<bool> {
 /// A whole number without unit.
 pub(super) const fn count(min: u64, max: u64) -> Spec<u64> {
     Spec::new(Kind::Count { min, max })
+}
+
+/// A share between 0 and 1.
+pub(super) const fn ratio() -> Spec<Ratio> {
+    Spec::new(Kind::Ratio)
 }
 
 /// Bytes.

@@ -7,6 +7,7 @@ use super::fields::{self, Checked, Fields, Item, Named};
 use super::keys::File;
 use super::kinds::{Key, Kind, Presence, Table, TextForm};
 use super::nearest::{nearest, suggest};
+use super::ratio::Ratio;
 use super::source::Span;
 use super::syntax::{Entry, Node, Value};
 use super::typed::Keys as _;
@@ -125,6 +126,8 @@ fn value(
         (Kind::Count { min, max }, Value::Integer(value)) => {
             count(*value, *min, *max, node.span, subject, diagnostics)
         }
+        (Kind::Ratio, Value::Integer(value)) => ratio(&value.to_string(), node.span, subject, diagnostics),
+        (Kind::Ratio, Value::Float(text)) => ratio(text, node.span, subject, diagnostics),
         (Kind::Size { .. } | Kind::Duration { .. }, Value::String(text)) => {
             quantity(text, kind, node.span, subject, diagnostics)
         }
@@ -145,7 +148,7 @@ fn value(
             too_many(entries.len(), *max, node.span, subject, diagnostics);
             Some(Checked::Node(node.clone()))
         }
-        (Kind::Settings | Kind::Variables | Kind::Secret, Value::Table(_))
+        (Kind::Settings | Kind::Variables | Kind::Secrets | Kind::Secret, Value::Table(_))
         | (Kind::Secret, Value::String(_)) => Some(Checked::Node(node.clone())),
         (_, Value::Refused) => None,
         _ => {
@@ -209,6 +212,7 @@ fn expected(kind: &Kind) -> &'static str {
         Kind::Boolean => "`true` or `false`",
         Kind::BooleanOr(_) => "`true`, `false` or a word in quotes",
         Kind::Count { .. } => "an integer",
+        Kind::Ratio => "a number",
         Kind::Size { .. } => "a size in quotes",
         Kind::Duration { .. } => "a duration in quotes",
         Kind::Text(TextForm::Address) => "an IP address and port in quotes",
@@ -216,7 +220,7 @@ fn expected(kind: &Kind) -> &'static str {
         Kind::Text(_) => "a string",
         Kind::List { item: Kind::Table(_), .. } => "an array of tables",
         Kind::List { .. } => "an array of strings",
-        Kind::Table(_) | Kind::Settings | Kind::Variables => "a table",
+        Kind::Table(_) | Kind::Settings | Kind::Variables | Kind::Secrets => "a table",
         Kind::Texts { .. } => "a table of strings",
         Kind::Named { .. } => "a table of tables",
         Kind::Secret => "a string, or a table with the one key `env` or `file`",
@@ -236,6 +240,14 @@ fn count(
         out_of_range(&value.to_string(), &min.to_string(), &max.to_string(), span, subject, diagnostics);
     }
     number.map(Checked::Number)
+}
+
+fn ratio(text: &str, span: Span, subject: &Subject<'_>, diagnostics: &mut Diagnostics) -> Option<Checked> {
+    let ratio = Ratio::parse(text);
+    if ratio.is_none() {
+        out_of_range(text, "0", "1", span, subject, diagnostics);
+    }
+    ratio.map(Checked::Number)
 }
 
 fn quantity(

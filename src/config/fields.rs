@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::kinds::{Key, Kind, Presence, Table};
+use super::ratio::Ratio;
 use super::source::Span;
 use super::syntax::Node;
 use super::units;
@@ -12,7 +13,7 @@ use super::units;
 pub enum Checked {
     /// `true` or `false`.
     Boolean(bool),
-    /// A whole number, or bytes.
+    /// A whole number, bytes, or billionths of a ratio.
     Number(u64),
     /// A time span.
     Duration(Duration),
@@ -108,6 +109,7 @@ pub(super) fn default_of(key: &Key) -> Option<Checked> {
     match key.kind {
         Kind::Boolean | Kind::BooleanOr(_) => text.parse().ok().map(Checked::Boolean),
         Kind::Count { .. } => text.parse().ok().map(Checked::Number),
+        Kind::Ratio => Ratio::parse(text).map(Checked::Number),
         Kind::Size { .. } => units::parse_size(text).ok().map(Checked::Number),
         Kind::Duration { .. } => units::parse_duration(text).ok().map(Checked::Duration),
         Kind::Text(_) => Some(Checked::Text(text.to_owned())),

@@ -67,6 +67,8 @@ pub enum Kind {
         /// Largest value.
         max: u64,
     },
+    /// A number between 0 and 1, as [`Ratio`](super::ratio::Ratio) reads it.
+    Ratio,
     /// Bytes, as text with a unit.
     Size {
         /// Least value, in bytes.
@@ -105,6 +107,8 @@ pub enum Kind {
     Settings,
     /// A table of names with values: the environment of a stage.
     Variables,
+    /// A table of names of any form with values that are not shown: fields of a request.
+    Secrets,
     /// A table of names, chosen by a component's author, with texts of one form.
     Texts {
         /// The form of its values.
@@ -135,6 +139,8 @@ pub enum TextForm {
     Upstream,
     /// A server of an upstream.
     Server,
+    /// A URL of HTTP, without a query.
+    Url,
     /// The host in a request.
     Authority,
     /// A path and query.

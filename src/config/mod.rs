@@ -17,6 +17,7 @@ mod kinds;
 mod nearest;
 #[cfg(test)]
 mod page;
+mod ratio;
 mod render;
 mod restart;
 mod schema;
@@ -33,6 +34,7 @@ pub use self::diagnostic::{Diagnostic, Diagnostics, Fault, Severity};
 pub use self::fields::Named;
 pub use self::nearest::nearest;
 pub(crate) use self::nearest::suggest;
+pub use self::ratio::Ratio;
 pub use self::restart::Fixed;
 pub use self::schema::schema;
 pub use self::source::{MAX_FILE_SIZE, Position, SourceFile, Span};

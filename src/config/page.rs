@@ -31,6 +31,7 @@ fn kind(kind: &Kind) -> String {
         Kind::Boolean => "boolean".to_owned(),
         Kind::BooleanOr(words) => format!("boolean or {}", list(words)),
         Kind::Count { .. } => "count".to_owned(),
+        Kind::Ratio => "number".to_owned(),
         Kind::Size { .. } => "size".to_owned(),
         Kind::Duration { .. } => "time".to_owned(),
         Kind::Text(TextForm::OneOf { words, .. }) => list(words),
@@ -40,7 +41,9 @@ fn kind(kind: &Kind) -> String {
         Kind::List { item: Kind::Table(_), .. } => "array of tables".to_owned(),
         Kind::List { .. } => "array of text".to_owned(),
         Kind::Named { .. } => "tables by name".to_owned(),
-        Kind::Table(_) | Kind::Settings | Kind::Variables | Kind::Texts { .. } => "table".to_owned(),
+        Kind::Table(_) | Kind::Settings | Kind::Variables | Kind::Secrets | Kind::Texts { .. } => {
+            "table".to_owned()
+        }
         Kind::Secret => "text, `{ env = \"…\" }` or `{ file = \"…\" }`".to_owned(),
     }
 }
@@ -73,6 +76,7 @@ fn bounds(kind: &Kind) -> String {
     };
     match *kind {
         Kind::Count { min, max } => format!("{} to {}", number(min), number(max)),
+        Kind::Ratio => "0 to 1".to_owned(),
         Kind::Size { min, max } => {
             format!("{} to {}", spaced(super::format_size(min)), spaced(super::format_size(max)))
         }

@@ -66,6 +66,7 @@ fn key_schema(key: &Key, definitions: &mut Map<String, Value>) -> Value {
         (None, _) => return schema,
         (Some(Checked::Boolean(value)), _) => json!(value),
         (Some(Checked::Number(value)), Kind::Count { .. }) => json!(value),
+        (Some(_), Kind::Ratio) => json!(key.example.parse::<f64>().unwrap_or_default()),
         (Some(_), _) => json!(key.example),
     };
     schema["default"] = default;
@@ -114,6 +115,7 @@ fn kind_schema(kind: &Kind, definitions: &mut Map<String, Value>) -> Value {
             json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "enum": words }] })
         }
         Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Ratio => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Size { .. } => json!({ "type": "string", "pattern": SIZE_PATTERN }),
         Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION_PATTERN }),
         Kind::Text(form) => text_schema(*form),
@@ -134,6 +136,10 @@ fn kind_schema(kind: &Kind, definitions: &mut Map<String, Value>) -> Value {
         Kind::Variables => json!({
             "type": "object",
             "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+            "additionalProperties": { "$ref": "#/$defs/variable" },
+        }),
+        Kind::Secrets => json!({
+            "type": "object",
             "additionalProperties": { "$ref": "#/$defs/variable" },
         }),
         Kind::Texts { form, max } => json!({
@@ -161,6 +167,9 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Digest => "^[0-9A-Fa-f]{64}$",
         TextForm::Component | TextForm::Pipeline | TextForm::Native | TextForm::Upstream => NAME_PATTERN,
         TextForm::Server => "^[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$",
+        TextForm::Url => {
+            "^[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?(/[^\\s?#]*)?$"
+        }
         TextForm::Authority => "^([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$",
         TextForm::Target => "^/[^\\s#]*$",
         TextForm::Host => "^(\\*\\.)?[A-Za-z0-9_.-]+$|^\\[[0-9A-Fa-f:.]+\\]$",

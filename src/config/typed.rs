@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::fields::{Checked, Fields, GivenKey, Item, Named, default_of};
 use super::kinds::Table;
+use super::ratio::Ratio;
 use super::restart::Fixed;
 use super::source::Span;
 use super::syntax::Node;
@@ -315,6 +316,7 @@ field! {
     u32: u64 = |found| u32::try_from(found.number()).unwrap_or(u32::MAX);
     u16: u64 = |found| u16::try_from(found.number()).unwrap_or(u16::MAX);
     u8: u64 = |found| u8::try_from(found.number()).unwrap_or(u8::MAX);
+    Ratio: Ratio = |found| Ratio::of_billionths(found.number());
     bool: bool = |found| match found.checked {
         Some(Checked::Boolean(value)) => *value,
         other => found.unexpected(&other),

@@ -15,7 +15,7 @@ use super::state::{Named, Stage, State};
 use super::subtasks::Subtasks;
 use super::tasks::Tasks;
 use super::transfer::{check, settle};
-use crate::host::{CallContext, InstanceState, Next, Rehearsal, RequestHead, Scope};
+use crate::host::{Behalf, CallContext, InstanceState, Next, Rehearsal, RequestHead, Scope};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake as _, Waker};
 use tokio::sync::oneshot;
@@ -245,8 +245,7 @@ fn exported(store: &mut Store<State>, instances: &[Instance], place: &Place) -> 
 }
 
 impl Guests {
-    /// Sends a request through the chain, for the request with the number `request`; what comes out of it has
-    /// `context`. What a stage wrote of its body is read by [`after`](Self::after).
+    /// Sends a request through the chain, on `behalf` of a client's request; what comes out of it has `context`. What a stage wrote of its body is read by [`after`](Self::after).
     ///
     /// # Errors
     /// [`Trap`], which is the end of the instance.
@@ -254,12 +253,12 @@ impl Guests {
         &self,
         store: &mut Store<State>,
         (head, body): (RequestHead, WasiBody),
-        request: u64,
+        behalf: Behalf,
         context: Option<Arc<CallContext>>,
     ) -> std::result::Result<Entered, Trap> {
         let state = store.data_mut();
         state.host.keep(crate::host::kept::HEAD)?;
-        state.origins.begin(request, context);
+        state.origins.begin(behalf, context);
         state.incoming = Some(Request::enter(head, body, state));
         state.tasks.are_out = false;
         if let Err(error) = self.enter.call_async(&mut *store, (0, 0)).await {

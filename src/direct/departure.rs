@@ -11,7 +11,7 @@ use super::state::State;
 use super::transfer::settle;
 use crate::host::kept::{Outside, size_of_fields};
 use crate::host::next::{Callee, ask, give_turn, whole};
-use crate::host::{CallContext, Next, Pulse, RequestHead, Scope, calls, egress};
+use crate::host::{Behalf, CallContext, Next, Pulse, RequestHead, Scope, calls, egress};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ impl By {
 enum Target {
     /// To another segment.
     Segment(Next, Callee),
-    /// Into the network, from the stage with this scope, for the request with this number.
-    Network(Scope, Option<u64>),
+    /// Into the network, from the stage with this scope, on behalf of this request.
+    Network(Scope, Option<Behalf>),
 }
 
 /// A request that has left the store, and what is known of its call.
@@ -66,10 +66,10 @@ impl Departed {
         let Self { target, head, body, context, pulse, sent, _kept } = self;
         let answer = match target {
             Target::Segment(next, callee) => ask(&next, (head, body), context.as_ref(), callee, &pulse).await,
-            Target::Network(scope, id) => {
+            Target::Network(scope, behalf) => {
                 let options = head.options.as_deref().copied();
                 match egress::outgoing(head, body) {
-                    Ok(request) => egress::send(&scope, id, request, options).await,
+                    Ok(request) => egress::send(&scope, behalf.as_ref(), request, options).await,
                     Err(code) => Err(code),
                 }
             }
@@ -80,14 +80,20 @@ impl Departed {
 
 /// Where a stage's own request goes.
 fn own_target(state: &State, stage: usize, request: &mut Request) -> std::result::Result<Target, ErrorCode> {
-    let (scope, id) = (&state.stages[stage].scope, state.origins.request());
+    let (scope, behalf) = (&state.stages[stage].scope, state.origins.behalf());
     let Request { scheme, authority, path_with_query, .. } = request;
     match authority.as_ref().and_then(|authority| Some((calls::callee(authority)?, authority))) {
         Some((callee, authority)) => {
-            let next = calls::target(scope, id, callee, authority, (scheme, path_with_query))?;
+            let next = calls::target(
+                scope,
+                behalf.map(|behalf| behalf.name()),
+                callee,
+                authority,
+                (scheme, path_with_query),
+            )?;
             Ok(Target::Segment(Arc::clone(next), Callee::Pipeline))
         }
-        None => Ok(Target::Network(Arc::clone(scope), id)),
+        None => Ok(Target::Network(Arc::clone(scope), behalf)),
     }
 }
 

@@ -9,7 +9,7 @@ mod guest;
 use super::chain::{Chain, Entered, Program, Trap};
 use super::disagreement::Disagreement;
 use super::state::State;
-use crate::host::{Budget, InstanceState, RequestHead, Scope};
+use crate::host::{Behalf, Budget, InstanceState, RequestHead, RequestOrigin, Scope};
 use bytes::Bytes;
 use guest::{CANARY, PROGRAM};
 use http::{HeaderMap, HeaderValue};
@@ -95,7 +95,8 @@ fn canary() -> HeaderMap {
 async fn exchanges(store: &mut Store<State>, guests: &super::Guests, about: u8) {
     for number in 0..=u64::from(about & 1) {
         let head = RequestHead { headers: canary(), ..RequestHead::default() };
-        let Some(entered) = patiently(guests.handle(store, (head, body(about)), number, None)).await else {
+        let behalf = Behalf { origin: RequestOrigin::new(number, http::Extensions::default()), span: None };
+        let Some(entered) = patiently(guests.handle(store, (head, body(about)), behalf, None)).await else {
             return;
         };
         let reply = match entered {

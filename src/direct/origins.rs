@@ -1,6 +1,6 @@
 //! The calls from outside that guests work on, and the numbers of what is a part of them.
 
-use crate::host::CallContext;
+use crate::host::{Behalf, CallContext, RequestName};
 use std::sync::Arc;
 
 /// The number of a call; 0 is none.
@@ -15,8 +15,8 @@ pub type SubtaskId = u32;
 /// A call that has no answer yet.
 struct Origin {
     number: OriginId,
-    /// The number of its request.
-    request: u64,
+    /// For whom.
+    behalf: Behalf,
     /// What the host knows of it.
     context: Option<Arc<CallContext>>,
 }
@@ -31,11 +31,11 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// A call begins, for the request with the number `request`, and is worked on.
-    pub fn begin(&mut self, request: u64, context: Option<Arc<CallContext>>) {
+    /// A call begins, on `behalf` of a request, and is worked on.
+    pub fn begin(&mut self, behalf: Behalf, context: Option<Arc<CallContext>>) {
         self.named += 1;
         self.current = self.named;
-        self.calls.push(Origin { number: self.named, request, context });
+        self.calls.push(Origin { number: self.named, behalf, context });
     }
 
     /// A call has its answer.
@@ -47,9 +47,14 @@ impl Origins {
         self.calls.iter().find(|call| call.number == self.current)
     }
 
-    /// The number of the request that is worked on.
-    pub fn request(&self) -> Option<u64> {
-        self.current().map(|call| call.request)
+    /// The request that is worked on.
+    pub fn behalf(&self) -> Option<Behalf> {
+        self.current().map(|call| call.behalf.clone())
+    }
+
+    /// How log lines name it.
+    pub fn name(&self) -> Option<RequestName> {
+        self.current().map(|call| call.behalf.name())
     }
 
     /// What the host knows of the call that is worked on.
@@ -61,18 +66,21 @@ impl Origins {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::RequestOrigin;
 
     #[test]
     fn a_call_is_worked_on_until_it_has_its_answer() {
         let mut origins = Origins::default();
-        assert_eq!(origins.request(), None);
-        origins.begin(7, None);
+        let request = |id| Behalf { origin: RequestOrigin::new(id, http::Extensions::default()), span: None };
+        let number = |origins: &Origins| origins.name().map(|name| name.id);
+        assert_eq!(number(&origins), None);
+        origins.begin(request(7), None);
         let first = origins.current;
-        origins.begin(8, None);
-        assert_eq!(origins.request(), Some(8));
+        origins.begin(request(8), None);
+        assert_eq!(number(&origins), Some(8));
         origins.current = first;
-        assert_eq!(origins.request(), Some(7));
+        assert_eq!(number(&origins), Some(7));
         origins.end(first);
-        assert_eq!(origins.request(), None);
+        assert_eq!(number(&origins), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Calling a function of guests.
 
 use crate::chain::guests_run;
-use crate::host::{CallContext, InstanceState, kept};
+use crate::host::{Behalf, CallContext, InstanceState, kept};
 use std::sync::Arc;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Access, Accessor, ComponentNamedList, Lift, Lower, TypedFunc};
@@ -10,15 +10,14 @@ use wasmtime::component::{Access, Accessor, ComponentNamedList, Lift, Lower, Typ
 /// whole, since a tick that is due any time meets most of those that compute for microseconds.
 pub(super) const FIRST_TURN: u64 = 2;
 
-/// Calls a function of guests with `parameters`, for the request with the number `request`; what comes out of it has
-/// `context`.
+/// Calls a function of guests with `parameters`, on `behalf` of a request; what comes out of it has `context`.
 ///
 /// # Errors
 /// A trap, which is the end of the instance.
 pub(super) async fn call_guests<P, R>(
     store: &Accessor<InstanceState>,
     function: TypedFunc<P, R>,
-    request: u64,
+    behalf: Behalf,
     context: Option<Arc<CallContext>>,
     parameters: impl FnOnce(&mut Access<'_, InstanceState>) -> wasmtime::Result<P>,
 ) -> wasmtime::Result<R>
@@ -32,7 +31,7 @@ where
         guests_run();
         let call = function.start_call_concurrent(&mut store, parameters)?;
         let task = call.task();
-        store.get().begin_call(task, request, context);
+        store.get().begin_call(task, behalf, context);
         wasmtime::error::Ok((call, task))
     })?;
     let results = function.finish_call_concurrent(store, call).await?;

@@ -6,7 +6,7 @@
 use super::body::RequestBody;
 use super::guests::call_guests;
 use crate::host::kept::HEAD;
-use crate::host::{CallContext, InstanceState, RequestHead};
+use crate::host::{Behalf, CallContext, InstanceState, RequestHead};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use send_wrapper::SendWrapper;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as GuestSc
 /// What a service answers.
 pub type ServiceResponse = Result<http::Response<WasiBody>, ErrorCode>;
 
-/// Calls the service with a request, which has a number and a context for what the service calls; `answer` gets what it
+/// Calls the service with a request, on whose behalf it works, and which has a context for what the service calls; `answer` gets what it
 /// says, at most once. Ends when the service has returned, which may be long after.
 ///
 /// # Errors
@@ -27,12 +27,12 @@ pub async fn call(
     store: &Accessor<InstanceState>,
     service: &Proxy,
     (head, body): (RequestHead, RequestBody),
-    (number, context): (u64, Option<Arc<CallContext>>),
+    (behalf, context): (Behalf, Option<Arc<CallContext>>),
     answer: impl FnOnce(ServiceResponse) + 'static,
 ) -> wasmtime::Result<()> {
     let handle = service.wasi_http_incoming_handler().func_handle();
     let (scheme, request) = request(head, body)?;
-    call_guests(store, handle, number, context, |store| {
+    call_guests(store, handle, behalf, context, |store| {
         store.get().keep(HEAD)?;
         let mut http = store.get().http();
         let request = http.new_incoming_request(scheme, request)?;

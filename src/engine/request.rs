@@ -2,8 +2,9 @@
 
 use super::body::RequestBody;
 use super::clock::{TICK, ticks};
-use crate::host::{CallContext, RequestHead, RequestOrigin};
+use crate::host::{Behalf, CallContext, RequestHead, RequestOrigin};
 use crate::plan::Applied;
+use crate::telemetry::trace::SpanId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct ChainRequest {
     pub deadline: Option<u64>,
     /// What stays the same of it on its whole way.
     pub origin: Arc<RequestOrigin>,
+    /// The span under which hangs what comes out of it: the request's own, or a stage's.
+    pub span: Option<SpanId>,
     /// What may end it early; what comes out of it ends with it.
     pub cut_off: Option<CutOff>,
     /// The stages that apply to it; not known yet where it enters a pipeline.
@@ -38,6 +41,7 @@ impl ChainRequest {
             head,
             body,
             deadline: None,
+            span: origin.span(),
             origin,
             cut_off: None,
             applied: None,
@@ -53,8 +57,9 @@ impl ChainRequest {
         body: RequestBody,
         caller: Option<Arc<CallContext>>,
     ) -> Self {
-        let origin = caller.as_ref().map(|caller| Arc::clone(&caller.origin)).unwrap_or_default();
+        let Behalf { origin, span } = caller.as_ref().map(|caller| caller.behalf()).unwrap_or_default();
         Self {
+            span,
             deadline: caller.as_ref().map(|caller| caller.deadline),
             depth: caller.as_ref().map_or(0, |caller| caller.depth),
             nested: true,
@@ -70,6 +75,7 @@ impl ChainRequest {
             body,
             deadline: self.deadline,
             origin: Arc::clone(&self.origin),
+            span: self.span,
             cut_off: self.cut_off.clone(),
             applied: self.applied,
             depth: self.depth,
@@ -89,7 +95,12 @@ impl ChainRequest {
 
     /// What the host knows of it while it is in a store, in which it has until the tick `due`.
     pub(super) fn context(&self, due: u64) -> Arc<CallContext> {
-        CallContext::new(due, Arc::clone(&self.origin), self.depth, self.applied.unwrap_or(Applied::ALL))
+        CallContext::new(due, self.behalf(), self.depth, self.applied.unwrap_or(Applied::ALL))
+    }
+
+    /// On whose behalf something comes out of it.
+    pub fn behalf(&self) -> Behalf {
+        Behalf { origin: Arc::clone(&self.origin), span: self.span }
     }
 }
 

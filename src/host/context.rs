@@ -1,11 +1,13 @@
 //! What the host knows of a request while it is in a store, and of the calls that come out of it.
 
 use crate::plan::Applied;
+use crate::telemetry::trace::{SpanId, Trace, TraceId};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use tokio::sync::Notify;
+use tracing::field::{self, Value};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 /// The part of a request that stays the same on its whole way, through stores and pipelines.
@@ -15,14 +17,26 @@ pub struct RequestOrigin {
     pub id: u64,
     /// Values that the embedding program gave to the request.
     pub extensions: http::Extensions,
+    /// The trace of the request, if it has one.
+    pub trace: Option<Arc<Trace>>,
     /// The stages that were bypassed, since they failed or their breakers were open.
     bypassed: Mutex<Vec<Arc<str>>>,
 }
 
 impl RequestOrigin {
-    /// A request with the number `id`.
+    /// A request with the number `id`, without a trace.
     pub fn new(id: u64, extensions: http::Extensions) -> Arc<Self> {
-        Arc::new(Self { id, extensions, bypassed: Mutex::default() })
+        Self::traced(id, extensions, None)
+    }
+
+    /// A request with the number `id`, and its trace.
+    pub fn traced(id: u64, extensions: http::Extensions, trace: Option<Arc<Trace>>) -> Arc<Self> {
+        Arc::new(Self { id, extensions, trace, bypassed: Mutex::default() })
+    }
+
+    /// The request's own span, if its trace is recorded.
+    pub fn span(&self) -> Option<SpanId> {
+        self.trace.as_ref().and_then(|trace| trace.root())
     }
 
     /// Notes that the request continues without `stage`.
@@ -37,6 +51,49 @@ impl RequestOrigin {
     }
 }
 
+/// The request on whose behalf something is done, and the span under which that hangs, if its trace is recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Behalf {
+    /// The request.
+    pub origin: Arc<RequestOrigin>,
+    /// The span: a stage's, or the request's.
+    pub span: Option<SpanId>,
+}
+
+impl Behalf {
+    /// How log lines name the request.
+    pub fn name(&self) -> RequestName {
+        let trace = self.origin.trace.as_ref().map(|trace| trace.id());
+        RequestName { id: self.origin.id, trace, span: self.span }
+    }
+}
+
+/// How log lines name a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestName {
+    /// The number of the gateway's id for it.
+    pub id: u64,
+    trace: Option<TraceId>,
+    span: Option<SpanId>,
+}
+
+impl RequestName {
+    /// The gateway's id, as a field of a line.
+    pub fn request_id(&self) -> impl Value + use<> {
+        field::display(format!("{:016x}", self.id))
+    }
+
+    /// The trace, as a field of a line.
+    pub fn trace_id(&self) -> impl Value + use<> {
+        self.trace.map(field::display)
+    }
+
+    /// The span, as a field of a line.
+    pub fn span_id(&self) -> impl Value + use<> {
+        self.span.map(field::display)
+    }
+}
+
 /// What the host knows of a call while the call is in a store: shared by its caller and by the calls that come out of
 /// it.
 #[derive(Debug)]
@@ -45,6 +102,8 @@ pub struct CallContext {
     pub deadline: u64,
     /// The request from which the call comes.
     pub origin: Arc<RequestOrigin>,
+    /// The span under which hangs what comes out of the call.
+    pub span: Option<SpanId>,
     /// The stages of the call's pipeline that apply to the request.
     pub applied: Applied,
     /// The number of calls by name that led here.
@@ -72,12 +131,14 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A call for `origin` that must be answered by `deadline`, and to which `depth` calls by name led, in a pipeline
+    /// A call on `behalf` that must be answered by `deadline`, and to which `depth` calls by name led, in a pipeline
     /// whose stages in `applied` apply.
-    pub fn new(deadline: u64, origin: Arc<RequestOrigin>, depth: usize, applied: Applied) -> Arc<Self> {
+    pub fn new(deadline: u64, behalf: Behalf, depth: usize, applied: Applied) -> Arc<Self> {
+        let Behalf { origin, span } = behalf;
         Arc::new(Self {
             deadline,
             origin,
+            span,
             depth,
             applied,
             over: AtomicBool::new(false),
@@ -92,6 +153,11 @@ impl CallContext {
             answers: AtomicU32::new(0),
             failure: Mutex::default(),
         })
+    }
+
+    /// On whose behalf something comes out of the call.
+    pub fn behalf(&self) -> Behalf {
+        Behalf { origin: Arc::clone(&self.origin), span: self.span }
     }
 
     /// Ends the calls that came out of this one, and later ones: this call was answered otherwise.

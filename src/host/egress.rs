@@ -13,6 +13,7 @@
 pub(super) mod reach;
 
 use self::reach::Egress;
+use super::context::Behalf;
 use super::next::RequestHead;
 use super::scope::StageScope;
 use crate::plan::decimal;
@@ -100,8 +101,8 @@ pub fn outgoing(head: RequestHead, body: WasiBody) -> Result<Request<WasiBody>, 
     Ok(request)
 }
 
-/// Sends `request` for the stage of `scope`, if the stage may send it. `id` is the number of the request that the stage
-/// works on, if known.
+/// Sends `request` for the stage of `scope`, if the stage may send it. `behalf` is the request that the stage works
+/// on, if known.
 ///
 /// # Errors
 /// `HTTP-request-denied` without a rule; `destination-IP-prohibited` if a name led to an internal address;
@@ -109,14 +110,14 @@ pub fn outgoing(head: RequestHead, body: WasiBody) -> Result<Request<WasiBody>, 
 /// time; and the errors of connecting and sending.
 pub async fn send(
     scope: &StageScope,
-    id: Option<u64>,
+    behalf: Option<&Behalf>,
     request: Request<WasiBody>,
     options: Option<RequestOptions>,
 ) -> Result<Response<WasiBody>, ErrorCode> {
     let (target, egress) = (Target::of(request.uri())?, &scope.egress);
     if !egress.allows(&target) || scope.is_shut() {
         let message = format!("denied: {}://{}:{}", target.scheme(), target.host, target.port);
-        scope.log(id, tracing::Level::WARN, "egress", &message);
+        scope.log(behalf.map(Behalf::name), tracing::Level::WARN, "egress", &message);
         return Err(ErrorCode::HttpRequestDenied);
     }
     // Counted up to the response's head; after that, the body counts by its connection.
@@ -127,7 +128,7 @@ pub async fn send(
     let answer = answer.await.unwrap_or(Err(ErrorCode::HttpResponseTimeout));
     if matches!(answer, Err(ErrorCode::DestinationIpProhibited)) {
         let message = format!("denied: {} leads inside, to no network of `egress-networks`", target.host);
-        scope.log(id, tracing::Level::WARN, "egress", &message);
+        scope.log(behalf.map(Behalf::name), tracing::Level::WARN, "egress", &message);
     }
     answer
 }

@@ -25,7 +25,7 @@ pub mod state;
 pub mod wasi2;
 
 pub use catalog::{Offer, Reach, Without};
-pub use context::{CallContext, NoResponse, RequestOrigin};
+pub use context::{Behalf, CallContext, NoResponse, RequestName, RequestOrigin};
 #[cfg(any(test, fuzzing))]
 pub use headers::fuzzing;
 pub use hooks::OUTGOING_CHUNK;

@@ -4,7 +4,7 @@
 //! The request leaves the store as the host sees it, with its body streaming, and the response returns the same way. A
 //! body that the guest passed on untouched never enters the store.
 
-use super::context::{Asking, CallContext, NoResponse};
+use super::context::{Asking, Behalf, CallContext, NoResponse};
 use super::kept::{HEAD, size_of_fields};
 use super::pulse::Pulse;
 use super::rehearsal::Rehearsal;
@@ -247,11 +247,11 @@ pub(super) fn context(
     Ok(root(store)?.and_then(|task| store.get().call_of(task)))
 }
 
-/// The number of the request that the running guest works on.
-pub(super) fn request(
+/// The request on whose behalf the running guest works.
+pub(super) fn behalf(
     store: &mut wasmtime::component::Access<'_, InstanceState>,
-) -> wasmtime::Result<Option<u64>> {
-    Ok(root(store)?.and_then(|task| store.get().request_of(task)))
+) -> wasmtime::Result<Option<Behalf>> {
+    Ok(root(store)?.and_then(|task| store.get().behalf_of(task)))
 }
 
 /// The most callers that are looked at: far more than stages in a row.

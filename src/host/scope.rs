@@ -1,5 +1,6 @@
 //! A stage's scope: what its own imports reach, in any store.
 
+use super::context::RequestName;
 use super::egress::reach::Egress;
 use super::limiter::{Cell, Limiter, Quota};
 use super::next::Next;
@@ -99,9 +100,9 @@ impl StageScope {
         self.rehearsal.is_shut()
     }
 
-    /// Writes a line of the stage to the log, within its quota: for the request with this number, if it is known for
-    /// which request the stage works.
-    pub fn log(&self, request: Option<u64>, level: tracing::Level, context: &str, message: &str) {
+    /// Writes a line of the stage to the log, within its quota: for this request, if it is known for which one the stage
+    /// works.
+    pub fn log(&self, request: Option<RequestName>, level: tracing::Level, context: &str, message: &str) {
         if !self.log.take(LOG_QUOTA).allowed {
             self.dropped_lines.fetch_add(1, Ordering::Relaxed);
             return;
@@ -117,13 +118,14 @@ impl StageScope {
         self.rehearsal.note(self.id.index, message);
         let message = truncate(message, MAX_LOG_MESSAGE);
         let context = truncate(context, 256);
-        let request_id = request.map(|id| tracing::field::display(format!("{id:016x}")));
+        let request_id = request.map(|name| name.request_id());
+        let (trace_id, span_id) = (request.map(|name| name.trace_id()), request.map(|name| name.span_id()));
         // `tracing` wants the level of an event to be a constant.
         macro_rules! event {
             ($level:ident) => {
                 tracing::event!(
                     target: "linkspan::stage", tracing::Level::$level,
-                    request_id, pipeline = %self.id.pipeline, stage = %self.id, context, "{message}",
+                    request_id, trace_id, span_id, pipeline = %self.id.pipeline, stage = %self.id, context, "{message}",
                 )
             };
         }

@@ -1,6 +1,6 @@
 //! What a store holds beside the guests: resources, budgets, and the shared parts of WASI.
 
-use super::context::CallContext;
+use super::context::{Behalf, CallContext};
 use super::hooks::Hooks;
 use super::kept::{Account, GuestMade, Wear, concurrent_entries, handles};
 use super::pulse::{CpuBudgetExceeded, Pulse};
@@ -37,8 +37,8 @@ pub struct Budget {
 /// A call that the host started.
 struct Call {
     task: GuestTaskId,
-    /// The number of the request that it is for.
-    request: u64,
+    /// For whom.
+    behalf: Behalf,
     /// What the host knows of it, if calls can come out of it.
     context: Option<Arc<CallContext>>,
 }
@@ -101,9 +101,9 @@ impl InstanceState {
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(Arc::clone(&self.pulse).give_way())))
     }
 
-    /// Notes that the host started `task` for the request with this number.
-    pub fn begin_call(&mut self, task: GuestTaskId, request: u64, context: Option<Arc<CallContext>>) {
-        self.calls.push(Call { task, request, context });
+    /// Notes that the host started `task` on `behalf` of a request.
+    pub fn begin_call(&mut self, task: GuestTaskId, behalf: Behalf, context: Option<Arc<CallContext>>) {
+        self.calls.push(Call { task, behalf, context });
         self.note_only_call();
     }
 
@@ -114,7 +114,7 @@ impl InstanceState {
     }
 
     fn note_only_call(&self) {
-        let only = if let [call] = &self.calls[..] { call.request } else { 0 };
+        let only = if let [call] = &self.calls[..] { call.behalf.origin.id } else { 0 };
         self.pulse.set_only_call(only);
     }
 
@@ -123,9 +123,9 @@ impl InstanceState {
         self.calls.iter().find(|call| call.task == task)?.context.clone()
     }
 
-    /// The number of the request for which the host started `task`.
-    pub(super) fn request_of(&self, task: GuestTaskId) -> Option<u64> {
-        self.calls.iter().find(|call| call.task == task).map(|call| call.request)
+    /// The request on whose behalf the host started `task`.
+    pub(super) fn behalf_of(&self, task: GuestTaskId) -> Option<Behalf> {
+        self.calls.iter().find(|call| call.task == task).map(|call| call.behalf.clone())
     }
 
     /// The state of the store's guests, for others.

@@ -6,9 +6,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName};
 
 use crate::net::is_hop_by_hop;
-
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+use crate::telemetry::trace::{TRACEPARENT, TRACESTATE};
 
 /// Further fields by which proxies tell servers about the client or its target, and which servers believe.
 const CLAIMS: [&str; 10] = [

@@ -30,8 +30,9 @@ pub fn mirror(worker: &Rc<Worker>, name: &Name, first: &Onward, request: &mut Ch
     let (body, copied) = tee(std::mem::replace(&mut request.body, RequestBody::empty()));
     request.body = body;
     let mut copy = request.with_body(copied);
-    // The result of the copy does not concern the original.
+    // The result of the copy does not concern the original, nor does its trace.
     copy.origin = RequestOrigin::new(request.origin.id, request.origin.extensions.clone());
+    copy.span = None;
     let (worker, name, first) = (Rc::clone(worker), name.clone(), first.clone());
     tokio::task::spawn_local(async move {
         let _slot = slot;

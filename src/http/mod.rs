@@ -25,5 +25,6 @@ pub mod record;
 pub mod request_id;
 pub mod respond;
 pub mod service;
+mod spans;
 mod trace;
 pub mod way;

@@ -9,6 +9,8 @@ use super::respond::Refusal;
 use crate::engine::{Failure, UploadState};
 use crate::host::RequestOrigin;
 use crate::net::{ConnInfo, Protocol, Rejection};
+use crate::plan::TelemetryPlan;
+use crate::telemetry::trace::{OpenSpan, Trace, TraceContext, Tracer};
 use crate::telemetry::{AccessEntry, AccessLog, InFlight, Metrics, PipelineMetrics};
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
@@ -23,11 +25,15 @@ use std::time::{Duration, Instant, SystemTime};
 /// The status of a request whose client left before there was a status, as in nginx.
 const CLIENT_GONE: u16 = 499;
 
+/// Why a response broke off.
+const CUT_SHORT: &str = "cut-short";
+
 /// Where the requests of one worker are counted and logged.
 pub struct Recorder {
     worker: usize,
     metrics: Arc<Metrics>,
     access: Option<Arc<AccessLog>>,
+    tracer: Option<Arc<Tracer>>,
     /// The counters of pipelines that had requests, by name.
     pipelines: RefCell<HashMap<String, Arc<PipelineMetrics>>>,
 }
@@ -35,7 +41,24 @@ pub struct Recorder {
 impl Recorder {
     /// The recorder of the worker with this number.
     pub fn new(worker: usize, metrics: Arc<Metrics>, access: Option<Arc<AccessLog>>) -> Self {
-        Self { worker, metrics, access, pipelines: RefCell::default() }
+        Self { worker, metrics, access, tracer: None, pipelines: RefCell::default() }
+    }
+
+    /// The same, with traces by `tracer`.
+    #[must_use]
+    pub fn with_tracer(self, tracer: Arc<Tracer>) -> Self {
+        Self { tracer: Some(tracer), ..self }
+    }
+
+    /// The trace of a request that came with `context`, if it has one; only the word of a `trusted` sender counts.
+    pub fn trace(
+        &self,
+        plan: &TelemetryPlan,
+        id: &RequestId,
+        context: Option<TraceContext>,
+        trusted: bool,
+    ) -> Option<Arc<Trace>> {
+        self.tracer.as_ref()?.begin(plan, id.number(), context, trusted)
     }
 
     /// Starts the record of a request to the pipeline called `name`, or to none.
@@ -52,6 +75,7 @@ impl Recorder {
             detail: None,
             response_bytes: 0,
             details: None,
+            span: None,
         }
     }
 
@@ -237,6 +261,8 @@ pub struct Record {
     response_bytes: u64,
     /// For the access log.
     pub details: Option<Box<Details>>,
+    /// The request's span, if its trace is recorded.
+    pub span: Option<OpenSpan>,
 }
 
 impl Record {
@@ -293,7 +319,7 @@ impl Record {
     /// Notes that the response broke off.
     pub fn cut_short(&mut self) {
         self.over = true;
-        self.reason = Some("cut-short");
+        self.reason = Some(CUT_SHORT);
         if let Some(in_flight) = &self.in_flight {
             in_flight.metrics().cut_short();
         }
@@ -311,6 +337,9 @@ impl Drop for Record {
                 in_flight.metrics().abandoned();
             }
             in_flight.end(self.status, duration);
+        }
+        if let Some(span) = &mut self.span {
+            ended(span, self.status, self.reason, left);
         }
         let Some(details) = &self.details else { return };
         let version = match details.version {
@@ -346,5 +375,26 @@ impl Drop for Record {
             user_agent: details.user_agent.as_deref(),
             referer: details.referer.as_deref(),
         });
+    }
+}
+
+/// Notes how a request ended: with which status, why the gateway answered by itself or broke off, and whether the client
+/// left.
+fn ended(span: &mut OpenSpan, status: u16, reason: Option<&'static str>, left: bool) {
+    let cut_short = reason == Some(CUT_SHORT);
+    span.set("http.response.status_code", status);
+    if let Some(reason) = reason {
+        span.set("linkspan.reason", reason);
+    }
+    if status >= 500 || cut_short {
+        match reason {
+            Some(reason) => span.set("error.type", reason),
+            None => span.set("error.type", status.to_string()),
+        }
+        // The attributes say why.
+        span.fail("");
+    } else if left {
+        // No fault of the server (semantic conventions, "HTTP server spans", status).
+        span.set("error.type", "client-gone");
     }
 }

@@ -15,13 +15,15 @@ use super::provenance::{Arrival, add_via, client, tell};
 use super::record::{Details, From, Record, Recorder};
 use super::request_id::RequestId;
 use super::respond::{Refusal, Upstream};
-use super::trace::trace;
+use super::spans::{request_span, routed};
+use super::trace::came;
 use super::way::{EmbeddedCall, wants_upgrade, way};
 use crate::engine::{Arriving, ChainRequest, RequestBody, UploadPace, UploadState, Worker};
 use crate::gateway::{Generation, Live};
 use crate::host::{RequestHead, RequestOrigin};
 use crate::net::{ConnInfo, Rejection};
-use crate::plan::{PipelineIndex, Route};
+use crate::plan::{PipelineIndex, Plan, Route};
+use crate::telemetry::trace::{OpenSpan, Trace};
 use futures::FutureExt as _;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
@@ -111,6 +113,7 @@ impl Service {
         let client = client(&parts.headers, conn.peer.ip(), http);
         let from = From { conn, client, id: &id, generation: generation.number };
         let details = self.recorder.details(&parts, head.as_ref().ok(), &from);
+        let (trace, span) = self.trace(&mut parts, head.as_ref().ok(), kinds, &from, &generation.plan);
         if kinds.has(Kinds::DISGUISED) {
             take_disguised_off(&mut parts.headers, http.keep_underscores);
         }
@@ -123,13 +126,13 @@ impl Service {
             Ok(way) => way,
             Err(refusal) => {
                 let mut record = self.recorder.begin(None, &parts.method);
-                record.details = details;
+                (record.details, record.span) = (details, span);
                 return Err(refused(&refusal, record, &id));
             }
         };
-        let record = self.record(&generation, pipeline, route, &head, details);
+        let record = self.record(&generation, pipeline, route, &head, (details, span));
         let second = route.and_then(|route| route.mirror);
-        let origin = RequestOrigin::new(id.number(), entry.extensions);
+        let origin = RequestOrigin::traced(id.number(), entry.extensions, trace);
         // 3. Remove the fields of the connection, add the request's origin, and bound the body.
         let mut headers = parts.headers;
         if kinds.has(Kinds::CONNECTION)
@@ -142,15 +145,37 @@ impl Service {
         identify(&mut headers, conn, kinds);
         let arrival = Arrival { version: parts.version, id: &id, kinds, conn };
         tell(&mut headers, &head, &arrival, client, http);
-        if kinds.has(Kinds::TRACE) || http.make_traceparent {
-            trace(&mut headers, http.make_traceparent);
-        }
         let here = Here { generation, pipeline, id };
         let request = match bounded(body, &headers, &here) {
             Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
             Err(refusal) => return Err(refused(&refusal, record, &here.id)),
         };
         Ok(self.stages(here, head, second, request, record))
+    }
+
+    /// The trace of a request, and its span if that is recorded. Fields of a context that is not valid are removed.
+    fn trace(
+        &self,
+        parts: &mut Parts,
+        head: Option<&NormalHead>,
+        kinds: Kinds,
+        from: &From<'_>,
+        plan: &Plan,
+    ) -> (Option<Arc<Trace>>, Option<OpenSpan>) {
+        let context = if kinds.has(Kinds::TRACE) { came(&mut parts.headers) } else { None };
+        let makes = plan.http.make_traceparent && context.is_none();
+        let peer = from.conn.peer.ip();
+        // A program that embeds the gateway speaks for its own clients.
+        let trusted = || peer.is_unspecified() || plan.http.trusts(peer);
+        let trusted = context.is_some() && trusted();
+        let mut trace = self.recorder.trace(&plan.telemetry, from.id, context, trusted);
+        if makes {
+            trace.get_or_insert_with(Trace::made).introduce(&mut parts.headers);
+        }
+        let (Some(recorded), Some(head)) = (&trace, head) else { return (trace, None) };
+        let about = (&parts.headers, parts.version);
+        let span = request_span(recorded, head, about, from, plan.telemetry.query);
+        (trace, span)
     }
 
     /// The record of a request that leads to a pipeline.
@@ -160,10 +185,14 @@ impl Service {
         pipeline: PipelineIndex,
         route: Option<&Route>,
         head: &NormalHead,
-        details: Option<Box<Details>>,
+        (details, mut span): (Option<Box<Details>>, Option<OpenSpan>),
     ) -> Record {
         let name = &generation.plan.pipeline(pipeline).name;
         let mut record = self.recorder.begin(Some(name), &head.method);
+        if let Some(span) = &mut span {
+            routed(span, &head.method, name, route);
+        }
+        record.span = span;
         record.details = details.map(|mut details| {
             details.pipeline = Some(name.to_string());
             details.route = route.map(|route| format!("{}{}", route.host, route.path));

@@ -24,6 +24,7 @@ mod program;
 mod route;
 pub mod share;
 mod socket;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -50,6 +51,7 @@ pub use self::policy::HttpPolicy;
 pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
 pub use self::socket::{SocketProtocol, SocketRule};
+pub use self::telemetry::{Endpoint, ExportPlan, Ratio, TelemetryPlan};
 pub use self::tls::{Certificate, ClientAuth, Tls};
 pub use self::upstream::{
     Balance, Ejection, HealthCheck, HostPolicy, Retry, Server, ServerHost, UpstreamLimits, UpstreamPlan,
@@ -89,6 +91,8 @@ pub struct Plan {
     pub log: LogPlan,
     /// The access log, if there is one.
     pub access_log: Option<AccessLogPlan>,
+    /// Traces.
+    pub telemetry: TelemetryPlan,
     /// In the order of the file.
     pub components: Vec<ComponentRef>,
     /// In the order of the file.

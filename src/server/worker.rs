@@ -5,6 +5,7 @@ use crate::gateway::Live;
 use crate::http::record::Recorder;
 use crate::http::service::Service;
 use crate::plan::Plan;
+use crate::telemetry::trace::Tracer;
 use crate::telemetry::{AccessLog, Metrics};
 use std::io;
 use std::rc::Rc;
@@ -20,6 +21,8 @@ pub struct Start {
     pub metrics: Arc<Metrics>,
     /// The access log, if it is configured.
     pub access: Option<Arc<AccessLog>>,
+    /// What begins traces.
+    pub tracer: Arc<Tracer>,
 }
 
 impl Start {
@@ -32,7 +35,8 @@ impl Start {
         let access = plan.access_log.as_ref().map(open).transpose()?;
         let breakers = Arc::clone(&live);
         metrics.set_breakers(move || breakers.load().hops().filter_map(|hop| hop.breaker_state()).collect());
-        Ok(Self { live, metrics, access })
+        let tracer = Tracer::new(None, Arc::clone(metrics.traces()));
+        Ok(Self { live, metrics, access, tracer })
     }
 
     /// Starts the worker with this number, which ends when `work` does.
@@ -50,12 +54,13 @@ impl Start {
     {
         // On this thread, so that its failures are errors of the start.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Self { live, metrics, access } = self.clone();
+        let Self { live, metrics, access, tracer } = self.clone();
         let run = move || {
             tokio::task::LocalSet::new().block_on(&runtime, async move {
                 let worker = Worker::start(number, Arc::clone(&metrics));
                 live.workers.join(&worker);
-                work(Service::new(live, worker, Recorder::new(number, metrics, access))).await
+                let recorder = Recorder::new(number, metrics, access).with_tracer(tracer);
+                work(Service::new(live, worker, recorder)).await
             })
         };
         std::thread::Builder::new().name(format!("linkspan-{number}")).spawn(run)

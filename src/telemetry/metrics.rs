@@ -14,6 +14,7 @@ use super::calendar::since_epoch;
 use super::calls::CallMetrics;
 use super::pipeline::PipelineMetrics;
 use super::series::{NONE, Series};
+use super::trace::TraceCounters;
 use super::upstream::UpstreamMetrics;
 
 /// The result of a reload or a rollback.
@@ -46,6 +47,7 @@ pub struct Metrics {
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     lost_handshakes: OnceLock<LostHandshakes>,
     access: Arc<AccessCounters>,
+    traces: Arc<TraceCounters>,
     pub(super) generation: AtomicU64,
     pub(super) retiring: AtomicUsize,
     pub(super) streams_cut: AtomicU64,
@@ -101,6 +103,7 @@ impl Metrics {
             connections: OnceLock::new(),
             lost_handshakes: OnceLock::new(),
             access: Arc::default(),
+            traces: Arc::default(),
             generation: AtomicU64::new(0),
             retiring: AtomicUsize::new(0),
             streams_cut: AtomicU64::new(0),
@@ -186,6 +189,11 @@ impl Metrics {
     /// The counts of access logs, across reloads.
     pub fn access_log(&self) -> &Arc<AccessCounters> {
         &self.access
+    }
+
+    /// The counts of traces.
+    pub fn traces(&self) -> &Arc<TraceCounters> {
+        &self.traces
     }
 
     /// Sets the function that returns the TLS handshakes that failed, by reason.

@@ -18,6 +18,7 @@ pub mod metrics;
 mod pipeline;
 mod series;
 mod text;
+pub mod trace;
 mod upstream;
 
 pub use access::{AccessCounters, AccessLog};

@@ -43,6 +43,7 @@ mod rest;
 mod strict;
 mod structure;
 mod swap;
+mod traces;
 mod traffic;
 mod ui;
 mod upstream;

@@ -58,7 +58,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("upstream", &["files", "net", "plan", "telemetry"]),
     ("chain", &["component", "config", "direct", "files", "host", "plan"]),
     ("direct", &["component", "host"]),
-    ("host", &["component", "plan"]),
+    ("host", &["component", "plan", "telemetry"]),
     ("component", &["files"]),
     ("telemetry", &["config", "plan"]),
     ("plan", &["config", "files"]),

@@ -8,6 +8,7 @@ use super::listeners::Listener;
 use super::operations::{AccessLog, Admin, Log};
 use super::pipelines::Pipeline;
 use super::routes::Route;
+use super::telemetry::Telemetry;
 use super::upstreams::Upstream;
 use crate::config::declare::{boolean, count, keys, named, path, size, table, tables, text, time};
 use crate::config::fields::Named;
@@ -44,6 +45,8 @@ keys! {
     /// Which requests go to which pipeline; at least one. The most specific route wins: an exact host before a wildcard
     /// before none, then the longest path, then a route with methods before a route without.
     routes: Vec<Decoded<Route>> = tables(0, 10_000).optional("[{ pipeline = \"edge\" }]", "");
+    /// Traces.
+    telemetry: Decoded<Telemetry> = table().optional("{ endpoint = \"http://127.0.0.1:4318\" }", "");
 }
 
 keys! {

@@ -76,7 +76,8 @@ async fn call_incoming(
     job: Job,
 ) -> wasmtime::Result<()> {
     let Job { request, exchange, context, .. } = job;
-    let ChainRequest { head, body, origin, .. } = *request;
+    let behalf = request.behalf();
+    let ChainRequest { head, body, .. } = *request;
     let (asker, asked) = (Rc::clone(instance), Rc::clone(&exchange));
     let answer = move |said: incoming::ServiceResponse| match said {
         _ if asked.phase() == Phase::Expired => Rc::clone(&asker).on_end(&asked),
@@ -91,7 +92,7 @@ async fn call_incoming(
             Rc::clone(&asker).on_end(&asked);
         }
     };
-    incoming::call(store, service, (head, body), (origin.id, context), answer).await?;
+    incoming::call(store, service, (head, body), (behalf, context), answer).await?;
     instance.on_return();
     if exchange.phase() == Phase::Calling {
         let reason = "the service returned without setting its `response-outparam`";
@@ -113,8 +114,8 @@ async fn call_handler(
 ) -> wasmtime::Result<()> {
     let Job { request, exchange, context, .. } = job;
     let handle = service.wasi_http_handler().func_handle();
-    let number = request.origin.id;
-    let (result,) = call_guests(store, handle, number, context, |store| {
+    let behalf = request.behalf();
+    let (result,) = call_guests(store, handle, behalf, context, |store| {
         let ChainRequest { head, body, .. } = *request;
         store.get().keep(HEAD)?;
         let http = store.get().http();

@@ -153,11 +153,12 @@ impl<'a> Running<'a> {
 impl Calls for Running<'_> {
     async fn call(&self, instance: &Rc<Instance>, job: Job) -> Result<(), Trap> {
         let Job { request, exchange, context, .. } = job;
-        let ChainRequest { head, body, origin, .. } = *request;
+        let behalf = request.behalf();
+        let ChainRequest { head, body, .. } = *request;
         let store = self.take().await?;
         store.set_epoch_deadline(FIRST_TURN);
         guests_run();
-        let entered = self.guests.handle(store, (head, body.into_boxed()), origin.id, context).await?;
+        let entered = self.guests.handle(store, (head, body.into_boxed()), behalf, context).await?;
         let (answer, after) = match entered {
             // As in the component form, the answer does not wait for what a stage has written of its body.
             Entered::Answered(answer) => {

@@ -1,7 +1,7 @@
 //! `egress` and `calls`: requests of a stage's own, into the network and to pipelines.
 
 use crate::host::bindings::named_imports as own3;
-use crate::host::context::CallContext;
+use crate::host::context::{Behalf, CallContext};
 use crate::host::kept::{HEAD, size_of_fields};
 use crate::host::next::{self, NextFuture};
 use crate::host::pulse::Pulse;
@@ -32,11 +32,11 @@ impl own3::wasi::http::client::HostWithStore<InstanceState> for HasSelf<Instance
         scope: Scope,
         request: Resource<Request>,
     ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
-        let (id, callee) = store.with(|mut store| {
-            let id = next::request(&mut store)?;
+        let (behalf, callee) = store.with(|mut store| {
+            let behalf = next::behalf(&mut store)?;
             let request = store.get().table.get(&request)?;
             let callee = request.authority.as_ref().and_then(calls::callee).map(str::to_owned);
-            wasmtime::error::Ok((id, callee))
+            wasmtime::error::Ok((behalf, callee))
         })?;
         if let Some(callee) = callee {
             return calls::send(store, &scope, request, &callee).await;
@@ -55,7 +55,7 @@ impl own3::wasi::http::client::HostWithStore<InstanceState> for HasSelf<Instance
             (Ok((request, options)), kept) => (request, options, kept),
             (Err(error), _) => return error.downcast().map(Err),
         };
-        let outcome = egress::send(&scope, id, request, options.as_deref().copied()).await;
+        let outcome = egress::send(&scope, behalf.as_ref(), request, options.as_deref().copied()).await;
         store.with(|mut store| match outcome {
             Ok(response) => {
                 let _ = sent.send(Ok(()));
@@ -80,12 +80,12 @@ impl own2::wasi::http::outgoing_handler::HostWithStore<InstanceState> for HasSel
     ) -> wasmtime::Result<Result<Resource<FutureIncomingResponse>, ErrorCodeOf02>> {
         use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host;
         let context = next::context(&mut store)?;
-        let id = next::request(&mut store)?;
+        let behalf = next::behalf(&mut store)?;
         let pulse = store.get().pulse();
         pulse.act();
         // The head of the response.
         store.get().keep(HEAD)?;
-        let mut hooks = Outgoing { scope, id, context, pulse };
+        let mut hooks = Outgoing { scope, behalf, context, pulse };
         let WasiHttpCtxView { table, ctx, .. } = store.get().http();
         let result = WasiHttpCtxView { hooks: &mut hooks, table, ctx }.handle(request, options);
         result.map(Ok).or_else(|error| error.downcast().map(Err))
@@ -95,8 +95,8 @@ impl own2::wasi::http::outgoing_handler::HostWithStore<InstanceState> for HasSel
 /// Sends a stage's own request.
 struct Outgoing {
     scope: Scope,
-    /// The number of the request that the stage works on.
-    id: Option<u64>,
+    /// The request that the stage works on.
+    behalf: Option<Behalf>,
     /// The call from which the request comes.
     context: Option<Arc<CallContext>>,
     pulse: Arc<Pulse>,
@@ -123,14 +123,16 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         _result: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sending {
-        let (scope, id) = (Scope::clone(&self.scope), self.id);
+        let (scope, behalf) = (Scope::clone(&self.scope), self.behalf.take());
         let callee = request.uri().authority().and_then(calls::callee).map(str::to_owned);
         let answer: NextFuture = match callee {
             Some(callee) => {
                 let (context, pulse) = (self.context.take(), Arc::clone(&self.pulse));
                 calls::start(&scope, &callee, request, options, context, pulse)
             }
-            None => Box::pin(async move { Ok(egress::send(&scope, id, request, options).await?) }),
+            None => {
+                Box::pin(async move { Ok(egress::send(&scope, behalf.as_ref(), request, options).await?) })
+            }
         };
         Box::new(async move {
             let response = answer.await.map_err(|error| error.code)?;

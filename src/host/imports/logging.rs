@@ -29,7 +29,8 @@ impl own::wasi::logging::logging::HostWithStore<InstanceState> for HasSelf<Insta
             Level::Error | Level::Critical => tracing::Level::ERROR,
         };
         store.get().pulse.act();
-        scope.log(next::request(&mut store)?, level, &context, &message);
+        let behalf = next::behalf(&mut store)?;
+        scope.log(behalf.map(|behalf| behalf.name()), level, &context, &message);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::host::bindings::named_imports as own;
 use crate::host::bindings::wasi::sockets::ip_name_lookup::ErrorCode;
+use crate::host::context::Behalf;
 use crate::host::next;
 use crate::host::scope::{Scope, StageScope};
 use crate::host::state::InstanceState;
@@ -27,15 +28,19 @@ impl own::wasi::sockets::ip_name_lookup::HostWithStore<InstanceState> for HasSel
         scope: Scope,
         name: String,
     ) -> wasmtime::Result<Result<Vec<IpAddress>, ErrorCode>> {
-        let id = store.with(|mut store| {
+        let behalf = store.with(|mut store| {
             store.get().pulse.act();
-            next::request(&mut store)
+            next::behalf(&mut store)
         })?;
-        Ok(resolve(&scope, id, &name).await)
+        Ok(resolve(&scope, behalf.as_ref(), &name).await)
     }
 }
 
-async fn resolve(scope: &StageScope, id: Option<u64>, name: &str) -> Result<Vec<IpAddress>, ErrorCode> {
+async fn resolve(
+    scope: &StageScope,
+    behalf: Option<&Behalf>,
+    name: &str,
+) -> Result<Vec<IpAddress>, ErrorCode> {
     // An address needs no look-up.
     if let Ok(address) = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         return Ok(vec![address.to_canonical().into()]);
@@ -43,7 +48,7 @@ async fn resolve(scope: &StageScope, id: Option<u64>, name: &str) -> Result<Vec<
     let name = name.strip_suffix('.').unwrap_or(name);
     let mut granted = scope.grants.lookup.iter().flatten();
     if scope.is_shut() || !granted.any(|pattern| pattern.matches(name)) {
-        scope.log(id, tracing::Level::WARN, "lookup", &format!("denied: {name}"));
+        scope.log(behalf.map(Behalf::name), tracing::Level::WARN, "lookup", &format!("denied: {name}"));
         return Err(ErrorCode::AccessDenied);
     }
     let found = scope.egress.in_turn(tokio::net::lookup_host((name, 0))).await;

@@ -13,6 +13,7 @@ mod pipelines;
 mod policy;
 mod routes;
 mod settings;
+mod telemetry;
 mod tls;
 mod upstreams;
 mod when;
@@ -51,6 +52,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
         admin,
         log,
         access_log,
+        telemetry,
         listeners: _,
         components,
         upstreams,
@@ -64,7 +66,14 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
     let listeners = lowering.listeners(&root);
     let admin = admin.as_ref().and_then(|admin| lowering.admin(admin, &listeners));
     let token = admin.as_ref().and_then(|admin| admin.token.as_ref());
-    let fixed = token.map_or_else(|| root.fixed(), |token| root.fixed().with("admin.token", token.expose()));
+    let mut fixed = root.fixed();
+    if let Some(token) = token {
+        fixed = fixed.with("admin.token", token.expose());
+    }
+    let telemetry = lowering.telemetry(telemetry);
+    for (name, value) in telemetry.export.iter().flat_map(|export| &export.headers) {
+        fixed = fixed.with(&format!("telemetry.headers.{name}"), value.expose());
+    }
     let mut plan = Plan {
         file: lowering.source.path().to_path_buf(),
         source: lowering.source.clone(),
@@ -75,6 +84,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
         fixed,
         admin,
         log: (**log).clone(),
+        telemetry,
         access_log: access_log.as_ref().and_then(|log| lowering.access_log(log)),
         listeners,
         components: lowering.components(components),
