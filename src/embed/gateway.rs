@@ -42,8 +42,8 @@ impl Gateway {
         let metrics = Metrics::new();
         metrics.set_generation(generation.number);
         let live = Arc::new(Live::new(generation));
-        let start = Start::new(plan, Arc::clone(&live), Arc::clone(&metrics))
-            .map_err(|error| system(&format_args!("cannot open the access log: {error}")))?;
+        let start =
+            Start::new(plan, Arc::clone(&live), Arc::clone(&metrics)).map_err(|error| system(&error))?;
         let (workers, queue) = (plan.workers.get(), plan.gateway.calls);
         let workers = Workers::start(workers, queue, &start).map_err(|error| system(&error))?;
         let description = Arc::new(Mutex::new(description));

@@ -35,6 +35,9 @@ pub use self::error::Error;
 /// How long the end waits until the access log is written.
 const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the end waits until the last spans are sent.
+const EXPORT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A configuration, read and built, of which nothing is bound yet.
 pub struct Server {
     settings: Arc<TlsSettings>,
@@ -78,8 +81,7 @@ impl Server {
         metrics.set_generation(generation.number);
         announce(&generation);
         let live = Arc::new(Live::new(generation));
-        let start = Start::new(&plan, Arc::clone(&live), Arc::clone(&metrics))
-            .map_err(|error| Error::system(format!("cannot open the access log: {error}")))?;
+        let start = Start::new(&plan, Arc::clone(&live), Arc::clone(&metrics)).map_err(Error::system)?;
         let mut front = Front::new(&plan, Arc::clone(&live))?;
         let endpoints = front.listen(&plan)?;
         let capacity = Capacity::new(&plan.limits);
@@ -108,6 +110,9 @@ impl Server {
         drop(admin);
         if start.access.is_some_and(|access| !access.close(ACCESS_LOG_PATIENCE)) {
             tracing::warn!("the access log could not be written to its end");
+        }
+        if start.exporter.is_some_and(|exporter| !exporter.close(EXPORT_PATIENCE)) {
+            tracing::warn!("the last spans could not be sent");
         }
         match cut.requests {
             0 => {

@@ -5,7 +5,7 @@ use crate::gateway::Live;
 use crate::http::record::Recorder;
 use crate::http::service::Service;
 use crate::plan::Plan;
-use crate::telemetry::trace::Tracer;
+use crate::telemetry::trace::{Exporter, Tracer};
 use crate::telemetry::{AccessLog, Metrics};
 use std::io;
 use std::rc::Rc;
@@ -23,20 +23,27 @@ pub struct Start {
     pub access: Option<Arc<AccessLog>>,
     /// What begins traces.
     pub tracer: Arc<Tracer>,
+    /// What sends them, if there is a receiver.
+    pub exporter: Option<Arc<Exporter>>,
 }
 
 impl Start {
-    /// What the workers of `plan` start with. Opens the access log, and has the metrics tell the live breakers' states.
+    /// What the workers of `plan` start with. Opens the access log, starts what sends traces, and has the metrics tell the live breakers' states.
     ///
     /// # Errors
-    /// When the access log can't be opened.
+    /// When the access log can't be opened, or spans can't be sent.
     pub fn new(plan: &Plan, live: Arc<Live>, metrics: Arc<Metrics>) -> io::Result<Self> {
         let open = |log| AccessLog::start(log, Arc::clone(metrics.access_log())).map(Arc::new);
-        let access = plan.access_log.as_ref().map(open).transpose()?;
+        let access =
+            plan.access_log.as_ref().map(open).transpose().map_err(said("cannot open the access log"))?;
+        let send = |export| Exporter::start(export, Arc::clone(metrics.traces())).map(Arc::new);
+        let exporter =
+            plan.telemetry.export.as_ref().map(send).transpose().map_err(said("cannot send traces"))?;
         let breakers = Arc::clone(&live);
         metrics.set_breakers(move || breakers.load().hops().filter_map(|hop| hop.breaker_state()).collect());
-        let tracer = Tracer::new(None, Arc::clone(metrics.traces()));
-        Ok(Self { live, metrics, access, tracer })
+        let tracer =
+            Tracer::new(exporter.as_ref().map(|exporter| exporter.queue()), Arc::clone(metrics.traces()));
+        Ok(Self { live, metrics, access, tracer, exporter })
     }
 
     /// Starts the worker with this number, which ends when `work` does.
@@ -54,7 +61,7 @@ impl Start {
     {
         // On this thread, so that its failures are errors of the start.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let Self { live, metrics, access, tracer } = self.clone();
+        let Self { live, metrics, access, tracer, exporter: _ } = self.clone();
         let run = move || {
             tokio::task::LocalSet::new().block_on(&runtime, async move {
                 let worker = Worker::start(number, Arc::clone(&metrics));
@@ -65,4 +72,9 @@ impl Start {
         };
         std::thread::Builder::new().name(format!("linkspan-{number}")).spawn(run)
     }
+}
+
+/// An error with what failed.
+fn said(what: &'static str) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }

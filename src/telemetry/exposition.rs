@@ -12,6 +12,7 @@ use super::metrics::{BreakerState, Metrics, RELOAD_RESULTS, ReloadResult, StageM
 use super::pipeline::{Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
 use super::series::Counts;
 use super::text::{MetricType, Text, seconds, sum};
+use super::trace::DropReason;
 use super::upstream;
 
 impl Metrics {
@@ -29,6 +30,7 @@ impl Metrics {
         gateway(&mut text, self);
         access_log(&mut text, self);
         log(&mut text);
+        traces(&mut text, self);
         process(&mut text, self);
         text.into_string()
     }
@@ -203,6 +205,27 @@ fn breakers(text: &mut Text, metrics: &Metrics) {
     family("linkspan_breaker_open", MetricType::Gauge, help, |breaker| u64::from(breaker.open));
     let help = "Times that the breaker of a stage opened.";
     family("linkspan_breaker_opened_total", MetricType::Counter, help, |breaker| breaker.opened);
+}
+
+fn traces(text: &mut Text, metrics: &Metrics) {
+    let traces = metrics.traces();
+    for (name, help, value) in [
+        ("linkspan_traces_sampled_total", "Requests that were sampled.", traces.sampled()),
+        (
+            "linkspan_traces_limited_total",
+            "Requests that were not sampled since as many had been in the same second.",
+            traces.limited(),
+        ),
+        ("linkspan_spans_exported_total", "Spans that the receiver took.", traces.exported()),
+        ("linkspan_span_exports_failed_total", "Attempts to send spans that failed.", traces.failures()),
+    ] {
+        text.single(name, MetricType::Counter, help, value);
+    }
+    const DROPPED: &str = "linkspan_spans_dropped_total";
+    text.family(DROPPED, MetricType::Counter, "Spans that were dropped, by reason.");
+    for reason in DropReason::ALL {
+        text.sample(DROPPED, &[("reason", reason.name())], traces.dropped(reason));
+    }
 }
 
 fn gateway(text: &mut Text, metrics: &Metrics) {

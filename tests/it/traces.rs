@@ -1,5 +1,8 @@
 //! Traces: which requests have one, what is in it, and where it goes.
 
+mod export;
+mod receiver;
+
 use crate::harness::{dist, run};
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};

@@ -9,7 +9,7 @@ mod failures;
 #[path = "upstream/nginx.rs"]
 mod nginx;
 #[path = "upstream/support.rs"]
-mod support;
+pub mod support;
 
 use crate::harness::{Client, ENCRYPTED, PROTOCOLS, Protocol, body, get, in_time, request, run, soon};
 use crate::swap::support::Served;

@@ -2,7 +2,8 @@
 //!
 //! `http` begins a [`Trace`] for each request that is sampled or that came with a trace's context; `host`, `engine` and
 //! `upstream` open spans in it. A span ends when its [`OpenSpan`] is dropped, however what it stands for ends. With the
-//! last reference to a trace, its spans go into the [`SpanQueue`], if there is a receiver. Guarantees: nothing here makes
+//! last reference to a trace, its spans go into the [`SpanQueue`], if there is a receiver, to which the [`Exporter`]'s thread
+//! sends them. Guarantees: nothing here makes
 //! a request wait; what is kept of a trace and in the queue is bounded, and what is dropped is counted; a request that
 //! is not sampled and came without context has no trace at all.
 //!
@@ -10,14 +11,19 @@
 //! conventions.
 
 mod context;
+mod encode;
+mod export;
 mod id;
+pub mod otlp;
 mod queue;
+mod receiver;
 mod recording;
 mod sampler;
 mod span;
 mod tracer;
 
 pub use self::context::{TRACEPARENT, TRACESTATE, TraceContext};
+pub use self::export::Exporter;
 pub use self::id::{SpanId, TraceId};
 pub use self::queue::{DropReason, FinishedTrace, SpanQueue, TraceCounters};
 pub use self::recording::{OpenSpan, Trace};
