@@ -1,7 +1,8 @@
 //! The canonical functions of streams, futures and sets of them.
 //!
 //! A stage of this form does not wait in them: reads and writes are those that say `BLOCKED` instead. A component that imports
-//! others is not on the list.
+//! others is not on the list. A cancellation with `async` says `BLOCKED` where the host has the other end, which hears of it when
+//! the stage next waits; one without is over at once.
 
 use super::call::{Call, HostFunction, caller, calling, host_function, memory, place};
 use super::handles::{Entry, Use, Waitable};
@@ -36,11 +37,11 @@ macro_rules! functions {
             ),
             host_function!(
                 concat!($name, ".cancel-write"), "", [I32] -> [I32], false,
-                |call: Call<'_>, stage: i32, end: i32| cancel(call, stage, ($kind, Side::Write), end)
+                |call: Call<'_>, stage: i32, end: i32| cancel(call, stage, ($kind, Side::Write), end, true)
             ),
             host_function!(
                 concat!($name, ".cancel-read"), "", [I32] -> [I32], true,
-                |call: Call<'_>, stage: i32, end: i32| cancel(call, stage, ($kind, Side::Read), end)
+                |call: Call<'_>, stage: i32, end: i32| cancel(call, stage, ($kind, Side::Read), end, true)
             ),
             host_function!(
                 concat!($name, ".drop-writable"), "", [I32] -> [], false,
@@ -54,12 +55,38 @@ macro_rules! functions {
     };
 }
 
+/// Those that cancel and do not wait for the host.
+macro_rules! cancellations {
+    ($($kind:expr, $name:literal;)+) => {
+        &[$(
+            host_function!(
+                concat!($name, ".cancel-write async"), "", [I32] -> [I32], false,
+                |call: Call<'_>, stage: i32, end: i32| cancel(call, stage, ($kind, Side::Write), end, false)
+            ),
+            host_function!(
+                concat!($name, ".cancel-read async"), "", [I32] -> [I32], true,
+                |call: Call<'_>, stage: i32, end: i32| cancel(call, stage, ($kind, Side::Read), end, false)
+            ),
+        )+]
+    };
+}
+
 /// Those of `stream<u8>`.
 pub const STREAMS: &[HostFunction] = functions!(Kind::Bytes, "stream", [count]);
+/// Those of `stream`, which has no items of any size.
+pub const UNITS: &[HostFunction] = functions!(Kind::Units, "units", [count]);
 /// Those of the future of a body's trailers.
 pub const TRAILERS: &[HostFunction] = functions!(Kind::Trailers, "trailers", []);
 /// Those of the future that says how a body was received.
 pub const RECEIPTS: &[HostFunction] = functions!(Kind::Receipt, "receipt", []);
+
+/// The cancellations of all of them that say `BLOCKED` where the host has the other end.
+pub const CANCELLATIONS: &[HostFunction] = cancellations! {
+    Kind::Bytes, "stream";
+    Kind::Trailers, "trailers";
+    Kind::Receipt, "receipt";
+    Kind::Units, "units";
+};
 
 pub const SETS: &[HostFunction] = &[
     host_function!("waitable-set.new", "", [] -> [I32], false, make_set),
@@ -93,7 +120,7 @@ fn begin(
         bail!("stream read/write count too large");
     }
     let buffer = Buffer { stage: index, handle: place(handle), at: place(at) as usize, count };
-    if count > 0 {
+    if count > 0 && kind.size() > 0 {
         bytes.get(buffer.at, kind.size() * count as usize)?;
     }
     let end = state.stages[index].handles.end(buffer.handle, kind)?;
@@ -130,7 +157,7 @@ fn write(mut call: Call<'_>, stage: i32, kind: Kind, operand: (i32, i32, u32)) -
             Outcome::Blocked
         }
         Reader::Gone => {
-            pipe.done = kind != Kind::Bytes;
+            pipe.done = !kind.is_stream();
             Outcome::Dropped(0)
         }
     };
@@ -149,26 +176,40 @@ fn read(mut call: Call<'_>, stage: i32, kind: Kind, operand: (i32, i32, u32)) ->
         }
         Writer::Gone => Outcome::Dropped(0),
     };
-    let done = kind == Kind::Bytes && matches!(outcome, Outcome::Dropped(_));
+    let done = kind.is_stream() && matches!(outcome, Outcome::Dropped(_));
     ended(call.data_mut(), kind, to, outcome, done)
 }
 
-fn cancel(mut call: Call<'_>, stage: i32, (kind, side): (Kind, Side), handle: i32) -> Result<i32> {
+fn cancel(
+    mut call: Call<'_>,
+    stage: i32,
+    (kind, side): (Kind, Side),
+    handle: i32,
+    waits: bool,
+) -> Result<i32> {
     let (index, state) = caller(&mut call, stage)?;
     let end = *state.stages[index].handles.end(place(handle), kind)?;
     if end.state != Use::Busy || end.side != side {
         bail!("stream or future read or write cancelled when none is pending");
     }
     let id = end.pipe;
-    let tail = state.pipes.get(id)?.tail(side);
-    if tail.set.is_some() {
+    let pipe = state.pipes.get(id)?;
+    let is_with_host = pipe.waits_for_host(side);
+    let tail = pipe.tail(side);
+    if waits && tail.set.is_some() {
         bail!("waitable cannot be used synchronously while added to a waitable set");
+    }
+    if !waits && tail.event.is_none() && is_with_host {
+        state.pipes.end_early(id, side);
+        return Ok(Outcome::Blocked.code().cast_signed());
     }
     let outcome = match tail.event.take() {
         Some(event) => {
             deliver(state, index, id, side, event)?;
             match (event.outcome, kind) {
-                (Outcome::Completed(count), Kind::Bytes) => Outcome::Cancelled(count),
+                (Outcome::Completed(count), kind) if kind.is_stream() => Outcome::Cancelled(count),
+                // As wasmtime (48) has it, though the specification does not.
+                (Outcome::Cancelled(_), _) => bail!("stream or future read or write cancelled twice"),
                 (outcome, _) => outcome,
             }
         }
@@ -188,6 +229,7 @@ fn cancel(mut call: Call<'_>, stage: i32, (kind, side): (Kind, Side), handle: i3
         Side::Read if matches!(pipe.reader, Reader::Waits(_)) => pipe.reader = Reader::Open,
         _ => {}
     }
+    pipe.tail(side).ends_early = false;
     let end = state.stages[index].handles.end(place(handle), kind)?;
     if end.state == Use::Busy {
         end.state = Use::Idle { done: false };
@@ -259,8 +301,8 @@ pub fn next_event(mut store: StoreContextMut<'_, State>, stage: usize, set: u32)
     let Some((id, side, handle, event)) = state.pipes.take_event(set) else { return Ok((0, 0, 0)) };
     deliver(state, stage, id, side, event)?;
     let ordinal = match (state.pipes.get(id)?.kind, side) {
-        (Kind::Bytes, Side::Read) => 2,
-        (Kind::Bytes, Side::Write) => 3,
+        (Kind::Bytes | Kind::Units, Side::Read) => 2,
+        (Kind::Bytes | Kind::Units, Side::Write) => 3,
         (_, Side::Read) => 4,
         (_, Side::Write) => 5,
     };

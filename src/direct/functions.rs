@@ -27,6 +27,8 @@ pub fn list() -> Vec<&'static HostFunction> {
         ends::SETS,
         callbacks::FUNCTIONS,
         calls::FUNCTIONS,
+        ends::CANCELLATIONS,
+        ends::UNITS,
     ];
     lists.into_iter().flatten().collect()
 }

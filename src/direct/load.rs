@@ -334,6 +334,8 @@ fn canonical_name(operation: Operation, ty: Option<&str>, options: &Options<'_>)
         O::StreamNew | O::FutureNew => ("new", false),
         O::StreamRead | O::FutureRead => ("read", true),
         O::StreamWrite | O::FutureWrite => ("write", true),
+        O::StreamCancelRead | O::FutureCancelRead if options.asynchronous => ("cancel-read async", true),
+        O::StreamCancelWrite | O::FutureCancelWrite if options.asynchronous => ("cancel-write async", true),
         O::StreamCancelRead | O::FutureCancelRead => ("cancel-read", false),
         O::StreamCancelWrite | O::FutureCancelWrite => ("cancel-write", false),
         O::StreamDropReadable | O::FutureDropReadable => ("drop-readable", false),
@@ -342,6 +344,7 @@ fn canonical_name(operation: Operation, ty: Option<&str>, options: &Options<'_>)
     };
     let kind = match ty? {
         signature::STREAM => "stream",
+        signature::UNITS => "units",
         signature::TRAILERS => "trailers",
         signature::RECEIPT => "receipt",
         _ => return None,

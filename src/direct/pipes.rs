@@ -19,6 +19,8 @@ use wasmtime::{Result, bail};
 pub enum Kind {
     /// `stream<u8>`
     Bytes,
+    /// `stream`, whose items are nothing: tasks of a stage wake each other by it.
+    Units,
     /// `future<result<option<trailers>, error-code>>`
     Trailers,
     /// `future<result<_, error-code>>`
@@ -114,6 +116,8 @@ pub struct Tail {
     pub set: Option<u32>,
     /// The handle of it, if a stage has it.
     pub handle: Option<u32>,
+    /// What is under way with it is to end early, of which the host has not heard yet.
+    pub ends_early: bool,
 }
 
 pub struct Pipe {
@@ -125,11 +129,23 @@ pub struct Pipe {
     tails: [Tail; 2],
 }
 
+impl Consumer {
+    /// Whether a piece waits for its reader.
+    pub fn has_waiting(&self) -> bool {
+        matches!(self, Self::Pieces(pieces) if pieces.has_waiting())
+    }
+}
+
 impl Kind {
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Bytes | Self::Units)
+    }
+
     /// Bytes of one item.
     pub fn size(self) -> usize {
         match self {
             Self::Bytes => 1,
+            Self::Units => 0,
             Self::Trailers | Self::Receipt => 40,
         }
     }
@@ -154,9 +170,17 @@ impl Pipe {
         &mut self.tails[side as usize]
     }
 
+    /// Whether what a stage does at this end is in the host's hands: where the host has given its value, it is not any more.
+    pub fn waits_for_host(&self, side: Side) -> bool {
+        match side {
+            Side::Read => matches!((&self.writer, &self.reader), (Writer::Host(_), Reader::Waits(_))),
+            Side::Write => matches!((&self.writer, &self.reader), (Writer::Waits(_), Reader::Host(_))),
+        }
+    }
+
     /// The outcome of a read or write of `count`.
     pub fn completed(&self, count: u32) -> Outcome {
-        Outcome::Completed(if self.kind == Kind::Bytes { count } else { 0 })
+        Outcome::Completed(if self.kind.is_stream() { count } else { 0 })
     }
 
     /// An operation of a stage at this end is over.
@@ -166,7 +190,7 @@ impl Pipe {
 
     /// The other end is gone. What was told before stays told.
     fn tell_dropped(&mut self, side: Side, ends: bool) {
-        let is_stream = self.kind == Kind::Bytes;
+        let is_stream = self.kind.is_stream();
         let tail = self.tail(side);
         let event = match tail.event {
             Some(event) if !is_stream => event,
@@ -248,8 +272,11 @@ impl Pipes {
     }
 
     pub fn get(&mut self, id: PipeId) -> Result<&mut Pipe> {
-        let pipe = self.slots.get_mut(id).and_then(Option::as_mut);
-        pipe.ok_or_else(|| Disagreement("a handle names no stream or future").into())
+        self.find(id).ok_or_else(|| Disagreement("a handle names no stream or future").into())
+    }
+
+    pub fn find(&mut self, id: PipeId) -> Option<&mut Pipe> {
+        self.slots.get_mut(id).and_then(Option::as_mut)
     }
 
     fn delete(&mut self, id: PipeId) {
@@ -258,6 +285,16 @@ impl Pipes {
             self.free.push(id);
             self.due.retain(|due| *due != id);
         }
+    }
+
+    /// What a stage does at this end is to end early: the host hears of it when a stage next waits.
+    pub fn end_early(&mut self, id: PipeId, side: Side) {
+        let Some(pipe) = self.find(id) else { return };
+        pipe.tail(side).ends_early = true;
+        if !self.due.contains(&id) {
+            self.due.push(id);
+        }
+        self.waker.wake_by_ref();
     }
 
     /// Everything that there is.
@@ -286,7 +323,7 @@ impl Pipes {
     /// The writing end of a stage goes, which has nothing to write under way. `told`: it was told that nobody reads it.
     pub fn drop_writer(&mut self, id: PipeId, told: bool) -> Result<()> {
         let pipe = self.get(id)?;
-        if pipe.kind != Kind::Bytes && !told && !pipe.done {
+        if !pipe.kind.is_stream() && !told && !pipe.done {
             bail!("cannot drop future write end without first writing a value");
         }
         *pipe.tail(Side::Write) = Tail::default();

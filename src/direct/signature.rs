@@ -40,6 +40,9 @@ pub const HANDLE: &str = concat!("async (request: own<wasi:http/types#request>) 
 /// A body's bytes.
 pub const STREAM: &str = "stream<u8>";
 
+/// What has no items of any size.
+pub const UNITS: &str = "stream";
+
 /// What is behind a body.
 macro_rules! trailers {
     () => {

@@ -37,7 +37,7 @@ fn lift(store: Store<'_>, kind: Kind, from: Buffer) -> Result<Box<Value>> {
         (0, Kind::Trailers) => Value::Trailers(Ok(None)),
         (1, Kind::Receipt) => Value::Receipt(Err(Code::lift(&bytes, from.at + 8)?)),
         (1, Kind::Trailers) => Value::Trailers(Err(Code::lift(&bytes, from.at + 8)?)),
-        (_, Kind::Bytes) => return Err(Disagreement("a stream has no one value").into()),
+        (_, Kind::Bytes | Kind::Units) => return Err(Disagreement("a stream has no one value").into()),
         _ => bail!("unexpected discriminant"),
     };
     state.keep(value.size())?;
@@ -71,9 +71,12 @@ fn check_place(bytes: &Bytes<'_>, to: Buffer) -> Result<()> {
     bytes.get(to.at, 40).map(drop)
 }
 
-/// Copies `count` bytes from one stage to another, or within one. The host has at most one chunk of them meanwhile.
-fn copy(mut store: Store<'_>, from: Buffer, to: Buffer, count: u32) -> Result<()> {
-    let count = count as usize;
+/// Copies `count` items from one stage to another, or within one. The host has at most one chunk of them meanwhile.
+fn copy(mut store: Store<'_>, kind: Kind, (from, to): (Buffer, Buffer), count: u32) -> Result<()> {
+    let count = count as usize * kind.size();
+    if count == 0 {
+        return Ok(());
+    }
     memory(store.as_context_mut(), to.stage)?.0.get(to.at, count)?;
     let (bytes, _) = memory(store.as_context_mut(), from.stage)?;
     bytes.get(from.at, count)?;
@@ -92,7 +95,7 @@ fn copy(mut store: Store<'_>, from: Buffer, to: Buffer, count: u32) -> Result<()
 }
 
 fn check_stages(pipe: Kind, from: Buffer, to: Buffer) -> Result<()> {
-    if from.stage == to.stage && pipe != Kind::Bytes {
+    if from.stage == to.stage && !pipe.is_stream() {
         bail!("cannot read from and write to intra-component future/stream with non-numeric payload");
     }
     Ok(())
@@ -107,7 +110,7 @@ fn behind(buffer: Buffer, count: u32) -> Buffer {
 pub fn meet_reader(mut store: Store<'_>, id: PipeId, from: Buffer, to: Buffer) -> Result<Outcome> {
     let kind = store.data_mut().pipes.get(id)?.kind;
     check_stages(kind, from, to)?;
-    if kind != Kind::Bytes {
+    if !kind.is_stream() {
         let value = lift(store.as_context_mut(), kind, from)?;
         check_place(&memory(store.as_context_mut(), to.stage)?.0, to)?;
         let pipe = store.data_mut().pipes.get(id)?;
@@ -116,7 +119,7 @@ pub fn meet_reader(mut store: Store<'_>, id: PipeId, from: Buffer, to: Buffer) -
         return Ok(Outcome::Completed(0));
     }
     let count = from.count.min(to.count);
-    copy(store.as_context_mut(), from, to, count)?;
+    copy(store.as_context_mut(), kind, (from, to), count)?;
     let pipe = store.data_mut().pipes.get(id)?;
     let more = from.count < to.count || (count == 0 && to.count == 0);
     pipe.reader = if more { Reader::Waits(behind(to, count)) } else { Reader::Open };
@@ -136,8 +139,8 @@ pub fn meet_writer(mut store: Store<'_>, id: PipeId, from: Buffer, to: Buffer) -
     let kind = store.data_mut().pipes.get(id)?.kind;
     check_stages(kind, from, to)?;
     let count = from.count.min(to.count);
-    if kind == Kind::Bytes {
-        copy(store.as_context_mut(), from, to, count)?;
+    if kind.is_stream() {
+        copy(store.as_context_mut(), kind, (from, to), count)?;
     } else {
         store.data_mut().pipes.get(id)?.done = true;
         let value = lift(store.as_context_mut(), kind, from)?;
@@ -259,7 +262,7 @@ fn value_of(state: &mut State, id: PipeId) -> Result<Option<Value>> {
 
 /// The host writes for a stage that waits, if there is something.
 fn give(mut store: Store<'_>, id: PipeId, to: Buffer) -> Result<()> {
-    if store.data_mut().pipes.get(id)?.kind == Kind::Bytes {
+    if store.data_mut().pipes.get(id)?.kind.is_stream() {
         let outcome = produce(store.as_context_mut(), id, to)?;
         if outcome != Outcome::Blocked {
             store.data_mut().pipes.get(id)?.finish(Side::Read, outcome);
@@ -287,7 +290,7 @@ pub fn settle(mut store: Store<'_>) -> std::result::Result<(), (Option<usize>, w
     for id in mem::take(&mut store.data_mut().pipes.due) {
         let pipe = store.data_mut().pipes.get(id).map_err(|error| (None, error))?;
         match (&pipe.writer, &pipe.reader) {
-            (&Writer::Waits(from), Reader::Host(_)) => {
+            (&Writer::Waits(from), Reader::Host(consumer)) if !consumer.has_waiting() => {
                 take(store.as_context_mut(), id, from).map_err(|error| (Some(from.stage), error))?;
             }
             (Writer::Host(_), &Reader::Waits(to)) => {
@@ -298,6 +301,27 @@ pub fn settle(mut store: Store<'_>) -> std::result::Result<(), (Option<usize>, w
             }
             _ => {}
         }
+        end_early(store.as_context_mut(), id).map_err(|error| (None, error))?;
+    }
+    Ok(())
+}
+
+/// What is still in the host's hands ends, if it is to end early.
+fn end_early(mut store: Store<'_>, id: PipeId) -> Result<()> {
+    for side in [Side::Write, Side::Read] {
+        let Some(pipe) = store.data_mut().pipes.find(id) else { return Ok(()) };
+        if !mem::take(&mut pipe.tail(side).ends_early) || !pipe.waits_for_host(side) {
+            continue;
+        }
+        let outcome = match side {
+            // A piece that waits for its reader is taken back.
+            Side::Write => look_at(store.as_context_mut(), id, true)?,
+            Side::Read => {
+                pipe.reader = Reader::Open;
+                Outcome::Cancelled(0)
+            }
+        };
+        store.data_mut().pipes.get(id)?.finish(side, outcome);
     }
     Ok(())
 }
@@ -413,7 +437,7 @@ pub fn look_at(mut store: Store<'_>, id: PipeId, cancel: bool) -> Result<Outcome
             }
             Ok(Outcome::Completed(0))
         }
-        (Writer::Host(_), &mut Reader::Waits(to)) if pipe.kind == Kind::Bytes => produce(store, id, to),
+        (Writer::Host(_), &mut Reader::Waits(to)) if pipe.kind.is_stream() => produce(store, id, to),
         (Writer::Host(_), &mut Reader::Waits(to)) => match value_of(store.data_mut(), id)? {
             Some(value) => {
                 store.data_mut().pipes.get(id)?.reader = Reader::Open;
@@ -447,10 +471,11 @@ pub fn look_at(mut store: Store<'_>, id: PipeId, cancel: bool) -> Result<Outcome
 pub fn deliver(state: &mut State, stage: usize, id: PipeId, side: Side, event: Event) -> Result<()> {
     let pipe = state.pipes.get(id)?;
     let Some(handle) = pipe.tail(side).handle.filter(|_| event.ends) else { return Ok(()) };
-    match (side, pipe.kind) {
-        (Side::Read, Kind::Bytes) => pipe.reader = Reader::Open,
-        (Side::Write, Kind::Bytes) if matches!(pipe.writer, Writer::Waits(_)) => pipe.writer = Writer::Open,
-        _ => {}
+    match side {
+        _ if !pipe.kind.is_stream() => {}
+        Side::Read => pipe.reader = Reader::Open,
+        Side::Write if matches!(pipe.writer, Writer::Waits(_)) => pipe.writer = Writer::Open,
+        Side::Write => {}
     }
     let done = matches!(event.outcome, Outcome::Dropped(_));
     state.stages[stage].handles.any_end(handle)?.state = Use::Idle { done };

@@ -63,7 +63,8 @@ pub fn victim() -> Reading {
 /// Whether only a stage that is lifted asynchronously may call it, by the same rule as for components.
 fn only_of_tasks(name: &str) -> bool {
     let of_tasks = callbacks::FUNCTIONS.iter().chain(calls::FUNCTIONS);
-    of_tasks.into_iter().any(|function| function.name == name) || name.ends_with(waiting::ASYNC)
+    let waits = |name: &str| name.strip_suffix(waiting::ASYNC).is_some_and(functions::waits);
+    of_tasks.into_iter().any(|function| function.name == name) || waits(name)
 }
 
 fn reading(module: Vec<u8>, imports: Vec<Import>, functions: Vec<usize>, callback: bool) -> Reading {

@@ -43,6 +43,7 @@ pub const TYPES: &str = r#"
 pub const DEFINITIONS: &str = r#"
   (alias export $types "request-options" (type $options))
   (type $stream (stream u8))
+  (type $units (stream))
   (type $behind (future (result (option (own $fields)) (error $code))))
   (type $received (future (result (error $code))))"#;
 
@@ -91,21 +92,36 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("stream-write", "stream.write $stream async (memory $memory)", "(param i32 i32 i32) (result i32)"),
     ("stream-read", "stream.read $stream async (memory $memory)", "(param i32 i32 i32) (result i32)"),
     ("stream-cancel-write", "stream.cancel-write $stream", "(param i32) (result i32)"),
+    ("stream-cancel-write-async", "stream.cancel-write $stream async", "(param i32) (result i32)"),
     ("stream-cancel-read", "stream.cancel-read $stream", "(param i32) (result i32)"),
+    ("stream-cancel-read-async", "stream.cancel-read $stream async", "(param i32) (result i32)"),
     ("stream-drop-writable", "stream.drop-writable $stream", "(param i32)"),
     ("stream-drop-readable", "stream.drop-readable $stream", "(param i32)"),
+    ("units", "stream.new $units", "(result i64)"),
+    ("units-write", "stream.write $units async", "(param i32 i32 i32) (result i32)"),
+    ("units-read", "stream.read $units async", "(param i32 i32 i32) (result i32)"),
+    ("units-cancel-write", "stream.cancel-write $units", "(param i32) (result i32)"),
+    ("units-cancel-write-async", "stream.cancel-write $units async", "(param i32) (result i32)"),
+    ("units-cancel-read", "stream.cancel-read $units", "(param i32) (result i32)"),
+    ("units-cancel-read-async", "stream.cancel-read $units async", "(param i32) (result i32)"),
+    ("units-drop-writable", "stream.drop-writable $units", "(param i32)"),
+    ("units-drop-readable", "stream.drop-readable $units", "(param i32)"),
     ("behind", "future.new $behind", "(result i64)"),
     ("behind-write", "future.write $behind async (memory $memory)", "(param i32 i32) (result i32)"),
     ("behind-read", "future.read $behind async MEMORY", "(param i32 i32) (result i32)"),
     ("behind-cancel-write", "future.cancel-write $behind", "(param i32) (result i32)"),
+    ("behind-cancel-write-async", "future.cancel-write $behind async", "(param i32) (result i32)"),
     ("behind-cancel-read", "future.cancel-read $behind", "(param i32) (result i32)"),
+    ("behind-cancel-read-async", "future.cancel-read $behind async", "(param i32) (result i32)"),
     ("behind-drop-writable", "future.drop-writable $behind", "(param i32)"),
     ("behind-drop-readable", "future.drop-readable $behind", "(param i32)"),
     ("received", "future.new $received", "(result i64)"),
     ("received-write", "future.write $received async (memory $memory)", "(param i32 i32) (result i32)"),
     ("received-read", "future.read $received async MEMORY", "(param i32 i32) (result i32)"),
     ("received-cancel-write", "future.cancel-write $received", "(param i32) (result i32)"),
+    ("received-cancel-write-async", "future.cancel-write $received async", "(param i32) (result i32)"),
     ("received-cancel-read", "future.cancel-read $received", "(param i32) (result i32)"),
+    ("received-cancel-read-async", "future.cancel-read $received async", "(param i32) (result i32)"),
     ("received-drop-writable", "future.drop-writable $received", "(param i32)"),
     ("received-drop-readable", "future.drop-readable $received", "(param i32)"),
     ("set-new", "waitable-set.new", "(result i32)"),

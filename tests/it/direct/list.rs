@@ -51,6 +51,7 @@ fn what_is_not_on_the_list_has_a_reason() {
         "page",
         "fork",
         "ab-router",
+        "edit-p3",
     ] {
         assert_eq!(linkspan::direct::read(&dist(component).component).err(), None, "{component}");
     }

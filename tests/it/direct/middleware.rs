@@ -26,6 +26,8 @@ fn real_middleware_answers_alike() {
         vec![pass(), plain(), pass()],
         vec![pass(); 8],
         vec![dist("measured-async")],
+        vec![dist("edit-p3")],
+        vec![dist("pass-through-sync"), dist("edit-p3"), dist("hello")],
         vec![dist("mixed-async")],
         vec![dist("mixed-async"), dist("measured-async"), pass()],
         vec![pass(), dist("hello")],

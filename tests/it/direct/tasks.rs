@@ -116,7 +116,9 @@ pub fn relifted() -> Vec<(String, String)> {
 
 /// What it does, and the guest.
 pub fn services() -> Vec<(&'static str, String)> {
-    SERVICES.iter().map(|(what, handle, callback)| (*what, service(handle, callback))).collect()
+    let whole =
+        |handle: &str| PARTS.iter().fold(handle.to_owned(), |text, (part, is)| text.replace(part, is));
+    SERVICES.iter().map(|(what, handle, callback)| (*what, service(&whole(handle), callback))).collect()
 }
 
 /// Those whose requests wait until their deadline.
@@ -131,6 +133,31 @@ pub fn named(name: &str) -> String {
     service(handle, callback)
 }
 
+/// A read of a body that comes slowly is cancelled: `$x` is its end, which is in the set at 1912, and what it said is at 1900. What
+/// is there at once is told.
+const READS: &str = "$READS $WAITS";
+const READS_IN_A_SET: &str = "(i32.store (i32.const 1912) (call $set-new)) $READS $WAITS";
+const PARTS: [(&str, &str); 2] = [
+    (
+        "$READS",
+        "(local.set $x (call $open (local.get $q))) (local.set $y (call $stream-read (local.get $x) (i32.const 1700) (i32.const 20)))
+        (if (i32.ne (local.get $y) (i32.const -1)) (then (call $return-number (local.get $y)) (return (i32.const 0))))
+        (if (i32.load (i32.const 1912)) (then (call $join (local.get $x) (i32.load (i32.const 1912)))))
+        (local.set $y (call $stream-cancel-read-async (local.get $x)))",
+    ),
+    (
+        "$WAITS",
+        "(i32.store (i32.const 1900) (local.get $y))
+        (if (i32.eqz (i32.load (i32.const 1912))) (then (i32.store (i32.const 1912) (call $set-new))))
+        (call $join (local.get $x) (i32.load (i32.const 1912))) (call $wait (i32.load (i32.const 1912)))",
+    ),
+];
+const TELLS: &str = "(call $return-number (i32.add (i32.load (i32.const 1900)) (i32.add (i32.mul (i32.add
+    (i32.mul (local.get $kind) (i32.const 31)) (local.get $end)) (i32.const 31)) (local.get $code)))) (i32.const 0)";
+const POLLS: &str =
+    "(call $return-number (i32.add (call $set-poll (i32.load (i32.const 1912)) (i32.const 1944))
+    (i32.load (i32.const 1948)))) (i32.const 0)";
+
 const PATIENT: &[(&str, &str, &str)] = &[
     ("it waits for nothing", "(call $wait (call $set-new))", "unreachable"),
     ("it yields for ever", "(i32.const 1)", "(i32.const 1)"),
@@ -142,6 +169,57 @@ const PATIENT: &[(&str, &str, &str)] = &[
 ];
 
 const SERVICES: &[(&str, &str, &str)] = &[
+    ("it cancels a read and goes on", READS, TELLS),
+    ("it cancels a read in its set and goes on", READS_IN_A_SET, TELLS),
+    ("it cancels a read, and polls", "(i32.store (i32.const 1912) (call $set-new)) $READS (local.set $y (call $set-poll (i32.load (i32.const 1912)) (i32.const 1944))) (i32.const 1)",
+      POLLS),
+    ("it cancels a read twice", "$READS (local.set $y (call $stream-cancel-read-async (local.get $x))) $WAITS", TELLS),
+    ("it cancels a read once more when that is over", "$READS (i32.store (i32.const 1924) (local.get $x)) (i32.const 1)",
+      "(call $return-number (call $stream-cancel-read-async (i32.load (i32.const 1924)))) (i32.const 0)"),
+    ("it cancels a read, and waits for that", "$READS (call $join (local.get $x) (i32.const 0))
+      (call $return-number (call $stream-cancel-read (local.get $x))) (i32.const 0)", "unreachable"),
+    ("it cancels a read, and drops its end", "$READS (call $stream-drop-readable (local.get $x)) $WAITS", TELLS),
+    ("it cancels a read, and reads", "$READS (drop (call $stream-read (local.get $x) (i32.const 1700) (i32.const 7))) $WAITS", TELLS),
+    ("it cancels a read, and reads when that is over", READS,
+      "(if (i32.eqz (i32.load (i32.const 1928))) (then (i32.store (i32.const 1928) (i32.const 1))
+        (local.set $x (call $stream-read (local.get $end) (i32.const 1700) (i32.const 20)))
+        (if (i32.eq (local.get $x) (i32.const -1)) (then (return (call $wait (i32.load (i32.const 1912))))))
+        (call $return-number (local.get $x)) (return (i32.const 0))))
+      (call $return-number (i32.add (local.get $code) (i32.load (i32.const 1700)))) (i32.const 0)"),
+    ("its tasks wake each other", "(if (i32.load (i32.const 1960)) (then
+        (drop (call $units-write (i32.load (i32.const 1960)) (i32.const -1) (i32.const 3))) (i32.store (i32.const 1960) (i32.const 0))))
+      (local.set $v (call $units)) (local.set $x (call $set-new)) (call $join (call $r (local.get $v)) (local.get $x))
+      (local.set $y (call $units-read (call $r (local.get $v)) (i32.const 0x7fffffff) (i32.const 2)))
+      (i32.store (i32.const 1900) (call $units-write (call $w (local.get $v)) (i32.const -1) (i32.const 1)))
+      (i32.store (i32.const 1960) (call $w (local.get $v))) (call $wait (local.get $x))", TELLS),
+    ("it passes units on as a body", "(local.set $v (call $units)) (call $response-new (call $fields-new) (i32.const 1) (call $r (local.get $v))
+      (call $r (call $behind)) (i32.const 1600)) (i32.const 0)", "unreachable"),
+    ("it reads units as bytes", "(drop (call $stream-read (call $r (call $units)) (i32.const 1700) (i32.const 2))) (i32.const 0)", "unreachable"),
+    ("it reads bytes as units", "(drop (call $units-read (call $r (call $stream)) (i32.const 1700) (i32.const 2))) (i32.const 0)", "unreachable"),
+    ("it writes too many units", "(drop (call $units-write (call $w (call $units)) (i32.const 0) (i32.const 0x10000000))) (i32.const 0)", "unreachable"),
+    ("it cancels no read", "(drop (call $stream-cancel-read-async (call $r (call $stream)))) (i32.const 0)", "unreachable"),
+    ("it cancels a read of what it writes", "(drop (call $stream-cancel-read-async (call $w (call $stream)))) (i32.const 0)", "unreachable"),
+    ("it cancels a read of its own stream", "(local.set $v (call $stream)) (drop (call $stream-read (call $r (local.get $v)) (i32.const 1700) (i32.const 7)))
+      (call $return-number (call $stream-cancel-read-async (call $r (local.get $v)))) (i32.const 0)", "unreachable"),
+    ("it cancels a read that has something", "(local.set $v (call $stream)) (drop (call $stream-read (call $r (local.get $v)) (i32.const 1700) (i32.const 7)))
+      (drop (call $stream-write (call $w (local.get $v)) (i32.const 1024) (i32.const 5)))
+      (call $return-number (call $stream-cancel-read-async (call $r (local.get $v)))) (i32.const 0)", "unreachable"),
+    ("it cancels a write of its own stream", "(local.set $v (call $stream)) (drop (call $stream-write (call $w (local.get $v)) (i32.const 1024) (i32.const 7)))
+      (call $return-number (call $stream-cancel-write-async (call $w (local.get $v)))) (i32.const 0)", "unreachable"),
+    ("it cancels the read of trailers", "(drop (call $open (local.get $q))) (local.set $x (i32.load (i32.const 1604)))
+      (local.set $y (call $behind-read (local.get $x) (i32.const 1704)))
+      (if (i32.ne (local.get $y) (i32.const -1)) (then (call $return-number (local.get $y)) (return (i32.const 0))))
+      (local.set $y (call $behind-cancel-read-async (local.get $x))) $WAITS", TELLS),
+    ("it cancels the read of a receipt", "(local.set $v (call $stream)) (local.set $u (call $behind))
+      (call $response-new (call $fields-new) (i32.const 1) (call $r (local.get $v)) (call $r (local.get $u)) (i32.const 1600))
+      (local.set $x (i32.load (i32.const 1604))) (local.set $y (call $received-read (local.get $x) (i32.const 1704)))
+      (if (i32.ne (local.get $y) (i32.const -1)) (then (unreachable)))
+      (local.set $y (call $received-cancel-read-async (local.get $x))) $WAITS", TELLS),
+    ("it cancels the write of its body", "(call $return-body) (drop (call $write (i32.const 1024) (i32.const 8)))
+      (if (i32.ne (call $write (i32.const 1032) (i32.const 7)) (i32.const -1)) (then (unreachable)))
+      (if (i32.ne (call $stream-cancel-write-async (i32.load (i32.const 1904))) (i32.const -1)) (then (unreachable))) (call $wait-for-body)",
+      "(if (i32.ne (local.get $code) (i32.const 2)) (then (unreachable)))
+      (drop (call $write (i32.const 1024) (i32.const 12))) (call $end-body) (i32.const 0)"),
     ("it returns and is over", "(call $return-empty) (i32.const 0)", "unreachable"),
     ("it is over without an answer", "(i32.const 0)", "unreachable"),
     ("it is over with upper bits", "(call $return-empty) (i32.const 0x70)", "unreachable"),
