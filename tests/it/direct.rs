@@ -12,10 +12,13 @@ mod interpreter;
 mod lines;
 mod list;
 mod middleware;
+mod outgoing;
+mod outward;
 mod passing;
 mod programs;
 mod requests;
 mod services;
+mod steps;
 mod tasks;
 
 use crate::harness::{full, scaled};

@@ -164,8 +164,10 @@ impl Linked {
         let (mut onward, mut reason) = (None, None);
         for (stages, code) in code.0.iter().rev() {
             let is_async = stages.iter().all(|(_, stage)| stage.component.shape.lift() == Lift::Async);
-            let mut scopes = Vec::new();
+            let (mut scopes, mut named) = (Vec::new(), Vec::new());
             for (index, stage) in stages {
+                let names = stage.component.shape.named_nexts();
+                named.extend(names.map(|name| (format!("stage{index}-next-{name}"), Arc::clone(&last))));
                 let limiter = Arc::new(Limiter::new(KeyBound::new(100_000)));
                 scopes.push(scope(&pipeline, (*index, &stage.config), &limiter, &last));
                 limiters.push(limiter);
@@ -184,7 +186,7 @@ impl Linked {
                 fresh: false,
                 trial: false,
                 next: Some(onward.as_ref().map_or_else(|| Arc::clone(&last), entrance::next_stage)),
-                named: Vec::new(),
+                named,
                 judges: Vec::new(),
                 rehearsal: Arc::default(),
             };

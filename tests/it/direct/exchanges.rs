@@ -6,9 +6,10 @@
 
 use super::both::{BUDGET, Both, Compiled, Stage, dist, fields, runtime_for, text, with_config};
 use super::coverage::Coverage;
-use super::interpreter::{Lifted, interpreter, interpreting_service, passing_interpreter};
+use super::interpreter::{interpreter, interpreting_service, passing_interpreter};
 use super::lines::keep_lines;
-use super::programs::{answers_first, called, of_middleware, of_service, program, reads};
+use super::programs::{answers_first, called, goes_on, of_middleware, of_service, program, reads};
+use super::steps::Lifted;
 use crate::harness::{Seeded, scaled};
 use linkspan::chain::Runtime;
 use linkspan::engine::Worker;
@@ -278,8 +279,7 @@ impl Run {
                     Lifted::Sync => both.reads && both.outcome != 2,
                     Lifted::Service => has("x-body", "slow"),
                     Lifted::Passing => {
-                        has("x-body", "slow")
-                            || request[..2].iter().any(|(_, program)| answers_first(program))
+                        has("x-body", "slow") || request[..2].iter().any(|(_, program)| goes_on(program))
                     }
                 };
             // What is done again then need not wait for that again.

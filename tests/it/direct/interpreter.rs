@@ -4,28 +4,12 @@
 //! came of each call is counted with the stage's limiter, which is the one thing that outlives a trap and that a
 //! test can read ([`counted`]).
 
-use super::guests::with_handle;
-use super::passing::middleware;
-use super::tasks::service;
+use super::outgoing::outgoing;
+use super::outward::{self, ASYNC, ASYNC_SIDE, Function, OPTIONS, SYNC, SYNC_SIDE};
+use super::passing;
+use super::steps::{Lifted, Op, X, Y, Z, answered, came, done, kept, op, pair, refused};
 use linkspan::host::Limiter;
 use linkspan::host::limiter::Quota;
-
-/// How a guest is lifted, and whether it calls the next stage.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Lifted {
-    Sync,
-    /// Asynchronously, a service.
-    Service,
-    /// Asynchronously, a middleware that does not wait for the next stage.
-    Passing,
-}
-
-/// What a step calls.
-pub struct Op {
-    /// The function, by its name on the list; empty for what calls none.
-    pub name: &'static str,
-    call: String,
-}
 
 /// What the interpreter passes: the request, what it kept last and before that, good places and lengths, and bad ones;
 /// what it kept before all. From 1984 on is a result that it prepares; at 1299 is `/abc`, at 1100 `content-length`.
@@ -62,77 +46,10 @@ pub const ARGUMENTS: [&str; 27] = [
 /// Ends that a program can come to by itself, as [`OPS`] has them.
 pub const ENDS: &str = "tuvLUMNOPS";
 
-const X: &str = "(i32.load (local.get $x))";
-const Y: &str = "(i32.load (local.get $y))";
-const Z: &str = "(i32.load (local.get $z))";
-
-fn op(name: &'static str, call: String) -> Op {
-    Op { name, call }
-}
-
-/// What is kept becomes an argument.
-fn kept(call: &str) -> String {
-    format!(
-        "(i32.store (i32.const 2136) (i32.load (i32.const 2056)))
-        (i32.store (i32.const 2056) (i32.load (i32.const 2052))) (i32.store (i32.const 2052) {call})"
-    )
-}
-
-/// What a read, a write or a cancellation came to is told: it is added up at 140.
-fn came(name: &'static str, call: &str) -> Op {
-    op(
-        name,
-        format!(
-            "(local.set $s {call}) (local.set $o (call $came (local.get $s)))
-            (i32.store (i32.const 140) (i32.add (i32.mul (i32.load (i32.const 140)) (i32.const 31)) (local.get $s)))"
-        ),
-    )
-}
-
-/// A call whose result says with a number whether it is done.
-fn done(name: &'static str, call: &str) -> Op {
-    op(
-        name,
-        format!(
-            "(local.set $s {call}) (local.set $o (select (i32.const 65) (i32.const 114) (local.get $s)))"
-        ),
-    )
-}
-
-/// A call whose result, at the first place, may be a refusal, whose reason is at the second one.
-fn refused(name: &'static str, call: &str, at: u32, reason: u32) -> Op {
-    op(name, format!("{call} (local.set $o (call $refused (i32.const {at}) (i32.const {reason})))"))
-}
-
-/// A call that gives two handles at 1600: the first one is kept last.
-fn pair(name: &'static str, call: &str) -> Op {
-    op(
-        name,
-        format!("{call} {} {}", kept("(i32.load (i32.const 1604))"), kept("(i32.load (i32.const 1600))")),
-    )
-}
-
-/// A call of the next stage: its answer is kept, or the subtask that it is.
-fn handed_on(lifted: Lifted) -> String {
-    if lifted == Lifted::Passing {
-        return format!(
-            "(call $ask {X}) (if (i32.eq (i32.load (i32.const 1932)) (i32.const 2)) (then {}) (else
-              (local.set $o (i32.const 98)) {}))",
-            kept("(i32.load (i32.const 264))"),
-            kept("(call $sub)")
-        );
-    }
-    format!(
-        "(call $handle {X} {Y}) (if (i32.lt_u {Y} (i32.const 65000)) (then
-          (local.set $o (call $refused {Y} (i32.const 2240))) {}))",
-        kept(&format!("(i32.load (i32.add {Y} (i32.const 8)))"))
-    )
-}
-
 fn simple(lifted: Lifted) -> Vec<Op> {
     let (x, y, z) = (X, Y, Z);
     vec![
-        op("handle", handed_on(lifted)),
+        op("handle", answered(lifted, if lifted == Lifted::Sync { "handle" } else { "next" })),
         op("drop request", format!("(call $drop-request {x})")),
         op("drop response", format!("(call $drop-response {x})")),
         op("drop fields", format!("(call $drop-fields {x})")),
@@ -273,7 +190,7 @@ fn there(is_there: bool, op: Op) -> Op {
     if is_there { op } else { Op { name: "", call: "unreachable".to_owned() } }
 }
 
-/// What only a guest does that does not wait for the next stage.
+/// What only a guest does that does not wait for what it calls.
 fn of_subtasks(lifted: Lifted) -> Vec<Op> {
     let cancels = |name, call: &str| {
         let came = "(select (i32.const 98) (select (i32.const 114) (i32.const 101) (i32.eq (local.get $s) (i32.const 2)))
@@ -294,7 +211,7 @@ fn of_subtasks(lifted: Lifted) -> Vec<Op> {
         cancels("subtask.cancel", "cancel"),
         cancels("subtask.cancel async", "cancel-async"),
     ];
-    ops.into_iter().map(|op| there(lifted == Lifted::Passing, op)).collect()
+    ops.into_iter().map(|op| there(lifted != Lifted::Sync, op)).collect()
 }
 
 fn further() -> Vec<Op> {
@@ -385,23 +302,35 @@ fn of_the_host() -> Vec<Op> {
 
 /// All that an interpreter can do.
 fn ops(lifted: Lifted) -> Vec<Op> {
-    [simple(lifted), made(), ends(), of_tasks(lifted), further(), of_the_host(), of_subtasks(lifted)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let groups =
+        [simple(lifted), made(), ends(), of_tasks(lifted), further(), of_the_host(), of_subtasks(lifted)];
+    groups.into_iter().chain([outgoing(lifted)]).flatten().collect()
 }
 
 /// How many things there are to be done.
-pub const OPS: usize = 90;
+pub const OPS: usize = FIRST + 29;
 
-/// How a step calls the one with this number.
-pub fn letter(number: usize) -> char {
+/// How many of them a step calls by one letter.
+const FIRST: usize = 90;
+
+/// How the one with this number is counted.
+fn letter(number: usize) -> char {
     let byte = match number {
         0..26 => number + 97,
         26..75 => number + 22,
-        _ => number - 42,
+        75..FIRST => number - 42,
+        _ => number - FIRST + 1,
     };
     char::from(u8::try_from(byte).unwrap())
+}
+
+/// How a step calls the one with this number: by its letter, or by two, which leaves room for two arguments.
+pub fn step(number: usize) -> String {
+    let letter = letter(number);
+    match number {
+        0..FIRST => letter.to_string(),
+        _ => format!("{{{}", char::from(letter as u8 + 32)),
+    }
 }
 
 /// What is counted: the functions, by the letters of their steps.
@@ -460,6 +389,10 @@ fn steps(ops: &[Op], next: &str) -> String {
             (select (i32.const -97) (select (i32.const -22) (i32.const 42) (i32.ge_u (local.get $letter) (i32.const 48)))
               (i32.ge_u (local.get $letter) (i32.const 97)))))
           (local.set $x {}) (local.set $y {}) (local.set $z {})
+          (if (i32.eq (local.get $letter) (i32.const 123)) (then
+            (local.set $letter (i32.sub (i32.load8_u offset=1 (local.get $p)) (i32.const 32)))
+            (local.set $op (i32.add (local.get $letter) (i32.const {})))
+            (local.set $x (local.get $y)) (local.set $y (local.get $z)) (local.set $z (i32.const 2056))))
           (local.set $p (i32.add (local.get $p) (i32.const 4)))
           (local.set $o (i32.const 114))
           (call $note (local.get $letter) (i32.const 33))
@@ -469,6 +402,7 @@ fn steps(ops: &[Op], next: &str) -> String {
         argument(1),
         argument(2),
         argument(3),
+        FIRST - 1,
     )
 }
 
@@ -487,32 +421,33 @@ pub fn interpreter(field: char) -> String {
         begins(field),
         steps(&ops, "(br_if 0 (i32.lt_u (local.get $p) (local.get $end)))"),
     );
-    with_handle(&handle)
+    let functions: Vec<_> = [SYNC, OPTIONS, &[SYNC_SIDE]].concat();
+    outward::synchronous(&handle, &functions)
 }
 
 /// A service that does what this field says.
 pub fn interpreting_service(field: char) -> String {
-    let (handle, callback) = asynchronous(Lifted::Service, field);
-    service(&handle, &callback)
+    let subtasks = passing::FUNCTIONS.iter().filter(|(name, ..)| *name != "next").copied();
+    let none =
+        "(func $handle (param i32 i32) unreachable) (func $next (param i32 i32) (result i32) unreachable)
+        (func $sub (result i32) (i32.load (i32.const 1936)))";
+    asynchronous(Lifted::Service, field, subtasks.collect(), none)
 }
 
 /// A middleware that does what this field says, and does not wait for the next stage.
 pub fn passing_interpreter(field: char) -> String {
-    let (handle, callback) = asynchronous(Lifted::Passing, field);
-    let returned = kept("(i32.load (i32.const 264))");
-    let told = format!(
-        "(if (i32.eq (local.get $kind) (i32.const 1)) (then
-          (if (i32.eq (local.get $code) (i32.const 2)) (then {returned}))
-          (if (i32.ne (local.get $code) (i32.const 1)) (then (call $subtask-drop (local.get $end)) (local.set $end (i32.const 0))))))"
-    );
-    middleware(&handle, &callback.replace(TOLD, &told))
+    asynchronous(Lifted::Passing, field, passing::FUNCTIONS.to_vec(), passing::HELPERS)
 }
 
-/// Where a callback does what becomes of a subtask.
-const TOLD: &str = ";; what is told of a subtask";
+/// Notes what a call said: that at 1932, the subtask at 1936; if there is one, it is in the set at 1912.
+const BEGUN: &str = "(func $begun (param $status i32)
+    (i32.store (i32.const 1932) (local.get $status))
+    (i32.store (i32.const 1936) (i32.shr_u (local.get $status) (i32.const 4)))
+    (i32.store (i32.const 1912) (call $set-new))
+    (if (call $sub) (then (call $join (call $sub) (i32.load (i32.const 1912))))))";
 
-/// The bodies of a guest's function and of its callback, in which it goes on with its program, where it waits and yields.
-fn asynchronous(lifted: Lifted, field: char) -> (String, String) {
+/// A guest whose callback goes on with its program, where it waits and yields.
+fn asynchronous(lifted: Lifted, field: char, functions: Vec<Function>, helpers: &str) -> String {
     let mut ops = ops(lifted);
     for op in &mut ops {
         if !op.name.starts_with("callback") {
@@ -524,11 +459,14 @@ fn asynchronous(lifted: Lifted, field: char) -> (String, String) {
         }
     }
     let handle = format!("(local $p i32) {} (call $set-context (local.get $p)) (call $go-on)", begins(field));
+    let returned = kept("(i32.load (i32.const 264))");
     let callback = format!(
         "(call $note (i32.const 126) (i32.add (local.get $kind) (i32.const 48)))
         (i32.store (i32.const 140) (i32.add (i32.mul (i32.load (i32.const 140)) (i32.const 31))
           (i32.add (i32.mul (local.get $kind) (i32.const 7)) (local.get $code))))
-        {TOLD}
+        (if (i32.eq (local.get $kind) (i32.const 1)) (then
+          (if (i32.eq (local.get $code) (i32.const 2)) (then {returned}))
+          (if (i32.ne (local.get $code) (i32.const 1)) (then (call $subtask-drop (local.get $end)) (local.set $end (i32.const 0))))))
         (if (i32.and (i32.ne (local.get $end) (i32.const 0)) (i32.ne (local.get $end) (i32.load (i32.const 2052))))
           (then {}))
         (call $go-on))
@@ -540,5 +478,6 @@ fn asynchronous(lifted: Lifted, field: char) -> (String, String) {
         kept("(local.get $end)"),
         steps(&ops, "(br 0)")
     );
-    (handle, callback)
+    let functions = [functions, ASYNC.to_vec(), OPTIONS.to_vec(), vec![ASYNC_SIDE]].concat();
+    outward::asynchronous(&handle, &callback, &functions, &format!("{helpers} {BEGUN}"))
 }

@@ -3,7 +3,7 @@
 use super::tasks::{lifted, service};
 
 /// What such a guest's module imports beside what a service does.
-const FUNCTIONS: &[(&str, &str, &str)] = &[
+pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     (
         "next",
         "lower (func $next \"handle\") async (memory $memory) (realloc $realloc)",
@@ -15,7 +15,7 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// What can be written in its functions, beside what a service has.
-const HELPERS: &str = r#"
+pub const HELPERS: &str = r#"
     ;; As if it were called synchronously: what has not returned is left alone.
     (func $handle (param i32 i32) (drop (call $next (local.get 0) (local.get 1))))
     ;; Calls the next stage, whose result is to be at 256. What it said is at 1932, the subtask at 1936; if there is one, it is

@@ -1,6 +1,6 @@
 //! Programs for the interpreter.
 
-use super::interpreter::{ARGUMENTS, ENDS, OPS, letter};
+use super::interpreter::{ARGUMENTS, ENDS, OPS, step};
 use crate::harness::Seeded;
 
 /// What can be done with what the interpreter has kept: `acg` is a call and its arguments.
@@ -10,7 +10,7 @@ const REQUEST: Steps = &[
     "eafa", "fage", "fahk", "gaaa", "kafa", "lafa", "mafa", "pgef", "rihk", "9aaa", ">aaa", "Eaaa", "Yaaa",
     "Zaib", "Zalb", "[ayj", "[azm", "[aab", "\\aee", "\\abe", "\\aie", "\\aab", "]ayj", "]ahk", "]aab",
     "%afa", "_eyj", "_ehk", "_ehm", "&aaa", "'aaa", "(aaa", ")aaa", "*aaa", "+aaa", "sgel", "sgeb", "shnl",
-    "qfaa", "waaa", "zaaa",
+    "qfaa", "waaa", "zaaa", "{#ba", "{#ea", "{$ba", "{$ea", "{%aa",
 ];
 const FIELDS: Steps = &[
     "dbaa", "ibge", "jbge", "obfa", "qfaa", "sgel", "ibhk", "zbaa", "xbhk", "ybhk", "xbge", "`bhk", "!bhk",
@@ -18,23 +18,40 @@ const FIELDS: Steps = &[
 ];
 const RESPONSE: Steps = &["hbaa", "nbna", "nbma", "qfaa", "rihk", "\"baa", "#bfb", "#bfl", "$bhk", "cbaa"];
 /// The reading end is kept last, the writing one before.
-const STREAM: Steps =
-    &["7chm", "7chk", "7chb", "8bvk", "8bvm", "8bvm", ":caa", ";baa", "<caa", "=baa", "3aaa", "7che", "8bve"];
+const STREAM: Steps = &[
+    "7chm", "7chk", "7chb", "8bvk", "8bvm", "8bvm", ":caa", ";baa", "<caa", "=baa", "3aaa", "7che", "8bve",
+    "{/ca", "{0ba",
+];
+/// The same of a stream of nothing.
+const UNITS: Steps = &[
+    "{6ci", "{6cb", "{6ck", "{7bi", "{7bi", "{7bb", "{7bs", "{8ca", "{9ba", "{:ca", "{;ba", "{<ca", "{=ba",
+    "3aaa", "{6be", "{7ce", "8bvk",
+];
+/// A set, and those.
+const SET_OF_UNITS: Steps =
+    &["6cba", "6wba", "{6wi", "{6wb", "{7ci", "4bva", "4bva", "5baa", "{=ca", "{<wa", "{:wa", "{;ca"];
 /// A set, and these.
-const SET: Steps =
-    &["6cba", "6wba", "6caa", "4bva", "4bva", "4bva", "7whm", "7whe", "8cvk", "5baa", "=caa", "<waa", ":waa"];
-const BEHIND: Steps =
-    &["Ccua", "Ccua", "Dbva", "?caa", "@baa", "Acaa", "Bbaa", "waaa", "waaa", "Ccxa", "Vlhm", "Vghn"];
+const SET: Steps = &[
+    "6cba", "6wba", "6caa", "4bva", "4bva", "4bva", "7whm", "7whe", "8cvk", "5baa", "=caa", "<waa", ":waa",
+    "{/wa", "{0ca",
+];
+const BEHIND: Steps = &[
+    "Ccua", "Ccua", "Dbva", "?caa", "@baa", "Acaa", "Bbaa", "waaa", "waaa", "Ccxa", "Vlhm", "Vghn", "{1ca",
+    "{2ba",
+];
 /// New fields, and the ends of a future of trailers.
 const MAKING: Steps =
     &["xbhk", "Cwua", "2bkc", "2bkc", "2bkc", "ybhk", "Wbaa", "Cwxa", "_eyj", "xbzb", "`bhk"];
 /// A response that was made, and what becomes of it.
 const MADE: Steps =
     &["Laaa", "Lbaa", "Lbaa", "Kcva", "Gcaa", "Icaa", "nbna", "hbaa", "cbaa", "\"baa", "#bfb", "$bhk"];
-const RECEIVED: Steps =
-    &["0aba", "0aba", "0aba", "Jcua", "Kbva", "Fcaa", "Gbaa", "Hcaa", "Ibaa", "Jcxa", "Vlhm", "Xwba"];
+const RECEIVED: Steps = &[
+    "0aba", "0aba", "0aba", "Jcua", "Kbva", "Fcaa", "Gbaa", "Hcaa", "Ibaa", "Jcxa", "Vlhm", "Xwba", "{3ca",
+    "{4ba",
+];
 /// The stream of a body, and its trailers.
-const OPENED: Steps = &["8bvk", "8bvm", "Dcva", "=baa", "Bcaa", "waaa", "waaa", "@caa", ";baa"];
+const OPENED: Steps =
+    &["8bvk", "8bvm", "Dcva", "=baa", "Bcaa", "waaa", "waaa", "@caa", ";baa", "{0ba", "{2ca"];
 /// The same of a response.
 const READ: Steps = &["8bvk", "8bvm", "Dcva", "=baa", "Bcaa", "@caa", ";baa"];
 /// New fields, and these.
@@ -46,7 +63,12 @@ const PASSING: Steps =
 const CAME: Steps = &["Eaaa", "Eaaa", "hbaa", "cbaa", "\"baa"];
 const OPENING: Steps = &["Xwba", "Xwba", "Xwba", "Jcua", "Fcaa"];
 /// Options of a request, if it has them.
-const OPTIONS: Steps = &["^baa", "gaaa", "aada"];
+const OPTIONS: Steps = &[
+    "^baa", "gaaa", "aada", "{%aa", "{&ba", "{&ba", "{'bf", "{(bf", "{)bf", "{*be", "{*bi", "{+be", "{+bb",
+    "{,be", "{,bs", "{'bq", "{(be",
+];
+/// Options, and the trailers of a request that has them.
+const WITH_OPTIONS: Steps = &["{-cb", "{-cb", "{*be", "{+be", "{,be"];
 
 /// How a program begins, and what it goes on with.
 const BEGINNINGS: &[(&str, Steps)] = &[
@@ -55,6 +77,11 @@ const BEGINNINGS: &[(&str, Steps)] = &[
     ("9aaa3aaa6wba7whm8cvk4bva", SET),
     ("9aaa3aaa6cba8cvk7whm4bva", SET),
     ("9aaa3aaa6wba=caa4bva", SET),
+    ("{5aa", UNITS),
+    ("{5aa{6ci", UNITS),
+    ("{5aa{7bi", UNITS),
+    ("{5aa3aaa6wba{6wi{7ci4bva", SET_OF_UNITS),
+    ("{5aa3aaa6cba{7ci{6wk4bva", SET_OF_UNITS),
     ("9aaa7chm:caa", STREAM),
     ("9aaa8bvm;baa", STREAM),
     ("9aaa8bvm7chk;baa", STREAM),
@@ -74,6 +101,19 @@ const BEGINNINGS: &[(&str, Steps)] = &[
     ("gaaa", FIELDS),
     ("gaaazbaa", FIELDS),
     ("waaa", FIELDS),
+    ("{%aa", OPTIONS),
+    (">aaa{%aa", WITH_OPTIONS),
+    (">aaa{%aa{+be{-cbYbaa", OPTIONS),
+    ("9aaa8bvm{0ba", STREAM),
+    ("9aaa7chm{/ca", STREAM),
+    ("Eaaa0aba8bvm{0ba", OPENED),
+    ("Eaaa0aba8bvm3aaa6cba{0ca", SET),
+    ("Eaaa0abaDcva{2ca", OPENED),
+    ("EaaaKbva{4ba", RECEIVED),
+    ("EaaaJcua{3ca", RECEIVED),
+    (">aaaDbva{2ba", BEHIND),
+    (">aaaCcua{1ca", BEHIND),
+    (">aaawaaaxbhk2bkcKcva{4ca", MADE),
 ];
 /// The same where there is a next stage, whose response it has.
 const BEHIND_THE_NEXT: &[(&str, Steps)] = &[
@@ -83,6 +123,11 @@ const BEHIND_THE_NEXT: &[(&str, Steps)] = &[
     ("aadaEaaaXwba8bvm8bvm8bvm", READ),
     ("aadaEaaaXwbaDcva=baa", READ),
     ("aadaEaaaXwbawaaa2bec", MADE),
+    ("{\"aw{!ad", RESPONSE),
+    ("{\"aw{!adEaaaXwba", READ),
+    ("{\"ai{!ad", RESPONSE),
+    ("{.ad", RESPONSE),
+    ("{.adEaaaXwbaDcva=baa", READ),
 ];
 
 /// What waits for the request's body if that comes slowly, and for the trailers of an answer.
@@ -103,6 +148,8 @@ const ANSWERS: &[&str] = &[
     "RaaaNaaa7bhm<baa",
     "Raaa7bhmCcua",
     "Raaa7bhmSaaa<baaCcxa",
+    "Raaa7bhk7bhj{/baSaaa<baaCcua",
+    "Raaa7bhk7bhj{/baNaaa<baaCcua",
     "Raaa6cwa7bhmSaaa<caaCwuaSaaa",
     "Raaa6cwaCcuaSaaa<caa",
     "Raaa7bhmSaaawaaaxbhkWbaa<caaCwxa",
@@ -137,6 +184,29 @@ const CANCELS: &[u8] = b":;?@FG";
 /// Steps with which a stage lets others have their turns.
 const TURNS: &[u8] = b"NOPS,";
 
+/// Timers as a service has them, which it waits for, or cancels; those that are cancelled are out of their set, or trap.
+const TIMERS: &[&str] = &[
+    "{#ea,aaa",
+    "{#ba,aaa",
+    "{$ea,aaa",
+    "{$ba,aaa",
+    "{#eaNaaa,aaa",
+    "{#as-baa",
+    "{#as.baa",
+    "{#asT!!!6cba.caa",
+    "{#asT!!!6cba/caa",
+    "{#as/baaSaaa",
+    "{$as/baaNaaa",
+];
+/// Requests of its own, whose answer it waits for.
+const SENDS: &[&str] =
+    &["{\"aw{!ad,aaa", "{\"ai{!ad,aaa", "{\"ae{!ad,aaa", "{\"al{!ad,aaa", "{.ad,aaa", "{.adNaaa,aaa"];
+
+/// Whether a step begins what a task does not wait for.
+fn begins(step: &[u8]) -> bool {
+    step[0] == b'{' && b"!#$.".contains(&step[1])
+}
+
 /// A program of a stage that another one has called, without what cancels and waits for the host before its first turn is over: in
 /// the component form, who called is first then (docs/direct.md).
 pub fn called(program: &str) -> String {
@@ -156,6 +226,13 @@ pub fn of_service(seeded: &mut Seeded, slow: bool) -> String {
         return steps.flatten().map(|byte| char::from(*byte)).chain("Maaa".chars()).collect();
     }
     let mut program = String::new();
+    if seeded.below(8) == 0 {
+        let timer = if seeded.below(4) == 0 { TIMERS[seeded.below(TIMERS.len())] } else { "" };
+        return format!("{timer}{}{}udaaMaaa", SENDS[seeded.below(SENDS.len())], of_response(seeded));
+    }
+    if seeded.below(8) == 0 {
+        program += TIMERS[seeded.below(TIMERS.len())];
+    }
     if slow && seeded.below(3) == 0 {
         program += WAITS[seeded.below(WAITS.len())];
     }
@@ -165,7 +242,7 @@ pub fn of_service(seeded: &mut Seeded, slow: bool) -> String {
         let steps: Vec<_> = steps.as_bytes().chunks_exact(4).collect();
         // There is no next stage to be called, and what ends the program of a middleware is an answer.
         let is_here = |step: &u8| !b"atuvLU".contains(step) && (at == 0 || !CANCELS.contains(step));
-        for step in steps.iter().filter(|step| is_here(&step[0])) {
+        for step in steps.iter().filter(|step| is_here(&step[0]) && !begins(step)) {
             program.extend(step.iter().map(|byte| char::from(*byte)));
         }
         // It yields; it waits for a set, or for a body that is written; its code is any number; it cancels itself.
@@ -188,6 +265,11 @@ pub fn of_service(seeded: &mut Seeded, slow: bool) -> String {
     program + "Maaa"
 }
 
+/// Some steps with a response.
+fn of_response(seeded: &mut Seeded) -> String {
+    (0..seeded.below(4)).map(|_| RESPONSE[seeded.below(RESPONSE.len())]).collect()
+}
+
 /// A program for a middleware that does not wait for the next stage: beside what a service does, it calls that one.
 pub fn of_middleware(seeded: &mut Seeded, slow: bool) -> String {
     // Calls; waits if it must, or in any case; drops; takes out of its set; cancels; gives the answer on.
@@ -201,6 +283,11 @@ pub fn of_middleware(seeded: &mut Seeded, slow: bool) -> String {
         "aaaa.baa",
         "aaaaNaaaNaaaSaaaudaa",
         "aaaa/baaSaaaudaa",
+        "{\"aw{!ad,aaaudaa",
+        "{.ad,aaaudaa",
+        "{#ea,aaaaaaa,aaaudaa",
+        "aaaa{#ea,aaaudaa",
+        "{%aa{*be{)bfaaaa,aaaudaa",
     ];
     let service = of_service(seeded, slow);
     let steps: Vec<_> = service.as_bytes().chunks_exact(4).collect();
@@ -223,9 +310,18 @@ pub fn reads(program: &str) -> bool {
 
 /// Whether a program for a middleware answers, and calls the next stage after that.
 pub fn answers_first(program: &str) -> bool {
+    answers_before(program, b"a")
+}
+
+/// The same of any call that it need not wait for.
+pub fn goes_on(program: &str) -> bool {
+    answers_before(program, b"a{")
+}
+
+fn answers_before(program: &str, calls: &[u8]) -> bool {
     let place = |steps: &[u8]| program.bytes().step_by(4).position(|step| steps.contains(&step));
     let answers = place(b"tuvLUR");
-    answers.is_some_and(|answers| program.bytes().step_by(4).skip(answers).any(|step| step == b'a'))
+    answers.is_some_and(|answers| program.bytes().step_by(4).skip(answers).any(|step| calls.contains(&step)))
 }
 
 /// Calls with any numbers.
@@ -238,12 +334,12 @@ fn hostile(seeded: &mut Seeded) -> String {
             program.extend((0..3).map(|_| visible(seeded)));
             continue;
         }
-        let step = letter(seeded.below(OPS));
-        if ENDS.contains(step) && seeded.below(4) > 0 {
+        let step = step(seeded.below(OPS));
+        if ENDS.contains(&step) && seeded.below(4) > 0 {
             continue;
         }
-        program.push(step);
-        for _ in 0..3 {
+        program += &step;
+        for _ in step.len()..4 {
             program.push(match seeded.below(4) {
                 0 => visible(seeded),
                 1 => char::from(b'a' + u8::try_from(seeded.below(ARGUMENTS.len())).unwrap()),
@@ -269,14 +365,16 @@ pub fn program(seeded: &mut Seeded) -> String {
     }
     for _ in 0..seeded.below(12) {
         if seeded.below(50) == 0 {
-            program.push(letter(seeded.below(OPS)));
-            program.extend((0..3).map(|_| letter(seeded.below(26))));
+            let step = step(seeded.below(OPS));
+            program += &step;
+            program.extend((step.len()..4).map(|_| one_of(seeded, "abcdefghijklmnopqrstuvwxyz")));
             continue;
         }
         let step = if seeded.below(25) == 0 { "aada" } else { holds[seeded.below(holds.len())] };
         program += step;
         holds = match step {
             "gaaa" | "zaaa" => FIELDS,
+            "{%aa" => OPTIONS,
             "aada" | "abda" => [RESPONSE, CAME][seeded.below(2)],
             "Eaaa" if holds[0] == CAME[0] => OPENING,
             "Xwba" => READ,
@@ -284,6 +382,8 @@ pub fn program(seeded: &mut Seeded) -> String {
             "Yaaa" => OPTIONS,
             "dbaa" => REQUEST,
             "9aaa" => STREAM,
+            "{5aa" => UNITS,
+            "3aaa" if holds[0] == UNITS[0] => SET_OF_UNITS,
             "3aaa" => SET,
             ">aaa" => BEHIND,
             "Eaaa" => RECEIVED,
@@ -298,6 +398,6 @@ pub fn program(seeded: &mut Seeded) -> String {
     if seeded.below(8) == 0 {
         return program + &error(seeded, 'U');
     }
-    let from = usize::from(program.contains("aada"));
+    let from = usize::from(["aada", "{!ad", "{.ad"].iter().any(|call| program.contains(call)));
     program + ends[from + seeded.below(ends.len() - from)]
 }

@@ -1,113 +1,33 @@
 //! Requests of a stage's own, and timers: what a stage may have to wait for beside the next one, in both forms.
 
 use super::both::{BUDGET, dist, run, text};
-use super::guests::{REALLOC, make};
+use super::outward::{self, ASYNC, AUTHORITIES, AUTHORITY, Function, OPTIONS, SYNC};
 use super::services::compare_all;
-use super::tasks::lifted;
 use crate::harness::{Client, Folder, PROTOCOLS, body, request};
 use crate::swap::support::{Served, head};
 use http::Method;
 use std::time::Duration;
 
-/// What is imported beside the others, by name.
-const TYPES: &str = r#"
-    (export "[constructor]request-options" (func (result (own $options))))
-    (export "[method]request-options.clone" (func (param "self" (borrow $options)) (result (own $options))))
-    (type $oe' (variant (case "not-supported") (case "immutable") (case "other" (option string))))
-    (export "request-options-error" (type $oe (eq $oe')))
-    (export "[method]request-options.get-first-byte-timeout"
-      (func (param "self" (borrow $options)) (result (option u64))))
-    (export "[method]request-options.set-first-byte-timeout"
-      (func (param "self" (borrow $options)) (param "duration" (option u64)) (result (result (error $oe)))))
-    (export "[constructor]fields""#;
-const TIMERS: &str = r#"(import "wasi:clocks/monotonic-clock@0.3.0" (instance $monotonic
-    (export "wait-for" (func async (param "how-long" u64))) (export "wait-until" (func async (param "when" u64)))"#;
-const CLIENT: &str = r#"(import "wasi:http/client@0.3.0" (instance $client
-    (alias outer 1 $request (type $rq')) (export "request" (type $rq (eq $rq')))
-    (alias outer 1 $response (type $rs')) (export "response" (type $rs (eq $rs')))
-    (alias outer 1 $code (type $c')) (export "error-code" (type $c (eq $c')))
-    (export "send" (func async (param "request" (own $rq)) (result (result (own $rs) (error $c)))))))
-  (import "linkspan:gateway/headers@0.1.0""#;
+/// Sets one of the authorities.
+fn goes_to(authority: &str) -> String {
+    let at = AUTHORITY + 32 * AUTHORITIES.iter().position(|it| *it == authority).expect("it is one of them");
+    let length = authority.len();
+    format!("(drop (call $set-authority (local.get $q) (i32.const 1) (i32.const {at}) (i32.const {length})))")
+}
 
-/// Their functions, as they are lowered, and the core types.
-const OPTIONS: &[(&str, &str, &str)] = &[
-    ("options-new", "lower (func $types \"[constructor]request-options\")", "(result i32)"),
-    ("options-clone", "lower (func $types \"[method]request-options.clone\")", "(param i32) (result i32)"),
-    (
-        "get-time",
-        "lower (func $types \"[method]request-options.get-first-byte-timeout\") (memory $memory)",
-        "(param i32 i32)",
-    ),
-    (
-        "set-time",
-        "lower (func $types \"[method]request-options.set-first-byte-timeout\") (memory $memory) (realloc $realloc)",
-        "(param i32 i32 i64 i32)",
-    ),
-];
-const SYNC: &[(&str, &str, &str)] = &[
-    ("send", "lower (func $client \"send\") (memory $memory) (realloc $realloc)", "(param i32 i32)"),
-    ("wait-for", "lower (func $monotonic \"wait-for\")", "(param i64)"),
-    ("wait-until", "lower (func $monotonic \"wait-until\")", "(param i64)"),
-];
-const ASYNC: &[(&str, &str, &str)] = &[
-    (
-        "send",
-        "lower (func $client \"send\") async (memory $memory) (realloc $realloc)",
-        "(param i32 i32) (result i32)",
-    ),
-    ("wait-for", "lower (func $monotonic \"wait-for\") async", "(param i64) (result i32)"),
-    ("wait-until", "lower (func $monotonic \"wait-until\") async", "(param i64) (result i32)"),
+/// One that is lifted synchronously.
+pub fn synchronous(handle: &str) -> String {
+    outward::synchronous(&format!("(local $y i32) {handle}"), &[SYNC, OPTIONS].concat())
+}
+
+const SUBTASKS: &[Function] = &[
     ("subtask-drop", "subtask.drop", "(param i32)"),
     ("subtask-cancel", "subtask.cancel", "(param i32) (result i32)"),
     ("subtask-cancel-async", "subtask.cancel async", "(param i32) (result i32)"),
 ];
 
-const AUTHORITIES: [&str; 5] =
-    ["side.internal", "other.internal", "me@side.internal", "127.0.0.1:1", "side.internal:80"];
-
-/// Sets one of them.
-fn goes_to(authority: &str) -> String {
-    let at = 3000 + 32 * AUTHORITIES.iter().position(|it| *it == authority).expect("it is one of them");
-    let length = authority.len();
-    format!("(drop (call $set-authority (local.get $q) (i32.const 1) (i32.const {at}) (i32.const {length})))")
-}
-
-/// A guest that has the interfaces of this file, too.
-fn outward(guest: &str) -> String {
-    let data: String = (AUTHORITIES.iter().enumerate())
-        .map(|(at, text)| format!("(data (i32.const {}) {text:?})", 3000 + 32 * at))
-        .collect();
-    let mut guest = guest.to_owned();
-    for (from, to) in [
-        ("\n    (export \"[constructor]fields\"", TYPES),
-        ("(import \"wasi:clocks/monotonic-clock@0.3.0\" (instance $monotonic", TIMERS),
-        ("(import \"linkspan:gateway/headers@0.1.0\"", CLIENT),
-        ("(data (i32.const 1024)", &format!("{data} (data (i32.const 1024)")),
-    ] {
-        assert_eq!(guest.matches(from).count(), 1, "{from}");
-        guest = guest.replace(from, to);
-    }
-    guest
-}
-
-/// One that is lifted synchronously.
-pub fn synchronous(handle: &str) -> String {
-    let functions = || SYNC.iter().chain(OPTIONS);
-    let canonicals: String =
-        functions().map(|(name, canon, _)| format!("(core func ${name} (canon {canon}))")).collect();
-    let exports: String =
-        functions().map(|(name, ..)| format!("(export \"{name}\" (func ${name}))")).collect();
-    let imports: String =
-        functions().map(|(name, _, ty)| format!("(import \"h\" \"{name}\" (func ${name} {ty}))")).collect();
-    let guest = make(REALLOC, &format!("(local $y i32) {handle}"), "");
-    let guest = guest.replacen("(core module $main", &format!("{canonicals} (core module $main"), 1);
-    let guest = guest.replacen("(with \"h\" (instance", &format!("(with \"h\" (instance {exports}"), 1);
-    outward(&guest.replacen("(import \"h\" ", &format!("{imports} (import \"h\" "), 1))
-}
-
 /// One that is lifted asynchronously.
 fn asynchronous(handle: &str, callback: &str) -> String {
-    let functions: Vec<_> = ASYNC.iter().chain(OPTIONS).copied().collect();
     // Waits for a call, if it has to: what it says is at 1920.
     let helpers = "(func $handle (param i32 i32) unreachable)
         (func $await (param $status i32) (result i32)
@@ -117,7 +37,7 @@ fn asynchronous(handle: &str, callback: &str) -> String {
           (call $wait (i32.load (i32.const 1912))))
         (func $is-under-way (param $status i32) (result i32)
           (i32.eq (i32.and (local.get $status) (i32.const 15)) (i32.const 1)))";
-    outward(&lifted(handle, callback, &functions, helpers))
+    outward::asynchronous(handle, callback, &[ASYNC, SUBTASKS, OPTIONS].concat(), helpers)
 }
 
 const TOLD: &str =
@@ -158,28 +78,28 @@ fn waiters() -> Vec<(String, String)> {
         (
             "it sets options",
             format!(
-                "(local.set $x (call $options-new)) (call $get-time (local.get $x) (i32.const 128))
-                (call $set-time (local.get $x) (i32.const 1) (i64.const 7000000000) (i32.const 144))
+                "(local.set $x (call $options-new)) (call $get-first (local.get $x) (i32.const 128))
+                (call $set-first (local.get $x) (i32.const 1) (i64.const 7000000000) (i32.const 144))
                 (local.set $y (call $options-clone (local.get $x)))
-                (call $set-time (local.get $x) (i32.const 0) (i64.const 9) (i32.const 148))
-                (call $get-time (local.get $y) (i32.const 128)) (call $drop-options (local.get $x)) {number}"
+                (call $set-first (local.get $x) (i32.const 0) (i64.const 9) (i32.const 148))
+                (call $get-first (local.get $y) (i32.const 128)) (call $drop-options (local.get $x)) {number}"
             ),
         ),
-        ("its options have no case", format!("(call $set-time (call $options-new) (i32.const 2) (i64.const 7) (i32.const 128)) {pass}")),
-        ("its options are none", format!("(call $get-time (local.get $q) (i32.const 128)) {pass}")),
-        ("its options have no place", format!("(call $get-time (call $options-new) (i32.const 65528)) {pass}")),
-        ("the time of its options is not aligned", format!("(call $get-time (call $options-new) (i32.const 132)) {pass}")),
+        ("its options have no case", format!("(call $set-first (call $options-new) (i32.const 2) (i64.const 7) (i32.const 128)) {pass}")),
+        ("its options are none", format!("(call $get-first (local.get $q) (i32.const 128)) {pass}")),
+        ("its options have no place", format!("(call $get-first (call $options-new) (i32.const 65528)) {pass}")),
+        ("the time of its options is not aligned", format!("(call $get-first (call $options-new) (i32.const 132)) {pass}")),
         (
             "its request has options",
             format!(
                 "(local.set $x (call $options-new))
-                (call $set-time (local.get $x) (i32.const 1) (i64.const 5) (i32.const 144))
+                (call $set-first (local.get $x) (i32.const 1) (i64.const 5) (i32.const 144))
                 (local.set $v (call $behind))
                 (call $request-new (call $fields-new) (i32.const 0) (i32.const 0) (call $r (local.get $v)) (i32.const 1)
                   (local.get $x) (i32.const 1600))
                 (call $options-of (i32.load (i32.const 1600)) (i32.const 128)) (local.set $x (i32.load (i32.const 132)))
-                (call $set-time (local.get $x) (i32.const 1) (i64.const 6) (i32.const 136))
-                (call $get-time (local.get $x) (i32.const 144)) {number}"
+                (call $set-first (local.get $x) (i32.const 1) (i64.const 6) (i32.const 136))
+                (call $get-first (local.get $x) (i32.const 144)) {number}"
             ),
         ),
     ] {
