@@ -104,6 +104,7 @@ async fn send(
     due: u64,
     reader: Option<Arc<CallContext>>,
 ) -> Result<Response<WasiBody>, Failure> {
+    let place = request.behalf().place();
     let ChainRequest { head, body, cut_off, .. } = *request;
     let outgoing = Outgoing {
         method: head.method,
@@ -113,6 +114,7 @@ async fn send(
         body,
         until: Instant::now() + worker.until(due),
         cut: cut_off.map(|cut_off| cut_off.flag()),
+        place,
     };
     let answer = worker.upstream(upstream).handle(outgoing).await;
     let response = answer.map_err(|error| match error.kind {

@@ -9,9 +9,10 @@ use super::outcome::Failure;
 use super::request::ChainRequest;
 use super::worker::Worker;
 use crate::host::next::NextFuture;
-use crate::host::{CallContext, Next, NoResponse, RequestHead};
+use crate::host::{CallContext, Next, NoResponse, RequestHead, RequestName, traced};
 use crate::plan::{Applied, Pipeline};
 use crate::telemetry::CallMetrics;
+use crate::telemetry::trace::{OpenSpan, SpanKind};
 use http::Response;
 use send_wrapper::SendWrapper;
 use std::sync::Arc;
@@ -98,28 +99,60 @@ impl Entrance {
             Whose::Other { .. } => None,
             Whose::Called(callee) => Some(callee.enter(&worker, &mut request)?),
         };
-        let id = request.origin.id;
+        let name = request.behalf().name();
+        let mut span = self.open_span(&mut request);
         let reader = context.filter(|_| counted.is_none());
         match self.onward.handle(&worker, request).await {
             Ok(response) => {
                 if let Some(counted) = counted {
                     counted.answered();
                 }
-                Ok(response.map(|body| body.into_store(reader)))
+                if let Some(span) = &mut span {
+                    span.set_answer(response.status(), None);
+                }
+                Ok(response.map(|body| traced(body.into_store(reader), span)))
             }
-            Err(failure) => Err(self.failed(id, failure, &limit)),
+            Err(failure) => {
+                if let Some(span) = &mut span {
+                    span.set_error("no-response", &failure);
+                }
+                Err(self.failed(name, failure, &limit))
+            }
         }
     }
 
+    /// The span of a call, under which hangs what comes out of the request from here on, and which the callee is told of.
+    fn open_span(&self, request: &mut ChainRequest) -> Option<OpenSpan> {
+        let Whose::Called(callee) = &self.whose else { return None };
+        let behalf = request.behalf();
+        let mut span = behalf
+            .place()
+            .and_then(|place| place.open(SpanKind::Internal, format!("call {}", callee.callee)));
+        if let Some(span) = &mut span {
+            span.set_method(&request.head.method);
+            span.set(
+                "url.path",
+                request.head.path_with_query.as_ref().map_or("/", |it| it.path()).to_owned(),
+            );
+            span.set("linkspan.caller", callee.caller.to_string());
+            span.set("linkspan.pipeline", callee.callee.to_string());
+            request.span = span.id();
+        }
+        if let Some(trace) = &behalf.origin.trace {
+            trace.lead(&mut request.head.headers, request.span);
+        }
+        span
+    }
+
     /// What the guest learns of a failure.
-    fn failed(&self, id: u64, failure: Failure, limit: &UploadState) -> NoResponse {
-        let request_id = format_args!("{id:016x}");
+    fn failed(&self, name: RequestName, failure: Failure, limit: &UploadState) -> NoResponse {
+        let (request_id, trace_id, span_id) = (name.request_id(), name.trace_id(), name.span_id());
         let cause = match &self.whose {
             // The stage at fault has its line already.
             Whose::Same | Whose::Other { .. } => Some(Arc::new(failure.clone()) as _),
             Whose::Called(Callee { caller, callee, .. }) => {
                 tracing::warn!(
-                    %request_id, %caller, pipeline = %callee, reason = %failure, "a called pipeline gave no response",
+                    request_id, trace_id, span_id, %caller, pipeline = %callee, reason = %failure, "a called pipeline gave no response",
                 );
                 None
             }
@@ -145,10 +178,11 @@ impl Callee {
             request.due(worker.tick(), patience);
         }
         if request.depth > self.most {
-            let request_id = format_args!("{:016x}", request.origin.id);
+            let name = request.behalf().name();
+            let (request_id, trace_id, span_id) = (name.request_id(), name.trace_id(), name.span_id());
             let (caller, pipeline, depth) = (&*self.caller, &*self.callee, request.depth);
             let message = "a call was refused: `limits.call-depth` is reached";
-            tracing::warn!(%request_id, caller, pipeline, depth, message);
+            tracing::warn!(request_id, trace_id, span_id, caller, pipeline, depth, message);
             return Err(ErrorCode::LoopDetected.into());
         }
         Ok(counted)

@@ -186,13 +186,20 @@ impl Hop {
             };
             let Some(body) = lent.reclaim() else { return Outcome::Failed(failure) };
             same.body = body;
-            let request_id = format_args!("{:016x}", same.origin.id);
+            let name = same.behalf().name();
+            let (request_id, trace_id, span_id) = (name.request_id(), name.trace_id(), name.span_id());
             if !again {
-                tracing::warn!(%request_id, stage = self.name(), reason = %failure, "a stage failed and was bypassed");
+                tracing::warn!(request_id, trace_id, span_id, stage = self.name(), reason = %failure, "a stage failed and was bypassed");
                 self.metrics(worker).bypassed_failed.fetch_add(1, Relaxed);
                 return self.bypass(same);
             }
-            tracing::info!(%request_id, stage = self.name(), "a request goes through the original form after all");
+            tracing::info!(
+                request_id,
+                trace_id,
+                span_id,
+                stage = self.name(),
+                "a request goes through the original form after all"
+            );
             attempt = self.breaker.as_ref().and_then(|breaker| breaker.admit());
             request = same;
         }

@@ -11,7 +11,7 @@ use super::outcome::Failure;
 use super::request::ChainRequest;
 use super::worker::Worker;
 use crate::chain::SegmentForm;
-use crate::host::RequestHead;
+use crate::host::{RequestHead, RequestName};
 use crate::plan::{Applied, When};
 use crate::upstream::Upstream;
 use http::{HeaderName, HeaderValue};
@@ -42,7 +42,7 @@ impl Onward {
         let applied = known.unwrap_or_else(|| self.applied(worker, &request.head, request.origin.id));
         request.applied = Some(applied);
         // What comes from outside has a line of its own when it fails.
-        let told = request.nested.then_some(request.origin.id);
+        let told = request.nested.then(|| request.behalf().name());
         let mut bypassed: Vec<String> = Vec::new();
         let mut here = self;
         let mut response = loop {
@@ -74,20 +74,20 @@ impl Onward {
         Ok(response)
     }
 
-    /// Says to the log that the first of this gave no response to the request with this number, if there is one.
-    fn failed(&self, request: Option<u64>, failure: Failure) -> Failure {
-        if let Some(id) = request {
-            let request_id = format_args!("{id:016x}");
+    /// Says to the log that the first of this gave no response to this request, if there is one.
+    fn failed(&self, request: Option<RequestName>, failure: Failure) -> Failure {
+        if let Some(name) = request {
+            let (request_id, trace_id, span_id) = (name.request_id(), name.trace_id(), name.span_id());
             match self {
                 Self::End(end) if end.servers().is_some() => {
-                    tracing::warn!(%request_id, reason = %failure, "an upstream gave no response");
+                    tracing::warn!(request_id, trace_id, span_id, reason = %failure, "an upstream gave no response");
                 }
                 Self::End(_) => {
-                    tracing::warn!(%request_id, reason = %failure, "a native service gave no response")
+                    tracing::warn!(request_id, trace_id, span_id, reason = %failure, "a native service gave no response")
                 }
                 Self::Fork(fork) => {
                     let stage = fork.whole.name();
-                    tracing::warn!(%request_id, stage, reason = %failure, "a stage gave no response");
+                    tracing::warn!(request_id, trace_id, span_id, stage, reason = %failure, "a stage gave no response");
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What the host knows of a request while it is in a store, and of the calls that come out of it.
 
 use crate::plan::Applied;
-use crate::telemetry::trace::{SpanId, Trace, TraceId};
+use crate::telemetry::trace::{Place, SpanId, Trace, TraceId};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +61,11 @@ pub struct Behalf {
 }
 
 impl Behalf {
+    /// Its place in the request's trace, if that is recorded.
+    pub fn place(&self) -> Option<Place> {
+        Some(Place::new(Arc::clone(self.origin.trace.as_ref()?), self.span?))
+    }
+
     /// How log lines name the request.
     pub fn name(&self) -> RequestName {
         let trace = self.origin.trace.as_ref().map(|trace| trace.id());

@@ -16,9 +16,11 @@ use self::reach::Egress;
 use super::context::Behalf;
 use super::next::RequestHead;
 use super::scope::StageScope;
+use super::traced::traced;
 use crate::plan::decimal;
+use crate::telemetry::trace::{Destination, OpenSpan};
 use http::header::HOST;
-use http::uri::Scheme;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
@@ -111,7 +113,7 @@ pub fn outgoing(head: RequestHead, body: WasiBody) -> Result<Request<WasiBody>, 
 pub async fn send(
     scope: &StageScope,
     behalf: Option<&Behalf>,
-    request: Request<WasiBody>,
+    mut request: Request<WasiBody>,
     options: Option<RequestOptions>,
 ) -> Result<Response<WasiBody>, ErrorCode> {
     let (target, egress) = (Target::of(request.uri())?, &scope.egress);
@@ -120,11 +122,52 @@ pub async fn send(
         scope.log(behalf.map(Behalf::name), tracing::Level::WARN, "egress", &message);
         return Err(ErrorCode::HttpRequestDenied);
     }
+    let place = behalf.and_then(Behalf::place);
+    let mut span = place.as_ref().and_then(|place| place.send(request.method()));
+    if let Some(trace) = behalf.and_then(|behalf| behalf.origin.trace.as_ref()) {
+        let own = span.as_ref().and_then(OpenSpan::id).or(behalf.and_then(|behalf| behalf.span));
+        trace.lead(request.headers_mut(), own);
+    }
+    if let Some(span) = &mut span {
+        describe(span, scope, &target, request.uri());
+    }
+    let answer = permitted(scope, behalf, &target, request, options).await;
+    match (&answer, &mut span) {
+        (Ok(response), Some(span)) => span.set_answer(response.status(), Some(response.version())),
+        (Err(code), Some(span)) => span.set_error(name_of(code), &"no response"),
+        (_, None) => {}
+    }
+    Ok(answer?.map(|body| traced(body, span)))
+}
+
+/// Says of a span where its request goes.
+fn describe(span: &mut OpenSpan, scope: &StageScope, target: &Target, uri: &Uri) {
+    let root = PathAndQuery::from_static("/");
+    let to = Destination { scheme: target.scheme(), host: &target.host, port: target.port };
+    span.set_destination(to, uri.path_and_query().unwrap_or(&root));
+    span.set("linkspan.stage", scope.id.to_string());
+}
+
+/// The name of an error code, without what it says beyond.
+fn name_of(code: &ErrorCode) -> String {
+    let text = format!("{code:?}");
+    text[..text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len())].to_owned()
+}
+
+/// Sends a request that a rule allows, within the stage's bounds.
+async fn permitted(
+    scope: &StageScope,
+    behalf: Option<&Behalf>,
+    target: &Target,
+    request: Request<WasiBody>,
+    options: Option<RequestOptions>,
+) -> Result<Response<WasiBody>, ErrorCode> {
+    let egress = &scope.egress;
     // Counted up to the response's head; after that, the body counts by its connection.
     let _counted = egress.requests.try_acquire().map_err(|_| ErrorCode::ConnectionLimitReached)?;
     let wanted = options.and_then(|options| options.first_byte_timeout);
     let patience = wanted.map_or(egress.timeout, |own| own.min(egress.timeout));
-    let answer = tokio::time::timeout(patience, attempt(egress, &target, request, options));
+    let answer = tokio::time::timeout(patience, attempt(egress, target, request, options));
     let answer = answer.await.unwrap_or(Err(ErrorCode::HttpResponseTimeout));
     if matches!(answer, Err(ErrorCode::DestinationIpProhibited)) {
         let message = format!("denied: {} leads inside, to no network of `egress-networks`", target.host);

@@ -22,6 +22,7 @@ pub mod pulse;
 pub mod rehearsal;
 pub mod scope;
 pub mod state;
+mod traced;
 pub mod wasi2;
 
 pub use catalog::{Offer, Reach, Without};
@@ -36,6 +37,7 @@ pub use pulse::Pulse;
 pub use rehearsal::{Act, Rehearsal};
 pub use scope::{Scope, StageScope};
 pub use state::{Budget, InstanceState};
+pub use traced::traced;
 
 use std::sync::Arc;
 use wasmtime::component::{Component, Linker};

@@ -6,6 +6,7 @@ use super::request_id::RequestId;
 use super::respond::{Refusal, refuse};
 use crate::engine::{BodyError, ResponseBody, UploadState};
 use crate::gateway::Generation;
+use crate::host::RequestName;
 use crate::plan::{Pipeline, PipelineIndex};
 use bytes::Bytes;
 use http::Response;
@@ -109,6 +110,8 @@ fn poll_chain(
         here.generation.broke_off();
         tracing::warn!(
             request_id = here.id.as_str(),
+            trace_id = here.name.trace_id(),
+            span_id = here.name.span_id(),
             pipeline = %here.generation.plan.pipeline(here.pipeline).name,
             reason = %error,
             "a response was cut short",
@@ -122,6 +125,8 @@ pub struct Here {
     pub(super) generation: Arc<Generation>,
     pub(super) pipeline: PipelineIndex,
     pub(super) id: RequestId,
+    /// How log lines name the request.
+    pub(super) name: RequestName,
 }
 
 impl Here {

@@ -1,9 +1,9 @@
 //! A request without a response: the client's answer, and a line of the log with the reason.
 
 use super::normalize::NormalHead;
-use super::request_id::RequestId;
 use super::respond::{Refusal, Upstream};
 use crate::engine::{Failure, UploadState, UpstreamFailure};
+use crate::host::RequestName;
 use crate::plan::Pipeline;
 use std::time::Duration;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
@@ -17,7 +17,7 @@ pub(super) fn explain(
     limit: &UploadState,
     plan: &Pipeline,
     head: &NormalHead,
-    id: &RequestId,
+    name: RequestName,
 ) -> Refusal {
     let too_large = limit.is_exceeded();
     let refusal = match failure {
@@ -44,7 +44,9 @@ pub(super) fn explain(
         _ => None,
     };
     tracing::warn!(
-        request_id = id.as_str(),
+        request_id = name.request_id(),
+        trace_id = name.trace_id(),
+        span_id = name.span_id(),
         pipeline = %plan.name,
         stage,
         method = %head.method,

@@ -10,7 +10,7 @@ use crate::engine::{Failure, UploadState};
 use crate::host::RequestOrigin;
 use crate::net::{ConnInfo, Protocol, Rejection};
 use crate::plan::TelemetryPlan;
-use crate::telemetry::trace::{OpenSpan, Trace, TraceContext, Tracer};
+use crate::telemetry::trace::{OpenSpan, SpanId, Trace, TraceContext, TraceId, Tracer};
 use crate::telemetry::{AccessEntry, AccessLog, InFlight, Metrics, PipelineMetrics};
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
@@ -81,7 +81,13 @@ impl Recorder {
 
     /// The fields of the access log that concern a request, if there is a log. Without `head`, the request has no
     /// normal form, and is logged as it was sent.
-    pub fn details(&self, parts: &Parts, head: Option<&NormalHead>, from: &From<'_>) -> Option<Box<Details>> {
+    pub fn details(
+        &self,
+        parts: &Parts,
+        head: Option<&NormalHead>,
+        from: &From<'_>,
+        trace: Option<&Trace>,
+    ) -> Option<Box<Details>> {
         let access = Arc::clone(self.access.as_ref()?);
         let own = |name: HeaderName| parts.headers.get(name).map(|value| value.as_bytes().to_vec());
         let asked = head.map_or_else(|| Asked::as_sent(parts, from.conn), |head| Asked::Normal(head.clone()));
@@ -93,6 +99,7 @@ impl Recorder {
             client: from.client,
             version: parts.version,
             asked,
+            trace: trace.map(|trace| (trace.id(), trace.root())),
             pipeline: None,
             route: None,
             not_applied: None,
@@ -114,6 +121,8 @@ impl Recorder {
         access.record(&AccessEntry {
             time: SystemTime::now(),
             request_id: from.id.as_str(),
+            trace_id: None,
+            span_id: None,
             peer: conn.peer,
             client: from.client,
             listener: &conn.listener,
@@ -229,6 +238,8 @@ pub struct Details {
     client: IpAddr,
     version: Version,
     asked: Asked,
+    /// The trace of the request, if it has one, and its span, if that is recorded.
+    pub trace: Option<(TraceId, Option<SpanId>)>,
     /// The pipeline that serves it.
     pub pipeline: Option<String>,
     /// The route that it took.
@@ -351,6 +362,8 @@ impl Drop for Record {
         details.access.record(&AccessEntry {
             time: details.time,
             request_id: details.id.as_str(),
+            trace_id: details.trace.map(|(trace, _)| trace),
+            span_id: details.trace.and_then(|(_, span)| span),
             peer: details.conn.peer,
             client: details.client,
             listener: &details.conn.listener,

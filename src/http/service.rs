@@ -20,7 +20,7 @@ use super::trace::came;
 use super::way::{EmbeddedCall, wants_upgrade, way};
 use crate::engine::{Arriving, ChainRequest, RequestBody, UploadPace, UploadState, Worker};
 use crate::gateway::{Generation, Live};
-use crate::host::{RequestHead, RequestOrigin};
+use crate::host::{Behalf, RequestHead, RequestOrigin};
 use crate::net::{ConnInfo, Rejection};
 use crate::plan::{PipelineIndex, Plan, Route};
 use crate::telemetry::trace::{OpenSpan, Trace};
@@ -112,8 +112,8 @@ impl Service {
         let head = normalize(&parts, kinds, conn.tls.as_ref(), &rules);
         let client = client(&parts.headers, conn.peer.ip(), http);
         let from = From { conn, client, id: &id, generation: generation.number };
-        let details = self.recorder.details(&parts, head.as_ref().ok(), &from);
         let (trace, span) = self.trace(&mut parts, head.as_ref().ok(), kinds, &from, &generation.plan);
+        let details = self.recorder.details(&parts, head.as_ref().ok(), &from, trace.as_deref());
         if kinds.has(Kinds::DISGUISED) {
             take_disguised_off(&mut parts.headers, http.keep_underscores);
         }
@@ -145,7 +145,8 @@ impl Service {
         identify(&mut headers, conn, kinds);
         let arrival = Arrival { version: parts.version, id: &id, kinds, conn };
         tell(&mut headers, &head, &arrival, client, http);
-        let here = Here { generation, pipeline, id };
+        let name = Behalf { span: origin.span(), origin: Arc::clone(&origin) }.name();
+        let here = Here { generation, pipeline, id, name };
         let request = match bounded(body, &headers, &here) {
             Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
             Err(refusal) => return Err(refused(&refusal, record, &here.id)),
@@ -174,7 +175,7 @@ impl Service {
         }
         let (Some(recorded), Some(head)) = (&trace, head) else { return (trace, None) };
         let about = (&parts.headers, parts.version);
-        let span = request_span(recorded, head, about, from, plan.telemetry.query);
+        let span = request_span(recorded, head, about, from);
         (trace, span)
     }
 
@@ -256,7 +257,7 @@ impl Service {
                         record.left();
                     }
                     here.generation.broke_off();
-                    let refusal = explain(&failure, &limit, here.plan(), &head, &here.id);
+                    let refusal = explain(&failure, &limit, here.plan(), &head, here.name);
                     refused(&refusal, record, &here.id)
                 }
             }

@@ -6,14 +6,11 @@
 use super::normalize::NormalHead;
 use super::record::From;
 use crate::plan::Route;
-use crate::telemetry::trace::{OpenSpan, Trace};
+use crate::telemetry::trace::{OpenSpan, Trace, method_name, version_name};
 use http::header::USER_AGENT;
 use http::uri::Scheme;
 use http::{HeaderMap, Method, Version};
 use std::sync::Arc;
-
-/// The methods that the conventions know.
-const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 
 /// The span of a request with this head, if `trace` is recorded.
 pub fn request_span(
@@ -21,29 +18,18 @@ pub fn request_span(
     head: &NormalHead,
     (headers, version): (&HeaderMap, Version),
     from: &From<'_>,
-    with_query: bool,
 ) -> Option<OpenSpan> {
-    let mut span = trace.open_root(name(&head.method))?;
-    if METHODS.contains(&head.method.as_str()) {
-        span.set("http.request.method", head.method.as_str().to_owned());
-    } else {
-        span.set("http.request.method", "_OTHER");
-        span.set("http.request.method_original", head.method.as_str().to_owned());
-    }
+    let mut span = trace.open_root(method_name(&head.method).to_owned())?;
+    span.set_method(&head.method);
     span.set("url.scheme", head.scheme.as_str().to_owned());
     span.set("url.path", head.path().to_owned());
-    if let Some(query) = head.path_and_query.query().filter(|_| with_query) {
+    if let Some(query) = head.path_and_query.query().filter(|_| span.shows_queries()) {
         span.set("url.query", query.to_owned());
     }
     let own_port = if head.scheme == Scheme::HTTPS { 443 } else { 80 };
     span.set("server.address", head.host().trim_matches(['[', ']']).to_owned());
     span.set("server.port", head.authority().port_u16().unwrap_or(own_port));
-    let version = match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        _ => "1.1",
-    };
-    span.set("network.protocol.version", version);
+    span.set("network.protocol.version", version_name(version));
     // A program that embeds the gateway has no address.
     if !from.client.is_unspecified() {
         span.set("client.address", from.client.to_string());
@@ -63,11 +49,6 @@ pub fn routed(span: &mut OpenSpan, method: &Method, pipeline: &str, route: Optio
     span.set("linkspan.pipeline", pipeline.to_owned());
     if let Some(route) = route {
         span.set("http.route", route.path.clone());
-        span.rename(format!("{} {}", name(method), route.path));
+        span.rename(format!("{} {}", method_name(method), route.path));
     }
-}
-
-/// What a span is called by its method: names are few.
-fn name(method: &Method) -> String {
-    if METHODS.contains(&method.as_str()) { method.as_str() } else { "HTTP" }.to_owned()
 }

@@ -131,11 +131,17 @@ impl Server {
 
     /// Host and port, as a request names them; the scheme's default port is left out.
     pub fn authority(&self) -> String {
-        let host = match &self.host {
-            ServerHost::Name(name) => name.clone(),
-            ServerHost::Address(address) => Host::Address(*address).to_string(),
-        };
+        let host = self.host.to_string();
         if self.port == if self.tls { 443 } else { 80 } { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for ServerHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(address) => Host::Address(*address).fmt(f),
+        }
     }
 }
 

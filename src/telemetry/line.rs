@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::calendar::Utc;
 use super::escape::Within;
+use super::trace::{SpanId, TraceId};
 use crate::plan::AccessFormat;
 
 /// Most bytes that a path or a query takes in a line, escaped.
@@ -28,6 +29,10 @@ pub struct AccessEntry<'a> {
     pub time: SystemTime,
     /// The gateway's id for the request.
     pub request_id: &'a str,
+    /// The trace, if the request has one.
+    pub trace_id: Option<TraceId>,
+    /// The request's span, if its trace is recorded.
+    pub span_id: Option<SpanId>,
     /// The address of the peer.
     pub peer: SocketAddr,
     /// The client: the peer, or the address that a trusted proxy names.
@@ -93,6 +98,12 @@ impl AccessEntry<'_> {
         let _ = Utc::new(self.time).write_rfc3339(out);
         out.push('"');
         text(out, "request-id", self.request_id, MAX_FIELD);
+        if let Some(trace) = self.trace_id {
+            let _ = write!(out, ",\"trace_id\":\"{trace}\"");
+        }
+        if let Some(span) = self.span_id {
+            let _ = write!(out, ",\"span_id\":\"{span}\"");
+        }
         let _ = write!(out, ",\"peer\":\"{}\",\"client\":\"{}\"", self.peer, self.client);
         text(out, "listener", self.listener, MAX_FIELD);
         optional(out, "method", self.method, MAX_FIELD);
@@ -226,6 +237,8 @@ pub(super) mod tests {
         AccessEntry {
             time: UNIX_EPOCH + Duration::from_millis(1_795_172_384_123),
             request_id: "00c0ffee00c0ffee",
+            trace_id: None,
+            span_id: None,
             peer: SocketAddr::from(([192, 0, 2, 7], 50_000)),
             client: IpAddr::from([192, 0, 2, 7]),
             listener: "0",

@@ -5,6 +5,7 @@ use super::error::{BodyError, ErrorKind, chain};
 use super::lease::Lease;
 use super::timer::{Awaited, RequestTimer};
 use crate::net::strip_hop_by_hop;
+use crate::telemetry::trace::OpenSpan;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -18,12 +19,19 @@ pub struct Download<B: Payload> {
     /// `None` once the body has ended or broken off.
     lease: Option<Lease<B>>,
     timer: Rc<RequestTimer>,
+    /// The attempt's, to its end.
+    span: Option<OpenSpan>,
 }
 
 impl<B: Payload> Download<B> {
-    pub(super) fn new(body: Incoming, lease: Lease<B>, timer: Rc<RequestTimer>) -> Self {
+    pub(super) fn new(
+        body: Incoming,
+        lease: Lease<B>,
+        timer: Rc<RequestTimer>,
+        span: Option<OpenSpan>,
+    ) -> Self {
         let ended = body.is_end_stream();
-        let mut download = Self { body, lease: Some(lease), timer };
+        let mut download = Self { body, lease: Some(lease), timer, span };
         if ended {
             download.end();
         }
@@ -31,6 +39,7 @@ impl<B: Payload> Download<B> {
     }
 
     fn end(&mut self) {
+        self.span = None;
         if let Some(lease) = self.lease.take() {
             lease.finish();
         }
@@ -39,6 +48,9 @@ impl<B: Payload> Download<B> {
     /// The response broke off, by the server's fault or by ours.
     fn broken(&mut self, why: String, is_servers: bool) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(lease) = self.lease.take() else { return Poll::Ready(None) };
+        if let Some(mut span) = self.span.take() {
+            span.set_error("body", &why);
+        }
         if is_servers {
             lease.failed(&why);
         }

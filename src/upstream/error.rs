@@ -43,6 +43,25 @@ pub enum ErrorKind {
     Unsendable(&'static str),
 }
 
+impl ErrorKind {
+    /// Its name in spans.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Busy => "busy",
+            Self::Unreachable(_) => "unreachable",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::ResponseTimeout => "response-timeout",
+            Self::TotalTimeout => "total-timeout",
+            Self::Deadline => "deadline",
+            Self::CutOff => "cut-off",
+            Self::Broken(_) => "broken",
+            Self::Request(_) => "request-broken",
+            Self::Unsendable(_) => "unsendable",
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "upstream `{}`", self.upstream)?;

@@ -6,6 +6,8 @@ use super::error::{Error, ErrorKind};
 use super::fields::{Length, UnsentHead, is_idempotent, settle_response};
 use super::pool::{ConnectionPool, Fault};
 use super::timer::{Awaited, RequestTimer};
+use crate::plan::Server;
+use crate::telemetry::trace::{Destination, OpenSpan, Place};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -30,6 +32,8 @@ pub struct Outgoing<B> {
     pub until: Instant,
     /// Set, from any thread, when the request has to end.
     pub cut: Option<Arc<AtomicBool>>,
+    /// Where it hangs in a trace that is recorded.
+    pub place: Option<Place>,
 }
 
 /// An attempt that gave no response.
@@ -49,6 +53,7 @@ struct Work<'a, B: Payload> {
     length: Length,
     slot: Rc<Slot<B>>,
     timer: Rc<RequestTimer>,
+    place: Option<Place>,
 }
 
 impl<B: Payload> ConnectionPool<B> {
@@ -58,7 +63,7 @@ impl<B: Payload> ConnectionPool<B> {
     /// # Errors
     /// [`Error`], at the latest a tick after the first of the request's times is over.
     pub async fn handle(self: &Rc<Self>, request: Outgoing<B>) -> Result<Response<Download<B>>, Error> {
-        let Outgoing { method, authority, path, headers, body, until, cut } = request;
+        let Outgoing { method, authority, path, headers, body, until, cut, place } = request;
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut head = UnsentHead { method, authority, path, headers };
         let length =
@@ -67,18 +72,20 @@ impl<B: Payload> ConnectionPool<B> {
         self.watch(&timer);
         self.earn();
         let slot = Slot::new(body, length, Rc::clone(&timer.upload));
-        Work { pool: self, head, length, slot, timer }.run().await
+        Work { pool: self, head, length, slot, timer, place }.run().await
     }
 }
 
 impl<B: Payload> Work<'_, B> {
     async fn run(self) -> Result<Response<Download<B>>, Error> {
         let (mut retries, mut avoid, mut fresh) = (0, None, false);
+        let mut attempt = 0;
         loop {
-            let failed = match self.attempt(avoid, fresh).await {
+            let failed = match self.traced(attempt, avoid, fresh).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
+            attempt += 1;
             // A connection that the server had already closed: no server has seen the request.
             if failed.stale && failed.unsent && !fresh {
                 fresh = true;
@@ -109,7 +116,45 @@ impl<B: Payload> Work<'_, B> {
         servers && whole && (failed.unsent || is_idempotent(&self.head.method))
     }
 
-    async fn attempt(&self, avoid: Option<usize>, fresh: bool) -> Result<Response<Download<B>>, Failed> {
+    /// An attempt, with its span if the request's trace is recorded; `number` counts from 0.
+    async fn traced(
+        &self,
+        number: u64,
+        avoid: Option<usize>,
+        fresh: bool,
+    ) -> Result<Response<Download<B>>, Failed> {
+        let mut span = self.place.as_ref().and_then(|place| place.send(&self.head.method));
+        if let Some(span) = span.as_mut().filter(|_| number > 0) {
+            span.set("http.request.resend_count", number);
+        }
+        let result = self.attempt(avoid, fresh, &mut span).await;
+        if let (Err(failed), Some(span)) = (&result, &mut span) {
+            span.set_error(failed.error.kind.name(), &failed.error);
+        }
+        result
+    }
+
+    /// The request's head for a server, with its place in the trace.
+    fn told(&self, server: &Server, span: &mut Option<OpenSpan>) -> UnsentHead {
+        let mut head = self.head.clone();
+        if let Some(place) = &self.place {
+            place.tell(&mut head.headers, span.as_ref());
+        }
+        if let Some(span) = span {
+            let host = server.host.to_string();
+            let scheme = if server.tls { "https" } else { "http" };
+            span.set_destination(Destination { scheme, host: &host, port: server.port }, &head.path);
+            span.set("linkspan.upstream", self.pool.core().plan.name.to_string());
+        }
+        head
+    }
+
+    async fn attempt(
+        &self,
+        avoid: Option<usize>,
+        fresh: bool,
+        span: &mut Option<OpenSpan>,
+    ) -> Result<Response<Download<B>>, Failed> {
         let (pool, timer) = (self.pool, &self.timer);
         let none = |error| Failed { error, server: None, unsent: true, stale: false };
         let permit = pool.permit(timer, avoid).await.map_err(none)?;
@@ -129,8 +174,7 @@ impl<B: Payload> Work<'_, B> {
         let version = if lease.is_http2() { Version::HTTP_2 } else { Version::HTTP_11 };
         let plan = &pool.core().plan;
         let request = self
-            .head
-            .clone()
+            .told(&plan.servers[server], span)
             .request(&plan.servers[server], &plan.host, version, self.length, self.slot.upload())
             .map_err(|kind| fail(kind, true, false))?;
         timer.enter(Awaited::Head, pool.now());
@@ -159,6 +203,9 @@ impl<B: Payload> Work<'_, B> {
             return Err(fail(ErrorKind::Broken("101 without a request for it".to_owned()), false, false));
         }
         let (mut parts, body) = response.into_parts();
+        if let Some(span) = span {
+            span.set_answer(parts.status, Some(version));
+        }
         let exact = body.size_hint().exact();
         if let Err(why) = settle_response(&self.head.method, parts.status, &mut parts.headers, exact) {
             pool.failed(server, why, Fault::Broken);
@@ -166,6 +213,6 @@ impl<B: Payload> Work<'_, B> {
         }
         pool.succeeded(server);
         timer.enter(Awaited::Body(false), pool.now());
-        Ok(Response::from_parts(parts, Download::new(body, lease, Rc::clone(timer))))
+        Ok(Response::from_parts(parts, Download::new(body, lease, Rc::clone(timer), span.take())))
     }
 }

@@ -2,6 +2,7 @@
 
 mod export;
 mod receiver;
+mod spans;
 
 use crate::harness::{dist, run};
 use http::Request;

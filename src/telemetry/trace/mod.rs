@@ -11,6 +11,7 @@
 //! conventions.
 
 mod context;
+mod conventions;
 mod encode;
 mod export;
 mod id;
@@ -23,6 +24,7 @@ mod span;
 mod tracer;
 
 pub use self::context::{TRACEPARENT, TRACESTATE, TraceContext};
+pub use self::conventions::{Destination, Place, method_name, version_name};
 pub use self::export::Exporter;
 pub use self::id::{SpanId, TraceId};
 pub use self::queue::{DropReason, FinishedTrace, SpanQueue, TraceCounters};

@@ -12,6 +12,7 @@ use super::context::{RANDOM, SAMPLED, TRACEPARENT, TRACESTATE, TraceContext};
 use super::id::{SpanId, TraceId};
 use super::queue::{DropReason, FinishedTrace, SpanQueue, TraceCounters};
 use super::span::{Event, Span, SpanKind, Value};
+use crate::plan::TelemetryPlan;
 
 /// The trace of one request: whether it is recorded, and what the gateway tells others of it.
 pub struct Trace {
@@ -34,6 +35,8 @@ struct Recording {
     left: AtomicUsize,
     /// Bytes of a text.
     value_size: usize,
+    /// Whether spans have queries.
+    query: bool,
     sink: Arc<Sink>,
 }
 
@@ -56,11 +59,10 @@ impl Trace {
         Self::passing(TraceContext::made())
     }
 
-    /// A trace that is recorded with at most `spans` spans, and texts of `value_size` bytes: that of `context`, or a new
-    /// one.
+    /// A trace that is recorded, within the bounds of `plan`: that of `context`, or a new one.
     pub(super) fn recorded(
         context: Option<TraceContext>,
-        (spans, value_size): (usize, usize),
+        plan: &TelemetryPlan,
         sink: Arc<Sink>,
     ) -> Arc<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -68,8 +70,9 @@ impl Trace {
             root: SpanId::random(),
             origin: (u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Instant::now()),
             spans: Mutex::default(),
-            left: AtomicUsize::new(spans),
-            value_size,
+            left: AtomicUsize::new(plan.spans),
+            value_size: plan.value_size,
+            query: plan.query,
             sink,
         };
         let (id, flags, remote, state) = match context {
@@ -234,6 +237,11 @@ impl OpenSpan {
     /// Notes why it failed; the first reason stays.
     pub fn fail(&mut self, why: impl Into<Cow<'static, str>>) {
         self.change(|span, most, _| span.fail(why.into(), most));
+    }
+
+    /// Whether it may have queries, which may hold secrets.
+    pub fn shows_queries(&self) -> bool {
+        self.trace.recording.as_ref().is_some_and(|recording| recording.query)
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Span, usize, u64)) {

@@ -46,7 +46,7 @@ impl Tracer {
             return context.map(Trace::passing);
         }
         counters.sampled.fetch_add(1, Relaxed);
-        Some(Trace::recorded(context, (plan.spans, plan.value_size), Arc::clone(&self.sink)))
+        Some(Trace::recorded(context, plan, Arc::clone(&self.sink)))
     }
 }
 

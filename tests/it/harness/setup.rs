@@ -202,6 +202,7 @@ pub struct Setup {
     tls: String,
     files: Vec<(String, String)>,
     pipelines: Vec<Pipeline>,
+    more: String,
     log: String,
     environment: Vec<(String, String)>,
 }
@@ -215,6 +216,7 @@ impl Setup {
             tls: String::new(),
             files: Vec::new(),
             pipelines: pipelines.into_iter().collect(),
+            more: String::new(),
             log: "info".to_owned(),
             environment: Vec::new(),
         }
@@ -252,6 +254,12 @@ impl Setup {
     /// A line of the limits of every pipeline.
     pub fn each(mut self, line: &str) -> Self {
         self.pipelines = self.pipelines.into_iter().map(|pipeline| pipeline.limit(line)).collect();
+        self
+    }
+
+    /// Further tables.
+    pub fn more(mut self, tables: &str) -> Self {
+        self.more += tables;
         self
     }
 
@@ -302,6 +310,8 @@ impl Setup {
         for pipeline in &self.pipelines {
             pipeline.write(&mut toml).unwrap();
         }
+        toml.push('\n');
+        toml += &self.more;
         toml
     }
 }
