@@ -1,5 +1,6 @@
 //! Traces: which requests have one, what is in it, and where it goes.
 
+mod conformance;
 mod export;
 mod receiver;
 mod spans;
