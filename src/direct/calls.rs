@@ -165,8 +165,6 @@ fn cancel(mut call: Call<'_>, stage: i32, handle: i32, waits: bool) -> Result<i3
 fn break_off(mut call: Call<'_>, number: SubtaskId) -> Result<()> {
     look(call.as_context_mut(), None).map_err(|broke| call.data_mut().blame(broke))?;
     let state = call.data_mut();
-    // What a task answered before is out.
-    state.tasks.leave();
     let turns = state.tasks.count_ready(&state.ready().collect::<Vec<_>>());
     state.subtasks.get(number)?.turns = turns;
     land(call.as_context_mut()).map_err(|broke| call.data_mut().blame(broke))
@@ -184,6 +182,11 @@ fn cancelled(mut call: Call<'_>, stage: i32, handle: i32, waits: i32) -> Result<
         return Ok(WAITS);
     }
     state.cancels = None;
+    if waits != 0 {
+        // What tasks have answered by then is out.
+        state.tasks.leave();
+    }
+    let subtask = state.subtasks.get(number)?;
     if !subtask.resolved {
         return Ok(BLOCKED);
     }

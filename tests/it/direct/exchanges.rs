@@ -8,7 +8,7 @@ use super::both::{BUDGET, Both, Compiled, Stage, dist, fields, runtime_for, text
 use super::coverage::Coverage;
 use super::interpreter::{interpreter, interpreting_service, passing_interpreter};
 use super::lines::keep_lines;
-use super::programs::{answers_first, called, goes_on, of_middleware, of_service, program, reads};
+use super::programs::{answers_first, called, goes_on, lives_on, of_middleware, of_service, program, reads};
 use super::steps::Lifted;
 use crate::harness::{Seeded, scaled};
 use linkspan::chain::Runtime;
@@ -221,6 +221,7 @@ impl Run {
     async fn exchange(&self, both: &mut Both, chain: usize, request: &Request) -> Result<(), String> {
         both.reads = request[..2].iter().any(|(_, program)| reads(program));
         both.answers_first = self.is_behind(chain) && answers_first(&request[0].1);
+        both.lives_on = both.races && request[..2].iter().any(|(_, program)| lives_on(program));
         both.compare(&format!("{request:?}"), &fields(request)).await;
         both.differences.pop().map_or(Ok(()), Err)
     }

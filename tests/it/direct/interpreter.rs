@@ -4,6 +4,7 @@
 //! came of each call is counted with the stage's limiter, which is the one thing that outlives a trap and that a
 //! test can read ([`counted`]).
 
+use super::guests::REALLOC;
 use super::outgoing::outgoing;
 use super::outward::{self, ASYNC, ASYNC_SIDE, Function, OPTIONS, SYNC, SYNC_SIDE};
 use super::passing;
@@ -99,7 +100,9 @@ fn made() -> Vec<Op> {
         pair("request.consume-body", &format!("(call $open-request {x} {y} (i32.const 1600))")),
         pair(
             "request.new",
-            &format!("(call $request-new {x} (i32.const 1) {y} {z} (i32.const 0) (i32.const 0) (i32.const 1600))"),
+            &format!(
+                "(call $request-new {x} (i32.const 1) {y} {z} (i32.const 0) (i32.const 0) (i32.const 1600))"
+            ),
         ),
         pair(
             "response.new",
@@ -111,7 +114,8 @@ fn made() -> Vec<Op> {
             format!(
                 "(local.set $s (call $set-poll {x} (i32.const 1600)))
                 (local.set $o (select (i32.add (local.get $s) (i32.const 48)) (i32.const 110) (local.get $s)))
-                (i32.store (i32.const 140) (i32.add (i32.mul (i32.load (i32.const 140)) (i32.const 31)) (local.get $s)))"
+                (i32.store (i32.const 140) (i32.add (i32.mul (i32.load (i32.const 140)) (i32.const 31))
+                  (i32.add (local.get $s) (i32.load (i32.const 1604)))))"
             ),
         ),
         op("waitable-set.drop", format!("(call $set-drop {x})")),
@@ -308,7 +312,7 @@ fn ops(lifted: Lifted) -> Vec<Op> {
 }
 
 /// How many things there are to be done.
-pub const OPS: usize = FIRST + 29;
+pub const OPS: usize = FIRST + 30;
 
 /// How many of them a step calls by one letter.
 const FIRST: usize = 90;
@@ -358,7 +362,9 @@ fn begins(field: char) -> String {
     let words = ARGUMENTS.iter().enumerate();
     let words = words.map(|(at, word)| format!("(i32.store (i32.const {}) {word})", 2048 + 4 * at));
     format!(
-        "(i32.store8 (i32.const 1200) (i32.const {}))
+        "(i32.store (i32.const 2168) (i32.const 0))
+        (i32.store (i32.const 140) (i32.add (i32.load (i32.const 140)) (i32.load (i32.const 2164))))
+        (i32.store8 (i32.const 1200) (i32.const {}))
         (call $values (local.get $q) (i32.const 1200) (i32.const 1) (i32.const 1208))
         {}
         (local.set $p (i32.load (i32.load (i32.const 1208))))",
@@ -406,6 +412,14 @@ fn steps(ops: &[Op], next: &str) -> String {
     )
 }
 
+/// The guest with an allocator that calls out if it is told so, which it must not.
+fn calling_out(guest: &str) -> String {
+    let local = "(local $at i32)";
+    let calls =
+        format!("{local} (if (i32.load (i32.const 2168)) (then (call_indirect (type $out) (i32.const 0))))");
+    guest.replace(REALLOC, &REALLOC.replace(local, &calls))
+}
+
 const LOCALS: &str = "(local $op i32) (local $letter i32) (local $s i32) (local $o i32) (local $z i32)";
 
 /// A middleware that does what this field says.
@@ -422,7 +436,9 @@ pub fn interpreter(field: char) -> String {
         steps(&ops, "(br_if 0 (i32.lt_u (local.get $p) (local.get $end)))"),
     );
     let functions: Vec<_> = [SYNC, OPTIONS, &[SYNC_SIDE]].concat();
-    outward::synchronous(&handle, &functions)
+    // How often it ran is told by the next ones.
+    let post = "(i32.store (i32.const 2164) (i32.add (i32.load (i32.const 2164)) (i32.const 1)))";
+    calling_out(&outward::synchronous(&handle, post, &functions))
 }
 
 /// A service that does what this field says.
@@ -479,5 +495,5 @@ fn asynchronous(lifted: Lifted, field: char, functions: Vec<Function>, helpers: 
         steps(&ops, "(br 0)")
     );
     let functions = [functions, ASYNC.to_vec(), OPTIONS.to_vec(), vec![ASYNC_SIDE]].concat();
-    outward::asynchronous(&handle, &callback, &functions, &format!("{helpers} {BEGUN}"))
+    calling_out(&outward::asynchronous(&handle, &callback, &functions, &format!("{helpers} {BEGUN}")))
 }

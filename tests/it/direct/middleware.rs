@@ -283,8 +283,11 @@ fn others_have_their_turns_while_a_call_is_cancelled() {
     let later = middleware(&format!("{ask} (i32.const 1)"), &format!("(call $return-empty) {cancel}"));
     let at_once = middleware(&format!("{ask} {cancel}"), "unreachable");
     let traps = |stage: usize| format!("trap of test/{stage}:stage");
+    let answers = "(call $return-number (i32.const 7)) (i32.const 0)";
+    let seven = || "ErrorCode::HttpRequestHeaderSectionSize(Some(7))".to_owned();
     let chains = [
-        (middleware(&format!("{ask} {wait}"), "unreachable"), later, [traps(0), traps(0)]),
+        (middleware(&format!("{ask} {wait}"), "unreachable"), later.clone(), [traps(0), traps(0)]),
+        (middleware(&format!("{ask} {wait}"), answers), later, [seven(), seven()]),
         (middleware(&format!("{ask} unreachable"), "unreachable"), at_once, [traps(0), traps(1)]),
     ];
     let (chains, said): (Vec<_>, Vec<_>) =

@@ -1,8 +1,7 @@
 //! What guests of the tests reach beside the next stage: pipelines by name and servers, with options, timers, and a handler under a
 //! name of their own.
 
-use super::guests::REALLOC;
-use super::guests::make;
+use super::guests::{REALLOC, make};
 use super::tasks::lifted;
 
 /// A function's name, how it is lowered, and its core type.
@@ -129,13 +128,13 @@ fn outward(guest: &str, functions: &[Function]) -> String {
     guest
 }
 
-/// A guest that is lifted synchronously, with these functions.
-pub fn synchronous(handle: &str, functions: &[Function]) -> String {
+/// A guest that is lifted synchronously, with these bodies of `handle` and of its post-return, and what it imports.
+pub fn synchronous(handle: &str, post: &str, functions: &[Function]) -> String {
     let each = |write: fn(&Function) -> String| functions.iter().map(write).collect::<String>();
     let canonicals = each(|(name, canon, _)| format!("(core func ${name} (canon {canon}))"));
     let exports = each(|(name, ..)| format!("(export \"{name}\" (func ${name}))"));
     let imports = each(|(name, _, ty)| format!("(import \"h\" \"{name}\" (func ${name} {ty}))"));
-    let guest = make(REALLOC, handle, "");
+    let guest = make(REALLOC, handle, post);
     let guest = guest.replacen("(core module $main", &format!("{canonicals} (core module $main"), 1);
     let guest = guest.replacen("(with \"h\" (instance", &format!("(with \"h\" (instance {exports}"), 1);
     outward(&guest.replacen("(import \"h\" ", &format!("{imports} (import \"h\" "), 1), functions)

@@ -10,7 +10,7 @@ const REQUEST: Steps = &[
     "eafa", "fage", "fahk", "gaaa", "kafa", "lafa", "mafa", "pgef", "rihk", "9aaa", ">aaa", "Eaaa", "Yaaa",
     "Zaib", "Zalb", "[ayj", "[azm", "[aab", "\\aee", "\\abe", "\\aie", "\\aab", "]ayj", "]ahk", "]aab",
     "%afa", "_eyj", "_ehk", "_ehm", "&aaa", "'aaa", "(aaa", ")aaa", "*aaa", "+aaa", "sgel", "sgeb", "shnl",
-    "qfaa", "waaa", "zaaa", "{#ba", "{#ea", "{$ba", "{$ea", "{%aa",
+    "qfaa", "waaa", "zaaa", "{#ba", "{#ea", "{>ea", "{$ba", "{$ea", "{%aa",
 ];
 const FIELDS: Steps = &[
     "dbaa", "ibge", "jbge", "obfa", "qfaa", "sgel", "ibhk", "zbaa", "xbhk", "ybhk", "xbge", "`bhk", "!bhk",
@@ -82,6 +82,10 @@ const BEGINNINGS: &[(&str, Steps)] = &[
     ("{5aa{7bi", UNITS),
     ("{5aa3aaa6wba{6wi{7ci4bva", SET_OF_UNITS),
     ("{5aa3aaa6cba{7ci{6wk4bva", SET_OF_UNITS),
+    // Something was read when the other end goes, and something written.
+    ("9aaa8bvk7chj<caa;baataaa", STREAM),
+    ("9aaa7chk8bvj=baa:caataaa", STREAM),
+    ("9aaa3aaa6cba8cvk7whj<waa4bvataaa", SET),
     ("9aaa7chm:caa", STREAM),
     ("9aaa8bvm;baa", STREAM),
     ("9aaa8bvm7chk;baa", STREAM),
@@ -311,6 +315,11 @@ pub fn reads(program: &str) -> bool {
 /// Whether a program for a middleware answers, and calls the next stage after that.
 pub fn answers_first(program: &str) -> bool {
     answers_before(program, b"a")
+}
+
+/// Whether one answers, and is told of something after that.
+pub fn lives_on(program: &str) -> bool {
+    answers_before(program, b"a{NOPS,")
 }
 
 /// The same of any call that it need not wait for.

@@ -17,7 +17,7 @@ fn goes_to(authority: &str) -> String {
 
 /// One that is lifted synchronously.
 pub fn synchronous(handle: &str) -> String {
-    outward::synchronous(&format!("(local $y i32) {handle}"), &[SYNC, OPTIONS].concat())
+    outward::synchronous(&format!("(local $y i32) {handle}"), "", &[SYNC, OPTIONS].concat())
 }
 
 const SUBTASKS: &[Function] = &[
