@@ -19,6 +19,7 @@ pub use crate::net::conn::http1::fuzzing::run as wire;
 pub use crate::net::conn::http2::frames::fuzzing::run as frames;
 pub use crate::net::conn::proxy_protocol::fuzzing::run as proxy;
 pub use crate::net::handover::fuzzing::run as handover;
+pub use crate::telemetry::trace::fuzzing::run as trace;
 
 /// The canonical functions of the direct form: see [`crate::direct::fuzzing`].
 pub fn canonical(data: &[u8]) {
@@ -99,7 +100,8 @@ pub fn flatten(data: &[u8]) {
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = crate::admin::redacted(text);
-    let env = |name: &str| (!name.is_empty()).then(|| "value".to_owned());
+    // What OpenTelemetry's variables say is not about the text.
+    let env = |name: &str| (!name.is_empty() && !name.starts_with("OTEL_")).then(|| "value".to_owned());
     let found = match crate::plan::parse(Path::new("/nowhere/fuzzed.toml"), text, &env) {
         Ok((plan, warnings)) => {
             assert!(!plan.called_first().is_empty() || plan.pipelines.is_empty());
@@ -125,7 +127,7 @@ mod tests {
     /// A target's name, which its corpus has too, and what it does with some bytes.
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 11] = [
+    const TARGETS: [Target; 12] = [
         ("admin", super::admin),
         ("canonical", super::canonical),
         ("component", super::component),
@@ -136,6 +138,7 @@ mod tests {
         ("handover", super::handover),
         ("paths", super::paths),
         ("proxy", super::proxy),
+        ("trace", super::trace),
         ("wire", super::wire),
     ];
 
@@ -267,6 +270,11 @@ mod tests {
     #[test]
     fn paths() {
         fuzz("paths", 5_000);
+    }
+
+    #[test]
+    fn trace_context() {
+        fuzz("trace", 20_000);
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl Gateway {
             Some(Box::new(|| ()))
         });
         let control = Arc::new(Control::new(live, Arc::new(workshop), inputs, gather, prepare));
-        Ok(Self(Arc::new(Shared { workers, control, description, metrics, looking: Arc::default() })))
+        let (_exporter, looking) = (start.exporter, Arc::default());
+        Ok(Self(Arc::new(Shared { workers, control, description, metrics, _exporter, looking })))
     }
 
     /// The pipeline called `name`, if there is one. If a reload removes the pipeline, requests are answered with 404.

@@ -4,6 +4,7 @@ use super::description::Description;
 use super::workers::Workers;
 use crate::gateway::control::Control;
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::Exporter;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +14,8 @@ pub(super) struct Shared {
     pub control: Arc<Control>,
     pub description: Arc<Mutex<Description>>,
     pub metrics: Arc<Metrics>,
+    /// What sends traces, as long as there is a handle.
+    pub _exporter: Option<Arc<Exporter>>,
     /// Whether a thread looks after replaced configurations.
     pub looking: Arc<AtomicBool>,
 }

@@ -56,7 +56,6 @@ impl Lowering<'_> {
         // Looked at without an endpoint, too: a mistake is one.
         let headers = headers.as_ref().map(|node| self.export_headers(node));
         let roots = roots.as_ref().map(|path| self.export_roots(path.text()));
-        let resource = self.resource(resource.as_ref());
         let endpoint = match endpoint {
             Some(text) => match Endpoint::parse(&text.value) {
                 Ok(endpoint) => Some(endpoint),
@@ -67,6 +66,7 @@ impl Lowering<'_> {
             },
             None => self.endpoint_of_variables(),
         };
+        let resource = self.resource(resource.as_ref(), endpoint.is_some());
         let export = endpoint.map(|endpoint| ExportPlan {
             endpoint,
             headers: headers.unwrap_or_else(|| self.headers_of_variables()),
@@ -119,10 +119,11 @@ impl Lowering<'_> {
         endpoint.ok()
     }
 
-    /// A variable's value may be a secret, and is not shown.
+    /// A variable with a mistake is reported, and counts as not set, as the specification asks for: it may be meant for
+    /// other programs. Its value may be a secret, and is not shown.
     fn wrong_variable(&mut self, name: &str, help: &str) {
         self.diagnostics
-            .error(None, format!("the environment variable `{name}` has a value that can't be used"))
+            .warning(None, format!("the environment variable `{name}` has a value that can't be used"))
             .help(format!("{help}; or say it in `[telemetry]`, where the file wins over variables"));
     }
 
@@ -196,7 +197,7 @@ impl Lowering<'_> {
     }
 
     /// The gateway's attributes. Those of the file win over those of variables, of which the service's name wins.
-    fn resource(&mut self, node: Option<&Node>) -> Vec<(String, String)> {
+    fn resource(&mut self, node: Option<&Node>, with_variables: bool) -> Vec<(String, String)> {
         let mut resource: Vec<(String, String)> = Vec::new();
         let mut add = |name: String, value: String| {
             if !resource.iter().any(|(known, _)| *known == name) {
@@ -221,10 +222,12 @@ impl Lowering<'_> {
                 }
             }
         }
-        if let Some((_, name)) = self.variable(&["OTEL_SERVICE_NAME"]) {
+        let name = self.variable(&["OTEL_SERVICE_NAME"]).filter(|_| with_variables);
+        if let Some((_, name)) = name {
             add(SERVICE_NAME.to_owned(), name.trim().to_owned());
         }
-        if let Some((variable, text)) = self.variable(&["OTEL_RESOURCE_ATTRIBUTES"]) {
+        let attributes = self.variable(&["OTEL_RESOURCE_ATTRIBUTES"]).filter(|_| with_variables);
+        if let Some((variable, text)) = attributes {
             match pairs(&text) {
                 Some(pairs) => pairs.into_iter().for_each(|(name, value)| add(name, value)),
                 None => self.wrong_variable(variable, "write name=value,name=value, with `%` escapes"),
@@ -290,11 +293,16 @@ mod tests {
         pipelines.a = { upstream = 'b' }\nupstreams.b = { servers = ['http://127.0.0.1:1'] }\n";
 
     fn plan(telemetry: &str, variables: &[(&str, &str)]) -> Result<TelemetryPlan, String> {
+        parsed(telemetry, variables).map(|(plan, _)| plan)
+    }
+
+    /// With the warnings.
+    fn parsed(telemetry: &str, variables: &[(&str, &str)]) -> Result<(TelemetryPlan, String), String> {
         let text = format!("{REST}[telemetry]\n{telemetry}\n");
         let env =
             |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| (*value).to_owned());
         match parse(Path::new("a.toml"), &text, &env) {
-            Ok((plan, _)) => Ok(plan.telemetry),
+            Ok((plan, warnings)) => Ok((plan.telemetry, warnings.to_string())),
             Err(diagnostics) => Err(diagnostics.to_string()),
         }
     }
@@ -364,8 +372,11 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/hunter2"),
             ("OTEL_RESOURCE_ATTRIBUTES", "hunter2"),
         ] {
-            let findings = plan("", &[endpoint, variable]).unwrap_err();
+            let (_, findings) = parsed("", &[endpoint, variable]).unwrap();
             assert!(findings.contains(variable.0) && !findings.contains("hunter2"), "{findings}");
+            let (plan, findings) = parsed("", &[variable]).unwrap();
+            assert!(plan.export.is_none(), "{variable:?}");
+            assert!(findings.is_empty() || variable.0.ends_with("ENDPOINT"), "{findings}");
         }
         for (telemetry, said) in [
             ("endpoint = 'grpc://a'", "not the scheme, host and port of a server"),

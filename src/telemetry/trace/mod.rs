@@ -14,6 +14,8 @@ mod context;
 mod conventions;
 mod encode;
 mod export;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod id;
 pub mod otlp;
 mod queue;

@@ -3,7 +3,7 @@
 use super::receiver::{Receiver, TAKEN, attribute, hex};
 use crate::harness::{Client, Protocol, SOON, eventually, free, run};
 use crate::swap::support::Served;
-use crate::upstream::support::Raw;
+use crate::upstream::support::{Origin, Raw, tls};
 use linkspan::telemetry::trace::otlp::{ExportResponse, PartialSuccess, SpanKind};
 use prost::Message as _;
 use std::io::Write as _;
@@ -193,4 +193,87 @@ fn a_receiver_that_hangs_or_is_away_delays_no_request() {
         served.gateway.stop();
         assert!(start.elapsed() < Duration::from_secs(30), "{url}");
     }
+}
+
+/// An attempt has its time, and a batch its attempts.
+#[test]
+fn attempts_have_a_time_and_a_number() {
+    let hangs = Raw::start(|_stream, _| std::thread::sleep(SOON));
+    let served = served(&hangs.url(), "timeout = \"50ms\"");
+    run(async {
+        ask(&served, 1).await;
+        let start = Instant::now();
+        while dropped(&served, "export-failed").await < 1.0 {
+            assert!(start.elapsed() < SOON);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(served.metric("linkspan_span_exports_failed_total").await, 5.0);
+    });
+    assert_eq!(hangs.accepted(), 5);
+    served.gateway.stop();
+}
+
+/// Over TLS, spans go to a receiver whose certificate is of the authority that is named, and to no other.
+#[test]
+fn a_receiver_over_tls_must_be_the_one_that_is_meant() {
+    let origin = Origin::speaking(tls(&["http/1.1"], false));
+    let url = format!("https://localhost:{}", origin.address.port());
+    let good = served(&url, "roots = \"cert.pem\"");
+    run(async {
+        ask(&good, 1).await;
+        let start = Instant::now();
+        while good.metric("linkspan_spans_exported_total").await < 1.0 {
+            assert!(start.elapsed() < SOON, "{:#?}", good.gateway.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert_eq!(origin.last().uri.path(), "/v1/traces");
+    good.gateway.stop();
+    let other = served(&url, "");
+    run(ask(&other, 1));
+    let line = other.gateway.line(|line| line["message"] == "spans cannot be sent; what is lost is counted");
+    assert!(line["reason"].as_str().unwrap().starts_with("TLS: "), "{line}");
+    other.gateway.stop();
+    assert_eq!(origin.requests(), 1);
+}
+
+/// What is sampled follows a reload.
+#[test]
+fn a_reload_changes_what_is_sampled() {
+    let receiver = Receiver::start();
+    let telemetry = |sample: u8| format!("[telemetry]\nsample = {sample}\nendpoint = {:?}\n", receiver.url());
+    let served = Served::start("", &format!("{PIPELINE}{}", telemetry(0)));
+    run(async {
+        ask(&served, 5).await;
+        assert_eq!(served.metric("linkspan_traces_sampled_total").await, 0.0);
+        served.swap(&format!("{PIPELINE}{}", telemetry(1))).await;
+        ask(&served, 5).await;
+        assert_eq!(served.metric("linkspan_traces_sampled_total").await, 5.0);
+    });
+    assert_eq!(receiver.spans(5).len(), 5);
+    served.gateway.stop();
+}
+
+/// A gateway inside of a program sends its spans, too, and takes the program's word for what is sampled.
+#[test]
+fn an_embedded_gateway_sends_spans() {
+    let receiver = Receiver::start();
+    crate::embed::run(async {
+        let main = linkspan::embed::Pipeline::new("main").service(crate::embed::stage("hello"));
+        let gateway = linkspan::embed::Gateway::builder()
+            .toml(format!("[telemetry]\nsample = 0\nendpoint = {:?}\n", receiver.url()))
+            .pipeline(main)
+            .build()
+            .unwrap();
+        let service = gateway.service("main").unwrap();
+        for flags in ["00", "01"] {
+            let parent = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}");
+            let request = http::Request::get("/").header("traceparent", parent);
+            let request = request.body(crate::harness::body::empty()).unwrap();
+            crate::embed::text(crate::embed::ask(&service, request).await).await;
+        }
+        let spans = tokio::task::spawn_blocking(move || receiver.spans(1)).await.unwrap();
+        assert_eq!((spans.len(), hex(&spans[0].parent_span_id)), (1, "00f067aa0ba902b7".to_owned()));
+        assert_eq!(attribute(&spans[0].attributes, "client.address"), None);
+    });
 }
