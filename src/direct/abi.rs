@@ -4,6 +4,7 @@
 //! Offsets are computed in `usize`, which does not overflow for sums of numbers of 32 bits.
 
 use super::disagreement::Disagreement;
+use crate::host::kept::cut;
 use wasmtime::{Result, bail};
 use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::p3::bindings::http::types::{
@@ -318,13 +319,10 @@ impl Code {
         self.text.as_ref().map_or(0, String::len)
     }
 
-    /// Leaves at most so many bytes of its text.
-    pub fn cut(&mut self, most: usize) {
-        if let Some(text) = &mut self.text
-            && text.len() > most
-        {
-            text.truncate(text.floor_char_boundary(most));
-            text.shrink_to_fit();
+    /// Leaves as much of its text as is kept for a reader.
+    pub fn cut(&mut self) {
+        if let Some(text) = &mut self.text {
+            cut(text);
         }
     }
 }

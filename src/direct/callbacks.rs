@@ -11,6 +11,7 @@ use super::state::State;
 use super::subtasks::Status;
 use super::tasks::{Doing, Turn};
 use super::transfer::{look, settle};
+use crate::host::next::next_poll;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Wake as _;
@@ -186,7 +187,7 @@ async fn wait(mut call: Call<'_>) -> Result<()> {
         }
         if state.tasks.yielding().is_some() {
             state.tasks.may_yield = true;
-            tokio::task::yield_now().await;
+            next_poll(true).await;
             return Ok(());
         }
         let bell = Arc::clone(state.bell()?);

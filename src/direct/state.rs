@@ -10,7 +10,7 @@ use super::origins::{Origins, SubtaskId};
 use super::pipes::{Kind, Pipe, PipeId, Pipes, Side};
 use super::subtasks::{Callee, Subtasks};
 use super::tasks::{ENTRIES, Tasks};
-use crate::host::kept::{ENTRY, MAX_ERROR_TEXT, Seen, call_bytes, size_of_line};
+use crate::host::kept::{ENTRY, Seen, call_bytes, size_of_line};
 use crate::host::{InstanceState, Next, Rehearsal, Scope};
 use std::sync::Arc;
 use wasmtime::{Memory, Result, bail};
@@ -86,7 +86,7 @@ impl State {
     pub(super) fn cut(&self, code: &mut Code) {
         let kept: usize = self.pipes.all().map(Pipe::size).sum();
         if kept + code.size() > self.host.texts() {
-            code.cut(MAX_ERROR_TEXT);
+            code.cut();
         }
     }
 

@@ -172,13 +172,21 @@ pub async fn give_turn(context: Option<&Arc<CallContext>>) {
     if context.is_some_and(|context| context.count_answer() % AT_ONCE != AT_ONCE - 1) {
         return;
     }
-    let mut waited = false;
-    poll_fn(|cx| match std::mem::replace(&mut waited, true) {
-        true => Poll::Ready(()),
-        false => {
-            cx.waker().wake_by_ref();
-            Poll::Pending
+    next_poll(true).await;
+}
+
+/// Ready when it is polled again, for which it sees if it `wakes`. Not tokio's `yield_now`, which comes after the event loop: who
+/// reads what guests write waits for few turns.
+pub async fn next_poll(wakes: bool) {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
         }
+        if wakes {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     })
     .await;
 }

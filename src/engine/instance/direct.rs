@@ -16,6 +16,7 @@ use crate::engine::guests::FIRST_TURN;
 use crate::engine::outcome::{Failure, reason};
 use crate::engine::request::ChainRequest;
 use crate::host::Pulse;
+use crate::host::next::next_poll;
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -116,7 +117,6 @@ impl<'a> Running<'a> {
         let mut yielding = false;
         loop {
             let store = if yielding {
-                // Not tokio's `yield_now`, which comes after the event loop: who reads what guests write waits for few turns.
                 next_poll(true).await;
                 self.take().await
             } else {
@@ -188,21 +188,6 @@ impl Calls for Running<'_> {
         // Who gives tasks their turns sees to it that this is asked again.
         if is_idle { Poll::Ready(()) } else { Poll::Pending }
     }
-}
-
-/// Ready when it is polled again, for which it sees if it `wakes`.
-async fn next_poll(wakes: bool) {
-    let mut has_waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_waited, true) {
-            return Poll::Ready(());
-        }
-        if wakes {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    })
-    .await;
 }
 
 /// An answer, as whoever asked gets it.

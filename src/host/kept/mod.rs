@@ -32,5 +32,5 @@ pub use count::{HEAD, Seen, size_of_fields, size_of_line};
 pub(super) use guest_made::GuestMade;
 pub use heads::size_of_field;
 pub use keep::{Outside, after_call};
-pub use types::MAX_ERROR_TEXT;
+pub use types::cut;
 pub(super) use wear::Wear;

@@ -22,7 +22,7 @@ type Trailers = FutureReader<Result<Option<Fields>, ErrorCode>>;
 type Received = FutureReader<Result<(), ErrorCode>>;
 
 /// The most of an error's text that is kept for a reader: no more than what its future counts.
-pub const MAX_ERROR_TEXT: usize = 2 << 10;
+const MAX_ERROR_TEXT: usize = 2 << 10;
 
 /// Puts these functions in front of those that `linker` has.
 pub(in crate::host) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
@@ -168,9 +168,14 @@ fn shorten(code: &mut ErrorCode) {
         ErrorCode::InternalError(message) => message,
         _ => return,
     };
-    if let Some(text) = text
-        && text.len() > MAX_ERROR_TEXT
-    {
+    if let Some(text) = text {
+        cut(text);
+    }
+}
+
+/// Leaves as much of an error's text as is kept for a reader.
+pub fn cut(text: &mut String) {
+    if text.len() > MAX_ERROR_TEXT {
         text.truncate(text.floor_char_boundary(MAX_ERROR_TEXT));
         text.shrink_to_fit();
     }
