@@ -1,10 +1,11 @@
 //! The answer to a request: from its head to its response.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -14,9 +15,9 @@ use tokio::time::timeout;
 
 use super::connections::{ConnectionState, Place};
 use super::errands::{Errand, Errands, Refused};
-use super::guard::{Denied, Guard};
+use super::guard::{Denied, Guard, Right};
 use super::{Control, ReloadOutcome};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Format, Metrics};
 
 /// The largest body of a request; its content is not used.
 const MAX_BODY: usize = 64 * 1024;
@@ -79,14 +80,19 @@ impl Endpoint {
 impl Answers {
     /// Answers one request, of the connection at `place`, in every case. The body of a HEAD request's response is
     /// removed later.
-    pub(super) async fn answer<B>(&self, request: Request<B>, place: &Place) -> Response<Full<Bytes>>
+    pub(super) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        peer: SocketAddr,
+        place: &Place,
+    ) -> Response<Full<Bytes>>
     where
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         place.set(ConnectionState::Answer);
         let (head, body) = request.into_parts();
-        let response = match self.respond(&head, body, place).await {
+        let response = match self.respond(&head, body, peer, place).await {
             Ok(response) => response,
             Err(problem) => problem.into_response(),
         };
@@ -94,15 +100,27 @@ impl Answers {
         response
     }
 
-    async fn respond<B>(&self, head: &Parts, body: B, place: &Place) -> Result<Response<Full<Bytes>>, Problem>
+    async fn respond<B>(
+        &self,
+        head: &Parts,
+        body: B,
+        peer: SocketAddr,
+        place: &Place,
+    ) -> Result<Response<Full<Bytes>>, Problem>
     where
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let endpoint = Endpoint::find(head.uri.path());
         // A client without access does not learn which paths there are.
+        let mut right = Right::Anybody;
         if !matches!(endpoint, Some(Endpoint::Health | Endpoint::Ready)) {
-            self.guard.check(head)?;
+            right = self.guard.check(head).inspect_err(|denied| {
+                if head.method == Method::POST {
+                    let path = head.uri.path();
+                    tracing::warn!(%peer, path, reason = ?denied, "audit: a change was refused");
+                }
+            })?;
         }
         let endpoint = endpoint.ok_or_else(|| {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "There is nothing at this path.")
@@ -125,27 +143,55 @@ impl Answers {
                 let detail = "The gateway is draining, or nothing is live.";
                 Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready", detail))
             }
-            Endpoint::Metrics => Ok(response(Metrics::CONTENT_TYPE, self.metrics.render())),
+            Endpoint::Metrics => {
+                let format =
+                    Format::wanted(head.headers.get(ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or(""));
+                Ok(response(format.content_type(), self.metrics.render(format)))
+            }
             Endpoint::Config => Ok(json_response(&self.control.config())),
             Endpoint::Generations => Ok(json_response(&self.control.generations())),
             Endpoint::Version => Ok(json_response(&self.control.version())),
-            Endpoint::Errand(errand) => self.run(errand, place).await,
+            Endpoint::Errand(errand) => {
+                let done = self.run(errand, place).await;
+                let (by, change) = (right.name(), errand.name());
+                match &done {
+                    Ok(outcome) => tracing::info!(
+                        %peer, by, change, result = outcome.result(), generation = outcome.generation, "audit",
+                    ),
+                    Err(problem) => tracing::warn!(%peer, by, change, result = problem.kind, "audit"),
+                }
+                Ok(done?.answer())
+            }
         }
     }
 
-    async fn run(&self, errand: Errand, place: &Place) -> Result<Response<Full<Bytes>>, Problem> {
+    async fn run(&self, errand: Errand, place: &Place) -> Result<ReloadOutcome, Problem> {
         place.set(ConnectionState::Errand);
-        tracing::info!(?errand, "asked for by the admin listener");
         let outcome = timeout(ERRAND_TIMEOUT, self.errands.run(errand)).await.map_err(|_| {
             let detail =
                 "The reload takes longer than two minutes and continues; /generations shows its result.";
             Problem::new(StatusCode::GATEWAY_TIMEOUT, "slow", "Not ended yet", detail)
         })?;
-        let ReloadOutcome { ok, unchanged, generation, report, text } = outcome?;
+        Ok(outcome?)
+    }
+}
+
+impl ReloadOutcome {
+    /// One word for it.
+    fn result(&self) -> &'static str {
+        match (self.ok, self.unchanged) {
+            (true, false) => "applied",
+            (true, true) => "unchanged",
+            (false, _) => "rejected",
+        }
+    }
+
+    fn answer(self) -> Response<Full<Bytes>> {
+        let Self { ok, unchanged, generation, report, text } = self;
         if ok {
             let body =
                 json!({ "unchanged": unchanged, "generation": generation, "report": report, "text": text });
-            return Ok(json_response(&body));
+            return json_response(&body);
         }
         let mut problem = Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -154,7 +200,7 @@ impl Answers {
             "Nothing was changed; `text` and `report` say why.",
         );
         problem.more = vec![("generation", json!(generation)), ("report", report), ("text", json!(text))];
-        Err(problem)
+        problem.into_response()
     }
 }
 
@@ -250,6 +296,7 @@ impl From<Denied> for Problem {
             Denied::ForeignHost => forbidden(
                 "Use an IP address or localhost: without a token, names are refused (DNS rebinding).",
             ),
+            Denied::ReadOnly => forbidden("The read token changes nothing: send the admin token."),
             Denied::CrossSite => forbidden("A page of another site sent the request."),
         }
     }
@@ -336,7 +383,7 @@ pub(super) mod tests {
         let (stub, end) = Stub::new();
         let control: Arc<dyn Control> = Arc::clone(&stub) as _;
         let errands = Errands::start(Arc::clone(&control)).unwrap();
-        (Answers { control, metrics: Metrics::new(), guard: Guard::new(token), errands }, stub, end)
+        (Answers { control, metrics: Metrics::new(), guard: Guard::new(token, None), errands }, stub, end)
     }
 
     fn request(method: &str, path: &str) -> Request<Full<Bytes>> {
@@ -349,7 +396,7 @@ pub(super) mod tests {
     }
 
     async fn ask(answers: &Answers, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
-        answers.answer(request, &Place::default()).await
+        answers.answer(request, SocketAddr::from(([127, 0, 0, 1], 7)), &Place::default()).await
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -418,7 +465,7 @@ pub(super) mod tests {
             let mut right = request("GET", "/metrics");
             right.headers_mut().insert("authorization", HeaderValue::from_static("Bearer 0123456789abcdef"));
             let response = ask(&answers, right).await;
-            assert_eq!(response.headers()[CONTENT_TYPE], Metrics::CONTENT_TYPE);
+            assert_eq!(response.headers()[CONTENT_TYPE], Format::Prometheus.content_type());
         });
     }
 

@@ -19,6 +19,16 @@ pub(super) enum Errand {
     Rollback,
 }
 
+impl Errand {
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Reload => "reload",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
 /// Why an errand was not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {

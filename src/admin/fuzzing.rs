@@ -11,6 +11,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use serde_json::Value;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// A gateway with nothing to report.
@@ -43,6 +44,7 @@ impl Control for Nothing {
 }
 
 const TOKEN: &str = "secret";
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7);
 
 struct Listener {
     open: Answers,
@@ -55,7 +57,7 @@ impl Listener {
         let answers = |token| {
             let control: Arc<dyn Control> = Arc::new(Nothing);
             let errands = Errands::start(Arc::clone(&control)).expect("a thread");
-            Answers { control, metrics: Metrics::new(), guard: Guard::new(token), errands }
+            Answers { control, metrics: Metrics::new(), guard: Guard::new(token, None), errands }
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         Self { open: answers(None), closed: answers(Some(TOKEN)), runtime: runtime.expect("a runtime") }
@@ -71,7 +73,7 @@ pub fn run(data: &[u8]) {
     let Some(request) = request(data) else { return };
     LISTENER.with(|it| {
         for (answers, has_token) in [(&it.open, false), (&it.closed, true)] {
-            let answer = it.runtime.block_on(answers.answer(request.clone(), &Place::default()));
+            let answer = it.runtime.block_on(answers.answer(request.clone(), PEER, &Place::default()));
             if answer.status() != StatusCode::OK || matches!(request.uri().path(), "/healthz" | "/readyz") {
                 continue;
             }

@@ -3,7 +3,7 @@
 //! | request | needs |
 //! | --- | --- |
 //! | `/healthz`, `/readyz` | nothing: a load balancer knows no token, and may use any host name |
-//! | everything else | the token, if there is one |
+//! | everything else | the token, if there is one; to look, the read token is enough |
 //! | everything else, without a token | a `Host` that is an IP address or `localhost`: a page whose name was made to point here (DNS rebinding) has neither |
 //! | `POST` | also that no browser says that another site sent it (`Sec-Fetch-Site`, `Origin`) |
 //!
@@ -29,31 +29,66 @@ pub(super) enum Denied {
     NoHost,
     /// A host that anybody's name could be for this address.
     ForeignHost,
+    /// The token is for looking only.
+    ReadOnly,
     /// Sent by a page of another site.
     CrossSite,
 }
 
-/// The digest of the token. The token itself is not kept, and all digests have the same length.
-pub(super) struct Guard(Option<[u8; 32]>);
+/// With which right a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    /// That of the token.
+    Token,
+    /// That of the read token.
+    ReadToken,
+    /// That of who reaches a listener without a token.
+    Anybody,
+}
+
+impl Right {
+    /// Its name in the log.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::ReadToken => "read-token",
+            Self::Anybody => "none",
+        }
+    }
+}
+
+/// The digests of the tokens. The tokens themselves are not kept, and all digests have the same length.
+pub(super) struct Guard {
+    token: Option<[u8; 32]>,
+    read_token: Option<[u8; 32]>,
+}
 
 impl Guard {
-    pub(super) fn new(token: Option<&str>) -> Self {
-        Self(token.map(digest))
+    pub(super) fn new(token: Option<&str>, read_token: Option<&str>) -> Self {
+        Self { token: token.map(digest), read_token: read_token.map(digest) }
     }
 
-    /// Whether a request for anything but health is allowed.
-    pub(super) fn check(&self, request: &Parts) -> Result<(), Denied> {
+    /// Whether a request for anything but health is allowed, and by which right.
+    pub(super) fn check(&self, request: &Parts) -> Result<Right, Denied> {
         let authority = authority(request).ok_or(Denied::NoHost);
-        match &self.0 {
-            Some(expected) if !knows(&request.headers, expected) => return Err(Denied::Unauthorized),
-            Some(_) => {}
-            None if is_nobodys_name(authority.as_ref().map_err(|denied| *denied)?.host()) => {}
-            None => return Err(Denied::ForeignHost),
+        let knows = |expected: &Option<[u8; 32]>| expected.as_ref().map(|it| knows(&request.headers, it));
+        // Both are compared with, whichever it is.
+        let right = match (knows(&self.token), knows(&self.read_token)) {
+            (Some(true), _) => Right::Token,
+            (Some(false), Some(true)) => Right::ReadToken,
+            (Some(false), _) => return Err(Denied::Unauthorized),
+            (None, _) => match is_nobodys_name(authority.as_ref().map_err(|denied| *denied)?.host()) {
+                true => Right::Anybody,
+                false => return Err(Denied::ForeignHost),
+            },
+        };
+        if request.method == http::Method::POST {
+            same_site(&request.headers, &authority?)?;
+            if right == Right::ReadToken {
+                return Err(Denied::ReadOnly);
+            }
         }
-        if request.method != http::Method::POST {
-            return Ok(());
-        }
-        same_site(&request.headers, &authority?)
+        Ok(right)
     }
 }
 
@@ -126,13 +161,15 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "0123456789abcdef";
+    const READ_TOKEN: &str = "fedcba9876543210";
 
     fn check(token: Option<&str>, method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<(), Denied> {
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Guard::new(token).check(&request.body(()).unwrap().into_parts().0)
+        let guard = Guard::new(token, token.map(|_| READ_TOKEN));
+        guard.check(&request.body(()).unwrap().into_parts().0).map(drop)
     }
 
     #[test]
@@ -155,6 +192,18 @@ mod tests {
         let twice = [("host", "a"), ("authorization", right.as_str()), ("authorization", right.as_str())];
         assert_eq!(check(Some(TOKEN), "GET", "/metrics", &twice), Err(Denied::Unauthorized));
         assert_eq!(check(Some(TOKEN), "GET", "/metrics", &[]), Err(Denied::Unauthorized));
+    }
+
+    #[test]
+    fn with_the_read_token_nothing_is_changed() {
+        let token = format!("Bearer {READ_TOKEN}");
+        let headers = [("host", "admin.internal"), ("authorization", token.as_str())];
+        for (method, expected) in
+            [("GET", Ok(())), ("HEAD", Ok(())), ("POST", Err(Denied::ReadOnly)), ("PUT", Ok(()))]
+        {
+            assert_eq!(check(Some(TOKEN), method, "/config", &headers), expected, "{method}");
+        }
+        assert_eq!(check(None, "GET", "/config", &headers), Err(Denied::ForeignHost));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use crate::plan::Admin;
+use crate::plan::{Admin, ConfigValue};
 
 /// What the admin listener may do with the gateway.
 ///
@@ -73,17 +73,24 @@ pub struct AdminConfig {
     pub address: SocketAddr,
     /// The bearer token. [`start`] demands one unless the address is a loopback one.
     pub token: Option<String>,
+    /// Another one, with which nothing can be changed.
+    pub read_token: Option<String>,
 }
 
 impl From<&Admin> for AdminConfig {
     fn from(admin: &Admin) -> Self {
-        Self { address: admin.address, token: admin.token.as_ref().map(|token| token.expose().to_owned()) }
+        let text = |token: &Option<ConfigValue>| token.as_ref().map(|token| token.expose().to_owned());
+        Self { address: admin.address, token: text(&admin.token), read_token: text(&admin.read_token) }
     }
 }
 
 impl fmt::Debug for AdminConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = self.token.as_ref().map(|_| "<secret>");
-        f.debug_struct("AdminConfig").field("address", &self.address).field("token", &token).finish()
+        let secret = |token: &Option<String>| token.as_ref().map(|_| "<secret>");
+        f.debug_struct("AdminConfig")
+            .field("address", &self.address)
+            .field("token", &secret(&self.token))
+            .field("read_token", &secret(&self.read_token))
+            .finish()
     }
 }

@@ -84,7 +84,7 @@ pub fn start(
         tokio::net::TcpListener::from_std(socket)?
     };
     let errands = Errands::start(Arc::clone(&control))?;
-    let guard = Guard::new(config.token.as_deref());
+    let guard = Guard::new(config.token.as_deref(), config.read_token.as_deref());
     let answers = Answers { control, metrics, guard, errands };
     let (stop, stopped) = watch::channel(false);
     let work = move || LocalSet::new().block_on(&runtime, serve(socket, Rc::new(answers), stopped));
@@ -105,10 +105,10 @@ async fn serve(socket: tokio::net::TcpListener, answers: Rc<Answers>, mut stoppe
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((tcp, _)) => {
+            Ok((tcp, peer)) => {
                 let (answers, stopped, place) = (Rc::clone(&answers), stopped.clone(), Place::default());
                 open.make_room();
-                let connection = connection(tcp, answers, place.clone(), stopped);
+                let connection = connection((tcp, peer), answers, place.clone(), stopped);
                 // However the connection ended, there is nothing better to do.
                 let task =
                     connections.spawn_local(async { _ = timeout(CONNECTION_TIMEOUT, connection).await });
@@ -134,10 +134,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// One request and its answer.
-async fn connection(tcp: TcpStream, answers: Rc<Answers>, place: Place, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    (tcp, peer): (TcpStream, SocketAddr),
+    answers: Rc<Answers>,
+    place: Place,
+    mut stopped: watch::Receiver<bool>,
+) {
     let answer = move |request: http::Request<Incoming>| {
         let (answers, place) = (Rc::clone(&answers), place.clone());
-        async move { Ok::<_, std::convert::Infallible>(answers.answer(request, &place).await) }
+        async move { Ok::<_, std::convert::Infallible>(answers.answer(request, peer, &place).await) }
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -169,7 +174,7 @@ mod tests {
     use super::*;
 
     fn config(address: &str, token: Option<&str>) -> AdminConfig {
-        AdminConfig { address: address.parse().unwrap(), token: token.map(str::to_owned) }
+        AdminConfig { address: address.parse().unwrap(), token: token.map(str::to_owned), read_token: None }
     }
 
     fn send(address: SocketAddr, request: &str) -> TcpStream {
@@ -238,7 +243,7 @@ mod tests {
         let slow = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nContent-Length: 9\r\n\r\n");
         for request in ["", "GET /he", &slow] {
             let taken: Vec<_> = (0..2 * MAX_CONNECTIONS).map(|_| send(address, request)).collect();
-            for path in ["/healthz", "/readyz"] {
+            for path in ["/healthz", "/readyz", "/metrics", "/generations"] {
                 assert!(get(address, path).contains(" 200 OK"), "{request:?}");
             }
             drop(taken);

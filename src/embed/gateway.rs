@@ -10,7 +10,7 @@ use crate::gateway::control::{Change, Control};
 use crate::gateway::{Live, Workshop, build};
 use crate::plan::{CompileCache, Plan};
 use crate::server::worker::Start;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Format, Metrics};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -113,7 +113,7 @@ impl Gateway {
 
     /// The metrics, in Prometheus's text format.
     pub fn metrics(&self) -> String {
-        self.0.metrics.render()
+        self.0.metrics.render(Format::Prometheus)
     }
 
     /// Cuts the requests of replaced configurations after `gateway.retire-timeout`.

@@ -164,6 +164,11 @@ impl RequestBody {
         Self::limited(Inner::Boxed(body), u64::MAX, |_| ())
     }
 
+    /// The same, whose bytes are counted.
+    pub fn counted(body: WasiBody) -> Self {
+        Self::limited(Inner::Boxed(body), u64::MAX - 1, |_| ())
+    }
+
     /// The body as others know it.
     pub(super) fn into_boxed(self) -> WasiBody {
         match self.inner {

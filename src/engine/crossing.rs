@@ -2,6 +2,7 @@
 
 use super::outcome::BodyError;
 use crate::host::CallContext;
+use crate::telemetry::timed;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -45,10 +46,16 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = Pin::new(&mut *self.body).poll_frame(cx).map_err(Into::into);
-        if let Some(reader) = &self.reader {
-            reader.on_body(&frame);
-        }
+        let this = &mut *self;
+        let body = Pin::new(&mut *this.body);
+        let Some(reader) = &this.reader else { return body.poll_frame(cx).map_err(Into::into) };
+        let frame = match reader.observation {
+            None => body.poll_frame(cx),
+            // It is another stage's work.
+            Some(_) => timed(|| body.poll_frame(cx)).0,
+        };
+        let frame = frame.map_err(Into::into);
+        reader.on_body(&frame);
         frame
     }
 

@@ -80,7 +80,7 @@ async fn call(
     due: u64,
     reader: Option<Arc<CallContext>>,
 ) -> Result<Response<WasiBody>, Failure> {
-    let context = request.caller.clone().unwrap_or_else(|| request.context(due));
+    let context = request.caller.clone().unwrap_or_else(|| request.context(due, None));
     let ChainRequest { head, body, cut_off, .. } = *request;
     let answer = service(head, body.into_boxed(), Some(context));
     let answer = timeout(worker.until(due), answer);

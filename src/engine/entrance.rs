@@ -11,8 +11,8 @@ use super::worker::Worker;
 use crate::host::next::NextFuture;
 use crate::host::{CallContext, Next, NoResponse, RequestHead, RequestName, traced};
 use crate::plan::{Applied, Pipeline};
-use crate::telemetry::CallMetrics;
 use crate::telemetry::trace::{OpenSpan, SpanKind};
+use crate::telemetry::{CallMetrics, apart};
 use http::Response;
 use send_wrapper::SendWrapper;
 use std::sync::Arc;
@@ -71,7 +71,12 @@ impl Entrance {
     fn open(self) -> Next {
         let entrance = Arc::new(self);
         Arc::new(move |head, body, context| -> NextFuture {
-            Box::pin(SendWrapper::new(Arc::clone(&entrance).enter(head, body, context)))
+            let observed = context.as_ref().is_some_and(|context| context.observation.is_some());
+            let entered = Arc::clone(&entrance).enter(head, body, context);
+            match observed {
+                false => Box::pin(SendWrapper::new(entered)),
+                true => Box::pin(SendWrapper::new(apart(entered))),
+            }
         })
     }
 
@@ -83,6 +88,9 @@ impl Entrance {
     ) -> Result<Response<WasiBody>, NoResponse> {
         let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
         let body = match &self.whose {
+            Whose::Same if context.as_ref().is_some_and(|context| context.observation.is_some()) => {
+                RequestBody::counted(body)
+            }
             Whose::Same => RequestBody::passed_on(body),
             Whose::Other { request_body } | Whose::Called(Callee { request_body, .. }) => {
                 RequestBody::arriving(body, *request_body, |_| ())

@@ -14,6 +14,7 @@ use super::pause::Pause;
 use super::request::CutOff;
 use crate::host::CallContext;
 use crate::host::next::is_short;
+use crate::telemetry::{Observation, Outcome};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::cell::{Cell, RefCell};
@@ -136,6 +137,14 @@ impl Exchange {
     /// Notes that its call begins, and how often guests of the instance have [acted](crate::host::Pulse::acts) so far.
     pub fn begin(&self, acts: u64) {
         self.began.set(Some(acts));
+        if let Some(observation) = self.observation() {
+            observation.begin();
+        }
+    }
+
+    /// Who observes it, if anyone does.
+    pub fn observation(&self) -> Option<&Arc<Observation>> {
+        self.context.as_ref()?.observation.as_ref()
     }
 
     /// Whether something may have been done for it: it began, and guests of its instance have acted since, `acts` times in
@@ -389,10 +398,14 @@ impl ResponseBody {
     /// Gives everything back. `result` is what the guest learns of it.
     fn end(&mut self, result: Result<(), Error>) {
         let ended = self.inner.take().is_some();
+        let outcome = if result.is_ok() { Outcome::Sent } else { Outcome::BrokeOff };
         if let (true, Keeper::Exchange { exchange, sent }) = (ended, &mut self.keeper) {
             if let Some(sent) = sent.take() {
                 // A guest that does not ask is fine.
                 drop(sent.send(result));
+            }
+            if let Some(observation) = exchange.observation() {
+                observation.end(self.read, outcome);
             }
             exchange.end();
         }

@@ -10,6 +10,7 @@ use super::breaker::{Attempt, Breaker};
 use super::clock::ticks;
 use super::exchange::ResponseBody;
 use super::instance::Instance;
+use super::observe::{failed, observe};
 use super::outcome::Failure;
 use super::request::ChainRequest;
 use super::worker::Worker;
@@ -17,7 +18,7 @@ use crate::chain::{Admission, Segment, Turn};
 use crate::component::Digest;
 use crate::host::CallContext;
 use crate::plan::{BreakerThen, OnFailure, StageId};
-use crate::telemetry::{BreakerState, StageMetrics};
+use crate::telemetry::{BreakerState, Observation, StageMetrics};
 use http::Response;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -157,7 +158,9 @@ impl Hop {
             let pool = worker.pool(segment, &self.in_use);
             let all = request.due(pool.tick(), self.segment.limits.deadline);
             let due = self.deadline.map_or(all, |own| all.min(pool.tick() + ticks(own)));
-            let context = self.segment.links_on.then(|| request.context(due));
+            let observation = self.observation(worker, &request);
+            let has_context = self.segment.links_on || observation.is_some();
+            let context = has_context.then(|| request.context(due, observation.clone()));
             let bypasses = self.on_failure == OnFailure::Bypass;
             // Kept only where it may be needed a second time.
             let spare = (bypasses || segment.trial.is_some()).then(|| {
@@ -173,6 +176,7 @@ impl Hop {
                 }
                 Err(failure) => failure,
             };
+            failed(observation.as_ref(), &failure);
             let again = failure.is_for_another_form();
             // Once the next stage was called, an error may be that one's, and calling
             // it again could do its work twice.
@@ -203,6 +207,12 @@ impl Hop {
             attempt = self.breaker.as_ref().and_then(|breaker| breaker.admit());
             request = same;
         }
+    }
+
+    /// Who looks at the stage while it works on `request`, if that is observed and the stage is alone in its store.
+    fn observation(&self, worker: &Worker, request: &ChainRequest) -> Option<Arc<Observation>> {
+        let is_observed = request.origin.is_observed() && self.segment.scopes.len() == 1;
+        is_observed.then(|| observe(request, (&self.pipeline, &self.stage), self.metrics(worker)))
     }
 
     fn bypass(&self, request: Box<ChainRequest>) -> Outcome {

@@ -369,7 +369,9 @@ impl Instance {
         }
         let was_held = self.pulse.is_held();
         // What was inside is dropped then, whatever state it is in.
-        let poll = caught(|| life.poll(cx)).unwrap_or_else(|panicked| Poll::Ready(End::Panicked(panicked)));
+        let work =
+            || caught(|| life.poll(cx)).unwrap_or_else(|panicked| Poll::Ready(End::Panicked(panicked)));
+        let poll = self.turns.observe(work);
         if poll.is_pending() {
             self.pulse.on_pending();
             let held = self.pulse.is_held();

@@ -24,6 +24,7 @@ mod guests;
 mod hop;
 mod incoming;
 mod instance;
+mod observe;
 mod onward;
 pub mod outcome;
 mod pause;

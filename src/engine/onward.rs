@@ -54,6 +54,10 @@ impl Onward {
                         .map_err(|why| here.failed(told, why))?;
                 }
                 Self::Fork(fork) => {
+                    if let Some(observed) = fork.observed.as_ref().filter(|_| request.origin.is_observed()) {
+                        here = observed;
+                        continue;
+                    }
                     if let Some(hop) = fork.hop(applied) {
                         match hop.handle(worker, request).await {
                             Outcome::Answered(response) => break response,
@@ -170,6 +174,8 @@ pub struct Fork {
     whole: Arc<Hop>,
     /// Without some of them: the hop for each combination, or nothing where no stage is left.
     parts: Vec<(Applied, Option<Arc<Hop>>)>,
+    /// The way of observed requests, if they have one of their own: to the same end.
+    observed: Option<Onward>,
     next: Option<Onward>,
 }
 
@@ -182,13 +188,20 @@ impl Fork {
         whole: Arc<Hop>,
         parts: Vec<(Applied, Option<Arc<Hop>>)>,
         next: Option<Onward>,
-    ) -> Arc<Self> {
-        Arc::new(Self { conditions, conditional, whole, parts, next })
+    ) -> Self {
+        Self { conditions, conditional, whole, parts, observed: None, next }
     }
 
     /// `hop` alone, which all requests take, and what comes after it.
     pub fn only(hop: Arc<Hop>, next: Option<Onward>) -> Arc<Self> {
-        Self::new(Conditions::default(), Applied::NONE, hop, Vec::new(), next)
+        Arc::new(Self::new(Conditions::default(), Applied::NONE, hop, Vec::new(), next))
+    }
+
+    /// With another way for observed requests: through the same stages, each of which is a segment of its own, to what comes
+    /// after them.
+    #[must_use]
+    pub fn observed_by(self, observed: Option<Onward>) -> Self {
+        Self { observed, ..self }
     }
 
     /// The hop with all stages.

@@ -62,6 +62,21 @@ impl Failure {
         matches!(self, Self::Trap { again: true, .. })
     }
 
+    /// One word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Trap { .. } => "trap",
+            Self::Guest(_) => "guest-error",
+            Self::InvalidResponse(_) => "invalid-response",
+            Self::OfAPart => "partial-request",
+            Self::Deadline => "deadline",
+            Self::Capacity => "capacity",
+            Self::Instantiate(_) => "instantiate",
+            Self::BreakerOpen => "breaker-open",
+            Self::Upstream(_) => "upstream",
+        }
+    }
+
     /// What the stage before learns of it. What happened is the log's.
     pub(super) fn into_code(self) -> ErrorCode {
         match self {

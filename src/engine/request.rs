@@ -4,6 +4,7 @@ use super::body::RequestBody;
 use super::clock::{TICK, ticks};
 use crate::host::{Behalf, CallContext, RequestHead, RequestOrigin};
 use crate::plan::Applied;
+use crate::telemetry::Observation;
 use crate::telemetry::trace::SpanId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,9 +94,10 @@ impl ChainRequest {
         due
     }
 
-    /// What the host knows of it while it is in a store, in which it has until the tick `due`.
-    pub(super) fn context(&self, due: u64) -> Arc<CallContext> {
-        CallContext::new(due, self.behalf(), self.depth, self.applied.unwrap_or(Applied::ALL))
+    /// What the host knows of it while it is in a store, in which it has until the tick `due`, and whoever observes it there.
+    pub(super) fn context(&self, due: u64, observation: Option<Arc<Observation>>) -> Arc<CallContext> {
+        let applied = self.applied.unwrap_or(Applied::ALL);
+        CallContext::new(due, self.behalf(), self.depth, applied, observation)
     }
 
     /// On whose behalf something comes out of it.

@@ -21,8 +21,8 @@ use crate::config::Diagnostics;
 use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, Onward, entrance};
 use crate::host::{Budget, Limiters, Next, Rehearsal, StageScope};
 use crate::plan::{
-    End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, PipelineLimits, Plan, Relift,
-    Stage, StageId,
+    Applied, End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, PipelineLimits,
+    Plan, Relift, Stage, StageId,
 };
 use crate::upstream::{TlsSettings, Upstream};
 use std::cell::{Cell, RefCell};
@@ -30,6 +30,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
+
+/// Instances of a stage that the engine's pool has room for, on all workers together, beside those of the segment in which
+/// the stage serves: of a sample of the requests. Where there are more, they take the place of idle ones, or wait.
+const OBSERVED: u32 = 16;
 
 /// What outlives generations: counters of stages, compiled code, running segments.
 #[derive(Default)]
@@ -301,8 +305,9 @@ impl<'a> Maker<'a> {
             let most = self.plan.limits.instances;
             let wanted = pipeline.limits.instances.saturating_mul(self.plan.workers.get()).min(most);
             let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-            let variants = segments.iter().flat_map(|part| &part.variants);
-            for Variant { stages, identity, .. } in variants {
+            let all = segments.iter().flat_map(Part::all);
+            for (Variant { stages, identity, .. }, is_observed) in all {
+                let wanted = if is_observed { wanted.min(OBSERVED) } else { wanted };
                 if stages.is_empty() || self.workshop.find(identity).is_some() {
                     continue;
                 }
@@ -343,11 +348,39 @@ impl<'a> Maker<'a> {
                 };
                 hops.push((variant.applied, hop));
             }
+            let observed = self.observed(pipeline, part, next.as_ref(), diagnostics)?;
             // The first variant has all stages.
             let (conditional, whole) = hops.remove(0);
-            next = Some(Onward::Fork(Fork::new(Arc::clone(&conditions), conditional, whole?, hops, next)));
+            let fork = Fork::new(Arc::clone(&conditions), conditional, whole?, hops, next);
+            next = Some(Onward::Fork(Arc::new(fork.observed_by(observed))));
         }
         next
+    }
+
+    /// The way of observed requests through `part`, if they have one of their own; `None` if it can't be made, for reasons that
+    /// `diagnostics` then have.
+    fn observed(
+        &self,
+        pipeline: &Pipeline,
+        part: &Part<'a>,
+        next: Option<&Onward>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Option<Onward>> {
+        let counts = (self.compiled.get(), self.reused.get());
+        let mut onward = None;
+        for variant in &part.observed {
+            let next = onward.as_ref().or(next);
+            let hop = self.hop(pipeline, variant, next, diagnostics)?;
+            // A service always applies.
+            let without = (variant.applied != Applied::NONE).then_some((Applied::NONE, None));
+            let without = without.into_iter().collect();
+            let fork = Fork::new(Conditions::default(), variant.applied, hop, without, next.cloned());
+            onward = Some(Onward::Fork(Arc::new(fork)));
+        }
+        // Operators are told of what serves.
+        self.compiled.set(counts.0);
+        self.reused.set(counts.1);
+        Some(onward)
     }
 
     /// The pipelines that the stages reach by names of their own. `None` if one of these pipelines could not be made,

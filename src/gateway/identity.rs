@@ -56,8 +56,19 @@ type Named<'a> = (&'a str, Digest);
 pub struct Part<'p> {
     /// The variants that requests can need; the first has all stages.
     pub variants: Vec<Variant<'p>>,
+    /// Its stages one by one, each in a store of its own, from the last to the first, where observed requests take
+    /// another way than through the variants.
+    pub observed: Vec<Variant<'p>>,
     /// The identity of the whole segment, and of everything after it.
     pub identity: Digest,
+}
+
+impl<'p> Part<'p> {
+    /// The variants, and then its stages one by one; and whether it is these.
+    pub fn all(&self) -> impl Iterator<Item = (&Variant<'p>, bool)> {
+        let served = self.variants.iter().map(|variant| (variant, false));
+        served.chain(self.observed.iter().map(|variant| (variant, true)))
+    }
 }
 
 /// Some stages of a segment.
@@ -98,7 +109,7 @@ pub fn of_pipelines<'p>(
                 }
                 (None, _) => None,
             };
-            let identify = |stages: &[&Stage]| {
+            let identify = |stages: &[&Stage], next: Option<Digest>| {
                 let component = |stage: &Stage| components.of(stage).map(|it| (it.digest, it.relifted));
                 let placed: Vec<_> =
                     stages.iter().filter_map(|stage| Some((*stage, component(stage)?))).collect();
@@ -110,10 +121,14 @@ pub fn of_pipelines<'p>(
                     calls.filter_map(|call| Some((call.name.as_str(), beginning(call.pipeline)?))).collect();
                 of_segment(pipeline, &placed, &plan.limits, next, (&named, &calls))
             };
-            let variants = variants(&stages, identify);
-            let identity = of_part(&stages, &variants, next);
+            let variants = variants(&stages, |stages| identify(stages, next));
+            let observed = match plan.observes() && stages.len() > 1 {
+                true => observed(&stages, next, identify),
+                false => Vec::new(),
+            };
+            let identity = of_part(&stages, &variants, &observed, next);
             next = Some(identity);
-            found.push(Part { variants, identity });
+            found.push(Part { variants, observed, identity });
         }
         all[index.0] = found;
     }
@@ -133,17 +148,38 @@ fn variants<'p>(stages: &[&'p Stage], identify: impl Fn(&[&Stage]) -> Digest) ->
     combinations.into_iter().map(variant).collect()
 }
 
+/// `stages` one by one, from the last to the first: each is linked to the one after it, and the last to `next`.
+fn observed<'p>(
+    stages: &[&'p Stage],
+    mut next: Option<Digest>,
+    identify: impl Fn(&[&Stage], Option<Digest>) -> Digest,
+) -> Vec<Variant<'p>> {
+    let alone = |stage: &&'p Stage| {
+        let applied = Applied::NONE.with(stage.id.index, stage.when.is_some());
+        let identity = identify(&[*stage], next);
+        next = Some(identity);
+        Variant { applied, stages: vec![*stage], identity }
+    };
+    stages.iter().rev().map(alone).collect()
+}
+
 /// The identity of a segment with conditions: of its variants, of what decides between them, and of the segment after
-/// it, where the segment may be passed over. A segment without conditions is its only variant.
-fn of_part(stages: &[&Stage], variants: &[Variant<'_>], next: Option<Digest>) -> Digest {
-    if let [only] = variants
+/// it, where the segment may be passed over. A segment without conditions, of which nothing is observed, is its only variant.
+fn of_part(
+    stages: &[&Stage],
+    variants: &[Variant<'_>],
+    observed: &[Variant<'_>],
+    next: Option<Digest>,
+) -> Digest {
+    if let ([only], []) = (variants, observed)
         && stages.iter().all(|stage| stage.when.is_none())
     {
         return only.identity;
     }
     let conditions: Vec<_> = stages.iter().map(|stage| (stage.id.index, &stage.when)).collect();
-    let start = Identity::of("variants").plain(&conditions).plain(&next);
-    variants.iter().fold(start, |it, variant| it.plain(&variant.applied).bytes(&variant.identity.0)).finish()
+    let start = Identity::of("variants").plain(&conditions).plain(&next).plain(&observed.len());
+    let all = variants.iter().chain(observed);
+    all.fold(start, |it, variant| it.plain(&variant.applied).bytes(&variant.identity.0)).finish()
 }
 
 /// The identity of a segment of `pipeline`: of its stages and their components, of the segment after it, and of the

@@ -115,9 +115,9 @@ impl Inputs {
             .flat_map(|pipeline| pipeline.all_stages())
             .flat_map(|stage| stage.values());
         let read = values.fold(read, |it, value| it.text(value.expose()));
-        // Its value may be in a file; a reload reports that a restart is needed.
-        let token = self.plan.admin.as_ref().and_then(|admin| admin.token.as_ref());
-        let read = token.into_iter().fold(read, |it, token| it.text(token.expose()));
+        // Their values may be in files; a reload reports that a restart is needed.
+        let tokens = self.plan.admin.iter().flat_map(|admin| admin.token.iter().chain(&admin.read_token));
+        let read = tokens.fold(read, |it, token| it.text(token.expose()));
         // In the order of names.
         let natives: BTreeMap<_, _> = self.natives.iter().map(|(name, native)| (name, native.id)).collect();
         natives.iter().fold(read, |it, (name, id)| it.text(name).plain(id)).finish()

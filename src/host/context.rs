@@ -1,6 +1,7 @@
 //! What the host knows of a request while it is in a store, and of the calls that come out of it.
 
 use crate::plan::Applied;
+use crate::telemetry::Observation;
 use crate::telemetry::trace::{Place, SpanId, Trace, TraceId};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -37,6 +38,11 @@ impl RequestOrigin {
     /// The request's own span, if its trace is recorded.
     pub fn span(&self) -> Option<SpanId> {
         self.trace.as_ref().and_then(|trace| trace.root())
+    }
+
+    /// Whether each stage that the request meets is observed.
+    pub fn is_observed(&self) -> bool {
+        self.trace.as_ref().is_some_and(|trace| trace.has_stages())
     }
 
     /// Notes that the request continues without `stage`.
@@ -113,6 +119,8 @@ pub struct CallContext {
     pub applied: Applied,
     /// The number of calls by name that led here.
     pub depth: usize,
+    /// What is seen of the stage, if the request is observed.
+    pub observation: Option<Arc<Observation>>,
     /// Nobody waits for the result any more.
     over: AtomicBool,
     /// The stage waited for the next one when the call was over.
@@ -137,10 +145,18 @@ pub struct CallContext {
 
 impl CallContext {
     /// A call on `behalf` that must be answered by `deadline`, and to which `depth` calls by name led, in a pipeline
-    /// whose stages in `applied` apply.
-    pub fn new(deadline: u64, behalf: Behalf, depth: usize, applied: Applied) -> Arc<Self> {
+    /// whose stages in `applied` apply. What is seen of it goes to `observation`, under whose span what comes out of it hangs.
+    pub fn new(
+        deadline: u64,
+        behalf: Behalf,
+        depth: usize,
+        applied: Applied,
+        observation: Option<Arc<Observation>>,
+    ) -> Arc<Self> {
         let Behalf { origin, span } = behalf;
+        let span = observation.as_ref().and_then(|observation| observation.span).or(span);
         Arc::new(Self {
+            observation,
             deadline,
             origin,
             span,
@@ -237,6 +253,9 @@ impl CallContext {
     /// Notes that the head of the stage's own response is out.
     pub fn answer(&self) {
         self.answered.store(true, Ordering::Relaxed);
+        if let Some(observation) = &self.observation {
+            observation.head();
+        }
     }
 
     /// Whether the body of the next stage's response broke off while the stage read it and its own response was on its
@@ -258,6 +277,9 @@ impl<'a> Asking<'a> {
     pub fn begin(context: &'a CallContext) -> Self {
         context.passed_on.store(true, Ordering::Relaxed);
         context.asking.fetch_add(1, Ordering::Relaxed);
+        if let Some(observation) = &context.observation {
+            observation.ask();
+        }
         Self(context)
     }
 }
@@ -265,6 +287,9 @@ impl<'a> Asking<'a> {
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         self.0.asking.fetch_sub(1, Ordering::Relaxed);
+        if let Some(observation) = &self.0.observation {
+            observation.answered();
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Admin {
     /// The token that callers must send: [`Admin::MIN_TOKEN`] to [`Admin::MAX_TOKEN`] visible ASCII characters. Always
     /// there if the address is not a loopback one.
     pub token: Option<ConfigValue>,
+    /// Another one, with which nothing can be changed; not without [`Admin::token`], and not the same.
+    pub read_token: Option<ConfigValue>,
     /// The place of the address.
     pub span: Span,
 }

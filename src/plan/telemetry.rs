@@ -17,6 +17,8 @@ pub struct TelemetryPlan {
     pub sample: Ratio,
     /// The most requests that are sampled in a second.
     pub sample_max: u32,
+    /// Whether a sampled request meets each stage in a store of its own.
+    pub stages: bool,
     /// Whether spans have queries.
     pub query: bool,
     /// Spans of one trace.

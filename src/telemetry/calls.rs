@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::pipeline::{Histogram, Snapshot};
+use super::histogram::{Histogram, Snapshot};
 
 /// The counts of one pipeline's calls of another, on one worker.
 #[derive(Default)]

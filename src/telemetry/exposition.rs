@@ -8,22 +8,23 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::calendar::since_epoch;
 use super::calls::CallMetrics;
-use super::metrics::{BreakerState, Metrics, RELOAD_RESULTS, ReloadResult, StageMetrics};
-use super::pipeline::{Events, METHODS, OTHER, PipelineMetrics, Snapshot, TRAP_KINDS};
+use super::histogram::Snapshot;
+use super::metrics::{BreakerState, Metrics, RELOAD_RESULTS, ReloadResult};
+use super::pipeline::{Events, METHODS, OTHER, PipelineMetrics, TRAP_KINDS};
 use super::series::Counts;
-use super::text::{MetricType, Text, seconds, sum};
+use super::text::{Format, MetricType, Text, seconds, sum};
 use super::trace::DropReason;
-use super::upstream;
+use super::{stage, upstream};
 
 impl Metrics {
-    /// All of it as Prometheus text, [`Metrics::CONTENT_TYPE`]. Its order depends on names only.
-    pub fn render(&self) -> String {
+    /// All of it as text for a scraper. Its order depends on names only.
+    pub fn render(&self, format: Format) -> String {
         let pipelines = self.pipelines.all();
-        let mut text = Text::with_capacity(4096 + pipelines.len() * 2048);
+        let mut text = Text::with_capacity(4096 + pipelines.len() * 2048, format);
         durations(&mut text, &pipelines);
         active(&mut text, &pipelines);
         events(&mut text, &pipelines);
-        of_stages(&mut text, &self.stages.all());
+        stage::render(&mut text, &self.stages.all());
         breakers(&mut text, self);
         upstream::render(&mut text, &self.servers.all());
         calls(&mut text, &self.calls.all());
@@ -34,9 +35,6 @@ impl Metrics {
         process(&mut text, self);
         text.into_string()
     }
-
-    /// The format of [`Metrics::render`].
-    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 }
 
 fn durations(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
@@ -155,41 +153,6 @@ fn events(text: &mut Text, pipelines: &Counts<1, PipelineMetrics>) {
         let most = workers.values().map(|worker| worker.most_kept.load(Relaxed)).max().unwrap_or(0);
         text.sample(KEPT, &[("linkspan_pipeline", pipeline)], most);
     }
-}
-
-/// A counter of [`StageMetrics`]: the reason that distinguishes it from others of its name, and its place.
-type StageCount = (Option<&'static str>, fn(&StageMetrics) -> &AtomicU64);
-
-fn of_stages(text: &mut Text, stages: &Counts<2, StageMetrics>) {
-    let mut counter = |name: &str, help: &str, counts: &[StageCount]| {
-        text.family(name, MetricType::Counter, help);
-        for ([pipeline, stage], workers) in stages {
-            for (reason, count) in counts {
-                let sum = sum(workers, |of| count(of).load(Relaxed));
-                let mut labels = vec![("linkspan_pipeline", &**pipeline), ("linkspan_stage", &**stage)];
-                labels.extend(reason.map(|reason| ("reason", reason)));
-                text.sample(name, &labels, sum);
-            }
-        }
-    };
-    counter(
-        "linkspan_stage_not_applied_total",
-        "Requests to which a stage with a condition did not apply.",
-        &[(None, |of| &of.not_applied)],
-    );
-    counter(
-        "linkspan_stage_bypassed_total",
-        "Requests that continued without a stage that failed or whose breaker was open.",
-        &[
-            (Some("failed"), |of: &StageMetrics| &of.bypassed_failed),
-            (Some("breaker-open"), |of: &StageMetrics| &of.bypassed_open),
-        ],
-    );
-    counter(
-        "linkspan_breaker_refusals_total",
-        "Requests that were refused because the breaker of a stage was open.",
-        &[(None, |of| &of.refused)],
-    );
 }
 
 fn breakers(text: &mut Text, metrics: &Metrics) {
@@ -335,7 +298,7 @@ mod tests {
             pipeline.set_warm(3, 2);
         }
         let waiting = metrics.pipeline("edge", 7).begin(&Method::POST);
-        let text = metrics.render();
+        let text = metrics.render(Format::Prometheus);
         let labels =
             "http_request_method=\"GET\",http_response_status_code=\"200\",linkspan_pipeline=\"edge\"";
         let name = "http_server_request_duration_seconds";
@@ -373,7 +336,7 @@ mod tests {
         for name in ["b", "a"] {
             metrics.pipeline(name, 0).begin(&Method::GET).end(204, Duration::from_micros(1));
         }
-        let text = metrics.render();
+        let text = metrics.render(Format::Prometheus);
         assert!(text.ends_with('\n') && !text.contains("\n\n"));
         let mut seen: Vec<&str> = Vec::new();
         for line in text.lines() {
@@ -389,7 +352,7 @@ mod tests {
                 assert!(line.rsplit_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
             }
         }
-        assert_eq!(text, metrics.render());
+        assert_eq!(text, metrics.render(Format::Prometheus));
         assert_eq!(lines(&text, "linkspan_connections_open"), ["linkspan_connections_open 5"]);
         assert_eq!(lines(&text, "linkspan_generation "), ["linkspan_generation 3"]);
         assert_eq!(lines(&text, "linkspan_last_reload_successful"), ["linkspan_last_reload_successful 0"]);

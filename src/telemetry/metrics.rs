@@ -14,6 +14,7 @@ use super::calendar::since_epoch;
 use super::calls::CallMetrics;
 use super::pipeline::PipelineMetrics;
 use super::series::{NONE, Series};
+use super::stage::StageMetrics;
 use super::trace::TraceCounters;
 use super::upstream::UpstreamMetrics;
 
@@ -53,19 +54,6 @@ pub struct Metrics {
     pub(super) streams_cut: AtomicU64,
     pub(super) reloads: [AtomicU64; RELOAD_RESULTS.len()],
     last_reload: Mutex<Option<LastReload>>,
-}
-
-/// The counts of a stage, apart from those of its instances.
-#[derive(Debug, Default)]
-pub struct StageMetrics {
-    /// Requests to which the stage does not apply.
-    pub not_applied: AtomicU64,
-    /// Requests that bypassed the stage since it failed.
-    pub bypassed_failed: AtomicU64,
-    /// Requests that bypassed the stage since its breaker was open.
-    pub bypassed_open: AtomicU64,
-    /// Requests that were refused since the stage's breaker was open.
-    pub refused: AtomicU64,
 }
 
 /// The breaker of a stage, at a scrape.

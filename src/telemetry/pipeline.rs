@@ -11,26 +11,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::histogram::{Histogram, Snapshot};
 use http::Method;
-
-/// Upper ends of the buckets, as OpenTelemetry advises for `http.server.request.duration`, in nanoseconds and as they
-/// are written, in seconds.
-pub(super) const BUCKETS: [(u64, &str); 14] = [
-    (5_000_000, "0.005"),
-    (10_000_000, "0.01"),
-    (25_000_000, "0.025"),
-    (50_000_000, "0.05"),
-    (75_000_000, "0.075"),
-    (100_000_000, "0.1"),
-    (250_000_000, "0.25"),
-    (500_000_000, "0.5"),
-    (750_000_000, "0.75"),
-    (1_000_000_000, "1"),
-    (2_500_000_000, "2.5"),
-    (5_000_000_000, "5"),
-    (7_500_000_000, "7.5"),
-    (10_000_000_000, "10"),
-];
 
 /// The name of a method or status without a series of its own.
 pub(super) const OTHER: &str = "_OTHER";
@@ -250,50 +232,6 @@ fn method_index(method: &Method) -> usize {
     METHODS[..last].iter().position(|name| *name == method.as_str()).unwrap_or(last)
 }
 
-#[derive(Default)]
-pub(super) struct Histogram {
-    /// Not cumulative; the last bucket is for durations beyond all of [`BUCKETS`].
-    buckets: [AtomicU64; BUCKETS.len() + 1],
-    nanoseconds: AtomicU64,
-}
-
-impl Histogram {
-    pub(super) fn record(&self, duration: Duration) {
-        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS.iter().position(|(end, _)| nanoseconds <= *end).unwrap_or(BUCKETS.len());
-        self.buckets[bucket].fetch_add(1, Relaxed);
-        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
-    }
-
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let buckets = self.buckets.each_ref().map(|bucket| bucket.load(Relaxed));
-        Snapshot { buckets, nanoseconds: u128::from(self.nanoseconds.load(Relaxed)) }
-    }
-}
-
-/// A histogram at one time; of many workers, once they are added.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Snapshot {
-    pub(super) buckets: [u64; BUCKETS.len() + 1],
-    pub(super) nanoseconds: u128,
-}
-
-impl Snapshot {
-    /// The number of all durations: the sum of the buckets, so that the two never contradict each other.
-    pub(super) fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
-}
-
-impl std::ops::AddAssign for Snapshot {
-    fn add_assign(&mut self, other: Self) {
-        for (sum, more) in self.buckets.iter_mut().zip(other.buckets) {
-            *sum += more;
-        }
-        self.nanoseconds += other.nanoseconds;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,7 +249,7 @@ mod tests {
         let (series, snapshot) = metrics.durations().next().unwrap();
         assert_eq!(series, (2, 200));
         assert_eq!((snapshot.buckets[0], snapshot.buckets[1]), (2, 1));
-        assert_eq!((snapshot.buckets[13], snapshot.buckets[14], snapshot.count()), (1, 1, 5));
+        assert_eq!((snapshot.buckets[13], snapshot.beyond, snapshot.count()), (1, 1, 5));
         assert_eq!(snapshot.nanoseconds, 20_012_000_000);
         metrics.begin(&Method::GET).end(200, Duration::MAX);
     }

@@ -133,13 +133,14 @@ pub(super) fn render(text: &mut Text, servers: &Counts<2, UpstreamMetrics>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::text::Format;
     use super::*;
     use crate::telemetry::Metrics;
 
     #[test]
     fn workers_are_added_up_and_a_gone_server_is_neither_up_nor_down() {
         let metrics = Metrics::new();
-        assert!(!metrics.render().contains("linkspan_upstream_"));
+        assert!(!metrics.render(Format::Prometheus).contains("linkspan_upstream_"));
         let up = Arc::new(AtomicBool::new(false));
         for worker in 0..2 {
             let server = metrics.upstream("a", "http://b", worker, &up);
@@ -148,7 +149,7 @@ mod tests {
             server.timed_out();
         }
         metrics.upstream("a", "http://b", 1, &up).ended();
-        let text = metrics.render();
+        let text = metrics.render(Format::Prometheus);
         let has = |line: &str| text.lines().any(|found| found == line);
         let labels = "linkspan_upstream=\"a\",server=\"http://b\"";
         assert!(has(&format!("linkspan_upstream_requests_total{{{labels}}} 2")), "{text}");
@@ -157,6 +158,6 @@ mod tests {
         assert!(has(&format!("linkspan_upstream_faults_total{{fault=\"timeout\",{labels}}} 2")));
         assert!(has(&format!("linkspan_upstream_server_up{{{labels}}} 0")));
         drop(up);
-        assert!(!metrics.render().contains("linkspan_upstream_server_up{"));
+        assert!(!metrics.render(Format::Prometheus).contains("linkspan_upstream_server_up{"));
     }
 }

@@ -35,6 +35,7 @@ mod masses;
 mod measures;
 mod middleware_page;
 mod nexts;
+mod observed;
 mod pages;
 mod polyglot;
 mod prove;

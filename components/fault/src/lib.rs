@@ -162,6 +162,11 @@ pub fn spin() -> ! {
     }
 }
 
+/// Compute for so many rounds.
+pub fn compute(rounds: usize) {
+    (0..rounds).for_each(|round| _ = black_box(round));
+}
+
 /// Allocate for ever, until it is not let: then the allocation traps.
 fn allocate() -> ! {
     let mut held = Vec::new();

@@ -15,6 +15,8 @@ keys! {
     /// The token that callers send as `Authorization: Bearer`. Required if the address is not a loopback address. Keep
     /// the token in a variable or a file: a finding shows its line of the configuration.
     token: Option<Node> = node(Kind::Secret).optional("{ env = \"LINKSPAN_ADMIN_TOKEN\" }", "none");
+    /// A second token, for callers that may look and change nothing: a scraper, a dashboard. It needs `token`.
+    read_token: Option<Node> = node(Kind::Secret).optional("{ env = \"LINKSPAN_READ_TOKEN\" }", "none");
 }
 
 keys! {

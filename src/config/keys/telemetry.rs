@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::declare::{count, keys, node, path, permission, ratio, size, text, time};
+use crate::config::declare::{boolean, count, keys, node, path, permission, ratio, size, text, time};
 use crate::config::kinds::{Kind, TextForm};
 use crate::config::ratio::Ratio;
 use crate::config::syntax::Node;
@@ -21,6 +21,9 @@ keys! {
     sample: Ratio = ratio().default("0.01");
     /// The most requests that are sampled in a second, whoever asks for it.
     sample_max: u32 = count(0, 1_000_000).default("100");
+    /// Whether a sampled request meets each stage in a store of its own, where its [own time](tracing.md#stages) is measured. Such
+    /// requests then cost more, and the gateway compiles each stage of a static link once more.
+    stages: Option<bool> = boolean().optional("false", "`true` with an `endpoint`");
     /// Whether spans have the queries of requests. They may hold secrets.
     query: bool = permission();
     /// Spans of one trace. Further ones are dropped, and counted.

@@ -12,6 +12,7 @@ use crate::component::Lift;
 use crate::engine::exchange::Exchange;
 use crate::engine::request::ChainRequest;
 use crate::host::CallContext;
+use crate::telemetry::timed;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -61,6 +62,8 @@ pub(super) struct Turns {
     jobs: RefCell<VecDeque<Job>>,
     /// All that are not over.
     exchanges: RefCell<Vec<Rc<Exchange>>>,
+    /// Whether one of them is observed.
+    observed: Cell<bool>,
     /// Calls that have not returned.
     calls: Cell<usize>,
     /// Calls that were begun.
@@ -75,6 +78,7 @@ impl Turns {
             settled: Cell::new(true),
             jobs: RefCell::default(),
             exchanges: RefCell::default(),
+            observed: Cell::new(false),
             calls: Cell::new(0),
             served: Cell::new(0),
         }
@@ -84,6 +88,9 @@ impl Turns {
     pub fn add(&self, mut job: Job) {
         job.in_row = self.calls.get() > 0 || !self.jobs.borrow().is_empty();
         self.exchanges.borrow_mut().push(Rc::clone(&job.exchange));
+        if job.exchange.observation().is_some() {
+            self.observed.set(true);
+        }
         self.jobs.borrow_mut().push_back(job);
     }
 
@@ -151,6 +158,21 @@ impl Turns {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.exchanges.borrow().is_empty()
+    }
+
+    /// Does `work` on them, of which those that are observed learn.
+    pub fn observe<T>(&self, work: impl FnOnce() -> T) -> T {
+        if !self.observed.get() {
+            return work();
+        }
+        let exchanges = self.all();
+        let observed = || exchanges.iter().filter_map(|exchange| exchange.observation());
+        observed().for_each(|observation| observation.poll());
+        let (done, busy) = timed(work);
+        observed().for_each(|observation| observation.polled((exchanges.len() == 1).then_some(busy)));
+        let is_observed = |exchange: &Rc<Exchange>| exchange.observation().is_some();
+        self.observed.set(self.exchanges.borrow().iter().any(is_observed));
+        done
     }
 
     /// Those that were begun and are not over.

@@ -24,9 +24,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use self::lowering::{Lowering, Names};
-use super::{CompileCache, ComponentIndex, Gateway, GatewayLimits, Plan, Surroundings};
+use super::{Admin, CompileCache, ComponentIndex, Gateway, GatewayLimits, Plan, Surroundings, TelemetryPlan};
 use crate::config::keys::{self, File};
-use crate::config::{self, At, Decoded, Diagnostics, Named, SourceFile};
+use crate::config::{self, At, Decoded, Diagnostics, Fixed, Named, SourceFile};
 
 pub(super) fn lower(
     source: Arc<SourceFile>,
@@ -65,15 +65,8 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
 
     let listeners = lowering.listeners(&root);
     let admin = admin.as_ref().and_then(|admin| lowering.admin(admin, &listeners));
-    let token = admin.as_ref().and_then(|admin| admin.token.as_ref());
-    let mut fixed = root.fixed();
-    if let Some(token) = token {
-        fixed = fixed.with("admin.token", token.expose());
-    }
     let telemetry = lowering.telemetry(telemetry);
-    for (name, value) in telemetry.export.iter().flat_map(|export| &export.headers) {
-        fixed = fixed.with(&format!("telemetry.headers.{name}"), value.expose());
-    }
+    let fixed = fixed(root.fixed(), admin.as_ref(), &telemetry);
     let mut plan = Plan {
         file: lowering.source.path().to_path_buf(),
         source: lowering.source.clone(),
@@ -116,6 +109,15 @@ fn point_by_name(plan: &mut Plan) {
             stage.component = ComponentIndex(place(&stage.id.component).unwrap_or(usize::MAX));
         }
     }
+}
+
+/// Adds to `keys` what only a restart changes, and what may stand in files or variables.
+fn fixed(keys: Fixed, admin: Option<&Admin>, telemetry: &TelemetryPlan) -> Fixed {
+    let tokens = admin.into_iter().flat_map(|it| [("token", &it.token), ("read-token", &it.read_token)]);
+    let tokens = tokens.filter_map(|(name, token)| Some((format!("admin.{name}"), token.as_ref()?)));
+    let headers = telemetry.export.iter().flat_map(|export| &export.headers);
+    let headers = headers.map(|(name, value)| (format!("telemetry.headers.{name}"), value));
+    tokens.chain(headers).fold(keys, |keys, (name, value)| keys.with(&name, value.expose()))
 }
 
 fn workers(gateway: &keys::Gateway) -> NonZeroUsize {

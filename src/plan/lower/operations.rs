@@ -11,9 +11,11 @@ use crate::plan::{AccessLogPlan, Admin, ConfigValue, Listener};
 
 impl Lowering<'_> {
     pub(super) fn admin(&mut self, table: &Decoded<keys::Admin>, listeners: &[Listener]) -> Option<Admin> {
-        let keys::Admin { address, token } = &**table;
-        // The token is checked even if the address is wrong.
-        let token = token.as_ref().and_then(|token| self.token(token));
+        let keys::Admin { address, token, read_token } = &**table;
+        // The tokens are checked even if the address is wrong.
+        let token = token.as_ref().and_then(|token| self.token(token, "token"));
+        let read_token = read_token.as_ref().and_then(|token| self.token(token, "read-token"));
+        self.compare(table, token.as_ref(), read_token.as_ref());
         let text = address.as_ref()?.text();
         let address = match parse_address(text.text) {
             Ok(address) => address,
@@ -29,17 +31,46 @@ impl Lowering<'_> {
                 .related(taken.span, "the listener")
                 .help("give one of them another port");
         }
-        if !table.is_given(keys::Admin::token) && !is_loopback(address.ip()) {
-            self.diagnostics
-                .error(text.span, "the admin listener needs a token")
-                .label("other machines can reach this address")
-                .help("add `token = { env = \"LINKSPAN_ADMIN_TOKEN\" }`, or use 127.0.0.1");
+        match (table.is_given(keys::Admin::token), is_loopback(address.ip())) {
+            (_, true) => {}
+            (false, false) => {
+                self.diagnostics
+                    .error(text.span, "the admin listener needs a token")
+                    .label("other machines can reach this address")
+                    .help("add `token = { env = \"LINKSPAN_ADMIN_TOKEN\" }`, or use 127.0.0.1");
+            }
+            (true, false) => {
+                self.diagnostics
+                    .warning(text.span, "the admin token crosses the network as plain text")
+                    .label("other machines can reach this address, and it has no TLS")
+                    .help("use 127.0.0.1 behind a proxy with TLS, or a network that only operators can listen to");
+            }
         }
-        Some(Admin { address, token, span: text.span })
+        Some(Admin { address, token, read_token, span: text.span })
     }
 
-    fn token(&mut self, node: &Node) -> Option<ConfigValue> {
-        let token = self.text_or_reference(node, "`token`", "token")?;
+    /// Checks that there is no token for looking without one for changes, and that they differ.
+    fn compare(
+        &mut self,
+        table: &Decoded<keys::Admin>,
+        token: Option<&ConfigValue>,
+        read_token: Option<&ConfigValue>,
+    ) {
+        let Some(read_token) = read_token else { return };
+        let (label, help) = match token {
+            Some(token) if token.expose() != read_token.expose() => return,
+            Some(_) => ("the same as `token`", "make another one with `openssl rand -hex 32`"),
+            None if table.is_given(keys::Admin::token) => return,
+            None => ("there is no `token`", "without `token`, everybody may change everything"),
+        };
+        self.diagnostics
+            .error(read_token.span(), "`read-token` keeps nobody from changes")
+            .label(label)
+            .help(help);
+    }
+
+    fn token(&mut self, node: &Node, key: &str) -> Option<ConfigValue> {
+        let token = self.text_or_reference(node, &format!("`{key}`"), key)?;
         let text = token.expose();
         let label = if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             "has spaces or characters that are not visible ASCII"

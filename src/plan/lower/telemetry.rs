@@ -43,6 +43,7 @@ impl Lowering<'_> {
         let keys::Telemetry {
             sample,
             sample_max,
+            stages,
             query,
             spans,
             value_size,
@@ -78,6 +79,7 @@ impl Lowering<'_> {
         TelemetryPlan {
             sample: *sample,
             sample_max: *sample_max,
+            stages: stages.unwrap_or(export.is_some()),
             query: *query,
             spans: *spans,
             value_size: *value_size,

@@ -37,6 +37,8 @@ struct Recording {
     value_size: usize,
     /// Whether spans have queries.
     query: bool,
+    /// Whether stages have spans.
+    stages: bool,
     sink: Arc<Sink>,
 }
 
@@ -73,6 +75,7 @@ impl Trace {
             left: AtomicUsize::new(plan.spans),
             value_size: plan.value_size,
             query: plan.query,
+            stages: plan.stages,
             sink,
         };
         let (id, flags, remote, state) = match context {
@@ -90,6 +93,11 @@ impl Trace {
     /// The request's span, if the trace is recorded.
     pub fn root(&self) -> Option<SpanId> {
         self.recording.as_ref().map(|recording| recording.root)
+    }
+
+    /// Whether it has spans of stages.
+    pub fn has_stages(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.stages)
     }
 
     /// Whether it is recorded.

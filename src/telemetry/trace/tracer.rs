@@ -66,6 +66,7 @@ mod tests {
         TelemetryPlan {
             sample: Ratio::of_billionths(sample),
             sample_max: 1_000_000,
+            stages: false,
             query: false,
             spans: 3,
             value_size: 64,

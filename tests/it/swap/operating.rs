@@ -3,7 +3,8 @@
 use super::number;
 use super::stamped;
 use super::support::{Served, head, whole};
-use crate::harness::{Client, Folder, Line, MS, Protocol, SOON, free, run};
+use crate::harness::body::empty;
+use crate::harness::{Client, Folder, Line, MS, Protocol, SOON, free, request, run};
 use http::Method;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -162,6 +163,38 @@ fn a_changed_admin_token_is_named_and_a_taken_admin_address_too() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains(&format!("cannot start the admin listener on {address}")), "{text}");
+    served.gateway.stop();
+}
+
+/// Who may look, and who may change; and what is told of either.
+#[test]
+fn the_read_token_changes_nothing_and_each_change_is_in_the_log() {
+    const TOKENS: &str = "token = \"0123456789abcdef\"\nread-token = \"fedcba9876543210\"\n";
+    let head = head("").replace("[admin]\n", &format!("[admin]\n{TOKENS}"));
+    let served = Served::start_in(Folder::new(), &head, &stamped(1));
+    let ask = async |method: Method, path: &str, token: &str| {
+        let token = format!("Bearer {token}");
+        let fields = [("authorization", token.as_str()), ("accept", "application/openmetrics-text")];
+        let mut client = Client::open(served.admin, Protocol::Http1).await;
+        client.ask(request(method, path, &fields, empty())).await
+    };
+    run(async {
+        let answer = ask(Method::GET, "/metrics", "fedcba9876543210").await.ok();
+        assert!(answer.text().ends_with("# EOF\n"), "{answer:?}");
+        let (method, path) = (Method::POST, "/-/reload");
+        assert_eq!(ask(method.clone(), path, "fedcba9876543210").await.status, 403);
+        assert_eq!(ask(method.clone(), path, "0123456789abcdee").await.status, 401);
+        ask(method, path, "0123456789abcdef").await.ok();
+    });
+    let refused = |reason: &'static str| {
+        move |line: &Line| line["message"] == "audit: a change was refused" && line["reason"] == reason
+    };
+    let line = served.gateway.line(refused("ReadOnly"));
+    assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:") && line["path"] == "/-/reload");
+    served.gateway.line(refused("Unauthorized"));
+    let done = served.gateway.line(|line: &Line| line["message"] == "audit");
+    assert_eq!((&done["by"], &done["change"]), (&"token".into(), &"reload".into()));
+    assert_eq!((&done["result"], &done["generation"]), (&"unchanged".into(), &1.into()));
     served.gateway.stop();
 }
 

@@ -14,7 +14,9 @@ const PIPELINE: &str =
 
 /// A gateway that samples every request and sends to `url`.
 fn served(url: &str, keys: &str) -> Served {
-    let telemetry = format!("[telemetry]\nsample = 1\nsample-max = 1000000\nendpoint = {url:?}\n{keys}\n");
+    let telemetry = format!(
+        "[telemetry]\nsample = 1\nstages = false\nsample-max = 1000000\nendpoint = {url:?}\n{keys}\n"
+    );
     Served::start("", &format!("{PIPELINE}{telemetry}"))
 }
 

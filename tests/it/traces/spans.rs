@@ -23,7 +23,7 @@ fn context(flags: &str) -> [(&'static str, String); 2] {
 /// Tables for traces that are sent to `receiver`, where clients of this machine are trusted.
 fn tables(receiver: &Receiver) -> String {
     format!(
-        "[http]\ntrusted-proxies = [\"127.0.0.0/8\"]\n\n[telemetry]\nsample = 0\nendpoint = {:?}\n\n",
+        "[http]\ntrusted-proxies = [\"127.0.0.0/8\"]\n\n[telemetry]\nsample = 0\nstages = false\nendpoint = {:?}\n\n",
         receiver.url()
     )
 }

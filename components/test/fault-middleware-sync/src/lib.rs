@@ -8,12 +8,13 @@
 //! | --- | --- |
 //! | `hang` | never calls the next stage |
 //! | `slow` | calls it after `x-delay-ms` (1,000) |
+//! | `compute` | calls it after `x-rounds` (1,000,000) of computing |
 //! | `trap-after` | traps when the next stage has answered |
 //! | `loop-after` | computes for ever when the next stage has answered |
 //! | `drop-response` | forgets that answer, and gives its own: `ok` |
 //! | `next-twice` | calls the next stage again, with a GET of its own |
 
-use linkspan_fault::{Fault, Options, number, ok, spin, trap, unknown};
+use linkspan_fault::{Fault, Options, compute, number, ok, spin, trap, unknown};
 use linkspan_sdk::{Error, Method, Next, Request, Response, block_on, clock, middleware};
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ fn handle(options: &'static Options, request: Request, next: Next) -> Result<Res
         "slow" => {
             let delay = number(&request, "x-delay-ms", 1_000);
             block_on(clock::sleep(Duration::from_millis(delay as u64)));
+            next.call(request)
+        }
+        "compute" => {
+            compute(number(&request, "x-rounds", 1_000_000));
             next.call(request)
         }
         "trap-after" => {

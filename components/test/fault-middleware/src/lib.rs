@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `hang` | never calls the next stage |
 //! | `slow` | calls it after `x-delay-ms` (1,000) |
+//! | `compute` | calls it after `x-rounds` (1,000,000) of computing |
 //! | `trap-after` | traps when the next stage has answered |
 //! | `loop-after` | computes for ever when the next stage has answered |
 //! | `drop-response` | forgets that answer, and gives its own: `ok` |
@@ -24,7 +25,7 @@
 //! | `log` | writes a line to the log, and calls the next stage |
 //! | `splice-request` | as `transform-request`, and hands on the trailers as they are |
 
-use linkspan_fault::{Fault, Options, number, ok, spin, trap, unknown};
+use linkspan_fault::{Fault, Options, compute, number, ok, spin, trap, unknown};
 use linkspan_sdk::bindings::{wit_future, wit_stream};
 use linkspan_sdk::{
     AsyncNext, Body, Error, Method, Request, Response, Scheme, StreamReader, StreamResult, StreamWriter,
@@ -45,6 +46,7 @@ async fn handle(options: &'static Options, mut request: Request, next: AsyncNext
             let delay = number(&request, "x-delay-ms", 1_000);
             clock::sleep(Duration::from_millis(delay as u64)).await;
         }
+        "compute" => compute(number(&request, "x-rounds", 1_000_000)),
         "trap-after" => {
             let _response = next.call(request).await?;
             trap()

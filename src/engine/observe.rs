@@ -1,0 +1,70 @@
+//! What is seen of a stage that works on an observed request, and who learns of it: a span below that of who called the stage,
+//! and the stage's counts.
+
+use super::outcome::Failure;
+use super::request::ChainRequest;
+use crate::telemetry::trace::{OpenSpan, SpanKind};
+use crate::telemetry::{Observation, Outcome, Sight, StageMetrics};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Observes `request` at `stage` of `pipeline`, whose counts are `metrics`.
+pub(super) fn observe(
+    request: &ChainRequest,
+    (pipeline, stage): (&Arc<str>, &Arc<str>),
+    metrics: Arc<StageMetrics>,
+) -> Arc<Observation> {
+    let upload = request.body.limit();
+    let trace = request.origin.trace.clone();
+    let opened = trace.as_ref().zip(request.span);
+    let mut span =
+        opened.and_then(|(trace, parent)| trace.open(parent, SpanKind::Internal, stage.to_string()));
+    if let Some(span) = &mut span {
+        span.set("linkspan.pipeline", pipeline.to_string());
+        span.set("linkspan.stage", stage.to_string());
+    }
+    let id = span.as_ref().and_then(OpenSpan::id);
+    let trace = trace.map(|trace| trace.id().to_string()).unwrap_or_default();
+    Arc::new(Observation::new(id, move |sight| {
+        let request_bytes = upload.bytes();
+        metrics.observed.get_or_init(Box::default).count(&sight, request_bytes, trace);
+        if let Some(span) = span {
+            tell(span, sight, request_bytes);
+        }
+    }))
+}
+
+/// The stage gave no response.
+pub(super) fn failed(observation: Option<&Arc<Observation>>, failure: &Failure) {
+    if let Some(observation) = observation {
+        let outcome = Outcome::Failed { kind: failure.kind(), reason: failure.to_string() };
+        observation.end(0, outcome);
+    }
+}
+
+/// Ends `span` with what was seen. Times are in seconds, as everywhere in the conventions.
+fn tell(mut span: OpenSpan, sight: Sight, request_bytes: u64) {
+    let seconds = |time: Duration| time.as_secs_f64();
+    span.set("linkspan.stage.queue_time", seconds(sight.queued));
+    span.set("linkspan.stage.own_time", seconds(sight.own));
+    span.set("linkspan.stage.down_time", seconds(sight.down));
+    span.set("linkspan.stage.back_time", seconds(sight.back));
+    if let Some(busy) = sight.busy {
+        span.set("linkspan.stage.busy_time", seconds(busy));
+    }
+    span.set("linkspan.stage.calls", u64::from(sight.calls));
+    span.set("http.request.body.size", request_bytes);
+    span.set("http.response.body.size", sight.response_bytes);
+    let outcome = match sight.outcome {
+        Outcome::Sent if sight.calls == 0 => "answered",
+        Outcome::Sent => "passed-on",
+        Outcome::BrokeOff => "broke-off",
+        Outcome::Abandoned => "abandoned",
+        Outcome::Failed { kind, reason } => {
+            span.set("error.type", kind);
+            span.fail(reason);
+            "failed"
+        }
+    };
+    span.set("linkspan.stage.outcome", outcome);
+}
