@@ -212,14 +212,16 @@ fn begins(step: &[u8]) -> bool {
 }
 
 /// A program of a stage that another one has called, without what cancels and waits for the host before its first turn is over: in
-/// the component form, who called is first then (docs/direct.md).
+/// the component form, who called is first then (docs/direct.md). Its short timers are longer than those of who called: which of two
+/// is first that end at once is not the same in both forms.
 pub fn called(program: &str) -> String {
     let mut is_first = true;
     let steps = program.as_bytes().chunks_exact(4).filter(|step| {
         is_first &= !TURNS.contains(&step[0]);
         !is_first || !(CANCELS.contains(&step[0]) || step[0] == b'.')
     });
-    steps.flatten().map(|byte| char::from(*byte)).collect()
+    let steps: String = steps.flatten().map(|byte| char::from(*byte)).collect();
+    steps.replace("{#e", "{#j").replace("{$e", "{$j")
 }
 
 /// A program for a service: in no order, but that it mostly answers once. The request's body may come slowly.
@@ -256,6 +258,7 @@ pub fn of_service(seeded: &mut Seeded, slow: bool) -> String {
         }
         if at < answers {
             program += &match seeded.below(4) {
+                _ if has_come(&program) && seeded.below(3) == 0 => "taaa".to_owned(),
                 0 => error(seeded, 'U'),
                 // What is behind its body is an error.
                 1 if seeded.below(2) == 0 => {
@@ -305,6 +308,14 @@ pub fn of_middleware(seeded: &mut Seeded, slow: bool) -> String {
         0 => format!("{}{call}Maaa", whole(&steps[..at.min(3)])),
         _ => format!("{}{call}{}", whole(&steps[..at]), whole(&steps[at..])),
     }
+}
+
+/// Whether a program has something to tell of reads and writes, of cancellations, and of events.
+fn has_come(program: &str) -> bool {
+    program
+        .as_bytes()
+        .chunks_exact(4)
+        .any(|step| b"478CDJK:;?@FGO".contains(&step[0]) || step.starts_with(b"{5"))
 }
 
 /// Whether a program reads a stream or a future.
@@ -403,6 +414,9 @@ pub fn program(seeded: &mut Seeded) -> String {
             "waaa" => READY,
             _ => holds,
         };
+    }
+    if has_come(&program) && seeded.below(2) == 0 {
+        return program + "taaa";
     }
     if seeded.below(8) == 0 {
         return program + &error(seeded, 'U');
