@@ -107,7 +107,7 @@ impl Entrance {
             Whose::Other { .. } => None,
             Whose::Called(callee) => Some(callee.enter(&worker, &mut request)?),
         };
-        let name = request.behalf().name();
+        let name = request.origin.name(request.span);
         let mut span = self.open_span(&mut request);
         let reader = context.filter(|_| counted.is_none());
         match self.onward.handle(&worker, request).await {
@@ -186,7 +186,7 @@ impl Callee {
             request.due(worker.tick(), patience);
         }
         if request.depth > self.most {
-            let name = request.behalf().name();
+            let name = request.origin.name(request.span);
             let (request_id, trace_id, span_id) = (name.request_id(), name.trace_id(), name.span_id());
             let (caller, pipeline, depth) = (&*self.caller, &*self.callee, request.depth);
             let message = "a call was refused: `limits.call-depth` is reached";

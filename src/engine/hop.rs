@@ -190,7 +190,7 @@ impl Hop {
             };
             let Some(body) = lent.reclaim() else { return Outcome::Failed(failure) };
             same.body = body;
-            let name = same.behalf().name();
+            let name = same.origin.name(same.span);
             let (request_id, trace_id, span_id) = (name.request_id(), name.trace_id(), name.span_id());
             if !again {
                 tracing::warn!(request_id, trace_id, span_id, stage = self.name(), reason = %failure, "a stage failed and was bypassed");

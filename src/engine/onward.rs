@@ -42,7 +42,7 @@ impl Onward {
         let applied = known.unwrap_or_else(|| self.applied(worker, &request.head, request.origin.id));
         request.applied = Some(applied);
         // What comes from outside has a line of its own when it fails.
-        let told = request.nested.then(|| request.behalf().name());
+        let told = request.nested.then(|| request.origin.name(request.span));
         let mut bypassed: Vec<String> = Vec::new();
         let mut here = self;
         let mut response = loop {

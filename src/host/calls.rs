@@ -94,7 +94,7 @@ pub fn start(
 ) -> NextFuture {
     let (parts, body) = request.into_parts();
     let http::uri::Parts { mut scheme, authority, mut path_and_query, .. } = parts.uri.into_parts();
-    let name = context.as_ref().map(|context| context.behalf().name());
+    let name = context.as_ref().map(|context| context.origin.name(context.span));
     let found = authority.as_ref().ok_or(ErrorCode::HttpRequestUriInvalid);
     let found = found
         .and_then(|authority| target(scope, name, callee, authority, (&mut scheme, &mut path_and_query)));

@@ -45,6 +45,11 @@ impl RequestOrigin {
         self.trace.as_ref().is_some_and(|trace| trace.has_stages())
     }
 
+    /// How log lines name it where `span` is what they are about.
+    pub fn name(&self, span: Option<SpanId>) -> RequestName {
+        RequestName { id: self.id, trace: self.trace.as_ref().map(|trace| trace.id()), span }
+    }
+
     /// Notes that the request continues without `stage`.
     pub fn bypass(&self, stage: Arc<str>) {
         self.bypassed.lock().unwrap_or_else(PoisonError::into_inner).push(stage);
@@ -74,8 +79,7 @@ impl Behalf {
 
     /// How log lines name the request.
     pub fn name(&self) -> RequestName {
-        let trace = self.origin.trace.as_ref().map(|trace| trace.id());
-        RequestName { id: self.origin.id, trace, span: self.span }
+        self.origin.name(self.span)
     }
 }
 

@@ -20,7 +20,7 @@ use super::trace::came;
 use super::way::{EmbeddedCall, wants_upgrade, way};
 use crate::engine::{Arriving, ChainRequest, RequestBody, UploadPace, UploadState, Worker};
 use crate::gateway::{Generation, Live};
-use crate::host::{Behalf, RequestHead, RequestOrigin};
+use crate::host::{RequestHead, RequestOrigin};
 use crate::net::{ConnInfo, Rejection};
 use crate::plan::{PipelineIndex, Plan, Route};
 use crate::telemetry::trace::{OpenSpan, Trace};
@@ -145,7 +145,7 @@ impl Service {
         identify(&mut headers, conn, kinds);
         let arrival = Arrival { version: parts.version, id: &id, kinds, conn };
         tell(&mut headers, &head, &arrival, client, http);
-        let name = Behalf { span: origin.span(), origin: Arc::clone(&origin) }.name();
+        let name = origin.name(origin.span());
         let here = Here { generation, pipeline, id, name };
         let request = match bounded(body, &headers, &here) {
             Ok(body) => chain_request(&head, headers, body, &here.generation, origin),
