@@ -176,7 +176,7 @@ impl Hop {
                 }
                 Err(failure) => failure,
             };
-            failed(observation.as_ref(), &failure);
+            failed(observation.as_ref(), &failure, context.as_deref());
             let again = failure.is_for_another_form();
             // Once the next stage was called, an error may be that one's, and calling
             // it again could do its work twice.

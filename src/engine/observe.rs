@@ -3,6 +3,7 @@
 
 use super::outcome::Failure;
 use super::request::ChainRequest;
+use crate::host::CallContext;
 use crate::telemetry::trace::{OpenSpan, SpanKind};
 use crate::telemetry::{Observation, Outcome, Sight, StageMetrics};
 use std::sync::Arc;
@@ -34,12 +35,21 @@ pub(super) fn observe(
     }))
 }
 
-/// The stage gave no response.
-pub(super) fn failed(observation: Option<&Arc<Observation>>, failure: &Failure) {
-    if let Some(observation) = observation {
-        let outcome = Outcome::Failed { kind: failure.kind(), reason: failure.to_string() };
-        observation.end(0, outcome);
-    }
+/// The stage gave no response in the call with `context`.
+pub(super) fn failed(
+    observation: Option<&Arc<Observation>>,
+    failure: &Failure,
+    context: Option<&CallContext>,
+) {
+    let Some(observation) = observation else { return };
+    let is_handed_on = matches!(failure, Failure::Guest(_)) && context.is_some_and(CallContext::next_failed);
+    observation.end(
+        0,
+        match is_handed_on {
+            true => Outcome::HandedOn,
+            false => Outcome::Failed { kind: failure.kind(), reason: failure.to_string() },
+        },
+    );
 }
 
 /// Ends `span` with what was seen. Times are in seconds, as everywhere in the conventions.
@@ -59,6 +69,7 @@ fn tell(mut span: OpenSpan, sight: Sight, request_bytes: u64) {
         Outcome::Sent if sight.calls == 0 => "answered",
         Outcome::Sent => "passed-on",
         Outcome::BrokeOff => "broke-off",
+        Outcome::HandedOn => "handed-on",
         Outcome::Abandoned => "abandoned",
         Outcome::Failed { kind, reason } => {
             span.set("error.type", kind);

@@ -35,6 +35,8 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// It handed on the error of what comes after it.
+    HandedOn,
     /// Nobody waited for its response any more.
     Abandoned,
 }

@@ -61,7 +61,7 @@ impl Observed {
             Outcome::Sent if sight.calls == 0 => _ = counts.answered.fetch_add(1, Relaxed),
             Outcome::Failed { .. } => _ = counts.failed.fetch_add(1, Relaxed),
             Outcome::BrokeOff | Outcome::Abandoned => _ = counts.broke_off.fetch_add(1, Relaxed),
-            Outcome::Sent => {}
+            Outcome::Sent | Outcome::HandedOn => {}
         }
         counts.request_bytes.fetch_add(request_bytes, Relaxed);
         counts.response_bytes.fetch_add(sight.response_bytes, Relaxed);

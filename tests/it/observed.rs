@@ -248,6 +248,9 @@ fn who_refuses_and_who_traps_is_named() {
         assert_eq!(value(span, "error.type"), Some(&Value::Text("trap".into())), "{kind}");
         assert!(span.error.as_deref().unwrap().contains("unreachable"), "{kind}: {span:?}");
         assert_eq!(outcome(span), "failed");
+        for before in [0, 1] {
+            assert_eq!(outcome(trapped.span(&name(trapped, before))), "handed-on", "{kind}");
+        }
 
         let span = failed.span(&name(failed, 3));
         assert_eq!(value(span, "error.type"), Some(&Value::Text("guest-error".into())), "{kind}: {span:?}");
