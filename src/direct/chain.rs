@@ -245,7 +245,8 @@ fn exported(store: &mut Store<State>, instances: &[Instance], place: &Place) -> 
 }
 
 impl Guests {
-    /// Sends a request through the chain, on `behalf` of a client's request; what comes out of it has `context`. What a stage wrote of its body is read by [`after`](Self::after).
+    /// Sends a request through the chain, on `behalf` of a client's request; what comes out of it has `context`. What a stage
+    /// wrote of its body is read by [`after`](Self::after).
     ///
     /// # Errors
     /// [`Trap`], which is the end of the instance.

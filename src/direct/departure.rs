@@ -80,20 +80,15 @@ impl Departed {
 
 /// Where a stage's own request goes.
 fn own_target(state: &State, stage: usize, request: &mut Request) -> std::result::Result<Target, ErrorCode> {
-    let (scope, behalf) = (&state.stages[stage].scope, state.origins.behalf());
+    let scope = &state.stages[stage].scope;
     let Request { scheme, authority, path_with_query, .. } = request;
     match authority.as_ref().and_then(|authority| Some((calls::callee(authority)?, authority))) {
         Some((callee, authority)) => {
-            let next = calls::target(
-                scope,
-                behalf.map(|behalf| behalf.name()),
-                callee,
-                authority,
-                (scheme, path_with_query),
-            )?;
+            let name = state.origins.name();
+            let next = calls::target(scope, name, callee, authority, (scheme, path_with_query))?;
             Ok(Target::Segment(Arc::clone(next), Callee::Pipeline))
         }
-        None => Ok(Target::Network(Arc::clone(scope), behalf)),
+        None => Ok(Target::Network(Arc::clone(scope), state.origins.behalf())),
     }
 }
 

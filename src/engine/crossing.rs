@@ -49,10 +49,10 @@ where
         let this = &mut *self;
         let body = Pin::new(&mut *this.body);
         let Some(reader) = &this.reader else { return body.poll_frame(cx).map_err(Into::into) };
-        let frame = match reader.observation {
-            None => body.poll_frame(cx),
+        let frame = match reader.is_observed() {
+            false => body.poll_frame(cx),
             // It is another stage's work.
-            Some(_) => timed(|| body.poll_frame(cx)).0,
+            true => timed(|| body.poll_frame(cx)).0,
         };
         let frame = frame.map_err(Into::into);
         reader.on_body(&frame);

@@ -71,7 +71,7 @@ impl Entrance {
     fn open(self) -> Next {
         let entrance = Arc::new(self);
         Arc::new(move |head, body, context| -> NextFuture {
-            let observed = context.as_ref().is_some_and(|context| context.observation.is_some());
+            let observed = context.as_ref().is_some_and(|context| context.is_observed());
             let entered = Arc::clone(&entrance).enter(head, body, context);
             match observed {
                 false => Box::pin(SendWrapper::new(entered)),
@@ -88,7 +88,7 @@ impl Entrance {
     ) -> Result<Response<WasiBody>, NoResponse> {
         let worker = Worker::current().ok_or(ErrorCode::InternalError(None))?;
         let body = match &self.whose {
-            Whose::Same if context.as_ref().is_some_and(|context| context.observation.is_some()) => {
+            Whose::Same if context.as_ref().is_some_and(|context| context.is_observed()) => {
                 RequestBody::counted(body)
             }
             Whose::Same => RequestBody::passed_on(body),

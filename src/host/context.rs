@@ -180,6 +180,11 @@ impl CallContext {
         })
     }
 
+    /// Whether somebody looks at the stage meanwhile.
+    pub fn is_observed(&self) -> bool {
+        self.observation.is_some()
+    }
+
     /// On whose behalf something comes out of the call.
     pub fn behalf(&self) -> Behalf {
         Behalf { origin: Arc::clone(&self.origin), span: self.span }

@@ -1,5 +1,6 @@
 //! Servers in which pipelines may end.
 
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -56,6 +57,19 @@ pub enum ServerHost {
     Name(String),
     /// An address.
     Address(IpAddr),
+}
+
+impl ServerHost {
+    /// The name that a certificate of the server must have.
+    ///
+    /// # Errors
+    /// A name that no certificate can have.
+    pub fn certified(&self) -> Result<ServerName<'static>, InvalidDnsNameError> {
+        match self {
+            Self::Name(name) => ServerName::try_from(name.clone()),
+            Self::Address(address) => Ok(ServerName::from(*address)),
+        }
+    }
 }
 
 /// The host that a server sees.

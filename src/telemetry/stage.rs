@@ -26,49 +26,38 @@ pub struct StageMetrics {
 
 /// Writes the counts of all stages.
 pub(super) fn render(text: &mut Text, stages: &Counts<2, StageMetrics>) {
-    of_stages(text, stages);
+    write(text, stages.iter(), &COUNTERS, |workers, count| sum(workers, |of| count(of).load(Relaxed)));
     of_observed(text, stages);
 }
 
-/// A counter of [`StageMetrics`]: the reason that distinguishes it from others of its name, and its place.
-type StageCount = (Option<&'static str>, fn(&StageMetrics) -> &AtomicU64);
+/// Where something is counted.
+type Place<T> = fn(&T) -> &AtomicU64;
 
-fn of_stages(text: &mut Text, stages: &Counts<2, StageMetrics>) {
-    let mut counter = |name: &str, help: &str, counts: &[StageCount]| {
-        text.family(name, MetricType::Counter, help);
-        for ([pipeline, stage], workers) in stages {
-            for (reason, count) in counts {
-                let sum = sum(workers, |of| count(of).load(Relaxed));
-                let mut labels = vec![("linkspan_pipeline", &**pipeline), ("linkspan_stage", &**stage)];
-                labels.extend(reason.map(|reason| ("reason", reason)));
-                text.sample(name, &labels, sum);
-            }
-        }
-    };
-    counter(
+/// A counter: its name, its meaning, and its samples: the label that distinguishes one from the others, and its place.
+type Counter<T> = (&'static str, &'static str, &'static [(Option<(&'static str, &'static str)>, Place<T>)]);
+
+const COUNTERS: [Counter<StageMetrics>; 3] = [
+    (
         "linkspan_stage_not_applied_total",
         "Requests to which a stage with a condition did not apply.",
         &[(None, |of| &of.not_applied)],
-    );
-    counter(
+    ),
+    (
         "linkspan_stage_bypassed_total",
         "Requests that continued without a stage that failed or whose breaker was open.",
         &[
-            (Some("failed"), |of: &StageMetrics| &of.bypassed_failed),
-            (Some("breaker-open"), |of: &StageMetrics| &of.bypassed_open),
+            (Some(("reason", "failed")), |of| &of.bypassed_failed),
+            (Some(("reason", "breaker-open")), |of| &of.bypassed_open),
         ],
-    );
-    counter(
+    ),
+    (
         "linkspan_breaker_refusals_total",
         "Requests that were refused because the breaker of a stage was open.",
         &[(None, |of| &of.refused)],
-    );
-}
+    ),
+];
 
-/// A count: its name, its meaning, the direction that distinguishes it from another one of its name, and its place.
-type Sum = (&'static str, &'static str, &'static [(Option<&'static str>, fn(&Sums) -> &AtomicU64)]);
-
-const REQUESTS: [Sum; 5] = [
+const OBSERVED: [Counter<Sums>; 5] = [
     (
         "linkspan_stage_answered_total",
         "Observed requests that a stage answered without calling the next one.",
@@ -92,12 +81,38 @@ const REQUESTS: [Sum; 5] = [
     (
         "linkspan_stage_body_bytes_total",
         "Bytes of bodies at a stage, of observed requests.",
-        &[(Some("request"), |of| &of.request_bytes), (Some("response"), |of| &of.response_bytes)],
+        &[
+            (Some(("direction", "request")), |of| &of.request_bytes),
+            (Some(("direction", "response")), |of| &of.response_bytes),
+        ],
     ),
 ];
 
-/// The same of a time.
-type Time = (&'static str, &'static str, fn(&Sums) -> &AtomicU64);
+/// Writes `counters` of `stages`, each of which has its sum from `sum`.
+fn write<'s, T>(
+    text: &mut Text,
+    stages: impl Iterator<Item = Stage<'s>> + Clone,
+    counters: &[Counter<T>],
+    sum: fn(&Workers, Place<T>) -> u64,
+) {
+    for (name, help, samples) in counters {
+        text.family(name, MetricType::Counter, help);
+        for ([pipeline, stage], workers) in stages.clone() {
+            for (label, count) in *samples {
+                let mut labels = labels(pipeline, stage).to_vec();
+                labels.extend(*label);
+                text.sample(name, &labels, sum(workers, *count));
+            }
+        }
+    }
+}
+
+/// What all workers count of one stage, and its names.
+type Workers = BTreeMap<usize, Arc<StageMetrics>>;
+type Stage<'s> = (&'s [Arc<str>; 2], &'s Workers);
+
+/// A time: its name, its meaning, and its place.
+type Time = (&'static str, &'static str, Place<Sums>);
 
 const TIMES: [Time; 2] = [
     ("linkspan_stage_queue_seconds_total", "Time that observed requests waited for an instance.", |of| {
@@ -131,16 +146,7 @@ fn of_observed(text: &mut Text, stages: &Counts<2, StageMetrics>) {
         }
         text.histogram_with(OWN, &labels(pipeline, stage), &all, &exemplars);
     }
-    for (name, help, counts) in REQUESTS {
-        text.family(name, MetricType::Counter, help);
-        for ([pipeline, stage], workers) in &stages {
-            for (direction, count) in counts {
-                let mut labels = labels(pipeline, stage).to_vec();
-                labels.extend(direction.map(|direction| ("direction", direction)));
-                text.sample(name, &labels, sum_of(workers, *count));
-            }
-        }
-    }
+    write(text, stages.iter().copied(), &OBSERVED, sum_of);
     for (name, help, count) in TIMES {
         text.family(name, MetricType::Counter, help);
         for ([pipeline, stage], workers) in &stages {
@@ -153,7 +159,7 @@ fn labels<'a>(pipeline: &'a str, stage: &'a str) -> [(&'a str, &'a str); 2] {
     [("linkspan_pipeline", pipeline), ("linkspan_stage", stage)]
 }
 
-fn sum_of(workers: &BTreeMap<usize, Arc<StageMetrics>>, count: fn(&Sums) -> &AtomicU64) -> u64 {
+fn sum_of(workers: &Workers, count: Place<Sums>) -> u64 {
     sum(workers, |of| of.observed.get().map_or(0, |observed| count(&observed.counts).load(Relaxed)))
 }
 

@@ -1,7 +1,7 @@
 //! TLS with servers: rustls with aws-lc-rs, TLS 1.2 and 1.3. Files are read once, when a configuration is loaded.
 
 use crate::files;
-use crate::plan::{Server, ServerHost, UpstreamProtocol, UpstreamTlsFiles};
+use crate::plan::{Server, UpstreamProtocol, UpstreamTlsFiles};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -103,10 +103,9 @@ impl TlsSettings {
 
     /// The name that is sent (SNI), and that the certificate must have.
     pub(super) fn name(&self, server: &Server) -> Result<ServerName<'static>, InvalidDnsNameError> {
-        match (&self.name, &server.host) {
-            (Some(name), _) => ServerName::try_from(name.trim_matches(['[', ']']).to_owned()),
-            (None, ServerHost::Name(name)) => ServerName::try_from(name.clone()),
-            (None, ServerHost::Address(address)) => Ok(ServerName::from(*address)),
+        match &self.name {
+            Some(name) => ServerName::try_from(name.trim_matches(['[', ']']).to_owned()),
+            None => server.host.certified(),
         }
     }
 }

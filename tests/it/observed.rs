@@ -1,19 +1,11 @@
 //! Observed requests: each stage's own time, whatever the chain is made of.
 
+use crate::harness::inside::{Inside, generation};
 use crate::harness::{MS, SOON, dist, run};
 use http::Request;
-use http_body_util::{BodyExt as _, Full};
-use linkspan::gateway::inputs::{Inputs, Shapes, load_components};
-use linkspan::gateway::{Live, Workshop, build};
-use linkspan::http::record::Recorder;
-use linkspan::http::service::Service;
-use linkspan::http::way::EmbeddedCall;
-use linkspan::net::{ConnInfo, Protocol};
-use linkspan::telemetry::trace::{FinishedTrace, Span, SpanId, SpanQueue, Tracer, Value};
+use http_body_util::BodyExt as _;
+use linkspan::telemetry::trace::{FinishedTrace, Span, SpanId, SpanQueue, Value};
 use linkspan::telemetry::{Format, Metrics};
-use std::cell::OnceCell;
-use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -84,45 +76,23 @@ fn observe(pipeline: &str, telemetry: &str, requests: &[Asked<'_>]) -> (Vec<Seen
          [telemetry]\nsample = 1\n{telemetry}\n[components]\n{}[pipelines.main]\n{pipeline}\n",
         components.concat()
     );
-    let (plan, _) = linkspan::plan::parse(Path::new("observed.toml"), &text, &|_| None)
-        .unwrap_or_else(|found| panic!("{found}"));
-    let mut found = plan.diagnostics();
-    let components = load_components(&plan, &Shapes::default(), &mut found);
-    let generation = build(&Inputs::bare(plan, components), &Workshop::default())
-        .unwrap_or_else(|found| panic!("{found}"));
+    let generation = generation(&text);
     let (metrics, queue) = (Metrics::new(), Arc::new(SpanQueue::new(1000, 1, Arc::default())));
-    let tracer = Tracer::new(Some(Arc::clone(&queue)), Arc::clone(metrics.traces()));
     let seen = run(async {
-        let worker = linkspan::engine::Worker::start(0, Arc::clone(&metrics));
-        let recorder = Recorder::new(0, Arc::clone(&metrics), None).with_tracer(tracer);
-        let service = Service::new(Arc::new(Live::new(generation)), worker, recorder);
+        let gateway = Inside::serve(generation, "127.0.0.1:4567", &metrics, &queue);
         let mut seen = Vec::new();
         for (fields, body) in requests {
-            seen.push(ask(&service, fields, body, &queue).await);
+            seen.push(ask(&gateway, fields, body, &queue).await);
         }
         seen
     });
     (seen, metrics.render(Format::OpenMetrics))
 }
 
-async fn ask(service: &Rc<Service>, fields: &[(&str, &str)], body: &'static str, queue: &SpanQueue) -> Seen {
-    let conn = Rc::new(ConnInfo {
-        listener: "here".into(),
-        peer: "127.0.0.1:4567".parse().unwrap(),
-        local: "127.0.0.1:1".parse().unwrap(),
-        protocol: Protocol::Http1,
-        tls: None,
-        redirect: None,
-        peer_value: OnceCell::new(),
-    });
-    let body = Full::from(body).map_err(|never| match never {}).boxed_unsync();
-    let mut request = Request::builder().method("POST").uri("http://localhost/").header("host", "localhost");
-    for (name, value) in fields {
-        request = request.header(*name, *value);
-    }
+async fn ask(gateway: &Inside, fields: &[(&str, &str)], body: &'static str, queue: &SpanQueue) -> Seen {
+    let request = Request::builder().method("POST").uri("http://localhost/").header("host", "localhost");
     let start = Instant::now();
-    let request = request.body(body).unwrap();
-    let response = Rc::clone(service).enter(request, &conn, EmbeddedCall::default()).await;
+    let response = gateway.ask(request, fields, body).await;
     let status = response.status().as_u16();
     let text = response.into_body().collect().await.map_or_else(
         |error| format!("{error}"),

@@ -5,20 +5,12 @@ mod export;
 mod receiver;
 mod spans;
 
+use crate::harness::inside::{Inside, generation};
 use crate::harness::{dist, run};
 use http::Request;
-use http_body_util::{BodyExt as _, Empty};
-use linkspan::gateway::inputs::{Inputs, Shapes, load_components};
-use linkspan::gateway::{Live, Workshop, build};
-use linkspan::http::record::Recorder;
-use linkspan::http::service::Service;
-use linkspan::http::way::EmbeddedCall;
-use linkspan::net::{ConnInfo, Protocol};
+use http_body_util::BodyExt as _;
 use linkspan::telemetry::Metrics;
-use linkspan::telemetry::trace::{Span, SpanKind, SpanQueue, Tracer, Value};
-use std::cell::OnceCell;
-use std::path::Path;
-use std::rc::Rc;
+use linkspan::telemetry::trace::{Span, SpanKind, SpanQueue, Value};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,34 +22,13 @@ fn spans(telemetry: &str, requests: &[(&str, &[(&str, &str)])]) -> Vec<Vec<Span>
          [components]\nhello.path = {:?}\n[telemetry]\n{telemetry}\n",
         dist("hello")
     );
-    let (plan, _) = linkspan::plan::parse(Path::new("traces.toml"), &text, &|_| None).unwrap();
-    let mut found = plan.diagnostics();
-    let components = load_components(&plan, &Shapes::default(), &mut found);
-    let generation = build(&Inputs::bare(plan, components), &Workshop::default()).unwrap();
+    let generation = generation(&text);
     let (metrics, queue) = (Metrics::new(), Arc::new(SpanQueue::new(1000, 1, Arc::default())));
-    let tracer = Tracer::new(Some(Arc::clone(&queue)), Arc::clone(metrics.traces()));
     run(async {
-        let worker = linkspan::engine::Worker::start(0, Arc::clone(&metrics));
-        let recorder = Recorder::new(0, metrics, None).with_tracer(tracer);
-        let service = Service::new(Arc::new(Live::new(generation)), worker, recorder);
-        let conn = Rc::new(ConnInfo {
-            listener: "here".into(),
-            peer: "10.1.2.3:4567".parse().unwrap(),
-            local: "127.0.0.1:1".parse().unwrap(),
-            protocol: Protocol::Http1,
-            tls: None,
-            redirect: None,
-            peer_value: OnceCell::new(),
-        });
+        let gateway = Inside::serve(generation, "10.1.2.3:4567", &metrics, &queue);
         for (target, fields) in requests {
-            let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-            let mut request = Request::builder().uri(*target).header("host", "localhost:81");
-            for (name, value) in *fields {
-                request = request.header(*name, *value);
-            }
-            let request = request.body(body).unwrap();
-            let response = Rc::clone(&service).enter(request, &conn, EmbeddedCall::default()).await;
-            response.into_body().collect().await.unwrap();
+            let request = Request::builder().uri(*target).header("host", "localhost:81");
+            gateway.ask(request, fields, "").await.into_body().collect().await.unwrap();
         }
     });
     queue.close();

@@ -14,7 +14,6 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -112,11 +111,7 @@ impl Receiver {
         };
         let tcp = tcp.map_err(|error| NotTaken::broken("cannot connect", &error))?;
         let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
-        let name = match &server.host {
-            ServerHost::Name(name) => ServerName::try_from(name.clone()),
-            ServerHost::Address(address) => Ok(ServerName::from(*address)),
-        };
-        let name = name.map_err(|error| NotTaken::broken("the name", &error))?;
+        let name = server.host.certified().map_err(|error| NotTaken::broken("the name", &error))?;
         let stream = tokio_rustls::TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await;
         Ok(Box::new(stream.map_err(|error| NotTaken::broken("TLS", &error))?))
     }

@@ -9,6 +9,7 @@ pub mod body;
 mod chain;
 mod client;
 mod gateway;
+pub mod inside;
 mod load;
 mod seeded;
 mod setup;
