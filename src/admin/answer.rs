@@ -5,29 +5,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, ALLOW};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::connections::{ConnectionState, Place};
-use super::errands::{Errand, Errands, Refused};
-use super::guard::{Denied, Guard, Right};
-use super::{Control, ReloadOutcome};
+use super::endpoint::Endpoint;
+use super::errands::{Errand, Errands};
+use super::guard::{Guard, Right};
+use super::problem::{Problem, json_response, response};
+use super::watch::Ask;
+use super::{Control, ReloadOutcome, WatchReport};
 use crate::telemetry::{Format, Metrics};
 
-/// The largest body of a request; its content is not used.
+/// The largest body of a request.
 const MAX_BODY: usize = 64 * 1024;
 /// Longest time for a body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest reload for whose end a client waits.
 pub(super) const ERRAND_TIMEOUT: Duration = Duration::from_secs(120);
 
-const NOSNIFF: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+/// The pipelines of an overview where nothing is said, and the most.
+const PAGE: usize = 100;
+const MOST_PIPELINES: usize = 500;
 
 /// Answers requests; shared by all connections.
 pub(super) struct Answers {
@@ -35,46 +39,6 @@ pub(super) struct Answers {
     pub(super) metrics: Arc<Metrics>,
     pub(super) guard: Guard,
     pub(super) errands: Errands,
-}
-
-/// The meaning of a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Endpoint {
-    Health,
-    Ready,
-    Metrics,
-    Config,
-    Generations,
-    Version,
-    Errand(Errand),
-}
-
-impl Endpoint {
-    fn find(path: &str) -> Option<Self> {
-        Some(match path {
-            "/healthz" => Self::Health,
-            "/readyz" => Self::Ready,
-            "/metrics" => Self::Metrics,
-            "/config" => Self::Config,
-            "/generations" => Self::Generations,
-            "/version" => Self::Version,
-            "/-/reload" => Self::Errand(Errand::Reload),
-            "/-/rollback" => Self::Errand(Errand::Rollback),
-            _ => return None,
-        })
-    }
-
-    /// Its methods, as `Allow` lists them.
-    fn methods(self) -> &'static str {
-        if matches!(self, Self::Errand(_)) { "POST" } else { "GET, HEAD" }
-    }
-
-    fn allows(self, method: &Method) -> bool {
-        match self {
-            Self::Errand(_) => method == Method::POST,
-            _ => matches!(*method, Method::GET | Method::HEAD),
-        }
-    }
 }
 
 impl Answers {
@@ -122,9 +86,7 @@ impl Answers {
                 }
             })?;
         }
-        let endpoint = endpoint.ok_or_else(|| {
-            Problem::new(StatusCode::NOT_FOUND, "not-found", "Not found", "There is nothing at this path.")
-        })?;
+        let endpoint = endpoint.ok_or_else(Problem::not_found)?;
         if !endpoint.allows(&head.method) {
             let detail = "This path does not support the method.";
             let problem = Problem::new(
@@ -135,7 +97,7 @@ impl Answers {
             );
             return Err(problem.header(ALLOW, endpoint.methods()));
         }
-        read(body).await?;
+        let body = read(body).await?;
         match endpoint {
             Endpoint::Health => Ok(json_response(&json!({ "status": "alive" }))),
             Endpoint::Ready if self.control.ready() => Ok(json_response(&json!({ "status": "ready" }))),
@@ -149,20 +111,66 @@ impl Answers {
                 Ok(response(format.content_type(), self.metrics.render(format)))
             }
             Endpoint::Config => Ok(json_response(&self.control.config())),
+            Endpoint::ConfigOf(generation) => found(self.control.config_of(generation)),
+            Endpoint::Overview => {
+                let (from, count) = page(head.uri.query().unwrap_or_default())?;
+                Ok(json_response(&self.control.overview(from, count)))
+            }
+            Endpoint::Traces => Ok(json_response(&self.control.traces())),
+            Endpoint::Trace(id) => found(self.control.trace(id)),
+            Endpoint::Watched(id) => self.watched(id, right),
+            Endpoint::Watch => self.watch(&body, peer, right),
             Endpoint::Generations => Ok(json_response(&self.control.generations())),
             Endpoint::Version => Ok(json_response(&self.control.version())),
-            Endpoint::Errand(errand) => {
-                let done = self.run(errand, place).await;
-                let (by, change) = (right.name(), errand.name());
-                match &done {
-                    Ok(outcome) => tracing::info!(
-                        %peer, by, change, result = outcome.result(), generation = outcome.generation, "audit",
-                    ),
-                    Err(problem) => tracing::warn!(%peer, by, change, result = problem.kind, "audit"),
-                }
-                Ok(done?.answer())
+            Endpoint::Errand(errand) => self.errand(errand, right, peer, place).await,
+        }
+    }
+
+    /// Asks for the trace of a request.
+    fn watch(&self, body: &[u8], peer: SocketAddr, right: Right) -> Result<Response<Full<Bytes>>, Problem> {
+        let Ask { wanted, reveal, time } = Ask::parse(body).map_err(Problem::bad_request)?;
+        // With secrets in it, it is no mere look.
+        tracing::info!(%peer, by = right.name(), change = "trace", reveal, ?wanted, "audit");
+        let watch = self.control.watch(wanted, reveal, time).ok_or_else(|| {
+            let detail = "As many traces are waited for as can be: wait for the end of one.";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
+        })?;
+        Ok(json_response(&json!({ "watch": watch, "expires": time.as_secs() })))
+    }
+
+    /// The trace that was asked for, or how far it is.
+    fn watched(&self, id: &str, right: Right) -> Result<Response<Full<Bytes>>, Problem> {
+        if right == Right::ReadToken {
+            let detail = "The trace may have secrets: send the admin token.";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail));
+        }
+        match self.control.watched(id).ok_or_else(Problem::not_found)? {
+            WatchReport::Trace(trace) => Ok(json_response(&trace)),
+            WatchReport::Waits(state) => {
+                let mut response = json_response(&json!({ "state": state }));
+                *response.status_mut() = StatusCode::ACCEPTED;
+                Ok(response)
             }
         }
+    }
+
+    /// Runs an errand, which is a line of the log.
+    async fn errand(
+        &self,
+        errand: Errand,
+        right: Right,
+        peer: SocketAddr,
+        place: &Place,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let done = self.run(errand, place).await;
+        let (by, change) = (right.name(), errand.name());
+        match &done {
+            Ok(outcome) => tracing::info!(
+                %peer, by, change, result = outcome.result(), generation = outcome.generation, "audit",
+            ),
+            Err(problem) => tracing::warn!(%peer, by, change, result = problem.kind, "audit"),
+        }
+        Ok(done?.answer())
     }
 
     async fn run(&self, errand: Errand, place: &Place) -> Result<ReloadOutcome, Problem> {
@@ -205,21 +213,19 @@ impl ReloadOutcome {
 }
 
 /// Reads a body from the connection, within its bounds.
-async fn read<B>(body: B) -> Result<(), Problem>
+async fn read<B>(body: B) -> Result<Bytes, Problem>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let body = std::pin::pin!(Limited::new(body, MAX_BODY));
     match timeout(BODY_TIMEOUT, body.collect()).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail = "A body may have at most 64 KiB.";
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "Payload too large", detail))
         }
-        Ok(Err(_)) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", "The body broke off."))
-        }
+        Ok(Err(_)) => Err(Problem::bad_request("The body broke off.")),
         Err(_) => {
             let detail = "The body took too long.";
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail))
@@ -227,95 +233,25 @@ where
     }
 }
 
-fn response(content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // No browser takes the response for a page.
-    headers.insert(NOSNIFF.0, NOSNIFF.1);
-    response
+/// What is there, or a 404.
+fn found(value: Option<serde_json::Value>) -> Result<Response<Full<Bytes>>, Problem> {
+    value.map(|value| json_response(&value)).ok_or_else(Problem::not_found)
 }
 
-fn json_response(value: &Value) -> Response<Full<Bytes>> {
-    response("application/json", format!("{value:#}\n"))
-}
-
-/// An error in the form of RFC 9457.
-struct Problem {
-    status: StatusCode,
-    /// The last part of the problem's type; stable, for programs.
-    kind: &'static str,
-    title: &'static str,
-    detail: &'static str,
-    header: Option<(HeaderName, &'static str)>,
-    more: Vec<(&'static str, Value)>,
-}
-
-impl Problem {
-    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: &'static str) -> Self {
-        Self { status, kind, title, detail, header: None, more: Vec::new() }
-    }
-
-    fn header(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, value)), ..self }
-    }
-
-    fn into_response(self) -> Response<Full<Bytes>> {
-        let mut body = json!({
-            "type": format!("urn:linkspan:problem:{}", self.kind),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        for (key, value) in self.more {
-            body[key] = value;
-        }
-        let mut response = response("application/problem+json", format!("{body:#}\n"));
-        *response.status_mut() = self.status;
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
-        response
-    }
-}
-
-impl From<Denied> for Problem {
-    fn from(denied: Denied) -> Self {
-        let forbidden = |detail| Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail);
-        match denied {
-            Denied::Unauthorized => {
-                let detail = "Send the admin token as `Authorization: Bearer`.";
-                Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
-                    .header(WWW_AUTHENTICATE, "Bearer realm=\"linkspan\"")
-            }
-            Denied::NoHost => {
-                let detail = "The request needs exactly one valid `Host`.";
-                Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
-            }
-            Denied::ForeignHost => forbidden(
-                "Use an IP address or localhost: without a token, names are refused (DNS rebinding).",
-            ),
-            Denied::ReadOnly => forbidden("The read token changes nothing: send the admin token."),
-            Denied::CrossSite => forbidden("A page of another site sent the request."),
+/// The pipelines that an overview is asked for: the place of the first, and their number.
+fn page(query: &str) -> Result<(usize, usize), Problem> {
+    let (mut from, mut count) = (0, PAGE);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let number = |text: &str| {
+            text.parse::<usize>().map_err(|_| Problem::bad_request(format!("`{text}` is not a number.")))
+        };
+        match pair.split_once('=') {
+            Some(("from", text)) => from = number(text)?,
+            Some(("count", text)) => count = number(text)?.min(MOST_PIPELINES),
+            _ => return Err(Problem::bad_request("Only `from` and `count` can be asked for.")),
         }
     }
-}
-
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Busy => {
-                let detail = "Too many reloads wait already.";
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
-                    .header(RETRY_AFTER, "1")
-            }
-            Refused::Failed => {
-                let detail = "The log has the details; the live generation stays.";
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
-            }
-        }
-    }
+    Ok((from, count))
 }
 
 #[cfg(test)]
@@ -324,7 +260,12 @@ pub(super) mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+    use http::HeaderValue;
+    use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+    use serde_json::Value;
+
     use super::*;
+    use crate::telemetry::trace::Wanted;
 
     /// A gateway whose reloads end when the test says so.
     pub(in super::super) struct Stub {
@@ -377,6 +318,34 @@ pub(super) mod tests {
         fn version(&self) -> Value {
             json!({ "version": "1.2.3" })
         }
+
+        fn config_of(&self, generation: u64) -> Option<Value> {
+            (generation == 7).then(|| json!({ "generation": 7 }))
+        }
+
+        fn overview(&self, from: usize, count: usize) -> Value {
+            json!({ "from": from, "count": count })
+        }
+
+        fn traces(&self) -> Value {
+            json!({ "traces": [] })
+        }
+
+        fn trace(&self, id: &str) -> Option<Value> {
+            (id == "one").then(|| json!({ "id": id }))
+        }
+
+        fn watch(&self, wanted: Wanted, _: bool, _: Duration) -> Option<String> {
+            wanted.method.is_none().then(|| "w".to_owned())
+        }
+
+        fn watched(&self, id: &str) -> Option<WatchReport> {
+            match id {
+                "w" => Some(WatchReport::Waits("armed")),
+                "done" => Some(WatchReport::Trace(json!({ "id": "one" }))),
+                _ => None,
+            }
+        }
     }
 
     fn answers(token: Option<&str>) -> (Answers, Arc<Stub>, SyncSender<Option<ReloadOutcome>>) {
@@ -420,6 +389,12 @@ pub(super) mod tests {
                 ("/config", "GET", "GET, HEAD"),
                 ("/generations", "GET", "GET, HEAD"),
                 ("/version?x=1", "GET", "GET, HEAD"),
+                ("/overview", "GET", "GET, HEAD"),
+                ("/traces", "GET", "GET, HEAD"),
+                ("/traces/one", "GET", "GET, HEAD"),
+                ("/traces/next/done", "GET", "GET, HEAD"),
+                ("/generations/7/config", "GET", "GET, HEAD"),
+                ("/-/traces", "POST", "POST"),
                 ("/-/reload", "POST", "POST"),
                 ("/-/rollback", "POST", "POST"),
             ] {
@@ -437,7 +412,8 @@ pub(super) mod tests {
                     assert_eq!(body(response).await["type"], "urn:linkspan:problem:method-not-allowed");
                 }
             }
-            for path in ["/", "/healthz/", "/-/", "/metrics/x", "//config"] {
+            let none = ["/traces/two", "/traces/next/x", "/generations/8/config"];
+            for path in ["/healthz/", "/-/", "/metrics/x", "//config"].into_iter().chain(none) {
                 assert_eq!(ask(&answers, request("GET", path)).await.status(), 404, "{path}");
             }
             stub.ready.store(false, Ordering::Relaxed);
@@ -446,6 +422,52 @@ pub(super) mod tests {
             assert_eq!(body(response).await["type"], "urn:linkspan:problem:not-ready");
             assert_eq!(ask(&answers, request("GET", "/healthz")).await.status(), 200);
         });
+    }
+
+    #[test]
+    fn pages_and_traces_are_asked_for() {
+        let (answers, ..) = answers(None);
+        run(async {
+            for (query, from, count) in [
+                ("", 0, PAGE),
+                ("?from=7", 7, PAGE),
+                ("?count=3&from=1", 1, 3),
+                ("?count=9999", 0, MOST_PIPELINES),
+            ] {
+                let response = ask(&answers, request("GET", &format!("/overview{query}"))).await;
+                assert_eq!(body(response).await, json!({ "from": from, "count": count }), "{query}");
+            }
+            for query in ["?from=-1", "?count=x", "?other=1", "?from"] {
+                let response = ask(&answers, request("GET", &format!("/overview{query}"))).await;
+                assert_eq!(response.status(), 400, "{query}");
+            }
+            let post =
+                |text: &'static str| ask(&answers, request("POST", "/-/traces").map(|_| Full::from(text)));
+            assert_eq!(body(post("").await).await, json!({ "watch": "w", "expires": 30 }));
+            assert_eq!(post("{\"wrong\": 1}").await.status(), 400);
+            assert_eq!(post("{\"match\": {\"method\": \"GET\"}}").await.status(), 429);
+            let response = ask(&answers, request("GET", "/traces/next/w")).await;
+            assert_eq!(
+                (response.status().as_u16(), body(response).await),
+                (202, json!({ "state": "armed" }))
+            );
+        });
+    }
+
+    #[test]
+    fn the_read_token_shows_no_trace_that_was_asked_for() {
+        let (mut answers, ..) = answers(None);
+        answers.guard = Guard::new(Some("0123456789abcdef"), Some("fedcba9876543210"));
+        for (token, path, status) in [
+            ("0123456789abcdef", "/traces/next/done", 200),
+            ("fedcba9876543210", "/traces/next/done", 403),
+            ("fedcba9876543210", "/traces/one", 200),
+        ] {
+            let mut asked = request("GET", path);
+            let value = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+            asked.headers_mut().insert("authorization", value);
+            assert_eq!(run(ask(&answers, asked)).status(), status, "{path}");
+        }
     }
 
     #[test]

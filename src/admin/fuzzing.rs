@@ -4,8 +4,9 @@ use super::answer::Answers;
 use super::connections::Place;
 use super::errands::Errands;
 use super::guard::Guard;
-use super::{Control, ReloadOutcome};
+use super::{Control, ReloadOutcome, WatchReport};
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::Wanted;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
@@ -13,6 +14,7 @@ use http_body_util::Full;
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A gateway with nothing to report.
 struct Nothing;
@@ -40,6 +42,30 @@ impl Control for Nothing {
 
     fn version(&self) -> Value {
         Value::Null
+    }
+
+    fn config_of(&self, _: u64) -> Option<Value> {
+        None
+    }
+
+    fn overview(&self, _: usize, _: usize) -> Value {
+        Value::Null
+    }
+
+    fn traces(&self) -> Value {
+        Value::Null
+    }
+
+    fn trace(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn watch(&self, _: Wanted, _: bool, _: Duration) -> Option<String> {
+        None
+    }
+
+    fn watched(&self, _: &str) -> Option<WatchReport> {
+        None
     }
 }
 

@@ -14,12 +14,15 @@
 
 mod answer;
 mod connections;
+mod endpoint;
 mod errands;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod guard;
+mod problem;
 mod redact;
 mod server;
+mod watch;
 
 pub use redact::redacted;
 pub use server::{AdminHandle, MAX_CONNECTIONS, start};
@@ -27,9 +30,12 @@ pub use server::{AdminHandle, MAX_CONNECTIONS, start};
 use std::fmt;
 use std::net::SocketAddr;
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::plan::{Admin, ConfigValue};
+use crate::telemetry::trace::Wanted;
 
 /// What the admin listener may do with the gateway.
 ///
@@ -49,6 +55,28 @@ pub trait Control: Send + Sync + 'static {
     fn config(&self) -> Value;
     /// The description of the running program.
     fn version(&self) -> Value;
+    /// The configuration of a generation that is live or remembered, likewise.
+    fn config_of(&self, generation: u64) -> Option<Value>;
+    /// What is counted and known of the gateway, with `count` of its pipelines from the one at the place `from` on.
+    fn overview(&self, from: usize, count: usize) -> Value;
+    /// The traces that are kept.
+    fn traces(&self) -> Value;
+    /// The kept trace with this id.
+    fn trace(&self, id: &str) -> Option<Value>;
+    /// Asks for the trace of the next request that is `wanted`, with secrets if `reveal` is set, for some `time`. Returns the
+    /// name of the watch; `None` if there are too many.
+    fn watch(&self, wanted: Wanted, reveal: bool, time: Duration) -> Option<String>;
+    /// What became of the watch with this name, if its time is not over.
+    fn watched(&self, id: &str) -> Option<WatchReport>;
+}
+
+/// What became of a watch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WatchReport {
+    /// It waits: one word for what.
+    Waits(&'static str),
+    /// The trace that was asked for.
+    Trace(Value),
 }
 
 /// The result of a reload or a rollback.

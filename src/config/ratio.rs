@@ -26,6 +26,11 @@ impl Ratio {
         (0.0..=1.0).contains(&number).then(|| (number * f64::from(WHOLE)).round() as u64)
     }
 
+    /// It as a number.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.billionths) / f64::from(WHOLE)
+    }
+
     /// Whether the share has `chance` in it, one of 2^64 numbers that are equally likely.
     pub fn has(self, chance: u64) -> bool {
         // Of equal parts, as many as there are billionths.

@@ -84,11 +84,11 @@ fn own_target(state: &State, stage: usize, request: &mut Request) -> std::result
     let Request { scheme, authority, path_with_query, .. } = request;
     match authority.as_ref().and_then(|authority| Some((calls::callee(authority)?, authority))) {
         Some((callee, authority)) => {
-            let name = state.origins.name();
-            let next = calls::target(scope, name, callee, authority, (scheme, path_with_query))?;
+            let next =
+                calls::target(scope, state.origins.behalf(), callee, authority, (scheme, path_with_query))?;
             Ok(Target::Segment(Arc::clone(next), Callee::Pipeline))
         }
-        None => Ok(Target::Network(Arc::clone(scope), state.origins.behalf())),
+        None => Ok(Target::Network(Arc::clone(scope), state.origins.behalf().cloned())),
     }
 }
 

@@ -102,7 +102,7 @@ fn log(
     let context = bytes.string((context, context_length), most)?;
     let message = bytes.string((message, message_length), most - context.len())?;
     state.host.pulse().act();
-    state.stages[index].scope.log(state.origins.name(), level, &context, &message);
+    state.stages[index].scope.log(state.origins.behalf(), level, &context, &message);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The calls from outside that guests work on, and the numbers of what is a part of them.
 
-use crate::host::{Behalf, CallContext, RequestName};
+use crate::host::{Behalf, CallContext};
 use std::sync::Arc;
 
 /// The number of a call; 0 is none.
@@ -48,13 +48,8 @@ impl Origins {
     }
 
     /// The request that is worked on.
-    pub fn behalf(&self) -> Option<Behalf> {
-        self.current().map(|call| call.behalf.clone())
-    }
-
-    /// How log lines name it.
-    pub fn name(&self) -> Option<RequestName> {
-        self.current().map(|call| call.behalf.name())
+    pub fn behalf(&self) -> Option<&Behalf> {
+        self.current().map(|call| &call.behalf)
     }
 
     /// What the host knows of the call that is worked on.
@@ -72,7 +67,7 @@ mod tests {
     fn a_call_is_worked_on_until_it_has_its_answer() {
         let mut origins = Origins::default();
         let request = |id| Behalf { origin: RequestOrigin::new(id, http::Extensions::default()), span: None };
-        let number = |origins: &Origins| origins.name().map(|name| name.id);
+        let number = |origins: &Origins| origins.behalf().map(|behalf| behalf.origin.id);
         assert_eq!(number(&origins), None);
         origins.begin(request(7), None);
         let first = origins.current;

@@ -56,6 +56,7 @@ impl Gateway {
             Some(Box::new(|| ()))
         });
         let control = Arc::new(Control::new(live, Arc::new(workshop), inputs, gather, prepare));
+        control.make_all_observed();
         let (_exporter, looking) = (start.exporter, Arc::default());
         Ok(Self(Arc::new(Shared { workers, control, description, metrics, _exporter, looking })))
     }
@@ -92,6 +93,7 @@ impl Gateway {
         self.0.metrics.set_generation(outcome.generation);
         match outcome.result {
             Change::Swapped { .. } => {
+                self.0.control.make_all_observed();
                 self.look_after_retired();
                 Ok(true)
             }

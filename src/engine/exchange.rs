@@ -231,6 +231,7 @@ impl Exchange {
         self.broke_before.set(self.upload_broke());
         if let Some(context) = &self.context {
             context.answer();
+            context.show(&reply);
         }
         if let Some(mut attempt) = self.attempt.take() {
             attempt.succeed();

@@ -40,7 +40,7 @@ pub use clock::TICK;
 pub use end::End;
 pub use exchange::ResponseBody;
 pub use hop::Hop;
-pub use onward::{BYPASSED, Condition, Conditions, Fork, Onward};
+pub use onward::{BYPASSED, Condition, Conditions, Fork, ObservedWay, Onward};
 pub use outcome::{BodyError, Failure, UpstreamFailure};
 pub use pool::{InstancePool, PoolCounts};
 pub use request::{ChainRequest, CutOff};

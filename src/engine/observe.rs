@@ -23,6 +23,8 @@ pub(super) fn observe(
     if let Some(span) = &mut span {
         span.set("linkspan.pipeline", pipeline.to_string());
         span.set("linkspan.stage", stage.to_string());
+        let head = &request.head;
+        span.asked(&head.method, head.path_with_query.as_ref(), &head.headers);
     }
     let id = span.as_ref().and_then(OpenSpan::id);
     let trace = trace.map(|trace| trace.id().to_string()).unwrap_or_default();

@@ -16,8 +16,8 @@ use crate::plan::{Applied, When};
 use crate::upstream::Upstream;
 use http::{HeaderName, HeaderValue};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// Says in a response which stage it went on without, since that failed or its breaker was open; several have one field
 /// each.
@@ -54,7 +54,9 @@ impl Onward {
                         .map_err(|why| here.failed(told, why))?;
                 }
                 Self::Fork(fork) => {
-                    if let Some(observed) = fork.observed.as_ref().filter(|_| request.origin.is_observed()) {
+                    if request.origin.is_observed()
+                        && let Some(observed) = fork.observed.as_ref().and_then(|observed| observed.get())
+                    {
                         here = observed;
                         continue;
                     }
@@ -166,6 +168,53 @@ pub struct Condition {
     pub stage: Arc<str>,
 }
 
+/// The way of observed requests through a segment of several stages: through the same stages, each of which is a segment of its
+/// own, to what comes after them.
+///
+/// It is made when it is wanted, by somebody else: until then, observed requests go through the segment as others do.
+pub struct ObservedWay {
+    wanted: AtomicBool,
+    /// Set whenever one is wanted.
+    any_wanted: Arc<AtomicBool>,
+    /// `None` if it can't be made.
+    way: OnceLock<Option<Onward>>,
+}
+
+impl ObservedWay {
+    /// A way that is not made; `any_wanted` is set when it is wanted.
+    pub fn new(any_wanted: &Arc<AtomicBool>) -> Self {
+        Self { wanted: AtomicBool::new(false), any_wanted: Arc::clone(any_wanted), way: OnceLock::new() }
+    }
+
+    /// The way, if it was made; else it is wanted from here on.
+    fn get(&self) -> Option<&Onward> {
+        match self.way.get() {
+            Some(way) => way.as_ref(),
+            None => {
+                self.want();
+                None
+            }
+        }
+    }
+
+    /// Has it made.
+    pub fn want(&self) {
+        if self.way.get().is_none() && !self.wanted.swap(true, Relaxed) {
+            self.any_wanted.store(true, Relaxed);
+        }
+    }
+
+    /// Whether it is wanted, and was not made.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Relaxed) && self.way.get().is_none()
+    }
+
+    /// Lets observed requests take it, or go on as others do if it can't be made.
+    pub fn open(&self, way: Option<Onward>) {
+        let _ = self.way.set(way);
+    }
+}
+
 /// A segment with its variants, and what comes after it.
 pub struct Fork {
     conditions: Conditions,
@@ -174,8 +223,8 @@ pub struct Fork {
     whole: Arc<Hop>,
     /// Without some of them: the hop for each combination, or nothing where no stage is left.
     parts: Vec<(Applied, Option<Arc<Hop>>)>,
-    /// The way of observed requests, if they have one of their own: to the same end.
-    observed: Option<Onward>,
+    /// The way of observed requests, where they have one of their own: to the same end.
+    observed: Option<Arc<ObservedWay>>,
     next: Option<Onward>,
 }
 
@@ -197,11 +246,20 @@ impl Fork {
         Arc::new(Self::new(Conditions::default(), Applied::NONE, hop, Vec::new(), next))
     }
 
-    /// With another way for observed requests: through the same stages, each of which is a segment of its own, to what comes
-    /// after them.
+    /// With another way for observed requests.
     #[must_use]
-    pub fn observed_by(self, observed: Option<Onward>) -> Self {
+    pub fn observed_by(self, observed: Option<Arc<ObservedWay>>) -> Self {
         Self { observed, ..self }
+    }
+
+    /// Where observed requests get another way, if this is to have one.
+    pub fn observed_way(&self) -> Option<&Arc<ObservedWay>> {
+        self.observed.as_ref()
+    }
+
+    /// What comes after the segment.
+    pub fn next(&self) -> Option<&Onward> {
+        self.next.as_ref()
     }
 
     /// The hop with all stages.

@@ -100,6 +100,11 @@ impl ChainRequest {
         CallContext::new(due, self.behalf(), self.depth, applied, observation)
     }
 
+    /// On whose behalf a stage works with `context`: where the stage is observed, what it does hangs under its own span.
+    pub(super) fn behalf_in(&self, context: Option<&Arc<CallContext>>) -> Behalf {
+        context.map_or_else(|| self.behalf(), |context| context.behalf())
+    }
+
     /// On whose behalf something comes out of it.
     pub fn behalf(&self) -> Behalf {
         Behalf { origin: Arc::clone(&self.origin), span: self.span }

@@ -4,8 +4,8 @@
 //! every mistake. Then segments that equal running segments are taken over, and only the others are composed and
 //! compiled. Nothing that is live is touched.
 
-use super::generation::Generation;
-use super::identity::{Part, Variant, of_pipelines, of_upstream};
+use super::generation::{Generation, StageSight};
+use super::identity::{Part, Variant, Ways, of_pipelines, of_upstream};
 use super::inputs::{Components, Inputs, Natives, Shapes};
 use super::progress::Progress;
 use super::prove::tell;
@@ -18,22 +18,18 @@ use crate::chain::{
 };
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
-use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, Onward, entrance};
+use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, ObservedWay, Onward, entrance};
 use crate::host::{Budget, Limiters, Next, Rehearsal, StageScope};
 use crate::plan::{
-    Applied, End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, PipelineLimits,
-    Plan, Relift, Stage, StageId,
+    End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, PipelineLimits, Plan, Relift,
+    Stage, StageId,
 };
 use crate::upstream::{TlsSettings, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
-
-/// Instances of a stage that the engine's pool has room for, on all workers together, beside those of the segment in which
-/// the stage serves: of a sample of the requests. Where there are more, they take the place of idle ones, or wait.
-const OBSERVED: u32 = 16;
 
 /// What outlives generations: counters of stages, compiled code, running segments.
 #[derive(Default)]
@@ -50,6 +46,11 @@ pub struct Workshop {
     hops: Mutex<HashMap<Digest, Weak<Hop>>>,
     /// Upstreams of any generation, by identity.
     upstreams: Mutex<HashMap<Digest, Weak<Upstream>>>,
+    /// The ways of observed requests, by the identity of the segment through which others go: hops that were taken over lead
+    /// through segments of the generation for which they were made.
+    observed: Mutex<HashMap<Digest, Weak<ObservedWay>>>,
+    /// Whether one of them is wanted.
+    pub(super) any_wanted: Arc<AtomicBool>,
     generations: AtomicU64,
     /// Requests that were cut because their generation had to end.
     pub cuts: Arc<AtomicU64>,
@@ -65,6 +66,18 @@ impl Workshop {
         let mut hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
         hops.retain(|_, hop| hop.strong_count() > 0);
         hops.insert(hop.identity, Arc::downgrade(hop));
+    }
+
+    /// The way of observed requests through the segment with this identity.
+    fn observed_way(&self, identity: Digest) -> Arc<ObservedWay> {
+        let mut ways = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(way) = ways.get(&identity).and_then(Weak::upgrade) {
+            return way;
+        }
+        ways.retain(|_, way| way.strong_count() > 0);
+        let way = Arc::new(ObservedWay::new(&self.any_wanted));
+        ways.insert(identity, Arc::downgrade(&way));
+        way
     }
 
     /// The upstream with this identity, with its connections and its health, or the one that `make` makes.
@@ -85,39 +98,21 @@ impl Workshop {
 /// # Errors
 /// Everything that is wrong with the components and the pipelines, each at its place.
 pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnostics> {
-    let Inputs { plan, components, tls, upstreams, natives, looks: _ } = inputs;
+    let Inputs { plan, tls, .. } = inputs;
     let mut diagnostics = plan.diagnostics();
     let mut found = plan.diagnostics();
     check_pipelines(inputs, &mut found);
     if found.has_errors() {
         return Err(found);
     }
-    let identities: Vec<Digest> =
-        plan.upstreams.iter().zip(upstreams).map(|(plan, tls)| of_upstream(plan, tls.as_ref())).collect();
-    let mut maker = Maker {
-        plan,
-        components,
-        natives,
-        workshop,
-        segments: of_pipelines(plan, components, natives, &identities),
-        upstreams: upstreams.iter().zip(identities).collect(),
-        pipelines: RefCell::new(vec![None; plan.pipelines.len()]),
-        runtime: None,
-        progress: Progress::of(0),
-        compiled: Cell::new(0),
-        reused: Cell::new(0),
-    };
+    let mut maker = Maker::new(inputs, workshop, Ways::Served);
+    maker.proves = plan.gateway.prove;
     let wanted = maker.missing();
-    if !wanted.is_empty() {
-        match workshop.runtimes.get(&wanted, u32::try_from(plan.limits.instances).unwrap_or(u32::MAX)) {
-            Ok(runtime) => maker.runtime = Some(runtime),
-            Err(error) => {
-                diagnostics
-                    .error(None, format!("cannot make the engine: {error}"))
-                    .help("lower `limits.instances`, or the stages' `limits.memory`");
-                return Err(diagnostics);
-            }
-        }
+    if let Err(error) = maker.make_room(&wanted) {
+        diagnostics
+            .error(None, format!("cannot make the engine: {error}"))
+            .help("lower `limits.instances`, or the stages' `limits.memory`");
+        return Err(diagnostics);
     }
     // Equal functions of the segments are compiled once.
     let _shared = workshop.runtimes.share();
@@ -139,11 +134,32 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         router: Router::new(&plan.routes),
         tls: listeners.map(|(listener, tls)| (listener.address, tls.clone())).collect(),
         plan: plan.clone(),
+        stages: sights(inputs),
         pipelines: maker.pipelines.take().into_iter().flatten().collect(),
         cut_off: CutOff::default(),
         cuts: Arc::clone(&workshop.cuts),
         limiter_keys: workshop.limiters.bound.clone(),
     })
+}
+
+/// What is told of the stages of each pipeline. Components that stand in several places are looked at once.
+fn sights(inputs: &Inputs) -> Vec<Vec<StageSight>> {
+    let mut known: HashMap<(Digest, bool), StageSight> = HashMap::new();
+    let mut sight = |stage: &Stage| {
+        let component = inputs.components.of(stage)?;
+        let found = known.entry((component.digest, component.relifted)).or_insert_with(|| StageSight {
+            digest: component.digest,
+            lift: if component.relifted {
+                "rewritten".to_owned()
+            } else {
+                component.shape.lift().to_string()
+            },
+            imports: component.shape.imports.iter().map(|import| import.name.clone()).collect(),
+        });
+        Some(found.clone())
+    };
+    let pipelines = inputs.plan.pipelines.iter();
+    pipelines.map(|pipeline| pipeline.all_stages().filter_map(&mut sight).collect()).collect()
 }
 
 /// Checks every stage whose component could be read.
@@ -263,25 +279,57 @@ fn condition(stage: &Stage) -> Option<Condition> {
 }
 
 /// Makes the pipelines of a plan whose components are sound.
-struct Maker<'a> {
+pub(super) struct Maker<'a> {
     plan: &'a Plan,
     components: &'a Components,
     natives: &'a Natives,
     workshop: &'a Workshop,
     /// The pipelines' segments, each list from the last to the first.
-    segments: Vec<Vec<Part<'a>>>,
+    pub(super) segments: Vec<Vec<Part<'a>>>,
     /// What each upstream needs for TLS, and its identity.
     upstreams: Vec<(&'a Option<TlsSettings>, Digest)>,
     /// The beginnings of the pipelines that were made.
-    pipelines: RefCell<Vec<Option<Onward>>>,
+    pub(super) pipelines: RefCell<Vec<Option<Onward>>>,
     /// For segments that do not run yet, if there are any.
     runtime: Option<Runtime>,
     progress: Progress,
+    /// Whether segments are proven when they are made.
+    proves: bool,
     compiled: Cell<usize>,
     reused: Cell<usize>,
 }
 
 impl<'a> Maker<'a> {
+    /// A maker of what `inputs` describe, of which it knows the identities that are wanted.
+    pub(super) fn new(inputs: &'a Inputs, workshop: &'a Workshop, ways: Ways) -> Self {
+        let Inputs { plan, components, tls: _, upstreams, natives, looks: _ } = inputs;
+        let identities: Vec<Digest> =
+            plan.upstreams.iter().zip(upstreams).map(|(plan, tls)| of_upstream(plan, tls.as_ref())).collect();
+        Self {
+            plan,
+            components,
+            natives,
+            workshop,
+            segments: of_pipelines(plan, components, natives, &identities, ways),
+            upstreams: upstreams.iter().zip(identities).collect(),
+            pipelines: RefCell::new(vec![None; plan.pipelines.len()]),
+            runtime: None,
+            progress: Progress::of(0),
+            proves: false,
+            compiled: Cell::new(0),
+            reused: Cell::new(0),
+        }
+    }
+
+    /// Gets an engine whose pool has room for `wanted`, if that is anything.
+    pub(super) fn make_room(&mut self, wanted: &[PoolSize]) -> Result<(), RuntimeError> {
+        if !wanted.is_empty() {
+            let most = u32::try_from(self.plan.limits.instances).unwrap_or(u32::MAX);
+            self.runtime = Some(self.workshop.runtimes.get(wanted, most)?);
+        }
+        Ok(())
+    }
+
     /// `stages` as they will run.
     fn placed(&self, stages: &[&'a Stage]) -> Vec<Placed<'a>> {
         stages.iter().filter_map(|stage| Some((*stage, self.components.of(stage)?))).collect()
@@ -302,23 +350,27 @@ impl<'a> Maker<'a> {
     fn missing(&self) -> Vec<PoolSize> {
         let mut sizes = Vec::new();
         for (pipeline, segments) in self.plan.pipelines.iter().zip(&self.segments) {
-            let most = self.plan.limits.instances;
-            let wanted = pipeline.limits.instances.saturating_mul(self.plan.workers.get()).min(most);
-            let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-            let all = segments.iter().flat_map(Part::all);
-            for (Variant { stages, identity, .. }, is_observed) in all {
-                let wanted = if is_observed { wanted.min(OBSERVED) } else { wanted };
-                if stages.is_empty() || self.workshop.find(identity).is_some() {
-                    continue;
-                }
-                for stages in [Some(self.placed(stages)), self.untried(stages)].into_iter().flatten() {
-                    let shapes = stages.iter().map(|(_, component)| &component.shape);
-                    let budget = budget(pipeline, &stages, &self.plan.limits);
-                    sizes.push(PoolSize::of(shapes, wanted, &budget));
-                }
+            for variant in segments.iter().flat_map(|part| &part.variants) {
+                sizes.extend(self.sizes(pipeline, variant, u32::MAX));
             }
         }
         sizes
+    }
+
+    /// The pool's needs for at most `most` instances of `variant`, if it does not run yet.
+    pub(super) fn sizes(&self, pipeline: &Pipeline, variant: &Variant<'a>, most: u32) -> Vec<PoolSize> {
+        let Variant { stages, identity, .. } = variant;
+        if stages.is_empty() || self.workshop.find(identity).is_some() {
+            return Vec::new();
+        }
+        let wanted = pipeline.limits.instances.saturating_mul(self.plan.workers.get());
+        let wanted = u32::try_from(wanted.min(self.plan.limits.instances)).unwrap_or(u32::MAX).min(most);
+        let forms = [Some(self.placed(stages)), self.untried(stages)].into_iter().flatten();
+        let size = |stages: Vec<Placed<'_>>| {
+            let shapes = stages.iter().map(|(_, component)| &component.shape);
+            PoolSize::of(shapes, wanted, &budget(pipeline, &stages, &self.plan.limits))
+        };
+        forms.map(size).collect()
     }
 
     /// Makes the segments of `pipeline`, from the last to the first: each is linked to the one after it.
@@ -348,39 +400,13 @@ impl<'a> Maker<'a> {
                 };
                 hops.push((variant.applied, hop));
             }
-            let observed = self.observed(pipeline, part, next.as_ref(), diagnostics)?;
+            let observed = part.has_observed_way().then(|| self.workshop.observed_way(part.identity));
             // The first variant has all stages.
             let (conditional, whole) = hops.remove(0);
             let fork = Fork::new(Arc::clone(&conditions), conditional, whole?, hops, next);
             next = Some(Onward::Fork(Arc::new(fork.observed_by(observed))));
         }
         next
-    }
-
-    /// The way of observed requests through `part`, if they have one of their own; `None` if it can't be made, for reasons that
-    /// `diagnostics` then have.
-    fn observed(
-        &self,
-        pipeline: &Pipeline,
-        part: &Part<'a>,
-        next: Option<&Onward>,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Option<Onward>> {
-        let counts = (self.compiled.get(), self.reused.get());
-        let mut onward = None;
-        for variant in &part.observed {
-            let next = onward.as_ref().or(next);
-            let hop = self.hop(pipeline, variant, next, diagnostics)?;
-            // A service always applies.
-            let without = (variant.applied != Applied::NONE).then_some((Applied::NONE, None));
-            let without = without.into_iter().collect();
-            let fork = Fork::new(Conditions::default(), variant.applied, hop, without, next.cloned());
-            onward = Some(Onward::Fork(Arc::new(fork)));
-        }
-        // Operators are told of what serves.
-        self.compiled.set(counts.0);
-        self.reused.set(counts.1);
-        Some(onward)
     }
 
     /// The pipelines that the stages reach by names of their own. `None` if one of these pipelines could not be made,
@@ -411,7 +437,7 @@ impl<'a> Maker<'a> {
     }
 
     /// A running hop, or a new one.
-    fn hop(
+    pub(super) fn hop(
         &self,
         pipeline: &Pipeline,
         variant: &Variant<'a>,
@@ -459,7 +485,7 @@ impl<'a> Maker<'a> {
                 return None;
             }
         };
-        if self.plan.gateway.prove {
+        if self.proves {
             // The others are made all the same, so that one run shows what is wrong with each.
             tell(pipeline, &segment.prove(), diagnostics);
         }

@@ -16,17 +16,18 @@ use super::build::{Workshop, build};
 use super::generation::Generation;
 use super::inputs::{Inputs, Refused};
 use super::live::Live;
+use super::observed;
 use super::watch::{Looks, look_again};
 use crate::chain::caught;
 use crate::chain::runtimes::PATIENCE;
 use crate::component::Digest;
-use crate::config::Diagnostics;
-use crate::plan::Plan;
+use crate::config::{Diagnostics, SourceFile};
+use crate::plan::{PipelineIndex, Plan};
 use crate::upstream::{ServerReport, Upstream};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Reloads that are remembered for `/generations`.
@@ -101,6 +102,8 @@ struct Published {
     files: Arc<Looks>,
     /// The number of configurations to which rollbacks could return, one after the other.
     history: usize,
+    /// The configurations of the last generations, by their numbers.
+    sources: VecDeque<(u64, Arc<SourceFile>)>,
     retired: Vec<Retired>,
     records: VecDeque<Arc<Outcome>>,
     /// The origin and the beginning of the current change.
@@ -128,8 +131,10 @@ impl Control {
     ) -> Self {
         let seen = current.identity();
         let file = current.plan.file.clone();
+        let first = live.load();
         let published = Published {
-            live: live.load(),
+            sources: VecDeque::from([(first.number, Arc::clone(&first.plan.source))]),
+            live: first,
             files: Arc::clone(&current.looks),
             history: 0,
             retired: Vec::new(),
@@ -257,6 +262,11 @@ impl Control {
             false => Arc::new(look_again(&work.current.looks)),
         };
         published.history = work.history.len();
+        let source = (published.live.number, Arc::clone(&published.live.plan.source));
+        published.sources.push_back(source);
+        while published.sources.len() > gateway.history + 1 {
+            published.sources.pop_front();
+        }
         published.retired.push(Retired {
             number: old.number,
             since: Instant::now(),
@@ -346,6 +356,39 @@ impl Control {
             true
         });
         published.retired.len()
+    }
+
+    /// The configuration of the generation with this number, if it is live or one of the `gateway.history` before.
+    pub fn config_of(&self, generation: u64) -> Option<Arc<SourceFile>> {
+        let published = self.published();
+        let known = published.sources.iter().find(|(number, _)| *number == generation);
+        known.map(|(_, source)| Arc::clone(source))
+    }
+
+    /// Makes the ways of observed requests that are wanted. `false` if the configuration is being changed now.
+    pub fn make_observed(&self) -> bool {
+        let work = match self.work.try_lock() {
+            Ok(work) => work,
+            Err(TryLockError::Poisoned(work)) => work.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        // What serves was made of these, since nothing is being changed.
+        let made = caught(|| observed::make(&work.current, &self.live.load(), &self.workshop));
+        match made {
+            Ok(0) => {}
+            Ok(segments) => tracing::debug!(segments, "stages can be observed one by one"),
+            Err(panicked) => tracing::error!(%panicked, "stages can't be observed"),
+        }
+        true
+    }
+
+    /// Makes those of all pipelines, if stages are observed: where nobody comes back for those that are wanted.
+    pub fn make_all_observed(&self) {
+        let live = self.live.load();
+        if live.plan.telemetry.stages {
+            observed::want(&live, (0..live.plan.pipelines.len()).map(PipelineIndex));
+            self.make_observed();
+        }
     }
 
     /// Drops what is kept only for the next reload.

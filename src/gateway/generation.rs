@@ -32,6 +32,8 @@ pub struct Generation {
     pub router: Router,
     /// The pipelines, in the plan's order.
     pub(super) pipelines: Vec<Onward>,
+    /// What is told of the stages of each pipeline, the service among them.
+    pub(super) stages: Vec<Vec<StageSight>>,
     /// Set when its requests had enough time since it was replaced.
     pub cut_off: CutOff,
     /// Requests that were cut for that reason, of all generations.
@@ -41,7 +43,23 @@ pub struct Generation {
     pub(super) limiter_keys: KeyBound,
 }
 
+/// What is told of a stage: its component is known only where it is built.
+#[derive(Clone, Debug)]
+pub struct StageSight {
+    /// The digest of its component.
+    pub digest: Digest,
+    /// How its component takes calls: `sync`, `async`, `mixed`, or `rewritten` to sync.
+    pub lift: String,
+    /// What its component imports.
+    pub imports: Arc<[String]>,
+}
+
 impl Generation {
+    /// What is told of the stages of `pipeline`, in their order.
+    pub fn stages(&self, pipeline: PipelineIndex) -> &[StageSight] {
+        &self.stages[pipeline.0]
+    }
+
     /// The beginning of `pipeline`.
     pub fn pipeline(&self, pipeline: PipelineIndex) -> &Onward {
         &self.pipelines[pipeline.0]

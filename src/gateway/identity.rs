@@ -56,19 +56,28 @@ type Named<'a> = (&'a str, Digest);
 pub struct Part<'p> {
     /// The variants that requests can need; the first has all stages.
     pub variants: Vec<Variant<'p>>,
-    /// Its stages one by one, each in a store of its own, from the last to the first, where observed requests take
-    /// another way than through the variants.
+    /// If that is asked for, its stages one by one, each in a store of its own, from the last to the first, where observed
+    /// requests take another way than through the variants.
     pub observed: Vec<Variant<'p>>,
     /// The identity of the whole segment, and of everything after it.
     pub identity: Digest,
 }
 
-impl<'p> Part<'p> {
-    /// The variants, and then its stages one by one; and whether it is these.
-    pub fn all(&self) -> impl Iterator<Item = (&Variant<'p>, bool)> {
-        let served = self.variants.iter().map(|variant| (variant, false));
-        served.chain(self.observed.iter().map(|variant| (variant, true)))
+impl Part<'_> {
+    /// Whether observed requests take another way: where it has several stages.
+    pub fn has_observed_way(&self) -> bool {
+        // The first variant has all stages.
+        self.variants.first().is_some_and(|whole| whole.stages.len() > 1)
     }
+}
+
+/// Which of a segment's identities are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ways {
+    /// Those of what serves.
+    Served,
+    /// Those of its stages one by one as well.
+    Observed,
 }
 
 /// Some stages of a segment.
@@ -87,6 +96,7 @@ pub fn of_pipelines<'p>(
     components: &Components,
     natives: &Natives,
     upstreams: &[Digest],
+    ways: Ways,
 ) -> Vec<Vec<Part<'p>>> {
     let mut all: Vec<Vec<Part<'p>>> = Vec::new();
     all.resize_with(plan.pipelines.len(), Vec::new);
@@ -122,11 +132,11 @@ pub fn of_pipelines<'p>(
                 of_segment(pipeline, &placed, &plan.limits, next, (&named, &calls))
             };
             let variants = variants(&stages, |stages| identify(stages, next));
-            let observed = match plan.observes() && stages.len() > 1 {
+            let observed = match ways == Ways::Observed && stages.len() > 1 {
                 true => observed(&stages, next, identify),
                 false => Vec::new(),
             };
-            let identity = of_part(&stages, &variants, &observed, next);
+            let identity = of_part(&stages, &variants, next);
             next = Some(identity);
             found.push(Part { variants, observed, identity });
         }
@@ -164,22 +174,16 @@ fn observed<'p>(
 }
 
 /// The identity of a segment with conditions: of its variants, of what decides between them, and of the segment after
-/// it, where the segment may be passed over. A segment without conditions, of which nothing is observed, is its only variant.
-fn of_part(
-    stages: &[&Stage],
-    variants: &[Variant<'_>],
-    observed: &[Variant<'_>],
-    next: Option<Digest>,
-) -> Digest {
-    if let ([only], []) = (variants, observed)
+/// it, where the segment may be passed over. A segment without conditions is its only variant.
+fn of_part(stages: &[&Stage], variants: &[Variant<'_>], next: Option<Digest>) -> Digest {
+    if let [only] = variants
         && stages.iter().all(|stage| stage.when.is_none())
     {
         return only.identity;
     }
     let conditions: Vec<_> = stages.iter().map(|stage| (stage.id.index, &stage.when)).collect();
-    let start = Identity::of("variants").plain(&conditions).plain(&next).plain(&observed.len());
-    let all = variants.iter().chain(observed);
-    all.fold(start, |it, variant| it.plain(&variant.applied).bytes(&variant.identity.0)).finish()
+    let start = Identity::of("variants").plain(&conditions).plain(&next);
+    variants.iter().fold(start, |it, variant| it.plain(&variant.applied).bytes(&variant.identity.0)).finish()
 }
 
 /// The identity of a segment of `pipeline`: of its stages and their components, of the segment after it, and of the

@@ -12,6 +12,7 @@ mod generation;
 mod identity;
 pub mod inputs;
 mod live;
+pub mod observed;
 mod progress;
 mod prove;
 pub mod router;
@@ -20,7 +21,7 @@ pub mod watch;
 
 pub use build::{Workshop, build};
 pub use control::Control;
-pub use generation::Generation;
+pub use generation::{Generation, StageSight};
 pub use inputs::Inputs;
 pub use live::Live;
 pub use router::{Match, Router};

@@ -7,7 +7,7 @@
 //! The request leaves the store like a request to the next stage (see `next`), and the called pipeline sees the
 //! authority that the caller wrote.
 
-use super::context::{CallContext, RequestName};
+use super::context::{Behalf, CallContext};
 use super::next::{self, Next, NextFuture, RequestHead};
 use super::pulse::Pulse;
 use super::scope::StageScope;
@@ -39,7 +39,7 @@ pub fn callee(authority: &Authority) -> Option<&str> {
 /// no pipeline has.
 pub fn target<'s>(
     scope: &'s StageScope,
-    name: Option<RequestName>,
+    behalf: Option<&Behalf>,
     callee: &str,
     authority: &Authority,
     (scheme, path_with_query): (&mut Option<Scheme>, &mut Option<PathAndQuery>),
@@ -55,7 +55,7 @@ pub fn target<'s>(
     let granted = calls.find(|(name, _)| name.eq_ignore_ascii_case(callee));
     granted.map(|(_, next)| next).ok_or_else(|| {
         let message = format!("denied: {callee}{DOMAIN} is not among the stage's `calls`");
-        scope.log(name, tracing::Level::WARN, "calls", &message);
+        scope.log(behalf, tracing::Level::WARN, "calls", &message);
         ErrorCode::HttpRequestDenied
     })
 }
@@ -71,11 +71,11 @@ pub async fn send(
     callee: &str,
 ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
     let found = store.with(|mut store| {
-        let name = next::behalf(&mut store)?.map(|behalf| behalf.name());
+        let behalf = next::behalf(&mut store)?;
         let request = store.get().table.get_mut(&request)?;
         let Some(authority) = &request.authority else { return Ok(Err(ErrorCode::HttpRequestUriInvalid)) };
         let parts = (&mut request.scheme, &mut request.path_with_query);
-        wasmtime::error::Ok(target(scope, name, callee, authority, parts))
+        wasmtime::error::Ok(target(scope, behalf.as_ref(), callee, authority, parts))
     })?;
     next::carry(store, request, found, next::Callee::Pipeline).await
 }
@@ -94,10 +94,10 @@ pub fn start(
 ) -> NextFuture {
     let (parts, body) = request.into_parts();
     let http::uri::Parts { mut scheme, authority, mut path_and_query, .. } = parts.uri.into_parts();
-    let name = context.as_ref().map(|context| context.origin.name(context.span));
+    let behalf = context.as_ref().map(|context| context.behalf());
     let found = authority.as_ref().ok_or(ErrorCode::HttpRequestUriInvalid);
-    let found = found
-        .and_then(|authority| target(scope, name, callee, authority, (&mut scheme, &mut path_and_query)));
+    let origin = (&mut scheme, &mut path_and_query);
+    let found = found.and_then(|authority| target(scope, behalf.as_ref(), callee, authority, origin));
     let (next, context) = match (found, context) {
         (Ok(next), Some(context)) => (next, context),
         (Ok(_), None) => return Box::pin(async { Err(ErrorCode::HttpRequestDenied.into()) }),

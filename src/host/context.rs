@@ -81,6 +81,13 @@ impl Behalf {
     pub fn name(&self) -> RequestName {
         self.origin.name(self.span)
     }
+
+    /// Notes a stage's line in the trace of the request, if that has lines.
+    pub(super) fn note(&self, level: tracing::Level, message: &str) {
+        if let (Some(trace), Some(span)) = (&self.origin.trace, self.span) {
+            trace.log(span, level.as_str(), message);
+        }
+    }
 }
 
 /// How log lines name a request.
@@ -264,6 +271,13 @@ impl CallContext {
         self.answered.store(true, Ordering::Relaxed);
         if let Some(observation) = &self.observation {
             observation.head();
+        }
+    }
+
+    /// Shows the head of the stage's response in the trace of the request, if that has heads.
+    pub fn show<B>(&self, response: &http::Response<B>) {
+        if let (Some(_), Some(trace), Some(span)) = (&self.observation, &self.origin.trace, self.span) {
+            trace.answered(span, response.status().as_u16(), response.headers());
         }
     }
 

@@ -119,7 +119,7 @@ pub async fn send(
     let (target, egress) = (Target::of(request.uri())?, &scope.egress);
     if !egress.allows(&target) || scope.is_shut() {
         let message = format!("denied: {}://{}:{}", target.scheme(), target.host, target.port);
-        scope.log(behalf.map(Behalf::name), tracing::Level::WARN, "egress", &message);
+        scope.log(behalf, tracing::Level::WARN, "egress", &message);
         return Err(ErrorCode::HttpRequestDenied);
     }
     let place = behalf.and_then(Behalf::place);
@@ -171,7 +171,7 @@ async fn permitted(
     let answer = answer.await.unwrap_or(Err(ErrorCode::HttpResponseTimeout));
     if matches!(answer, Err(ErrorCode::DestinationIpProhibited)) {
         let message = format!("denied: {} leads inside, to no network of `egress-networks`", target.host);
-        scope.log(behalf.map(Behalf::name), tracing::Level::WARN, "egress", &message);
+        scope.log(behalf, tracing::Level::WARN, "egress", &message);
     }
     answer
 }

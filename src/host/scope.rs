@@ -1,6 +1,6 @@
 //! A stage's scope: what its own imports reach, in any store.
 
-use super::context::RequestName;
+use super::context::Behalf;
 use super::egress::reach::Egress;
 use super::limiter::{Cell, Limiter, Quota};
 use super::next::Next;
@@ -102,7 +102,7 @@ impl StageScope {
 
     /// Writes a line of the stage to the log, within its quota: for this request, if it is known for which one the stage
     /// works.
-    pub fn log(&self, request: Option<RequestName>, level: tracing::Level, context: &str, message: &str) {
+    pub fn log(&self, request: Option<&Behalf>, level: tracing::Level, context: &str, message: &str) {
         if !self.log.take(LOG_QUOTA).allowed {
             self.dropped_lines.fetch_add(1, Ordering::Relaxed);
             return;
@@ -118,8 +118,12 @@ impl StageScope {
         self.rehearsal.note(self.id.index, message);
         let message = truncate(message, MAX_LOG_MESSAGE);
         let context = truncate(context, 256);
-        let request_id = request.map(|name| name.request_id());
-        let (trace_id, span_id) = (request.map(|name| name.trace_id()), request.map(|name| name.span_id()));
+        if let Some(behalf) = request {
+            behalf.note(level, message);
+        }
+        let name = request.map(Behalf::name);
+        let request_id = name.map(|name| name.request_id());
+        let (trace_id, span_id) = (name.map(|name| name.trace_id()), name.map(|name| name.span_id()));
         // `tracing` wants the level of an event to be a constant.
         macro_rules! event {
             ($level:ident) => {

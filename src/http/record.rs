@@ -10,7 +10,7 @@ use crate::engine::{Failure, UploadState};
 use crate::host::RequestOrigin;
 use crate::net::{ConnInfo, Protocol, Rejection};
 use crate::plan::TelemetryPlan;
-use crate::telemetry::trace::{OpenSpan, SpanId, Trace, TraceContext, TraceId, Tracer};
+use crate::telemetry::trace::{Asked as AskedTrace, OpenSpan, SpanId, Trace, TraceContext, TraceId, Tracer};
 use crate::telemetry::{AccessEntry, AccessLog, InFlight, Metrics, PipelineMetrics};
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
@@ -54,11 +54,13 @@ impl Recorder {
     pub fn trace(
         &self,
         plan: &TelemetryPlan,
-        id: &RequestId,
+        (id, head): (&RequestId, Option<&NormalHead>),
         context: Option<TraceContext>,
         trusted: bool,
     ) -> Option<Arc<Trace>> {
-        self.tracer.as_ref()?.begin(plan, id.number(), context, trusted)
+        let asked =
+            head.map(|head| AskedTrace { method: &head.method, host: head.host(), path: head.path() });
+        self.tracer.as_ref()?.begin(plan, (id.number(), asked), context, trusted)
     }
 
     /// Starts the record of a request to the pipeline called `name`, or to none.

@@ -169,7 +169,7 @@ impl Service {
         // A program that embeds the gateway speaks for its own clients.
         let trusted = || peer.is_unspecified() || plan.http.trusts(peer);
         let trusted = context.is_some() && trusted();
-        let mut trace = self.recorder.trace(&plan.telemetry, from.id, context, trusted);
+        let mut trace = self.recorder.trace(&plan.telemetry, (from.id, head), context, trusted);
         if makes {
             trace.get_or_insert_with(Trace::made).introduce(&mut parts.headers);
         }
@@ -246,6 +246,9 @@ impl Service {
                         add_via(response.headers_mut(), Version::HTTP_11, name);
                     }
                     record.answered(response.status().as_u16(), None);
+                    if let Some(span) = &record.span {
+                        span.answered(response.status().as_u16(), response.headers());
+                    }
                     if response.body().as_ref().is_none_or(is_over) {
                         record.over();
                     }

@@ -39,6 +39,7 @@ pub fn request_span(
     if let Some(agent) = headers.get(USER_AGENT) {
         span.set("user_agent.original", String::from_utf8_lossy(agent.as_bytes()).into_owned());
     }
+    span.asked(&head.method, Some(&head.path_and_query), headers);
     span.set("linkspan.request_id", from.id.as_str().to_owned());
     span.set("linkspan.generation", from.generation);
     Some(span)

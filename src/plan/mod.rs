@@ -192,13 +192,6 @@ pub struct Pipeline {
     pub span: Span,
 }
 
-impl Plan {
-    /// Whether requests may be observed, which then take a way of their own.
-    pub fn observes(&self) -> bool {
-        self.telemetry.stages
-    }
-}
-
 impl Pipeline {
     /// The middleware and then the service, in the order of [`StageId::index`].
     pub fn all_stages(&self) -> impl DoubleEndedIterator<Item = &Stage> {

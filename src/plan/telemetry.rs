@@ -25,6 +25,8 @@ pub struct TelemetryPlan {
     pub spans: usize,
     /// Bytes of a text in a span.
     pub value_size: usize,
+    /// Bytes of traces that are kept for the admin listener; 0 without one.
+    pub recent: usize,
     /// Where spans are sent, if they are.
     pub export: Option<ExportPlan>,
 }

@@ -1,7 +1,7 @@
 //! The listeners of `serve`: those of the first configuration, and what reloads change about them.
 
 use super::Error;
-use super::operate::TakenOver;
+use super::desk::TakenOver;
 use crate::config::{Diagnostics, Fixed};
 use crate::gateway::Live;
 use crate::gateway::control::Prepare;

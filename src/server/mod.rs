@@ -5,15 +5,18 @@
 //! read what a configuration names; [`worker`] is a thread that serves. `embed` shares the worker and the reading. This
 //! room never parses arguments, prints, or chooses an exit code, and never looks into a request.
 
+mod desk;
 mod error;
 mod listeners;
 mod operate;
+mod overview;
 pub mod prepare;
 pub mod tls;
 pub mod worker;
 
+use self::desk::{TakenOver, compile_in_background};
 use self::listeners::Front;
-use self::operate::{Operator, TakenOver, compile_in_background};
+use self::operate::Operator;
 use self::prepare::gather;
 use self::tls::TlsSettings;
 use self::worker::Start;
@@ -103,7 +106,7 @@ impl Server {
         let gather: crate::gateway::control::Gather =
             Box::new(move |file, workshop| gather(file, workshop, &settings));
         let control = Control::new(live, Arc::new(workshop), inputs, gather, front.into_prepare());
-        let admin = operator.serve(Arc::new(control), metrics, start.access.clone(), stop, taken_over)?;
+        let admin = operator.serve(Arc::new(control), &start, stop, taken_over)?;
         // A socket that closes now must not be taken over any more.
         drop(offer);
         let cut = wait_for_workers(threads)?;

@@ -2,49 +2,18 @@
 //! [`Control`], one after the other.
 
 use super::Error;
-use crate::admin::{self, AdminConfig, AdminHandle, ReloadOutcome};
+use super::desk::{Commands, Desk, ROUND, TakenOver};
+use super::worker::Start;
+use crate::admin::{self, AdminConfig, AdminHandle};
 use crate::gateway::Control;
-use crate::gateway::control::{Change, Outcome};
-use crate::gateway::watch::Watch;
 use crate::net::{Shutdown, Signals, Trigger, shutdown};
 use crate::plan::{Admin, Plan};
-use crate::telemetry::{AccessLog, Metrics, ReloadResult, log};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::{JoinHandle, Thread};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// The time between two looks at replaced generations.
-const ROUND: Duration = Duration::from_millis(100);
-
-/// The longest rest of the thread that looks after replaced generations, where there are none.
-const REST: Duration = Duration::from_secs(1);
-
-/// Set when another process has taken over and serves.
-#[derive(Clone, Default)]
-pub(super) struct TakenOver(Arc<AtomicBool>);
-
-impl TakenOver {
-    pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// Requests of signals; several before the work is done count once.
-#[derive(Clone, Default)]
-struct Commands(Arc<Asked>);
-
-#[derive(Default)]
-struct Asked {
-    reload: AtomicBool,
-    reopen: AtomicBool,
-}
 
 /// The threads that wait for the operator.
 pub(super) struct Operator {
@@ -106,12 +75,13 @@ impl Operator {
     pub(super) fn serve(
         self,
         control: Arc<Control>,
-        metrics: Arc<Metrics>,
-        access: Option<Arc<AccessLog>>,
+        start: &Start,
         stop: Shutdown,
         taken_over: TakenOver,
     ) -> Result<Option<AdminHandle>, Error> {
-        let desk = Arc::new(Desk { control, metrics, stop, taken_over, thread: std::thread::current() });
+        let (metrics, tracer) = (Arc::clone(&start.metrics), Arc::clone(&start.tracer));
+        let desk =
+            Arc::new(Desk { control, metrics, tracer, stop, taken_over, thread: std::thread::current() });
         let plan = desk.control.live().plan.clone();
         let admin = match &plan.admin {
             None => None,
@@ -121,7 +91,7 @@ impl Operator {
                 Some(handle)
             }
         };
-        desk.run(&self.commands, access.as_deref());
+        desk.run(&self.commands, start.access.as_deref());
         // The address now belongs to the other process, which waits for it.
         Ok(admin.filter(|_| !desk.taken_over.is_set()))
     }
@@ -158,138 +128,14 @@ fn signal_error(error: &std::io::Error) -> Error {
     Error::system(format!("cannot wait for signals: {error}"))
 }
 
-/// The niceness of a thread that builds, compared with a worker (see nice(7)).
-const NICENESS: i32 = 10;
-
-/// Gives the workers priority from here on: this thread builds.
-fn step_back() {
-    thread_local!(static STEPPED_BACK: () = {
-        // Without the right to do so, the thread has the same priority as others.
-        let _ = rustix::process::setpriority_process(None, NICENESS);
-    });
-    STEPPED_BACK.with(|()| ());
-}
-
-/// The same for the threads that compile, which start with the first compilation.
-pub(super) fn compile_in_background() {
-    // The pool exists only if this is called a second time.
-    let _ = rayon_core::ThreadPoolBuilder::new()
-        .thread_name(|number| format!("linkspan-compile-{number}"))
-        .start_handler(|_| step_back())
-        .build_global();
-}
-
-/// The receiver of all requests for a change.
-struct Desk {
-    control: Arc<Control>,
-    metrics: Arc<Metrics>,
-    stop: Shutdown,
-    taken_over: TakenOver,
-    /// Looks after replaced generations.
-    thread: Thread,
-}
-
-impl Desk {
-    fn run(&self, commands: &Commands, access: Option<&AccessLog>) {
-        let mut watch = Watch::default();
-        let mut looked = Instant::now();
-        let mut rest = ROUND;
-        while !self.stop.is_draining() {
-            std::thread::park_timeout(rest);
-            if commands.0.reopen.swap(false, Ordering::Relaxed)
-                && let Some(access) = access
-            {
-                access.reopen();
-            }
-            let interval = self.control.live().plan.gateway.watch;
-            if commands.0.reload.swap(false, Ordering::Relaxed) {
-                self.change(|control| control.reload("signal"));
-            } else if !interval.is_zero() && looked.elapsed() >= interval {
-                looked = Instant::now();
-                if watch.has_settled_change(&self.control.files()) {
-                    self.change(|control| control.reload("file"));
-                }
-            }
-            let retiring = self.control.look_after_retired();
-            self.metrics.set_retiring(retiring);
-            self.metrics.streams_cut(self.control.take_cuts());
-            rest = match (retiring, self.control.live().plan.gateway.watch) {
-                (1.., _) => ROUND,
-                (0, Duration::ZERO) => REST,
-                (0, interval) => interval.clamp(ROUND, REST),
-            };
-        }
-    }
-
-    fn change(&self, change: impl FnOnce(&Control) -> Outcome) -> Outcome {
-        step_back();
-        let outcome = change(&self.control);
-        self.metrics.set_generation(outcome.generation);
-        let result = match &outcome.result {
-            Change::Swapped { .. } => ReloadResult::Applied,
-            Change::Unchanged => ReloadResult::Unchanged,
-            Change::NoHistory | Change::Refused(_) => ReloadResult::Rejected,
-        };
-        self.metrics.reload(result, outcome.duration);
-        log::configure(&self.control.live().plan.log);
-        // There may be a generation to look after now.
-        self.thread.unpark();
-        outcome
-    }
-}
-
-impl admin::Control for Desk {
-    fn ready(&self) -> bool {
-        // A request at this address is for the gateway, and the other process serves.
-        self.stop.is_ready() || self.taken_over.is_set()
-    }
-
-    fn reload(&self) -> ReloadOutcome {
-        report(&self.change(|control| control.reload("admin")))
-    }
-
-    fn rollback(&self) -> ReloadOutcome {
-        report(&self.change(Control::rollback))
-    }
-
-    fn generations(&self) -> serde_json::Value {
-        self.control.generations()
-    }
-
-    fn config(&self) -> serde_json::Value {
-        admin::redacted(self.control.live().plan.source.text())
-    }
-
-    fn version(&self) -> serde_json::Value {
-        serde_json::json!({ "name": "linkspan", "version": env!("CARGO_PKG_VERSION") })
-    }
-}
-
-fn report(outcome: &Outcome) -> ReloadOutcome {
-    let text = match &outcome.result {
-        Change::Swapped { compiled, reused } => {
-            let segments = if *compiled == 1 { "segment" } else { "segments" };
-            format!("generation {}: {compiled} {segments} made, {reused} taken over", outcome.generation)
-        }
-        Change::Unchanged => "nothing changed".to_owned(),
-        Change::NoHistory => "there is nothing to go back to".to_owned(),
-        Change::Refused(diagnostics) => diagnostics.to_string(),
-    };
-    ReloadOutcome {
-        ok: matches!(outcome.result, Change::Swapped { .. } | Change::Unchanged),
-        unchanged: matches!(outcome.result, Change::Unchanged),
-        generation: outcome.generation,
-        report: outcome.to_json(),
-        text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::prepare::{gather, prepare};
     use super::super::tls::TlsSettings;
     use super::*;
     use crate::gateway::{Live, Workshop};
+    use crate::telemetry::Metrics;
+    use crate::telemetry::trace::Tracer;
     use std::io::{Read as _, Write as _};
     use std::net::{SocketAddr, TcpStream};
     use std::sync::Mutex;
@@ -353,6 +199,7 @@ mod tests {
         let desk = Arc::new(Desk {
             control: Arc::clone(&control),
             metrics: Metrics::new(),
+            tracer: Tracer::new(None, Arc::default()),
             stop,
             taken_over: TakenOver::default(),
             thread: std::thread::current(),
@@ -363,7 +210,9 @@ mod tests {
         std::fs::write(&file, format!("{CONFIGURATION}# another\n")).unwrap();
         let reload = send(address, "POST", "/-/reload");
         has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
-        for path in ["/healthz", "/readyz", "/metrics", "/config", "/version", "/generations"] {
+        for path in
+            ["/healthz", "/readyz", "/metrics", "/config", "/version", "/generations", "/overview", "/traces"]
+        {
             let answer = read(send(address, "GET", path));
             assert!(answer.starts_with("HTTP/1.1 200 OK"), "{path}: {answer}");
         }

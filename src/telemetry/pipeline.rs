@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::histogram::{Histogram, Snapshot};
+use super::histogram::{Histogram, OF_STAGES, Snapshot};
 use http::Method;
 
 /// The name of a method or status without a series of its own.
@@ -55,6 +55,8 @@ pub struct PipelineMetrics {
     durations: [[OnceLock<Page>; PAGES]; METHODS.len()],
     pairs: AtomicUsize,
     other: Histogram,
+    /// All durations in finer buckets, which the convention for the others does not have.
+    fine: Histogram<{ OF_STAGES.len() }>,
     pub(super) events: Events,
     pub(super) traps: [AtomicU64; TRAP_KINDS.len()],
     pub(super) warm: AtomicUsize,
@@ -82,6 +84,7 @@ impl Default for PipelineMetrics {
             durations: Default::default(),
             pairs: AtomicUsize::new(0),
             other: Histogram::default(),
+            fine: Histogram::new(&OF_STAGES),
             events: Events::default(),
             traps: Default::default(),
             warm: AtomicUsize::new(0),
@@ -172,6 +175,11 @@ impl PipelineMetrics {
         page[at % PAGE].get_or_init(Box::default)
     }
 
+    /// The durations of all requests, in finer buckets.
+    pub(super) fn fine(&self) -> Snapshot<{ OF_STAGES.len() }> {
+        self.fine.snapshot()
+    }
+
     /// Requests in progress, by the index of their method.
     pub(super) fn active(&self) -> impl Iterator<Item = usize> {
         self.active.iter().map(|count| count.load(Relaxed))
@@ -210,6 +218,7 @@ impl InFlight {
     pub fn end(mut self, status: u16, duration: Duration) {
         self.ended = true;
         self.metrics.histogram(self.method, status).record(duration);
+        self.metrics.fine.record(duration);
     }
 
     /// Where the request is counted.

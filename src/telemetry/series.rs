@@ -30,6 +30,12 @@ impl<const N: usize, T: Default> Series<N, T> {
         Arc::clone(counts.entry(key).or_default().entry(worker).or_default())
     }
 
+    /// What all workers count of `names` alone.
+    pub(super) fn find(&self, names: [&str; N]) -> Vec<Arc<T>> {
+        let counts = self.lock();
+        counts.get(&names.map(Arc::from)).map(|of| of.values().cloned().collect()).unwrap_or_default()
+    }
+
     /// All of it, as it is now: the lock is not held while somebody reads it.
     pub(super) fn all(&self) -> Counts<N, T> {
         self.lock().clone()
@@ -60,5 +66,6 @@ mod tests {
         assert!(!Arc::ptr_eq(&beyond, &series.of(["p-7"], 0)));
         assert!(!Arc::ptr_eq(&beyond, &series.of([NONE], 0)));
         assert_eq!(series.all().len(), MOST + 2);
+        assert_eq!((series.find(["edge"]).len(), series.find(["one-more"]).len()), (2, 0));
     }
 }

@@ -69,6 +69,11 @@ impl UpstreamMetrics {
         Some(up.load(Relaxed))
     }
 
+    /// Requests that were given to it, and faults of it.
+    pub(super) fn sums(&self) -> (u64, u64) {
+        (self.requests.load(Relaxed), self.faults.iter().map(|fault| fault.load(Relaxed)).sum())
+    }
+
     /// A response broke off, before its head or after.
     pub fn broke(&self) {
         self.faults[2].fetch_add(1, Relaxed);

@@ -1,6 +1,7 @@
 //! TLS with servers: rustls with aws-lc-rs, TLS 1.2 and 1.3. Files are read once, when a configuration is loaded.
 
 use crate::files;
+use crate::net::tls::client_settings;
 use crate::plan::{Server, UpstreamProtocol, UpstreamTlsFiles};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
@@ -64,23 +65,18 @@ impl TlsSettings {
     /// The first error.
     pub fn load(files: &UpstreamTlsFiles, protocol: UpstreamProtocol) -> Result<Self, TlsError> {
         let mut contents = Vec::new();
-        let mut roots = RootCertStore { roots: Vec::new() };
-        match &files.roots {
-            None => roots.roots = webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-            Some((file, _)) => {
-                let text = read(file)?;
-                for certificate in chain(file, &text)? {
-                    let bad = |error: rustls::Error| bad_certificate(file, &error);
-                    roots.add(certificate).map_err(bad)?;
-                }
-                contents.push(text);
+        let own = |(file, _): &(PathBuf, _), contents: &mut Vec<Vec<u8>>| {
+            let text = read(file)?;
+            let mut roots = RootCertStore::empty();
+            for certificate in chain(file, &text)? {
+                let bad = |error: rustls::Error| bad_certificate(file, &error);
+                roots.add(certificate).map_err(bad)?;
             }
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Setup)?
-            .with_root_certificates(roots);
+            contents.push(text);
+            Ok(roots)
+        };
+        let roots = files.roots.as_ref().map(|file| own(file, &mut contents)).transpose()?;
+        let builder = client_settings(roots).map_err(TlsError::Setup)?;
         let mut config = match &files.identity {
             None => builder.with_no_client_auth(),
             Some([(certificate, _), (key, _)]) => {

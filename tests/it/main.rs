@@ -50,4 +50,5 @@ mod traffic;
 mod ui;
 mod upstream;
 mod wasi2;
+mod watched;
 mod when;

@@ -47,6 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "net",
             "plan",
             "telemetry",
+            "upstream",
         ],
     ),
     ("embed", &["chain", "config", "gateway", "host", "http", "net", "plan", "server", "telemetry"]),

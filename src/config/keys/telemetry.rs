@@ -7,7 +7,7 @@ use crate::config::kinds::{Kind, TextForm};
 use crate::config::ratio::Ratio;
 use crate::config::syntax::Node;
 use crate::config::typed::At;
-use crate::config::units::{KIB, MINUTE, MS};
+use crate::config::units::{GIB, KIB, MINUTE, MS};
 
 /// Most attributes of the gateway itself.
 const MAX_RESOURCE: usize = 64;
@@ -22,14 +22,17 @@ keys! {
     /// The most requests that are sampled in a second, whoever asks for it.
     sample_max: u32 = count(0, 1_000_000).default("100");
     /// Whether a sampled request meets each stage in a store of its own, where its [own time](tracing.md#stages) is measured. Such
-    /// requests then cost more, and the gateway compiles each stage of a static link once more.
-    stages: Option<bool> = boolean().optional("false", "`true` with an `endpoint`");
+    /// requests then cost more, and each stage of a static link is compiled once more when it first gets one.
+    stages: Option<bool> = boolean().optional("false", "`true` with an `endpoint` or an [admin listener](#admin)");
     /// Whether spans have the queries of requests. They may hold secrets.
     query: bool = permission();
     /// Spans of one trace. Further ones are dropped, and counted.
     spans: usize = count(1, 10_000).default("256");
     /// Longest text in a span. The rest is cut off.
     value_size: usize = size(64, 64 * KIB).default("1KiB");
+    /// Bytes of traces that are kept for whoever looks at the running gateway, where there is an [admin listener](#admin): half
+    /// of them for the latest, a quarter for the slowest, and a quarter for those that failed.
+    recent: usize = size(0, GIB).default("4MiB");
     /// Where spans are sent by OTLP over HTTP: a collector's URL, to which `/v1/traces` is added if it does not end in it.
     endpoint: Option<At<String>> =
         text(TextForm::Url).optional("\"http://127.0.0.1:4318\"", "[`OTEL_EXPORTER_OTLP_ENDPOINT`](tracing.md#variables); without it, spans are not sent").restart();

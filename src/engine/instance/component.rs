@@ -76,7 +76,7 @@ async fn call_incoming(
     job: Job,
 ) -> wasmtime::Result<()> {
     let Job { request, exchange, context, .. } = job;
-    let behalf = request.behalf();
+    let behalf = request.behalf_in(context.as_ref());
     let ChainRequest { head, body, .. } = *request;
     let (asker, asked) = (Rc::clone(instance), Rc::clone(&exchange));
     let answer = move |said: incoming::ServiceResponse| match said {
@@ -114,7 +114,7 @@ async fn call_handler(
 ) -> wasmtime::Result<()> {
     let Job { request, exchange, context, .. } = job;
     let handle = service.wasi_http_handler().func_handle();
-    let behalf = request.behalf();
+    let behalf = request.behalf_in(context.as_ref());
     let (result,) = call_guests(store, handle, behalf, context, |store| {
         let ChainRequest { head, body, .. } = *request;
         store.get().keep(HEAD)?;

@@ -153,7 +153,7 @@ impl<'a> Running<'a> {
 impl Calls for Running<'_> {
     async fn call(&self, instance: &Rc<Instance>, job: Job) -> Result<(), Trap> {
         let Job { request, exchange, context, .. } = job;
-        let behalf = request.behalf();
+        let behalf = request.behalf_in(context.as_ref());
         let ChainRequest { head, body, .. } = *request;
         let store = self.take().await?;
         store.set_epoch_deadline(FIRST_TURN);

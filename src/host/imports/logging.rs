@@ -30,7 +30,7 @@ impl own::wasi::logging::logging::HostWithStore<InstanceState> for HasSelf<Insta
         };
         store.get().pulse.act();
         let behalf = next::behalf(&mut store)?;
-        scope.log(behalf.map(|behalf| behalf.name()), level, &context, &message);
+        scope.log(behalf.as_ref(), level, &context, &message);
         Ok(())
     }
 }

@@ -48,7 +48,7 @@ async fn resolve(
     let name = name.strip_suffix('.').unwrap_or(name);
     let mut granted = scope.grants.lookup.iter().flatten();
     if scope.is_shut() || !granted.any(|pattern| pattern.matches(name)) {
-        scope.log(behalf.map(Behalf::name), tracing::Level::WARN, "lookup", &format!("denied: {name}"));
+        scope.log(behalf, tracing::Level::WARN, "lookup", &format!("denied: {name}"));
         return Err(ErrorCode::AccessDenied);
     }
     let found = scope.egress.in_turn(tokio::net::lookup_host((name, 0))).await;

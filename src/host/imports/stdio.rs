@@ -6,7 +6,7 @@
 //! lines into it. Streams of WASI 0.2 belong to no call.
 
 use crate::host::bindings::named_imports as own3;
-use crate::host::context::RequestName;
+use crate::host::context::Behalf;
 use crate::host::kept::Outside;
 use crate::host::next;
 use crate::host::pulse::Pulse;
@@ -44,7 +44,7 @@ struct LineLog {
     name: &'static str,
     line: Vec<u8>,
     /// The request whose call made the stream, and the store's pulse, which knows the calls in progress.
-    made_for: Option<(RequestName, Arc<Pulse>)>,
+    made_for: Option<(Behalf, Arc<Pulse>)>,
     /// The bytes of an incomplete line, where no resource of the store stands for it.
     kept: Option<Outside>,
 }
@@ -88,8 +88,8 @@ impl LineLog {
             let text = String::from_utf8_lossy(&self.line);
             let text = text.strip_suffix('\r').unwrap_or(&text);
             let made_for = self.made_for.as_ref();
-            let request = made_for.filter(|(name, pulse)| pulse.only_call() == Some(name.id));
-            self.scope.log(request.map(|(name, _)| *name), tracing::Level::INFO, self.name, text);
+            let request = made_for.filter(|(behalf, pulse)| pulse.only_call() == Some(behalf.origin.id));
+            self.scope.log(request.map(|(behalf, _)| behalf), tracing::Level::INFO, self.name, text);
             self.line.clear();
         }
     }
@@ -184,7 +184,7 @@ fn print(
 ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
     let behalf = next::behalf(&mut store)?;
     let mut log = LineLog::outside(scope, name, store.get())?;
-    log.made_for = behalf.map(|behalf| (behalf.name(), store.get().pulse()));
+    log.made_for = behalf.map(|behalf| (behalf, store.get().pulse()));
     data.pipe(&mut store, log)?;
     done(&mut store)
 }

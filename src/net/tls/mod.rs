@@ -10,6 +10,7 @@
 //! configuration's diagnostic shows it at the line that named the file.
 
 mod certificates;
+mod client;
 mod der;
 mod files;
 pub mod identity;
@@ -18,6 +19,7 @@ mod settings;
 mod source;
 
 pub use certificates::Certificate;
+pub use client::client_settings;
 pub use files::{MAX_PEM, TlsError, load_certified_key, load_revoked, load_roots, load_staple};
 pub use identity::ClientIdentity;
 pub use settings::{Clients, Settings, load};

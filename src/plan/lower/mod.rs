@@ -65,7 +65,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
 
     let listeners = lowering.listeners(&root);
     let admin = admin.as_ref().and_then(|admin| lowering.admin(admin, &listeners));
-    let telemetry = lowering.telemetry(telemetry);
+    let telemetry = lowering.telemetry(telemetry, admin.is_some());
     let fixed = fixed(root.fixed(), admin.as_ref(), &telemetry);
     let mut plan = Plan {
         file: lowering.source.path().to_path_buf(),

@@ -39,7 +39,7 @@ const PROTOCOL: Names = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OT
 const PATIENCE: Names = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
 
 impl Lowering<'_> {
-    pub(super) fn telemetry(&mut self, table: &Decoded<keys::Telemetry>) -> TelemetryPlan {
+    pub(super) fn telemetry(&mut self, table: &Decoded<keys::Telemetry>, has_admin: bool) -> TelemetryPlan {
         let keys::Telemetry {
             sample,
             sample_max,
@@ -47,6 +47,7 @@ impl Lowering<'_> {
             query,
             spans,
             value_size,
+            recent,
             endpoint,
             headers,
             roots,
@@ -79,10 +80,11 @@ impl Lowering<'_> {
         TelemetryPlan {
             sample: *sample,
             sample_max: *sample_max,
-            stages: stages.unwrap_or(export.is_some()),
+            stages: stages.unwrap_or(export.is_some() || has_admin),
             query: *query,
             spans: *spans,
             value_size: *value_size,
+            recent: if has_admin { *recent } else { 0 },
             export,
         }
     }

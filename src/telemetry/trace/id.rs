@@ -21,7 +21,7 @@ impl TraceId {
     }
 
     /// The name with these 32 digits; `None` if they are not lower-case hexadecimal digits, or all zero.
-    pub(super) fn parse(digits: &[u8]) -> Option<Self> {
+    pub fn parse(digits: &[u8]) -> Option<Self> {
         let (high, low) = digits.split_at_checked(16)?;
         NonZeroU128::new(u128::from(hexadecimal(high)?) << 64 | u128::from(hexadecimal(low)?)).map(Self)
     }

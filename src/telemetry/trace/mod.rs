@@ -16,20 +16,27 @@ mod encode;
 mod export;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod heads;
 mod id;
 pub mod otlp;
 mod queue;
 mod receiver;
+mod recent;
 mod recording;
+mod report;
 mod sampler;
 mod span;
 mod tracer;
+mod watch;
 
 pub use self::context::{TRACEPARENT, TRACESTATE, TraceContext};
 pub use self::conventions::{Destination, Place, method_name, version_name};
 pub use self::export::Exporter;
+pub use self::heads::Heads;
 pub use self::id::{SpanId, TraceId};
 pub use self::queue::{DropReason, FinishedTrace, SpanQueue, TraceCounters};
+pub use self::recent::{Kept, KeptTrace, RecentTraces};
 pub use self::recording::{OpenSpan, Trace};
 pub use self::span::{Event, Span, SpanKind, Value};
 pub use self::tracer::Tracer;
+pub use self::watch::{Asked, LONGEST as LONGEST_WATCH, Wanted, WatchState, Watches};

@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::context::{RANDOM, SAMPLED, TRACEPARENT, TRACESTATE, TraceContext};
+use super::heads::Manner;
 use super::id::{SpanId, TraceId};
 use super::queue::{DropReason, FinishedTrace, SpanQueue, TraceCounters};
-use super::span::{Event, Span, SpanKind, Value};
+use super::recent::{KeptTrace, RecentTraces};
+use super::span::{Attribute, Event, Span, SpanKind, Value};
+use super::watch::{Forced, Watches};
 use crate::plan::TelemetryPlan;
 
 /// The trace of one request: whether it is recorded, and what the gateway tells others of it.
@@ -39,7 +43,24 @@ struct Recording {
     query: bool,
     /// Whether stages have spans.
     stages: bool,
+    /// How it is recorded, if an operator asked for it.
+    forced: Option<Forced>,
+    /// What is known of spans that others have open.
+    notes: Mutex<Vec<(SpanId, Note)>>,
+    /// Bytes for traces that are kept.
+    recent: usize,
     sink: Arc<Sink>,
+}
+
+/// The most notes of a trace.
+const MOST_NOTES: usize = 1000;
+
+/// What is known of a span apart from it.
+enum Note {
+    /// Something happened in it.
+    Event(Event),
+    /// The head of its response.
+    Response(u16, Vec<(String, String)>),
 }
 
 /// Where finished traces go.
@@ -47,6 +68,10 @@ pub(super) struct Sink {
     /// To a receiver, if there is one.
     pub(super) queue: Option<Arc<SpanQueue>>,
     pub(super) counters: Arc<TraceCounters>,
+    /// Those that are kept for whoever looks.
+    pub(super) recent: RecentTraces,
+    /// Those that somebody asked for.
+    pub(super) watches: Watches,
 }
 
 impl Trace {
@@ -61,10 +86,11 @@ impl Trace {
         Self::passing(TraceContext::made())
     }
 
-    /// A trace that is recorded, within the bounds of `plan`: that of `context`, or a new one.
+    /// A trace that is recorded, within the bounds of `plan`: that of `context`, or a new one; maybe since it was asked for.
     pub(super) fn recorded(
         context: Option<TraceContext>,
         plan: &TelemetryPlan,
+        forced: Option<Forced>,
         sink: Arc<Sink>,
     ) -> Arc<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -75,7 +101,10 @@ impl Trace {
             left: AtomicUsize::new(plan.spans),
             value_size: plan.value_size,
             query: plan.query,
-            stages: plan.stages,
+            stages: plan.stages || forced.is_some(),
+            forced,
+            notes: Mutex::default(),
+            recent: plan.recent,
             sink,
         };
         let (id, flags, remote, state) = match context {
@@ -98,6 +127,28 @@ impl Trace {
     /// Whether it has spans of stages.
     pub fn has_stages(&self) -> bool {
         self.recording.as_ref().is_some_and(|recording| recording.stages)
+    }
+
+    /// Notes a line that was written to the log in `span`, if an operator asked for the trace.
+    pub fn log(&self, span: SpanId, level: &'static str, message: &str) {
+        let Some((recording, manner)) = self.shown() else { return };
+        let message = Value::from(message[..message.floor_char_boundary(manner.most)].to_owned());
+        let attributes: Vec<Attribute> = vec![("log.level", level.into()), ("log.message", message)];
+        let at = recording.time(Instant::now());
+        recording.note(span, Note::Event(Event { at, name: "log", attributes }));
+    }
+
+    /// Notes the head of the response of `span`, likewise.
+    pub fn answered(&self, span: SpanId, status: u16, fields: &HeaderMap) {
+        if let Some((recording, manner)) = self.shown() {
+            recording.note(span, Note::Response(status, manner.fields(fields)));
+        }
+    }
+
+    /// Where it is recorded and how heads are shown in it, if they are.
+    fn shown(&self) -> Option<(&Recording, Manner)> {
+        let recording = self.recording.as_ref()?;
+        Some((recording, Manner { reveal: recording.forced?.reveal, most: recording.value_size }))
     }
 
     /// Whether it is recorded.
@@ -190,6 +241,31 @@ impl Trace {
 }
 
 impl Recording {
+    fn note(&self, span: SpanId, note: Note) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < MOST_NOTES {
+            notes.push((span, note));
+        }
+    }
+
+    /// The spans, with what is known of them.
+    fn finish(&mut self) -> Vec<Span> {
+        let most = self.value_size;
+        let mut spans = std::mem::take(self.spans.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for (id, note) in self.notes.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let Some(span) = spans.iter_mut().find(|span| span.id == id) else { continue };
+            match note {
+                Note::Event(event) => span.add(event, most),
+                Note::Response(status, fields) => {
+                    if let Some(heads) = &mut span.heads {
+                        heads.response = Some((status, fields));
+                    }
+                }
+            }
+        }
+        spans
+    }
+
     /// Nanoseconds since 1970 at `now`.
     fn time(&self, now: Instant) -> u64 {
         let (start, origin) = self.origin;
@@ -206,10 +282,25 @@ impl fmt::Debug for Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        let Some(recording) = self.recording.take() else { return };
-        let spans = recording.spans.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = recording.sink.queue.as_ref().filter(|_| !spans.is_empty()) {
-            queue.push(FinishedTrace { id: self.id, flags: self.flags, state: self.state.take(), spans });
+        let Some(mut recording) = self.recording.take() else { return };
+        let (spans, sink) = (recording.finish(), &recording.sink);
+        if spans.is_empty() {
+            return;
+        }
+        let trace = FinishedTrace { id: self.id, flags: self.flags, state: self.state.take(), spans };
+        if recording.recent > 0 || recording.forced.is_some() {
+            let kept = KeptTrace::new(trace.clone(), recording.root, recording.forced.is_some());
+            let kept = Arc::new(kept);
+            // Whoever may look sees it, so there are no secrets in it.
+            if recording.forced.is_none_or(|forced| !forced.reveal) {
+                sink.recent.keep(&kept, recording.recent);
+            }
+            if let Some(forced) = recording.forced {
+                sink.watches.done(forced.watch, kept);
+            }
+        }
+        if let Some(queue) = &sink.queue {
+            queue.push(trace);
         }
     }
 }
@@ -240,6 +331,20 @@ impl OpenSpan {
     /// Notes that something happens now.
     pub fn note(&mut self, name: &'static str, attributes: Vec<(&'static str, Value)>) {
         self.change(|span, most, at| span.add(Event { at, name, attributes }, most));
+    }
+
+    /// Shows the head of the request that it is about, if an operator asked for the trace.
+    pub fn asked(&mut self, method: &Method, target: Option<&PathAndQuery>, fields: &HeaderMap) {
+        if let (Some(span), Some((_, manner))) = (&mut self.span, self.trace.shown()) {
+            span.heads = Some(Box::new(manner.request(method, target, fields)));
+        }
+    }
+
+    /// Shows the head of the response, likewise.
+    pub fn answered(&self, status: u16, fields: &HeaderMap) {
+        if let Some(id) = self.id() {
+            self.trace.answered(id, status, fields);
+        }
     }
 
     /// Notes why it failed; the first reason stays.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::heads::Heads;
 use super::id::SpanId;
 
 /// The most attributes of a span, or of an event.
@@ -76,6 +77,8 @@ pub struct Span {
     pub dropped_events: u32,
     /// Why it failed, if it did.
     pub error: Option<Cow<'static, str>>,
+    /// The heads of what was done, in a trace that was asked for. They are not sent to a receiver.
+    pub heads: Option<Box<Heads>>,
 }
 
 impl Span {
@@ -100,6 +103,7 @@ impl Span {
             events: Vec::new(),
             dropped_events: 0,
             error: None,
+            heads: None,
         }
     }
 
@@ -116,6 +120,11 @@ impl Span {
             None if self.attributes.len() < MOST_ATTRIBUTES => self.attributes.push((name, value)),
             None => self.dropped_attributes += 1,
         }
+    }
+
+    /// An attribute.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// Adds an event.

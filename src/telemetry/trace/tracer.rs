@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::context::TraceContext;
 use super::id::mixed;
 use super::queue::{SpanQueue, TraceCounters};
+use super::recent::RecentTraces;
 use super::recording::{Sink, Trace};
 use super::sampler::Sampler;
+use super::watch::{Asked, Watches};
 use crate::plan::TelemetryPlan;
 
 /// Begins the traces of all workers.
@@ -19,19 +21,36 @@ pub struct Tracer {
 impl Tracer {
     /// A tracer whose traces go into `queue`, if there is a receiver.
     pub fn new(queue: Option<Arc<SpanQueue>>, counters: Arc<TraceCounters>) -> Arc<Self> {
-        Arc::new(Self { sampler: Sampler::new(), sink: Arc::new(Sink { queue, counters }) })
+        let (recent, watches) = (RecentTraces::default(), Watches::default());
+        Arc::new(Self { sampler: Sampler::new(), sink: Arc::new(Sink { queue, counters, recent, watches }) })
     }
 
-    /// The trace of a request that came with `context`, if it has one. `number` differs from request to request.
+    /// Traces that were recorded last.
+    pub fn recent(&self) -> &RecentTraces {
+        &self.sink.recent
+    }
+
+    /// Traces that somebody asked for.
+    pub fn watches(&self) -> &Watches {
+        &self.sink.watches
+    }
+
+    /// The trace of a request that came with `context`, if it has one. `number` differs from request to request. What is
+    /// `asked` is known of a request that has a normal form.
     ///
-    /// A client can't have itself sampled: only the word of a `trusted` sender counts.
+    /// A client can't have itself sampled: only the word of a `trusted` sender counts, or of an operator.
     pub fn begin(
         &self,
         plan: &TelemetryPlan,
-        number: u64,
+        (number, asked): (u64, Option<Asked<'_>>),
         context: Option<TraceContext>,
         trusted: bool,
     ) -> Option<Arc<Trace>> {
+        let named = context.as_ref().map(|context| context.trace);
+        if let Some(forced) = asked.and_then(|asked| self.sink.watches.take(&asked, named)) {
+            self.sink.counters.sampled.fetch_add(1, Relaxed);
+            return Some(Trace::recorded(context, plan, Some(forced), Arc::clone(&self.sink)));
+        }
         let chosen = match &context {
             Some(context) if trusted => context.is_sampled(),
             // Mixed: shares of a split are drawn by the same number.
@@ -46,7 +65,7 @@ impl Tracer {
             return context.map(Trace::passing);
         }
         counters.sampled.fetch_add(1, Relaxed);
-        Some(Trace::recorded(context, plan, Arc::clone(&self.sink)))
+        Some(Trace::recorded(context, plan, None, Arc::clone(&self.sink)))
     }
 }
 
@@ -70,6 +89,7 @@ mod tests {
             query: false,
             spans: 3,
             value_size: 64,
+            recent: 0,
             export: None,
         }
     }
@@ -91,7 +111,7 @@ mod tests {
     fn only_a_trusted_sender_chooses() {
         let (tracer, _, counters) = tracer();
         let (all, none) = (plan(1_000_000_000), plan(0));
-        assert!(tracer.begin(&none, 1, None, false).is_none());
+        assert!(tracer.begin(&none, (1, None), None, false).is_none());
         for (plan, flags, trusted, sampled) in [
             (&none, "-01", true, true),
             (&none, "-01", false, false),
@@ -99,18 +119,19 @@ mod tests {
             (&all, "-00", true, false),
             (&all, "-00", false, true),
         ] {
-            let trace = tracer.begin(plan, 1, context(flags), trusted).unwrap();
+            let trace = tracer.begin(plan, (1, None), context(flags), trusted).unwrap();
             assert_eq!(trace.is_sampled(), sampled, "{flags} {trusted}");
             assert_eq!(trace.id(), context(flags).unwrap().trace);
         }
         assert_eq!(counters.sampled(), 2);
         let bounded = TelemetryPlan { sample_max: 3, ..plan(1_000_000_000) };
         let (tracer, _, counters) = self::tracer();
-        let begun = (0..100).filter(|number| tracer.begin(&bounded, *number, None, true).is_some()).count();
+        let begun =
+            (0..100).filter(|number| tracer.begin(&bounded, (*number, None), None, true).is_some()).count();
         assert!((3..=6).contains(&begun) && counters.limited() == 100 - begun as u64, "{begun}");
         assert!(
             !tracer
-                .begin(&TelemetryPlan { sample_max: 0, ..all }, 1, context("-01"), true)
+                .begin(&TelemetryPlan { sample_max: 0, ..all }, (1, None), context("-01"), true)
                 .unwrap()
                 .is_sampled()
         );
@@ -120,7 +141,8 @@ mod tests {
     fn the_share_holds_for_numbers_that_follow_each_other() {
         let (tracer, ..) = tracer();
         let plan = plan(100_000_000);
-        let begun = (0..10_000).filter(|number| tracer.begin(&plan, *number, None, true).is_some()).count();
+        let begun =
+            (0..10_000).filter(|number| tracer.begin(&plan, (*number, None), None, true).is_some()).count();
         assert!((900..1100).contains(&begun), "{begun}");
     }
 
@@ -131,7 +153,7 @@ mod tests {
     #[test]
     fn spans_hang_under_each_other_and_nest() {
         let (tracer, queue, counters) = tracer();
-        let trace = tracer.begin(&plan(0), 1, context("-03"), true).unwrap();
+        let trace = tracer.begin(&plan(0), (1, None), context("-03"), true).unwrap();
         let mut root = trace.open_root("GET /").unwrap();
         let inner = trace.open(root.id().unwrap(), SpanKind::Client, "GET").unwrap();
         std::thread::sleep(Duration::from_millis(2));
@@ -175,7 +197,7 @@ mod tests {
     #[test]
     fn others_are_told_of_a_recorded_span() {
         let (tracer, ..) = tracer();
-        let trace = tracer.begin(&plan(0), 1, context("-01"), true).unwrap();
+        let trace = tracer.begin(&plan(0), (1, None), context("-01"), true).unwrap();
         let span = trace.root().unwrap();
         let own = format!("00-{}-{span}-01", trace.id());
         let mut headers = HeaderMap::new();
@@ -188,7 +210,7 @@ mod tests {
         let mut other_trace = fields(&[("traceparent", other), ("tracestate", "c=d")]);
         trace.lead(&mut other_trace, Some(span));
         assert_eq!(both(&other_trace), (other, Some("c=d")));
-        let new = tracer.begin(&plan(1_000_000_000), 1, None, false).unwrap();
+        let new = tracer.begin(&plan(1_000_000_000), (1, None), None, false).unwrap();
         let mut wrong = fields(&[("traceparent", "wrong"), ("tracestate", "c=d")]);
         new.tell(&mut wrong, span);
         assert_eq!(both(&wrong), (&*format!("00-{}-{span}-03", new.id()), None));
@@ -197,8 +219,8 @@ mod tests {
     #[test]
     fn without_a_receiver_only_what_came_is_passed_on() {
         let silent = Tracer::new(None, Arc::default());
-        let recorded = silent.begin(&plan(0), 1, context("-01"), true).unwrap();
-        let passing = silent.begin(&plan(0), 1, context("-01"), false).unwrap();
+        let recorded = silent.begin(&plan(0), (1, None), context("-01"), true).unwrap();
+        let passing = silent.begin(&plan(0), (1, None), context("-01"), false).unwrap();
         for trace in [recorded, passing] {
             let mut headers = HeaderMap::new();
             trace.lead(&mut headers, trace.root());
@@ -209,7 +231,7 @@ mod tests {
             trace.lead(&mut has, trace.root());
             assert_eq!(has, before);
         }
-        let new = silent.begin(&plan(1_000_000_000), 1, None, false).unwrap();
+        let new = silent.begin(&plan(1_000_000_000), (1, None), None, false).unwrap();
         let mut headers = HeaderMap::new();
         new.lead(&mut headers, new.root());
         assert!(headers.is_empty());
