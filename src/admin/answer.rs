@@ -78,7 +78,7 @@ impl Answers {
         let endpoint = Endpoint::find(head.uri.path());
         // A client without access does not learn which paths there are.
         let mut right = Right::Anybody;
-        if !matches!(endpoint, Some(Endpoint::Health | Endpoint::Ready)) {
+        if !endpoint.is_some_and(Endpoint::is_open) {
             right = self.guard.check(head).inspect_err(|denied| {
                 if head.method == Method::POST {
                     let path = head.uri.path();
@@ -105,6 +105,7 @@ impl Answers {
                 let detail = "The gateway is draining, or nothing is live.";
                 Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready", detail))
             }
+            Endpoint::Page(asset) => Ok(asset.answer(&head.headers)),
             Endpoint::Metrics => {
                 let format =
                     Format::wanted(head.headers.get(ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or(""));
@@ -121,7 +122,7 @@ impl Answers {
             Endpoint::Watched(id) => self.watched(id, right),
             Endpoint::Watch => self.watch(&body, peer, right),
             Endpoint::Generations => Ok(json_response(&self.control.generations())),
-            Endpoint::Version => Ok(json_response(&self.control.version())),
+            Endpoint::Version => Ok(json_response(&self.version(right))),
             Endpoint::Errand(errand) => self.errand(errand, right, peer, place).await,
         }
     }
@@ -171,6 +172,13 @@ impl Answers {
             Err(problem) => tracing::warn!(%peer, by, change, result = problem.kind, "audit"),
         }
         Ok(done?.answer())
+    }
+
+    /// What runs, and what the caller may do: the dashboard offers nothing else.
+    fn version(&self, right: Right) -> serde_json::Value {
+        let mut version = self.control.version();
+        version["right"] = right.name().into();
+        version
     }
 
     async fn run(&self, errand: Errand, place: &Place) -> Result<ReloadOutcome, Problem> {

@@ -3,12 +3,15 @@
 use http::Method;
 
 use super::errands::Errand;
+use super::page::{self, Asset};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint<'p> {
     Health,
     Ready,
+    /// A file of the dashboard.
+    Page(&'static Asset),
     Metrics,
     Config,
     /// The configuration of the generation with this number.
@@ -51,8 +54,15 @@ impl<'p> Endpoint<'p> {
         if let Some(id) = path.strip_prefix("/traces/") {
             return Some(Self::Trace(id));
         }
-        let number = path.strip_prefix("/generations/")?.strip_suffix("/config")?;
-        Some(Self::ConfigOf(number.parse().ok()?))
+        if let Some(rest) = path.strip_prefix("/generations/") {
+            return Some(Self::ConfigOf(rest.strip_suffix("/config")?.parse().ok()?));
+        }
+        page::find(path).map(Self::Page)
+    }
+
+    /// Whether it is answered without a token: health, and the page, which asks for the token.
+    pub(super) fn is_open(self) -> bool {
+        matches!(self, Self::Health | Self::Ready | Self::Page(_))
     }
 
     /// Its methods, as `Allow` lists them.

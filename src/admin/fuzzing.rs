@@ -4,7 +4,7 @@ use super::answer::Answers;
 use super::connections::Place;
 use super::errands::Errands;
 use super::guard::Guard;
-use super::{Control, ReloadOutcome, WatchReport};
+use super::{Control, ReloadOutcome, WatchReport, page};
 use crate::telemetry::Metrics;
 use crate::telemetry::trace::Wanted;
 use bytes::Bytes;
@@ -100,7 +100,9 @@ pub fn run(data: &[u8]) {
     LISTENER.with(|it| {
         for (answers, has_token) in [(&it.open, false), (&it.closed, true)] {
             let answer = it.runtime.block_on(answers.answer(request.clone(), PEER, &Place::default()));
-            if answer.status() != StatusCode::OK || matches!(request.uri().path(), "/healthz" | "/readyz") {
+            let path = request.uri().path();
+            let open = matches!(path, "/healthz" | "/readyz") || page::find(path).is_some();
+            if answer.status() != StatusCode::OK || open {
                 continue;
             }
             let fields = request.headers();

@@ -3,6 +3,7 @@
 //! | request | needs |
 //! | --- | --- |
 //! | `/healthz`, `/readyz` | nothing: a load balancer knows no token, and may use any host name |
+//! | the page (`/`, `/dashboard/…`) | nothing: it holds no secret, and asks for the token that its questions need |
 //! | everything else | the token, if there is one; to look, the read token is enough |
 //! | everything else, without a token | a `Host` that is an IP address or `localhost`: a page whose name was made to point here (DNS rebinding) has neither |
 //! | `POST` | also that no browser says that another site sent it (`Sec-Fetch-Site`, `Origin`) |

@@ -1,9 +1,10 @@
-//! The admin listener: health, metrics, the state of the gateway, reload and rollback, on an address of its own.
+//! The admin listener: health, metrics, the state of the gateway, reload and rollback, and a page that shows them, on an
+//! address of its own.
 //!
 //! `server` starts the listener, which asks the gateway through [`Control`]. Guarantees: the listener has its own
 //! thread, so that it answers while the workers are busy, and costs them nothing; an address in use is an error at the
-//! start; every answer except the text of metrics is JSON, and an error is an `application/problem+json` (RFC 9457).
-//! `guard` decides who may ask what.
+//! start; every answer except the text of metrics and the dashboard (`page`) is JSON, and an error is an
+//! `application/problem+json` (RFC 9457). `guard` decides who may ask what.
 //!
 //! Bounds: [`MAX_CONNECTIONS`] at once, of which one makes room for each further one; one request per connection, its
 //! head within 5 s and 16 KiB, its body within 64 KiB, its answer within two minutes; reloads and rollbacks run one
@@ -19,6 +20,7 @@ mod errands;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod guard;
+mod page;
 mod problem;
 mod redact;
 mod server;

@@ -18,6 +18,7 @@ mod chains;
 mod chaos;
 mod cli;
 mod counting;
+mod dashboard;
 mod deploy;
 mod direct;
 mod edge;

@@ -25,6 +25,9 @@ use std::time::{Duration, Instant, SystemTime};
 /// The listener of `pipelines/edge.toml`.
 const ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 8443);
 
+/// Its admin listener.
+const DASHBOARD: &str = "http://127.0.0.1:9180/";
+
 /// How long the gateway may take to compile its pipelines and listen.
 const START: Duration = Duration::from_secs(60);
 
@@ -123,7 +126,9 @@ fn print_requests(key: &str) {
     let url = "https://localhost:8443";
     println!(
         "
-Serving on {url}. Ctrl-C stops it. To try, in this folder of another terminal:
+Serving on {url}. Ctrl-C stops it. The dashboard is at {DASHBOARD}
+
+To try, in this folder of another terminal:
 
 # 200, through all five middleware, over HTTP/2 and HTTP/1.1
 {curl} -i --http2 -H 'x-api-key: {key}' {url}/hello

@@ -1,42 +1,19 @@
 //! The W3C's own tests of Trace Context, where Python is: a gateway whose service calls back what they say.
 
 use super::receiver::Receiver;
-use crate::harness::{Gateway, Pipeline, Setup, free, repository};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use crate::harness::{Gateway, Pipeline, Setup, free, python, repository};
+use std::process::Command;
 
 /// The cases of level 1 and 2, strict, at the commit that is vendored.
 const CASES: usize = 41;
 
 /// The package that the tests need beside Python.
 const AIOHTTP: &str = "aiohttp==3.14.5";
-
-/// A Python with the package: the system's, or one in a folder of its own; without one, says so, and the test is none.
-fn python() -> Option<PathBuf> {
-    let has = |python: &Path| {
-        let asked = Command::new(python).args(["-c", "import aiohttp"]).stderr(Stdio::null()).status();
-        asked.is_ok_and(|status| status.success())
-    };
-    let system = PathBuf::from("python3");
-    if has(&system) {
-        return Some(system);
-    }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trace-context-python");
-    let own = folder.join("bin/python");
-    let run =
-        |command: &mut Command| command.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
-    let made = has(&own)
-        || run(Command::new(&system).args(["-m", "venv"]).arg(&folder))
-            && run(Command::new(&own).args(["-m", "pip", "install", "--quiet", AIOHTTP]));
-    if !made {
-        eprintln!("SKIPPED: there is no python3 with aiohttp (Debian: apt-get install python3-aiohttp)");
-    }
-    made.then_some(own)
-}
+const ADVICE: &str = "Debian: apt-get install python3-aiohttp";
 
 /// Runs all cases against the service in this form.
 fn conforms(form: &'static str) {
-    let Some(python) = python() else { return };
+    let Some(python) = python("aiohttp", &[AIOHTTP], ADVICE) else { return };
     let (harness, receiver) = (free(), Receiver::start());
     let grant = format!("grant = {{ egress = [\"http://{harness}\"] }}");
     let pipeline = Pipeline::new("main", "callback").form(form).service_with(&grant);
