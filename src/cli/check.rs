@@ -1,5 +1,6 @@
 //! `linkspan check`: reports everything that `serve` would refuse, at once.
 
+use super::admin::TokenFrom;
 use super::against::compare;
 use super::failed::{Failed, print};
 use crate::gateway::Workshop;
@@ -23,7 +24,12 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
 }
 
 /// Runs the command.
-pub(super) fn run(file: &Path, format: Format, against: Option<&str>) -> Result<(), Failed> {
+pub(super) fn run(
+    file: &Path,
+    format: Format,
+    against: Option<&str>,
+    token: &TokenFrom,
+) -> Result<(), Failed> {
     let prepared = prepare(file, &Workshop::default(), &TlsSettings::default());
     let (found, summary) = match prepared {
         Ok((inputs, generation, warnings)) => {
@@ -41,9 +47,11 @@ pub(super) fn run(file: &Path, format: Format, against: Option<&str>) -> Result<
                 .zip(generation.beginnings())
                 .filter_map(|(pipeline, first)| Some(format!("{}: {}\n", pipeline.name, forms(first)?)));
             let summary = format!("{summary}\n{}", forms.collect::<String>());
-            let token = std::env::var("LINKSPAN_ADMIN_TOKEN").ok();
-            let changes = against.map(|url| compare(&generation, url, token.as_deref())).transpose()?;
-            (warnings, Some(summary + &changes.unwrap_or_default()))
+            let changes = match against {
+                Some(url) => compare(&generation, url, token.read()?.as_deref())?,
+                None => String::new(),
+            };
+            (warnings, Some(summary + &changes))
         }
         Err(found) => (found, None),
     };

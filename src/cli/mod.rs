@@ -9,6 +9,7 @@
 //! | 4 | `serve` stopped, and had to cut requests that did not finish in time |
 //! | 5 | linkspan panicked, which is a defect of linkspan, whatever the input was |
 
+mod admin;
 mod against;
 mod bench;
 mod check;
@@ -18,6 +19,7 @@ mod inspect;
 mod portable;
 mod schema;
 mod serve;
+mod top;
 
 use crate::chain::panics;
 use crate::telemetry::log;
@@ -58,10 +60,11 @@ enum Command {
         /// Format of the findings
         #[arg(long, value_enum, default_value_t = check::Format::Text)]
         format: check::Format,
-        /// The admin listener of a running gateway (`http://HOST:PORT`): report what a reload would change there. Its
-        /// token, if it has one, is read from the variable LINKSPAN_ADMIN_TOKEN
+        /// The admin listener of a running gateway (`http://HOST:PORT`): report what a reload would change there
         #[arg(long)]
         against: Option<String>,
+        #[command(flatten)]
+        token: admin::TokenFrom,
     },
     /// Write a pipeline as one component
     Compose {
@@ -94,6 +97,8 @@ enum Command {
         /// A configuration, in TOML: adds the stages' `config` as its components describe it
         file: Option<PathBuf>,
     },
+    /// Show a running gateway live: its pipelines and their stages, upstreams, generations and traces
+    Top(top::Options),
 }
 
 /// Runs the command line of this process.
@@ -121,12 +126,15 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failed> {
     match command {
         Command::Serve { file, log_format } => serve::run(&file, log_format),
-        Command::Check { file, format, against } => check::run(&file, format, against.as_deref()),
+        Command::Check { file, format, against, token } => {
+            check::run(&file, format, against.as_deref(), &token)
+        }
         Command::Compose { file, pipeline, output, options } => {
             compose::run(&file, &pipeline, &output, &options)
         }
         Command::Inspect { component, json } => inspect::run(&component, json),
         Command::Bench { what } => bench::run(&what),
         Command::Schema { file } => schema::run(file.as_deref()),
+        Command::Top(options) => top::run(&options),
     }
 }

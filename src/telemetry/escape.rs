@@ -12,6 +12,33 @@ pub(super) fn is_hostile(char: char) -> bool {
         )
 }
 
+/// `text` as a terminal can show it: at most `most` characters of it, those escaped that a terminal would act on.
+pub fn harmless(text: &str, most: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(most));
+    let mut chars = text.chars();
+    for char in chars.by_ref().take(most) {
+        // Writing to a string cannot fail.
+        let _ = Within::Text.write(char, &mut out);
+    }
+    if chars.next().is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// `json` with such characters escaped in its strings; outside of strings, JSON has none but its white space.
+pub fn harmless_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for char in json.chars() {
+        let _ = match char {
+            '\n' | '\r' | '\t' => out.write_char(char),
+            char if is_hostile(char) => Within::Json.write(char, &mut out),
+            char => out.write_char(char),
+        };
+    }
+    out
+}
+
 /// The text in which a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Within {
@@ -61,5 +88,11 @@ mod tests {
             "{text}"
         );
         assert!(escaped(Within::Quotes).ends_with("\\\"\\\\é漢z"));
+        assert_eq!(harmless(hostile, usize::MAX), escaped(Within::Text));
+        assert_eq!(harmless("a\u{1b}[2Jbc", 3), "a\\u{1b}[…");
+        assert_eq!(harmless("漢字", 2), "漢字");
+        let json = harmless_json(&format!("{:#}", serde_json::json!({ "a": hostile })));
+        assert!(json.starts_with("{\n") && !json.replace('\n', "").chars().any(is_hostile), "{json}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["a"], hostile);
     }
 }

@@ -28,6 +28,7 @@ mod upstream;
 
 pub use access::{AccessCounters, AccessLog};
 pub use calls::CallMetrics;
+pub use escape::{harmless, harmless_json};
 pub use line::AccessEntry;
 pub use metrics::{BreakerState, Metrics, ReloadResult};
 pub use observation::{Observation, Outcome, Sight, apart, timed};

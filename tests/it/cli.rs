@@ -71,7 +71,7 @@ fn a_bad_command_line_is_2() {
 #[test]
 fn help_tells_the_exit_codes_and_the_version() {
     let help = linkspan(&["--help"]).code(0).stdout;
-    for word in ["Exit codes", "serve", "check", "compose", "inspect", "bench", "schema"] {
+    for word in ["Exit codes", "serve", "check", "compose", "inspect", "bench", "schema", "top"] {
         assert!(help.contains(word), "no `{word}` in {help}");
     }
     let version = linkspan(&["--version"]).code(0).stdout;

@@ -46,6 +46,7 @@ mod rest;
 mod strict;
 mod structure;
 mod swap;
+mod top;
 mod traces;
 mod traffic;
 mod ui;
