@@ -25,5 +25,6 @@ pub mod measure;
 pub mod net;
 pub mod plan;
 pub mod server;
+pub mod standard;
 pub mod telemetry;
 pub mod upstream;

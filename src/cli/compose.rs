@@ -37,7 +37,7 @@ pub(super) fn run(file: &Path, name: &str, output: &Path, options: &Options) -> 
     }
     let pipeline = plan.pipeline(index);
     let mut diagnostics = plan.diagnostics();
-    let load = if options.portable && options.relift { load_components_elsewhere } else { load_components };
+    let load = if options.portable { load_components_elsewhere } else { load_components };
     let components = load(&plan, &Shapes::default(), &mut diagnostics);
     let naming = match options.portable {
         true => {

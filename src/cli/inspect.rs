@@ -89,15 +89,15 @@ fn offers(shape: &Shape) -> impl Iterator<Item = (&Import, Option<&'static Offer
 }
 
 /// Grants as TOML.
-struct Asked {
+pub(super) struct Asked {
     /// Without these, the component can't be a stage.
-    needed: Vec<String>,
+    pub(super) needed: Vec<String>,
     /// Without these it can, and finds nothing there.
     optional: Vec<String>,
 }
 
 impl Asked {
-    fn by(shape: &Shape) -> Self {
+    pub(super) fn by(shape: &Shape) -> Self {
         let grants = |without: Without| {
             let asked = offers(shape)
                 .filter(|(import, _)| import.calls)
@@ -184,7 +184,7 @@ fn to_text(component: &Component) -> Result<String, Failed> {
 }
 
 /// The keys of a configuration, one a line: type, default, what it is for. What a component says is escaped.
-fn keys(schema: &Schema, prefix: &str) -> String {
+pub(super) fn keys(schema: &Schema, prefix: &str) -> String {
     let mut lines = String::new();
     for (key, value) in &schema.keys {
         let default = match (&value.default, schema.required.contains(key)) {

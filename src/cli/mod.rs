@@ -19,6 +19,7 @@ mod inspect;
 mod portable;
 mod schema;
 mod serve;
+mod standard;
 mod top;
 
 use crate::chain::panics;
@@ -87,6 +88,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the components that linkspan brings, for `component = "std:NAME"`
+    Std {
+        #[command(subcommand)]
+        what: standard::Wanted,
+    },
     /// Measure costs in this process
     Bench {
         #[command(subcommand)]
@@ -133,6 +139,7 @@ fn run(command: Command) -> Result<(), Failed> {
             compose::run(&file, &pipeline, &output, &options)
         }
         Command::Inspect { component, json } => inspect::run(&component, json),
+        Command::Std { what } => standard::run(&what),
         Command::Bench { what } => bench::run(&what),
         Command::Schema { file } => schema::run(file.as_deref()),
         Command::Top(options) => top::run(&options),

@@ -129,7 +129,7 @@ pub enum TextForm {
     Path,
     /// SHA-256 in hexadecimal.
     Digest,
-    /// A name under `[components]`.
+    /// A name under `[components]`, or that of a standard component.
     Component,
     /// A name under `[pipelines]`.
     Pipeline,

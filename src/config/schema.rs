@@ -10,6 +10,8 @@ use super::units::{DURATION_PATTERN, SIZE_PATTERN};
 
 /// The pattern of a name under `components` or `pipelines`.
 const NAME_PATTERN: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
+/// The same, or the name of a standard component.
+const COMPONENT_PATTERN: &str = "^(std:)?[a-z0-9]+(-[a-z0-9]+)*(@[0-9]+)?$";
 
 /// The JSON Schema (draft 2020-12) of a configuration file.
 ///
@@ -165,7 +167,8 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Address => "^(\\[[0-9A-Fa-f:.]+(%[0-9]+)?\\]|[0-9.]+):[0-9]{1,5}$",
         TextForm::Path => "^.+$",
         TextForm::Digest => "^[0-9A-Fa-f]{64}$",
-        TextForm::Component | TextForm::Pipeline | TextForm::Native | TextForm::Upstream => NAME_PATTERN,
+        TextForm::Component => COMPONENT_PATTERN,
+        TextForm::Pipeline | TextForm::Native | TextForm::Upstream => NAME_PATTERN,
         TextForm::Server => "^[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$",
         TextForm::Url => {
             "^[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?(/[^\\s?#]*)?$"

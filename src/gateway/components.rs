@@ -15,6 +15,7 @@ use crate::chain::form::Readings;
 use crate::component::{Component, Digest, Lift, LoadError, NotRewritable, Shape};
 use crate::config::Diagnostics;
 use crate::plan::{ComponentRef, Link, Pipeline, Plan, Relift, Stage, StageId};
+use crate::standard::Build;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -165,7 +166,11 @@ pub fn load_components_elsewhere(plan: &Plan, shapes: &Shapes, diagnostics: &mut
 }
 
 fn load(plan: &Plan, shapes: &Shapes, host: Host, diagnostics: &mut Diagnostics) -> Components {
-    let read = |reference: &ComponentRef| match caught(|| shapes.load(reference)) {
+    let build = match host {
+        Host::Linkspan => Build::InPlace,
+        Host::Other => Build::Portable,
+    };
+    let read = |reference: &ComponentRef| match caught(|| shapes.load(reference, build)) {
         Ok(Ok(component)) => check_digest(reference, component, diagnostics),
         Err(panicked) => {
             panicked.tell(reference.path_span, unusable(reference), diagnostics);
@@ -219,13 +224,15 @@ const MAX_SHAPES: usize = 4096;
 const MAX_RELIFTED: usize = 64;
 
 impl Shapes {
-    fn load(&self, reference: &ComponentRef) -> Result<Component, LoadError> {
+    /// Reads a component, of a standard one this build.
+    fn load(&self, reference: &ComponentRef, build: Build) -> Result<Component, LoadError> {
         let path = &reference.path;
         let known =
             |digest: &Digest| self.shapes.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
-        let component = match &reference.given {
-            Some(given) => Component::from_bytes(path, Arc::clone(&given.0), known)?,
-            None => Component::load_with(path, known)?,
+        let component = match (&reference.given, reference.standard) {
+            (Some(given), _) => Component::from_bytes(path, Arc::clone(&given.0), known)?,
+            (None, Some(standard)) => Component::from_bytes(path, standard.bytes(build), known)?,
+            (None, None) => Component::load_with(path, known)?,
         };
         let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
         if shapes.len() >= MAX_SHAPES {

@@ -127,8 +127,7 @@ impl Inputs {
 /// The files that `plan` names and that are read after it, as they are now.
 pub fn looks_at_files(plan: &Plan) -> Looks {
     let tls = plan.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let components = plan.components.iter().filter(|component| component.given.is_none());
-    let components = components.map(|component| component.path.as_path());
+    let components = plan.components.iter().filter_map(|component| component.file());
     let upstreams = plan.upstreams.iter().flat_map(|upstream| upstream.tls.files());
     looks(components.chain(tls.flat_map(|tls| tls.files())).chain(upstreams.map(|(file, _)| file.as_path())))
 }

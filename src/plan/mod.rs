@@ -34,7 +34,7 @@ pub mod when;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,7 @@ pub use crate::config::keys::{
     StageLimits,
 };
 use crate::config::{Diagnostics, Fixed, Node, SourceFile, Span};
+use crate::standard::Standard;
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -160,16 +161,25 @@ pub struct Listener {
 pub struct ComponentRef {
     /// Its name in the configuration.
     pub name: Name,
-    /// The file, relative paths resolved against the configuration's folder.
+    /// The file, relative paths resolved against the configuration's folder; the name of a standard component.
     pub path: PathBuf,
     /// The bytes from an embedding program, in place of the file.
     pub given: Option<Given>,
+    /// The standard component that it is, in place of a file.
+    pub standard: Option<Standard>,
     /// The digest that the file must have.
     pub sha256: Option<[u8; 32]>,
     /// The place of the path.
     pub path_span: Span,
     /// The place of the digest.
     pub sha256_span: Option<Span>,
+}
+
+impl ComponentRef {
+    /// The file from which it is read, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        (self.given.is_none() && self.standard.is_none()).then_some(self.path.as_path())
+    }
 }
 
 /// Middleware and the service behind it.

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::config::Fault;
+use crate::standard::{PREFIX, Standard};
 
 /// The name of a component or a pipeline: kebab case, `[a-z0-9]` words joined by single `-`, 1 to 64 bytes.
 ///
@@ -35,6 +36,11 @@ impl Name {
             ("not in kebab case", format!("{rule}: `{proposal}`"))
         };
         Err(Fault::new(format!("invalid name `{text}`"), label, help))
+    }
+
+    /// That of a standard component: `std:` and its name, which none that is configured has.
+    pub(super) fn standard(component: Standard) -> Name {
+        Name(format!("{PREFIX}{}", component.name).into())
     }
 
     /// Replaces a name that was refused, so that the rest of the file can still be checked. No plan contains it,

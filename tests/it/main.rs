@@ -43,6 +43,7 @@ mod polyglot;
 mod prove;
 mod relift;
 mod rest;
+mod standard;
 mod strict;
 mod structure;
 mod swap;

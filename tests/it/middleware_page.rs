@@ -12,15 +12,22 @@ const HEAD: &str = "# Middleware
 This page lists the bundled middleware and the keys of their configuration. `linkspan check` reports mistakes in a
 configuration, and `linkspan inspect` shows the same keys of any component that carries a
 [schema](stage-interface.md#the-schema). The sources, [components/middleware](../components/middleware), describe the
-behaviour. Each middleware also exists as `NAME-in-place`, with the same keys; that form runs on linkspan only and [costs
-less](writing-a-stage.md#edits-in-place).
+behaviour.
 
-The keys belong into the stage's `config`:
+linkspan brings them: a stage has one by its name after `std:`, without a file. The keys belong into the stage's `config`:
 
 ```toml
 [pipelines.edge]
-stages = [{ component = \"rate-limit\", config = { rate = \"10/s\" } }]
+stages = [{ component = \"std:rate-limit\", config = { rate = \"10/s\" } }]
 ```
+
+`linkspan std list` lists them, `linkspan std show NAME` shows the keys of one, the grants that it needs, and an example.
+`std:rate-limit@1` names the major version of its keys and behaviour, which later versions of linkspan keep.
+[pipelines/standard.toml](../pipelines/standard.toml) is an edge that is made of them.
+
+Each is there in two builds of one source. A stage has the one that edits heads [in place](writing-a-stage.md#edits-in-place), which
+linkspan alone runs and which costs less. `linkspan std export NAME -o FILE` and `compose --portable` write the portable one, which
+every host of `wasi:http/middleware` runs.
 
 This page is generated from the components (`BLESS=1 cargo xtask test`).
 ";

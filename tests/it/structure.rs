@@ -27,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "net",
             "plan",
             "server",
+            "standard",
             "telemetry",
             "upstream",
         ],
@@ -54,7 +55,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("admin", &["config", "plan", "telemetry"]),
     ("net", &["config", "files"]),
     ("http", &["engine", "gateway", "host", "net", "plan", "telemetry"]),
-    ("gateway", &["chain", "component", "config", "engine", "host", "plan", "upstream"]),
+    ("gateway", &["chain", "component", "config", "engine", "host", "plan", "standard", "upstream"]),
     ("engine", &["chain", "component", "direct", "host", "plan", "telemetry", "upstream"]),
     ("upstream", &["files", "net", "plan", "telemetry"]),
     ("chain", &["component", "config", "direct", "files", "host", "plan"]),
@@ -62,9 +63,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("host", &["component", "plan", "telemetry"]),
     ("component", &["files"]),
     ("telemetry", &["config", "plan"]),
-    ("plan", &["config", "files"]),
+    ("plan", &["config", "files", "standard"]),
     ("config", &["files"]),
     ("files", &[]),
+    ("standard", &[]),
 ];
 
 const MOST_LINES: usize = 600;

@@ -53,7 +53,7 @@ keys! {
     /// A component at its place in a pipeline.
     Stage = "stage", "a stage";
 
-    /// A name under `[components]`.
+    /// A name under `[components]`, or a [standard component](middleware.md), which linkspan brings: `"std:cors"`.
     component: Option<At<String>> = text(TextForm::Component).required("\"hello\"");
     /// The configuration that the component reads (`wasi:config/store`). The keys are the component's; see below.
     config: Option<Node> = node(Kind::Settings).optional("{ header = \"x-request-id\" }", "empty");

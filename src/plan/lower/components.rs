@@ -2,8 +2,9 @@
 
 use super::lowering::Lowering;
 use crate::config::keys::Component;
-use crate::config::{Decoded, Fault, Named, Text};
+use crate::config::{Decoded, Fault, Named, Text, suggest};
 use crate::plan::{ComponentRef, Name};
+use crate::standard::{self, MAJOR, PREFIX, Unknown};
 
 impl Lowering<'_> {
     pub(super) fn components(&mut self, named: &[Named<Decoded<Component>>]) -> Vec<ComponentRef> {
@@ -24,10 +25,54 @@ impl Lowering<'_> {
             name,
             path: file,
             given,
+            standard: None,
             sha256,
             path_span: path.span,
             sha256_span: digest.as_ref().map(|digest| digest.span),
         })
+    }
+
+    /// The place of the standard component that `text` names, after so many others.
+    pub(super) fn standard(&mut self, text: Text<'_>, others: usize) -> Option<(Name, usize)> {
+        let asked = text.text.strip_prefix(PREFIX).unwrap_or(text.text);
+        let found = standard::find(asked).map_err(|why| self.no_standard(text, asked, why)).ok()?;
+        let known = self.standards.iter().position(|(standard, _)| *standard == found);
+        let place = known.unwrap_or_else(|| {
+            self.standards.push((found, text.span));
+            self.standards.len() - 1
+        });
+        Some((Name::standard(found), others + place))
+    }
+
+    /// The standard components that stages have, in the order of their places.
+    pub(super) fn standards(&self) -> impl Iterator<Item = ComponentRef> {
+        self.standards.iter().map(|(standard, span)| ComponentRef {
+            name: Name::standard(*standard),
+            path: format!("{PREFIX}{}", standard.name).into(),
+            given: None,
+            standard: Some(*standard),
+            sha256: None,
+            path_span: *span,
+            sha256_span: None,
+        })
+    }
+
+    fn no_standard(&mut self, text: Text<'_>, asked: &str, why: Unknown) {
+        let names: Vec<String> = standard::all().map(|it| format!("{PREFIX}{}", it.name)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (label, help) = match why {
+            Unknown::Name => {
+                let none = "this linkspan was built without them: `cargo xtask components` makes them first";
+                let word = format!("{PREFIX}{}", asked.split('@').next().unwrap_or_default());
+                ("not one that linkspan brings".to_owned(), suggest(&word, &names, "there are", none))
+            }
+            Unknown::Version => {
+                let name = asked.split('@').next().unwrap_or_default();
+                (format!("this linkspan has version {MAJOR}"), format!("write `{PREFIX}{name}@{MAJOR}`"))
+            }
+        };
+        let message = format!("unknown standard component `{}`", text.text);
+        self.diagnostics.error(text.span, message).label(label).help(help);
     }
 
     /// The name of a component or pipeline. A bad name is an error, and is kept for later steps, so that places that

@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::keys::File;
-use crate::config::{self, Decoded, Diagnostics, KeyOf, Named, SourceFile, Text, suggest};
+use crate::config::{self, Decoded, Diagnostics, KeyOf, Named, SourceFile, Span, Text, suggest};
 use crate::files;
 use crate::plan::Surroundings;
+use crate::standard::{self, PREFIX, Standard};
 
 /// The input of every part: the file, its surroundings, and the list of mistakes.
 pub(super) struct Lowering<'a> {
     pub source: Arc<SourceFile>,
     pub around: &'a Surroundings<'a>,
     pub diagnostics: Diagnostics,
+    /// The standard components that stages have, each once.
+    pub standards: Vec<(Standard, Span)>,
 }
 
 /// The names under `[components]`, `[upstreams]` or `[pipelines]`, in the order of the file, and which of them are
@@ -69,10 +72,14 @@ impl Lowering<'_> {
             return None;
         }
         let none = format!("define it with `[{}.{}]`", names.table, text.text);
+        let help = match noun == "component" && standard::find(text.text).is_ok() {
+            true => format!("linkspan brings one: `{PREFIX}{}`", text.text),
+            false => suggest(text.text, &names.names, "defined are", &none),
+        };
         self.diagnostics
             .error(text.span, format!("unknown {noun} `{}`", text.text))
             .label(format!("not defined under [{}]", names.table))
-            .help(suggest(text.text, &names.names, "defined are", &none));
+            .help(help);
         None
     }
 

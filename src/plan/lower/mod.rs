@@ -44,7 +44,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
     let Some(root) = config::decode(&mut diagnostics) else {
         return (None, diagnostics);
     };
-    let mut lowering = Lowering { source, around, diagnostics };
+    let mut lowering = Lowering { source, around, diagnostics, standards: Vec::new() };
     let File {
         gateway,
         limits,
@@ -85,6 +85,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
         pipelines: lowering.pipelines(&root, &mut component_names, &mut upstream_names, &mut pipeline_names),
         routes: lowering.routes(&root, &mut pipeline_names),
     };
+    plan.components.extend(lowering.standards());
     // After a misspelt reference, or a stage that was refused, the target of the reference may look unused.
     if !lowering.diagnostics.has_errors() {
         lowering.report_unused(components, &component_names, "no stage uses it");

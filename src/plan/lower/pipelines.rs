@@ -7,6 +7,7 @@ use crate::plan::{
     BreakerThen, ComponentIndex, End, Grants, Isolation, Link, Name, OnFailure, Pipeline, PipelineLimits,
     Relift, Stage, StageId, UpstreamIndex,
 };
+use crate::standard::PREFIX;
 
 /// Host memory that a request in an ordinary stage takes at most, in bytes of `host-memory`. A quarter of `host-memory`
 /// is for tasks, streams and futures at 1 KiB; an async stage that transforms bodies has about 16 of them, and as many
@@ -183,9 +184,11 @@ impl Lowering<'_> {
         let next = next.as_ref().map(|node| self.next(node, known.pipelines)).unwrap_or_default();
         let when = when.as_ref().map(|when| self.when(when));
         let text = component.as_ref()?.text();
-        let component = self.resolve(text, "component", known.components)?;
-        // A name that is defined and bad was reported at its definition.
-        let name = Name::refused(text.text);
+        let (name, component) = match text.text.starts_with(PREFIX) {
+            true => self.standard(text, known.components.names.len())?,
+            // A name that is defined and bad was reported at its definition.
+            false => (Name::refused(text.text), self.resolve(text, "component", known.components)?),
+        };
         Some(Stage {
             id: StageId { pipeline: defaults.pipeline.clone(), index, component: name },
             component: ComponentIndex(component),
