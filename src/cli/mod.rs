@@ -21,6 +21,7 @@ mod schema;
 mod serve;
 mod standard;
 mod top;
+mod trace;
 
 use crate::chain::panics;
 use crate::telemetry::log;
@@ -105,6 +106,8 @@ enum Command {
     },
     /// Show a running gateway live: its pipelines and their stages, upstreams, generations and traces
     Top(top::Options),
+    /// Show what each stage of a running gateway did with one request
+    Trace(trace::Options),
 }
 
 /// Runs the command line of this process.
@@ -143,5 +146,6 @@ fn run(command: Command) -> Result<(), Failed> {
         Command::Bench { what } => bench::run(&what),
         Command::Schema { file } => schema::run(file.as_deref()),
         Command::Top(options) => top::run(&options),
+        Command::Trace(options) => trace::run(&options),
     }
 }

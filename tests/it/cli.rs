@@ -1,6 +1,7 @@
 //! The command line: what each command prints, and how it exits.
 
 mod compose;
+mod trace;
 
 use crate::harness::{
     Client, Folder, Gateway, Line, MS, Pipeline, Protocol, Setup, binary, body, dist, get, identity, in_time,
