@@ -66,7 +66,7 @@ function detail(span, children) {
     terms([["Kind", span.kind], ["Begins", duration(span.start)], ["Takes", duration(span.duration)]], "figures"),
     attributes.length > 0 && [h("h4", null, "Attributes"), terms(attributes)],
     span.events.length > 0 && [h("h4", null, "Events"), h("ol", { class: "events" }, span.events.map(event))],
-    span.heads && heads(span.heads, children.map((child) => child.heads).find((it) => it) ?? null));
+    span.heads && heads(span, children.map((child) => child.heads).find((it) => it) ?? null));
 }
 
 function shown(name, value) {
@@ -89,7 +89,8 @@ function event(it) {
  * Heads of a stage. What it received and what the next stage received differ by what the stage did to the request; what
  * the next stage answered and what it answered itself, by what it did to the response.
  */
-function heads(own, next) {
+function heads({ heads: own, kind }, next) {
+  const who = kind === "server" ? "gateway" : "stage";
   const request = (it) => [`${it.method} ${it.target}`, ...fields(it.request)];
   const response = (it) => [String(it.status ?? "no status"), ...fields(it.response ?? [])];
   if (next === null) {
@@ -99,15 +100,17 @@ function heads(own, next) {
     ];
   }
   return [
-    h("h4", null, "Request: what the stage changed"), difference(request(own), request(next), "Request"),
-    own.response && next.response && [h("h4", null, "Response: what the stage changed"),
+    h("h4", null, `Request: what the ${who} changed`), difference(request(own), request(next), "Request"),
+    own.response && next.response && [h("h4", null, `Response: what the ${who} changed`),
       difference(response(next), response(own), "Response")],
-    own.response && !next.response && [h("h4", null, "Response: made by the stage"), lines(response(own), "Response")],
+    own.response && !next.response && [h("h4", null, `Response: made by the ${who}`), lines(response(own), "Response")],
   ];
 }
 
+/** Fields by their names, whose order means nothing; that of fields with one name stays (RFC 9110 §5.3). */
 function fields(pairs) {
-  return pairs.map(([name, value]) => `${name}: ${value}`);
+  const ordered = [...pairs].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return ordered.map(([name, value]) => `${name}: ${value}`);
 }
 
 function difference(before, after, label) {

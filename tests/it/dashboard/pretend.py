@@ -134,11 +134,13 @@ class Pretended:
                     "status": 200}
 
         agent = [["host", "api.example"], ["user-agent", self.text(0, "curl/8")]]
-        known = [*agent, ["x-request-id", "7f3a"]]
+        # In another order, which means nothing.
+        known = [["x-request-id", "7f3a"], *reversed(agent)]
         answer = [["content-type", "text/plain"]]
         log = {"at": 0.002, "name": "log", "attributes": {"message": self.text(2, "a line of the log")}}
         spans = [
-            span(1, None, "GET /api/*", 0, 0.0123, kind="server", attributes={"url.path": self.text(1, "/api/7")}),
+            span(1, None, "GET /api/*", 0, 0.0123, kind="server", attributes={"url.path": self.text(1, "/api/7")},
+                 heads=head([*agent, ["connection", "close"]], answer)),
             span(2, 1, "0:request-id", 0.0001, 0.0119, attributes=stage("0:request-id", 8e-6),
                  heads=head(agent, [*answer, ["x-request-id", "7f3a"]])),
             span(3, 2, "2:key-auth", 0.0009, 0.0108, attributes=stage("2:key-auth", 0.00045), events=[log],
