@@ -131,7 +131,7 @@ impl Answers {
     fn watch(&self, body: &[u8], peer: SocketAddr, right: Right) -> Result<Response<Full<Bytes>>, Problem> {
         let Ask { wanted, reveal, time } = Ask::parse(body).map_err(Problem::bad_request)?;
         // With secrets in it, it is no mere look.
-        tracing::info!(%peer, by = right.name(), change = "trace", reveal, ?wanted, "audit");
+        tracing::info!(%peer, by = right.name(), change = "trace", reveal, %wanted, "audit");
         let watch = self.control.watch(wanted, reveal, time).ok_or_else(|| {
             let detail = "As many traces are waited for as can be: wait for the end of one.";
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)

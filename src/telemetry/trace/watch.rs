@@ -6,6 +6,7 @@
 //! Bounds: [`MOST`] at once, each for at most [`LONGEST`], its trace included. While none is armed, a request pays one load of a
 //! number that never changes.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,6 +44,27 @@ pub struct Asked<'a> {
     pub host: &'a str,
     /// Its path.
     pub path: &'a str,
+}
+
+impl fmt::Display for Wanted {
+    /// All that is given, as `name=value`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { trace, method, host, path } = self;
+        let given = [
+            ("trace-id", trace.as_ref().map(ToString::to_string)),
+            ("method", method.as_ref().map(ToString::to_string)),
+            ("host", host.clone()),
+            ("path", path.clone()),
+        ];
+        let mut separator = "";
+        for (name, value) in given {
+            if let Some(value) = value {
+                write!(f, "{separator}{name}={value}")?;
+                separator = " ";
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Wanted {
@@ -207,6 +229,15 @@ mod tests {
             assert_eq!(taken, takes.then_some(Forced { watch: id, reveal: true }), "{wanted:?}");
             assert!(watches.take(&GET, with).is_none(), "one request");
         }
+    }
+
+    #[test]
+    fn what_is_wanted_can_be_read() {
+        let wanted = Wanted { method: Some(Method::GET), path: Some("/a".to_owned()), ..Wanted::default() };
+        assert_eq!(
+            (wanted.to_string().as_str(), Wanted::default().to_string().as_str()),
+            ("method=GET path=/a", "")
+        );
     }
 
     #[test]
