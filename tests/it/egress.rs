@@ -7,6 +7,7 @@ use crate::harness::{
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 /// URLs with which a stage is made to reach inside, none of which a rule names.
 const SSRF: &[&str] = &[
@@ -140,6 +141,56 @@ fn answer(mut stream: &TcpStream, head: &str) {
     // Not before it has all: what is unread would take the answer with it.
     let _ = stream.shutdown(Shutdown::Write);
     let _ = stream.read_to_end(&mut read);
+}
+
+/// Reads a request whose body comes in chunks until the last one, then says whether it was one of `expected`.
+fn answer_at_the_end(mut stream: &TcpStream, expected: &[String]) {
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut read = Vec::new();
+    let mut byte = [0];
+    while !read.ends_with(b"\r\n0\r\n\r\n") {
+        // Who does not get the end hangs up, as a server does that waited long enough.
+        let Ok(1) = stream.read(&mut byte) else { return };
+        read.push(byte[0]);
+    }
+    let read = String::from_utf8(read).unwrap();
+    let (head, body) = read.split_once("\r\n\r\n").unwrap();
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let mut lines = body.split("\r\n");
+    let mut whole = String::new();
+    while let (Some(size), Some(chunk)) = (lines.next(), lines.next()) {
+        assert_eq!(usize::from_str_radix(size, 16).unwrap(), chunk.len());
+        whole.push_str(chunk);
+    }
+    let status = if head.starts_with("POST ") && chunked && expected.contains(&whole) { 201 } else { 400 };
+    let head = format!("HTTP/1.1 {status} Read\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    let _ = stream.write_all(head.as_bytes());
+}
+
+chain_test! {
+    /// A body of a stage's own ends when it was read, also for a server that answers no sooner.
+    fn bodies_end_before_the_answer(chain) {
+        // The second one is more than a sync stage could give.
+        let bodies = ["short".to_owned(), "0123456789".repeat(2000)];
+        let expected = bodies.clone();
+        let (address, _reached) = server(move |stream| answer_at_the_end(&stream, &expected));
+        let url = format!("http://{address}/orders");
+        let either = sender(chain.pipeline("egress"), "http", address, "");
+        let component = sender(chain.named("component", "egress").form("component"), "http", address, "");
+        let gateway = Gateway::start(&Setup::of([either, component.route("path = \"/component\"")]));
+        run(async {
+            for protocol in PROTOCOLS {
+                let mut client = Client::connect(&gateway, protocol).await;
+                for (path, body) in [("/", 0), ("/", 1), ("/component", 0), ("/component", 1)] {
+                    let body = &bodies[body];
+                    let answer = client.get(path, &[("x-url", &url), ("x-body", body)]).await;
+                    let said = (answer.status.as_u16(), answer.text());
+                    assert_eq!(said, (200, "201"), "{protocol:?} {path}, {} bytes", body.len());
+                }
+            }
+        });
+        gateway.stop();
+    }
 }
 
 /// A pipeline whose service may send requests to `address` by `scheme`, with further keys of its limits.

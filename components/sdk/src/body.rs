@@ -46,7 +46,7 @@ impl Body {
     }
 
     /// A small body. In the sync form, bytes beyond [`Body::MAX_BYTES`] make
-    /// the response fail: stream what is larger, in the async form.
+    /// the request or response fail: stream what is larger, in the async form.
     pub fn bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Self {
         let bytes = bytes.into();
         if bytes.is_empty() {
@@ -123,7 +123,7 @@ impl Body {
     }
 
     /// Open the body for a sync function: see `outstanding`.
-    pub(crate) fn open(self) -> Result<Opened, Error> {
+    fn open(self) -> Result<Opened, Error> {
         let contents = match self.0 {
             Content::Streams(contents, trailers) => return Ok(Opened::streams(contents, trailers)),
             Content::Empty => None,
@@ -165,17 +165,17 @@ impl Opened {
 }
 
 thread_local! {
-    /// Whether tasks write the bodies of responses, as in the async form. Where nothing
-    /// sets it, the compiler knows that, and what would be spawned is left out.
+    /// Whether tasks write bodies, as in the async form. Where nothing sets it, the compiler
+    /// knows that, and what would be spawned is left out.
     static SPAWNS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Bodies of responses are written by tasks from now on; async form.
+/// Bodies are written by tasks from now on; async form.
 pub(crate) fn spawns() {
     SPAWNS.set(true);
 }
 
-/// Open a response's body.
+/// Open the body of a request or response that is handed on.
 pub(crate) fn open(body: Body) -> Result<Opened, Error> {
     if SPAWNS.get() { body.open_spawned() } else { body.open() }
 }

@@ -133,23 +133,23 @@ macro_rules! service {
 macro_rules! __stage {
     (async |$request:ident| $call:expr) => {
         $crate::__export_async!(|raw| {
-            let $request = $crate::rt::enter(raw);
-            $crate::rt::leave_async($call.await)
+            let $request = $crate::rt::enter_async(raw);
+            $crate::rt::leave($call.await)
         });
     };
     (async $options:ty, |$opt:ident, $request:ident| $call:expr) => {
         $crate::__export_async!(|raw| {
             static __OPTIONS: $crate::rt::Options<$options> = $crate::rt::Options::new();
-            let $request = $crate::rt::enter(raw);
+            let $request = $crate::rt::enter_async(raw);
             let $opt = __OPTIONS.get()?;
-            $crate::rt::leave_async($call.await)
+            $crate::rt::leave($call.await)
         });
         $crate::__configured!($options);
     };
     (|$request:ident| $call:expr) => {
         $crate::__export_sync!(|raw| {
             let $request = $crate::rt::enter(raw);
-            $crate::rt::leave_sync($call)
+            $crate::rt::leave($call)
         });
     };
     ($options:ty, |$opt:ident, $request:ident| $call:expr) => {
@@ -157,7 +157,7 @@ macro_rules! __stage {
             static __OPTIONS: $crate::rt::Options<$options> = $crate::rt::Options::new();
             let $request = $crate::rt::enter(raw);
             let $opt = __OPTIONS.get()?;
-            $crate::rt::leave_sync($call)
+            $crate::rt::leave($call)
         });
         $crate::__configured!($options);
     };

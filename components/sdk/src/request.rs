@@ -54,7 +54,7 @@ impl OwnHead {
     /// A request of this head; only what differs from `request.new`'s own
     /// defaults (GET, and nothing else) is set.
     fn build(self, fields: Fields, body: Body) -> Result<types::Request, Error> {
-        let body = body.open()?;
+        let body = body::open(body)?;
         let (request, _sent) = types::Request::new(fields, body.contents, body.trailers, self.options);
         if let Some(resolve) = body.resolve {
             resolve.resolve()?;

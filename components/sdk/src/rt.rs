@@ -3,6 +3,7 @@
 use crate::bindings::judging::exports::linkspan::config::check;
 use crate::bindings::wasi::config::store;
 use crate::bindings::wasi::http::types;
+use crate::body;
 use crate::config::{Config, Finding, FromConfig};
 use crate::error::{Error, internal};
 use crate::outstanding;
@@ -17,20 +18,17 @@ pub fn enter(request: types::Request) -> Request {
     Request::from_raw(request)
 }
 
-/// End a request in the sync form, where nothing can run after the return.
-///
-/// # Errors
-/// The function's own, or that the response could not be built.
-pub fn leave_sync(response: Result<Response, Error>) -> Result<types::Response, Error> {
-    response?.into_raw()
+/// Begin a request in the async form: from here on, tasks write the bodies that are made here.
+pub fn enter_async(request: types::Request) -> Request {
+    body::spawns();
+    enter(request)
 }
 
-/// End a request in the async form.
+/// End a request.
 ///
 /// # Errors
 /// The function's own, or that the response could not be built.
-pub fn leave_async(response: Result<Response, Error>) -> Result<types::Response, Error> {
-    crate::body::spawns();
+pub fn leave(response: Result<Response, Error>) -> Result<types::Response, Error> {
     response?.into_raw()
 }
 
