@@ -1,8 +1,9 @@
 //! Traces that were recorded last, for whoever looks at a running gateway.
 //!
 //! Of the room that there is (`telemetry.recent`), half is for the latest ones; a quarter is for those that failed, and a
-//! quarter for the slowest, so that neither is washed away by ordinary requests. What has to make room for others is the
-//! oldest, and of the slow ones the fastest; a slow one makes room for others after [`SLOW_FOR`] in any case.
+//! quarter for the slowest of those that are among the latest no more, so that neither is washed away by ordinary requests. What
+//! has to make room for others is the oldest, and of the slow ones the fastest; a slow one makes room for others after
+//! [`SLOW_FOR`] in any case.
 //!
 //! Bounds: the bytes that traces take, by an estimate, and [`MOST`] of each kind. A trace larger than its part is not kept.
 
@@ -25,7 +26,7 @@ pub const SLOW_FOR: Duration = Duration::from_secs(15 * 60);
 pub enum Kept {
     /// It is one of the latest.
     Recent,
-    /// It is one of the slowest.
+    /// It is one of the slowest of those before.
     Slow,
     /// Its request failed.
     Failed,
@@ -146,14 +147,18 @@ impl RecentTraces {
             failed.shorten(room / 4);
             return;
         }
-        slow.add(Arc::clone(trace));
+        recent.add(Arc::clone(trace));
+        while recent.is_over(room / 2)
+            && let Some(old) = recent.remove(0)
+        {
+            slow.add(old);
+        }
         while slow.is_over(room / 4) {
             let places = slow.traces.iter().enumerate();
             let rank = |trace: &KeptTrace| (trace.ended.elapsed() < SLOW_FOR, trace.duration());
             let Some((at, _)) = places.min_by_key(|(_, trace)| rank(trace)) else { break };
-            recent.traces.extend(slow.remove(at).inspect(|trace| recent.bytes += trace.bytes));
+            slow.remove(at);
         }
-        recent.shorten(room / 2);
     }
 
     /// Forgets all that has no place in `room` bytes.
