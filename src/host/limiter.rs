@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn extreme_quotas_do_not_overflow() {
-        let limiter = Limiter::new(KeyBound::new(16));
+        // Room for both, if they fall into one shard.
+        let limiter = Limiter::new(KeyBound::new(2 * SHARDS));
         let slow = Quota { burst: 1_000_000_000, interval: 1_000_000_000_000_000_000 };
         assert!(limiter.take("a", slow).expect("a decision").allowed);
         let fast = Quota { burst: 1, interval: 1 };
