@@ -64,6 +64,9 @@ async fn trace(options: &Options, client: &AdminClient) -> Result<Value, Failed>
     };
     // Until the gateway is ready to look at the stages.
     wait(client, &path, until, |state| state != Some("armed")).await?;
+    if Instant::now() >= until {
+        return Err(late("the gateway was not ready to look at its stages"));
+    }
     let sent =
         tokio::time::timeout_at(until.into(), sending.send()).await.map_err(|_| late("no response came"))?;
     let status = sent?;
