@@ -133,8 +133,7 @@ impl Answers {
         // With secrets in it, it is no mere look.
         tracing::info!(%peer, by = right.name(), change = "trace", reveal, %wanted, "audit");
         let watch = self.control.watch(wanted, reveal, time).ok_or_else(|| {
-            let detail = "As many traces are waited for as can be: wait for the end of one.";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
+            Problem::too_many("As many traces are waited for as can be: wait for the end of one.")
         })?;
         Ok(json_response(&json!({ "watch": watch, "expires": time.as_secs() })))
     }
@@ -142,8 +141,7 @@ impl Answers {
     /// The trace that was asked for, or how far it is.
     fn watched(&self, id: &str, right: Right) -> Result<Response<Full<Bytes>>, Problem> {
         if right == Right::ReadToken {
-            let detail = "The trace may have secrets: send the admin token.";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail));
+            return Err(Problem::forbidden("The trace may have secrets: send the admin token."));
         }
         match self.control.watched(id).ok_or_else(Problem::not_found)? {
             WatchReport::Trace(trace) => Ok(json_response(&trace)),

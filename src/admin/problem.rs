@@ -59,6 +59,16 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
     }
 
+    /// Whoever asks may not.
+    pub(super) fn forbidden(detail: impl Into<Box<str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
+    }
+
+    /// As many as there may be.
+    pub(super) fn too_many(detail: impl Into<Box<str>>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
+    }
+
     pub(super) fn header(self, name: HeaderName, value: &'static str) -> Self {
         Self { header: Some(Box::new((name, value))), ..self }
     }
@@ -84,22 +94,18 @@ impl Problem {
 
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
-        let forbidden = |detail| Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail);
         match denied {
             Denied::Unauthorized => {
                 let detail = "Send the admin token as `Authorization: Bearer`.";
                 Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
                     .header(WWW_AUTHENTICATE, "Bearer realm=\"linkspan\"")
             }
-            Denied::NoHost => {
-                let detail = "The request needs exactly one valid `Host`.";
-                Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
-            }
-            Denied::ForeignHost => forbidden(
+            Denied::NoHost => Self::bad_request("The request needs exactly one valid `Host`."),
+            Denied::ForeignHost => Self::forbidden(
                 "Use an IP address or localhost: without a token, names are refused (DNS rebinding).",
             ),
-            Denied::ReadOnly => forbidden("The read token changes nothing: send the admin token."),
-            Denied::CrossSite => forbidden("A page of another site sent the request."),
+            Denied::ReadOnly => Self::forbidden("The read token changes nothing: send the admin token."),
+            Denied::CrossSite => Self::forbidden("A page of another site sent the request."),
         }
     }
 }
@@ -107,11 +113,7 @@ impl From<Denied> for Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Busy => {
-                let detail = "Too many reloads wait already.";
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
-                    .header(RETRY_AFTER, "1")
-            }
+            Refused::Busy => Self::too_many("Too many reloads wait already.").header(RETRY_AFTER, "1"),
             Refused::Failed => {
                 let detail = "The log has the details; the live generation stays.";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)

@@ -107,7 +107,7 @@ impl SegmentForm {
             Err((stage, why)) => {
                 let scope = scopes.iter().find(|scope| Some(scope.id.index) == *stage);
                 form.give_up(match scope {
-                    Some(scope) => format!("{}:{}: {why}", scope.id.index, scope.id.component),
+                    Some(scope) => format!("{}: {why}", scope.id.label()),
                     None => why.to_string(),
                 });
                 form

@@ -3,6 +3,7 @@
 //! One request per connection, as the listener has it; HTTP/1.1 without TLS. What comes back is bounded in time and size,
 //! and no text of it reaches a terminal with its control characters.
 
+use super::exchange::exchange;
 use super::failed::Failed;
 use crate::files;
 use crate::telemetry::harmless;
@@ -12,8 +13,6 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -218,10 +217,7 @@ impl AdminClient {
         let host = self.authority.host().trim_start_matches('[').trim_end_matches(']');
         let port = self.authority.port_u16().unwrap_or_default();
         let stream = TcpStream::connect((host, port)).await.map_err(Error::Connect)?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(Error::Exchange)?;
-        let exchange = async move {
-            let response = sender.send_request(request).await.map_err(Error::Exchange)?;
+        exchange(stream, request, Error::Exchange, async |response| {
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
             let body = body.map_err(|error| match error.is::<LengthLimitError>() {
@@ -229,14 +225,8 @@ impl AdminClient {
                 false => Error::BrokeOff,
             })?;
             Ok((status, body.to_bytes()))
-        };
-        let mut exchange = std::pin::pin!(exchange);
-        tokio::select! {
-            answer = &mut exchange => return answer,
-            // Its end says nothing yet: the answer may have arrived with it.
-            _ = connection => {}
-        }
-        exchange.await
+        })
+        .await
     }
 }
 

@@ -14,6 +14,7 @@ mod against;
 mod bench;
 mod check;
 mod compose;
+mod exchange;
 mod failed;
 mod inspect;
 mod portable;

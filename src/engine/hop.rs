@@ -66,7 +66,7 @@ impl Hop {
     /// What a pipeline does with `segment`; with `fallback` once a trial of a rewritten lift failed.
     pub fn new(identity: Digest, segment: Arc<Segment>, fallback: Option<Arc<Segment>>) -> Self {
         let first = segment.scopes.first().map(|scope| &scope.id);
-        let stage = first.map_or_else(String::new, |id| format!("{}:{}", id.index, id.component));
+        let stage = first.map_or_else(String::new, |id| id.label());
         Self {
             identity,
             fallback,

@@ -22,7 +22,7 @@ use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, Obse
 use crate::host::{Budget, Limiters, Next, Rehearsal, StageScope};
 use crate::plan::{
     End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, PipelineLimits, Plan, Relift,
-    Stage, StageId,
+    Stage,
 };
 use crate::upstream::{TlsSettings, Upstream};
 use std::cell::{Cell, RefCell};
@@ -269,12 +269,11 @@ fn limits_of(pipeline: &Pipeline, stages: &[Placed<'_>]) -> PipelineLimits {
 
 /// The condition of a stage, if it has one.
 fn condition(stage: &Stage) -> Option<Condition> {
-    let StageId { pipeline, index, component } = &stage.id;
     Some(Condition {
-        index: *index,
+        index: stage.id.index,
         when: stage.when.clone()?,
-        pipeline: pipeline.to_string().into(),
-        stage: format!("{index}:{component}").into(),
+        pipeline: stage.id.pipeline.to_string().into(),
+        stage: stage.id.label().into(),
     })
 }
 

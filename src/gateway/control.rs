@@ -365,6 +365,11 @@ impl Control {
         known.map(|(_, source)| Arc::clone(source))
     }
 
+    /// Whether a way of observed requests is wanted.
+    pub fn wants_observed(&self) -> bool {
+        self.workshop.any_wanted.load(Ordering::Relaxed)
+    }
+
     /// Makes the ways of observed requests that are wanted. `false` if the configuration is being changed now.
     pub fn make_observed(&self) -> bool {
         let work = match self.work.try_lock() {

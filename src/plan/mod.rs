@@ -220,7 +220,7 @@ impl Pipeline {
     /// The stages that do not apply to a request, as `0:key-auth 2:cors`; `None` if all do.
     pub fn not_applied(&self, applied: Applied) -> Option<String> {
         let those = self.stages.iter().filter(|stage| !applied.has(stage.id.index));
-        let names: Vec<_> = those.map(|stage| format!("{}:{}", stage.id.index, stage.id.component)).collect();
+        let names: Vec<_> = those.map(|stage| stage.id.label()).collect();
         (!names.is_empty()).then(|| names.join(" "))
     }
 

@@ -101,9 +101,16 @@ pub struct StageId {
     pub component: Name,
 }
 
+impl StageId {
+    /// Its name within the pipeline: `0:key-auth`.
+    pub fn label(&self) -> String {
+        format!("{}:{}", self.index, self.component)
+    }
+}
+
 impl fmt::Display for StageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}:{}", self.pipeline, self.index, self.component)
+        write!(f, "{}/{}", self.pipeline, self.label())
     }
 }
 

@@ -97,11 +97,15 @@ impl Desk {
     /// Makes what is wanted for a look at stages, and then has the watches that waited for it take requests.
     fn look_after_watches(&self) {
         let watches = self.tracer.watches().preparing();
-        let live = self.control.live();
         for (_, wanted) in &watches {
+            let live = self.control.live();
             observed::want(&live, overview::reached(&live, wanted));
         }
-        step_back();
+        if self.control.wants_observed() {
+            step_back();
+        } else if watches.is_empty() {
+            return;
+        }
         if self.control.make_observed() {
             watches.iter().for_each(|(id, _)| self.tracer.watches().arm(*id));
         }

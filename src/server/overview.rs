@@ -6,11 +6,11 @@ use crate::engine::{Fork, Onward};
 use crate::gateway::{Generation, StageSight};
 use crate::plan::{End, Grant, HostPattern, Link, Pipeline, PipelineIndex, Route, Stage};
 use crate::telemetry::trace::Wanted;
-use crate::telemetry::{Metrics, buckets};
+use crate::telemetry::{Metrics, buckets, since_epoch};
 use crate::upstream::Upstream;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// The most routes and upstreams that are shown, and pipelines that are prepared for one trace.
 const MOST: usize = 500;
@@ -19,11 +19,19 @@ const MOST: usize = 500;
 pub(super) fn of(live: &Generation, metrics: &Metrics, from: usize, count: usize) -> Value {
     let plan = &live.plan;
     let places = (0..plan.pipelines.len()).skip(from).take(count).map(PipelineIndex);
-    let mut overview = json!({
+    json!({
         "now": seconds(SystemTime::now()),
         "version": env!("CARGO_PKG_VERSION"),
         "generation": live.number,
         "built": seconds(live.built),
+        "started": metrics.started().as_secs_f64(),
+        "connections": metrics.open_connections(),
+        "traces": {
+            "sample": plan.telemetry.sample.as_f64(),
+            "stages": plan.telemetry.stages,
+            "sampled": metrics.traces().sampled(),
+            "limited": metrics.traces().limited(),
+        },
         "memory": resident(),
         "buckets": buckets(),
         "stage-buckets": buckets(),
@@ -32,17 +40,7 @@ pub(super) fn of(live: &Generation, metrics: &Metrics, from: usize, count: usize
         "pipelines": places.map(|index| pipeline(live, index, metrics)).collect::<Vec<_>>(),
         "routes": plan.routes.iter().take(MOST).map(|it| route(live, it)).collect::<Vec<_>>(),
         "upstreams": live.upstreams().into_iter().take(MOST).map(|it| upstream(it, metrics)).collect::<Vec<_>>(),
-    });
-    let process = metrics.process();
-    overview["started"] = process["started"].clone();
-    overview["connections"] = process["connections"].clone();
-    overview["traces"] = json!({
-        "sample": plan.telemetry.sample.as_f64(),
-        "stages": plan.telemetry.stages,
-        "sampled": process["sampled"],
-        "limited": process["limited"],
-    });
-    overview
+    })
 }
 
 /// The pipelines which requests can reach that are `wanted`, as far as their routes tell.
@@ -95,7 +93,7 @@ fn segment(fork: &Fork, pipeline: &Pipeline) -> Value {
 }
 
 fn stage(pipeline: &Pipeline, stage: &Stage, sight: &StageSight, first: &Onward, metrics: &Metrics) -> Value {
-    let name = format!("{}:{}", stage.id.index, stage.id.component);
+    let name = stage.id.label();
     let breaker = first
         .hops()
         .filter(|hop| hop.stages().eq([&stage.id]))
@@ -147,7 +145,7 @@ fn upstream(upstream: &Upstream, metrics: &Metrics) -> Value {
 }
 
 fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+    since_epoch(time).as_secs_f64()
 }
 
 /// Bytes of memory that the process has, where the system tells.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 
 /// The time since 1970; a clock before that counts as 1970, which is no reason to fail.
-pub(super) fn since_epoch(time: SystemTime) -> Duration {
+pub fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

@@ -194,7 +194,8 @@ impl Metrics {
         self.lost_handshakes.get().map(|lost| lost())
     }
 
-    pub(super) fn open_connections(&self) -> Option<usize> {
+    /// Open connections, where there are any listeners.
+    pub fn open_connections(&self) -> Option<usize> {
         self.connections.get().map(|open| open())
     }
 
@@ -203,7 +204,7 @@ impl Metrics {
     }
 
     /// When the process started, in seconds since 1970.
-    pub(super) fn started(&self) -> Duration {
+    pub fn started(&self) -> Duration {
         since_epoch(self.started)
     }
 }

@@ -27,6 +27,7 @@ pub mod trace;
 mod upstream;
 
 pub use access::{AccessCounters, AccessLog};
+pub use calendar::since_epoch;
 pub use calls::CallMetrics;
 pub use escape::{harmless, harmless_json};
 pub use line::AccessEntry;

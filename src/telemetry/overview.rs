@@ -20,17 +20,6 @@ pub fn buckets() -> Vec<f64> {
 }
 
 impl Metrics {
-    /// What is counted of the whole process.
-    pub fn process(&self) -> Value {
-        let traces = self.traces();
-        json!({
-            "started": self.started().as_secs_f64(),
-            "connections": self.open_connections(),
-            "sampled": traces.sampled(),
-            "limited": traces.limited(),
-        })
-    }
-
     /// What is counted of the pipeline called `name`.
     pub fn of_pipeline(&self, name: &str) -> Value {
         let workers = self.pipelines.find([name]);

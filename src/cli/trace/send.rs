@@ -1,6 +1,7 @@
 //! The request that is looked at: HTTP/1.1, plain or over TLS.
 
 use super::options::Options;
+use crate::cli::exchange::exchange;
 use crate::cli::failed::Failed;
 use crate::net::tls::{client_settings, load_roots};
 use crate::telemetry::trace::{SpanId, TRACEPARENT, TraceId};
@@ -8,8 +9,6 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -97,9 +96,7 @@ impl Sending {
     pub(super) async fn send(self) -> Result<StatusCode, Failed> {
         let stream = self.connect().await?;
         let failed = |error: hyper::Error| Failed::system(format!("no response: {error}"));
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        let exchange = async {
-            let response = sender.send_request(self.request).await.map_err(failed)?;
+        exchange(stream, self.request, failed, async |response| {
             let (status, mut body) = (response.status(), response.into_body());
             let mut read = 0;
             // A body that breaks off is in the trace.
@@ -110,14 +107,8 @@ impl Sending {
                 }
             }
             Ok(status)
-        };
-        let mut exchange = std::pin::pin!(exchange);
-        tokio::select! {
-            biased;
-            status = &mut exchange => status,
-            // What came before its end is still to be read.
-            _ = connection => exchange.await,
-        }
+        })
+        .await
     }
 
     async fn connect(&self) -> Result<Box<dyn Stream>, Failed> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
@@ -17,6 +17,7 @@ use super::recent::{KeptTrace, RecentTraces};
 use super::span::{Attribute, Event, Span, SpanKind, Value};
 use super::watch::{Forced, Watches};
 use crate::plan::TelemetryPlan;
+use crate::telemetry::since_epoch;
 
 /// The trace of one request: whether it is recorded, and what the gateway tells others of it.
 pub struct Trace {
@@ -93,7 +94,7 @@ impl Trace {
         forced: Option<Forced>,
         sink: Arc<Sink>,
     ) -> Arc<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = since_epoch(SystemTime::now());
         let recording = Recording {
             root: SpanId::random(),
             origin: (u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), Instant::now()),

@@ -1,8 +1,7 @@
 //! `linkspan trace`, and what the admin listener tells of a running gateway.
 
 use super::{Ran, linkspan};
-use crate::harness::{Client, Line, body, request};
-use crate::harness::{Folder, MS, Protocol, SOON, binary, dist, run};
+use crate::harness::{Client, Folder, Line, MS, Protocol, SOON, binary, body, dist, request, run};
 use crate::swap::support::{Served, head};
 use http::Method;
 use std::fmt::Write as _;

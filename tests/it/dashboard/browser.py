@@ -35,6 +35,18 @@ SOON_MS = 60_000
 expect.set_options(timeout=SOON_MS)
 
 
+def configuration():
+    """The text of the gateway's configuration."""
+    with open(os.environ["CONFIGURATION"], encoding="utf-8") as opened:
+        return opened.read()
+
+
+def configure(text):
+    """Writes it."""
+    with open(os.environ["CONFIGURATION"], "w", encoding="utf-8") as opened:
+        opened.write(text)
+
+
 def send(path, **fields):
     """A request to the gateway itself; its status."""
     request = urllib.request.Request(PLAIN + path, headers={name.replace("_", "-"): it for name, it in fields.items()})
@@ -164,11 +176,8 @@ class Open(Browser):
     def test_reload_differences_and_rollback(self):
         self.open("generations")
         first = self.generation()
-        file = os.environ["CONFIGURATION"]
-        with open(file, encoding="utf-8") as opened:
-            text = opened.read()
-        with open(file, "w", encoding="utf-8") as opened:
-            opened.write(text.replace('greeting = "before"', 'greeting = "after"'))
+        text = configuration()
+        configure(text.replace('greeting = "before"', 'greeting = "after"'))
         dialog = self.page.get_by_role("dialog")
         # Nothing happens without a yes.
         self.page.get_by_role("button", name="Reload…").click()
@@ -196,17 +205,13 @@ class Open(Browser):
         expect(dialog).to_contain_text("Done.")
         dialog.get_by_role("button", name="Close").click()
         expect(self.page.locator("#status")).to_contain_text(f"generation {first + 2}")
-        with open(file, "w", encoding="utf-8") as opened:
-            opened.write(text)
+        configure(text)
 
     def test_a_refused_configuration_says_why(self):
         self.open("generations")
         first = self.generation()
-        file = os.environ["CONFIGURATION"]
-        with open(file, encoding="utf-8") as opened:
-            text = opened.read()
-        with open(file, "w", encoding="utf-8") as opened:
-            opened.write(text + "\n[nonsense]\n")
+        text = configuration()
+        configure(text + "\n[nonsense]\n")
         # The browser says of each 422 that it was one.
         self.may_complain_of = "status of 422"
         dialog = self.page.get_by_role("dialog")
@@ -221,8 +226,7 @@ class Open(Browser):
             expect(self.page.locator("#happened")).to_contain_text("A configuration was refused")
             self.assertEqual(self.generation(), first)
         finally:
-            with open(file, "w", encoding="utf-8") as opened:
-                opened.write(text)
+            configure(text)
 
     def test_a_trace_is_a_waterfall(self):
         # The first observed request may go through the chain as others do, until the stages can be observed one by one.
