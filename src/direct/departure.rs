@@ -11,7 +11,7 @@ use super::state::State;
 use super::transfer::settle;
 use crate::host::kept::{Outside, size_of_fields};
 use crate::host::next::{Callee, ask, give_turn, whole};
-use crate::host::{Behalf, CallContext, Next, Pulse, RequestHead, Scope, calls, egress};
+use crate::host::{Behalf, CallContext, HostCall, Next, Pulse, RequestHead, Scope, calls, egress};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -101,7 +101,10 @@ fn depart(
 ) -> Result<std::result::Result<Departed, Code>> {
     let state = call.data_mut();
     let target = match by {
-        By::Client => own_target(state, stage, &mut request),
+        By::Client => {
+            state.origins.count(HostCall::Request);
+            own_target(state, stage, &mut request)
+        }
         By::Handler | By::Named(_) => {
             let next = match by {
                 By::Named(named) => state.named.get(stage).and_then(|named_by| named_by.get(named)),

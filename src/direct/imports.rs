@@ -4,7 +4,7 @@
 use super::call::{Call, HostFunction, caller, calling, host_function, place};
 use crate::host::bindings::linkspan::gateway::rate_limiter::{Error, Quota};
 use crate::host::bindings::named_imports as own;
-use crate::host::{InstanceState, Scope};
+use crate::host::{HostCall, InstanceState, Scope};
 use own::linkspan::gateway::rate_limiter::Host as _;
 use own::wasi::clocks::{monotonic_clock, system_clock};
 use std::sync::Arc;
@@ -57,6 +57,7 @@ pub const FUNCTIONS: &[HostFunction] = &[
 
 fn get_all(mut call: Call<'_>, stage: i32, at: i32) -> Result<()> {
     let (index, mut bytes, state) = calling(&mut call, stage)?;
+    state.origins.count(HostCall::Config);
     let at = bytes.place(place(at), 16, 4)?;
     bytes.put(at, &[0])?;
     let config = &state.stages[index].scope.config;
@@ -67,6 +68,7 @@ fn get_all(mut call: Call<'_>, stage: i32, at: i32) -> Result<()> {
 
 fn get(mut call: Call<'_>, stage: i32, key: i32, length: i32, at: i32) -> Result<()> {
     let (index, mut bytes, state) = calling(&mut call, stage)?;
+    state.origins.count(HostCall::Config);
     let key = bytes.string((key, length), state.call_bytes())?;
     let config = &state.stages[index].scope.config;
     let value = config.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone());
@@ -77,6 +79,7 @@ fn get(mut call: Call<'_>, stage: i32, key: i32, length: i32, at: i32) -> Result
 
 fn get_random_u64(mut call: Call<'_>, stage: i32) -> Result<i64> {
     let (_, state) = caller(&mut call, stage)?;
+    state.origins.count(HostCall::Random);
     Ok(state.host.random().get_random_u64()?.cast_signed())
 }
 
@@ -90,6 +93,7 @@ fn log(
     message_length: i32,
 ) -> Result<()> {
     let (index, bytes, state) = calling(&mut call, stage)?;
+    state.origins.count(HostCall::Log);
     let level = match level {
         0 => Level::TRACE,
         1 => Level::DEBUG,
@@ -116,6 +120,7 @@ fn take(
     at: i32,
 ) -> Result<()> {
     let (index, mut bytes, state) = calling(&mut call, stage)?;
+    state.origins.count(HostCall::Limiter);
     let key = bytes.string((key, length), state.call_bytes())?;
     let quota = Quota { burst: burst.cast_unsigned(), interval: interval.cast_unsigned() };
     let scope = Arc::clone(&state.stages[index].scope);
@@ -143,12 +148,14 @@ fn take(
 
 fn clock(mut call: Call<'_>, stage: i32, read: fn(&mut InstanceState, Scope) -> Result<u64>) -> Result<i64> {
     let (index, state) = caller(&mut call, stage)?;
+    state.origins.count(HostCall::Clock);
     let scope = Arc::clone(&state.stages[index].scope);
     Ok(read(&mut state.host, scope)?.cast_signed())
 }
 
 fn system_now(mut call: Call<'_>, stage: i32, at: i32) -> Result<()> {
     let (index, mut bytes, state) = calling(&mut call, stage)?;
+    state.origins.count(HostCall::Clock);
     let scope = Arc::clone(&state.stages[index].scope);
     let now = system_clock::Host::now(&mut state.host, scope)?;
     let at = bytes.place(place(at), 16, 8)?;

@@ -1,6 +1,6 @@
 //! The calls from outside that guests work on, and the numbers of what is a part of them.
 
-use crate::host::{Behalf, CallContext};
+use crate::host::{Behalf, CallContext, HostCall};
 use std::sync::Arc;
 
 /// The number of a call; 0 is none.
@@ -50,6 +50,13 @@ impl Origins {
     /// The request that is worked on.
     pub fn behalf(&self) -> Option<&Behalf> {
         self.current().map(|call| &call.behalf)
+    }
+
+    /// Counts a call of the host by the stage that works, if somebody looks at it.
+    pub fn count(&self, call: HostCall) {
+        if let Some(context) = self.current().and_then(|call| call.context.as_ref()) {
+            context.count(call);
+        }
     }
 
     /// What the host knows of the call that is worked on.

@@ -9,7 +9,7 @@ use super::departure::{By, awaited, forward};
 use super::flights::Landed;
 use super::signature;
 use super::state::State;
-use crate::host::{Scope, clocks};
+use crate::host::{HostCall, Scope, clocks};
 use std::sync::Arc;
 use wasm_encoder::ValType::{I32, I64};
 use wasmtime::{Linker, Result};
@@ -76,6 +76,7 @@ fn instant(state: &mut State, scope: &Scope, when: u64) -> Result<u64> {
 /// The same for a stage that calls.
 fn length(call: &mut Call<'_>, stage: i32, time: i64, length: Length) -> Result<(usize, u64)> {
     let (index, state) = caller(call, stage)?;
+    state.origins.count(HostCall::Timer);
     let scope = Arc::clone(&state.stages[index].scope);
     Ok((index, length(state, &scope, time.cast_unsigned())?))
 }

@@ -5,7 +5,7 @@ use super::outcome::Failure;
 use super::request::ChainRequest;
 use crate::host::CallContext;
 use crate::telemetry::trace::{OpenSpan, SpanKind};
-use crate::telemetry::{Observation, Outcome, Sight, StageMetrics};
+use crate::telemetry::{HostCall, Observation, Outcome, Sight, StageMetrics};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,12 @@ fn tell(mut span: OpenSpan, sight: Sight, request_bytes: u64) {
         span.set("linkspan.stage.busy_time", seconds(busy));
     }
     span.set("linkspan.stage.calls", u64::from(sight.calls));
+    if let Some(calls) = sight.host_calls {
+        span.set("linkspan.stage.host_calls", calls.all());
+        let kinds =
+            HostCall::ALL.into_iter().filter(|kind| *kind == HostCall::Request || calls.of(*kind) > 0);
+        kinds.for_each(|kind| span.set(kind.attribute(), calls.of(kind)));
+    }
     span.set("http.request.body.size", request_bytes);
     span.set("http.response.body.size", sight.response_bytes);
     let outcome = match sight.outcome {

@@ -1,8 +1,8 @@
 //! What the host knows of a request while it is in a store, and of the calls that come out of it.
 
 use crate::plan::Applied;
-use crate::telemetry::Observation;
 use crate::telemetry::trace::{Place, SpanId, Trace, TraceId};
+use crate::telemetry::{HostCall, Observation};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -190,6 +190,13 @@ impl CallContext {
     /// Whether somebody looks at the stage meanwhile.
     pub fn is_observed(&self) -> bool {
         self.observation.is_some()
+    }
+
+    /// Counts a call of the host by the stage, if somebody looks at it.
+    pub fn count(&self, call: HostCall) {
+        if let Some(observation) = &self.observation {
+            observation.count(call);
+        }
     }
 
     /// On whose behalf something comes out of the call.

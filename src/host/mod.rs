@@ -25,6 +25,7 @@ pub mod state;
 mod traced;
 pub mod wasi2;
 
+pub use crate::telemetry::HostCall;
 pub use catalog::{Offer, Reach, Without};
 pub use context::{Behalf, CallContext, NoResponse, RequestName, RequestOrigin};
 #[cfg(any(test, fuzzing))]

@@ -4,6 +4,7 @@ use super::context::{Behalf, CallContext};
 use super::hooks::Hooks;
 use super::kept::{Account, GuestMade, Wear, concurrent_entries, handles};
 use super::pulse::{CpuBudgetExceeded, Pulse};
+use crate::telemetry::HostCall;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::{GuestTaskId, ResourceTable};
@@ -62,6 +63,8 @@ pub struct InstanceState {
     pub(super) pulse: Arc<Pulse>,
     /// The calls that the host started and that have not returned.
     calls: Vec<Call>,
+    /// Whether somebody looks at one of them.
+    observed: bool,
 }
 
 impl InstanceState {
@@ -88,6 +91,7 @@ impl InstanceState {
             guest_made: GuestMade::default(),
             pulse,
             calls: Vec::new(),
+            observed: false,
         }
     }
 
@@ -104,18 +108,31 @@ impl InstanceState {
     /// Notes that the host started `task` on `behalf` of a request.
     pub fn begin_call(&mut self, task: GuestTaskId, behalf: Behalf, context: Option<Arc<CallContext>>) {
         self.calls.push(Call { task, behalf, context });
-        self.note_only_call();
+        self.note_calls();
     }
 
     /// Notes that `task` returned.
     pub fn end_call(&mut self, task: GuestTaskId) {
         self.calls.retain(|call| call.task != task);
-        self.note_only_call();
+        self.note_calls();
     }
 
-    fn note_only_call(&self) {
+    fn note_calls(&mut self) {
         let only = if let [call] = &self.calls[..] { call.behalf.origin.id } else { 0 };
         self.pulse.set_only_call(only);
+        let mut contexts = self.calls.iter().filter_map(|call| call.context.as_ref());
+        self.observed = contexts.any(|context| context.is_observed());
+    }
+
+    /// Counts a call of the host, if somebody looks at the stage. Where there are several calls of the stage, it is not known
+    /// for which of them it is, and [`Observation`](crate::telemetry::Observation) tells none.
+    pub(super) fn count_call(&self, host_call: HostCall) {
+        if self.observed
+            && let [call] = &self.calls[..]
+            && let Some(context) = &call.context
+        {
+            context.count(host_call);
+        }
     }
 
     /// The context of the call that the host started as `task`.
@@ -164,6 +181,7 @@ impl InstanceState {
 
     /// Random numbers.
     pub fn random(&mut self) -> &mut WasiRandomCtx {
+        self.count_call(HostCall::Random);
         self.random.get_or_insert_default()
     }
 

@@ -8,7 +8,7 @@
 //! Beside these times of the clock, the time is kept in which its store was polled: its computation, with the functions of
 //! the host that it called, and with the time in which another thread had the core. Polls of what comes after it happen
 //! within these, on the same stack, and are not counted ([`apart`]). Where a store had several requests at once, nobody knows
-//! whose computation it was: there is none then.
+//! whose computation it was, or for whom it called the host: there is neither then.
 //!
 //! An observation ends with the body of the stage's response, and tells once what it saw.
 
@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::host_calls::{CountedCalls, HostCall, HostCalls};
 use super::trace::SpanId;
 
 /// How a stage's work on a request ended.
@@ -58,6 +59,8 @@ pub struct Sight {
     pub busy: Option<Duration>,
     /// Calls of what comes after it.
     pub calls: u32,
+    /// Calls of the host, if it is known that they were for this request.
+    pub host_calls: Option<CountedCalls>,
     /// Bytes of its response's body that were read.
     pub response_bytes: u64,
     /// How it ended.
@@ -83,6 +86,7 @@ pub struct Observation {
     /// The same when the head was there.
     waited_for_head: AtomicU64,
     calls: AtomicU32,
+    host_calls: HostCalls,
     busy: AtomicU64,
     /// Whether its store worked on something else meanwhile, and whether it is polled now.
     shared: AtomicBool,
@@ -121,6 +125,7 @@ impl Observation {
             waited: AtomicU64::new(0),
             waited_for_head: AtomicU64::new(0),
             calls: AtomicU32::new(0),
+            host_calls: HostCalls::default(),
             busy: AtomicU64::new(0),
             shared: AtomicBool::new(false),
             polled: AtomicBool::new(false),
@@ -146,6 +151,11 @@ impl Observation {
         if self.asking.fetch_add(1, Relaxed) == 0 {
             self.asking_since.store(now, Relaxed);
         }
+    }
+
+    /// The stage calls the host.
+    pub fn count(&self, call: HostCall) {
+        self.host_calls.count(call);
     }
 
     /// A call has its answer, or was given up.
@@ -199,7 +209,7 @@ impl Observation {
         match std::mem::replace(&mut *end, End::Told) {
             End::Within(tell, sight) => {
                 drop(end);
-                tell(Sight { busy: self.busy(), ..sight });
+                tell(Sight { busy: self.busy(), host_calls: self.host_calls(), ..sight });
             }
             other => *end = other,
         }
@@ -208,6 +218,11 @@ impl Observation {
     /// Computation so far, if it is known.
     fn busy(&self) -> Option<Duration> {
         (!self.shared.load(Relaxed)).then(|| Duration::from_nanos(self.busy.load(Relaxed)))
+    }
+
+    /// Calls of the host so far, likewise.
+    fn host_calls(&self) -> Option<CountedCalls> {
+        (!self.shared.load(Relaxed)).then(|| self.host_calls.counted())
     }
 
     /// Ends the observation; later ends are none.
@@ -246,8 +261,8 @@ impl Observation {
             ),
         };
         let [queued, own, down, back, whole] = [begun, own, down, back, whole].map(Duration::from_nanos);
-        let (busy, calls) = (self.busy(), self.calls.load(Relaxed));
-        Sight { queued, own, down, back, whole, busy, calls, response_bytes, outcome }
+        let (busy, calls, host_calls) = (self.busy(), self.calls.load(Relaxed), self.host_calls());
+        Sight { queued, own, down, back, whole, busy, calls, host_calls, response_bytes, outcome }
     }
 }
 
@@ -302,6 +317,7 @@ mod tests {
         let (observation, seen) = observation();
         sleep(SHORT);
         observation.begin();
+        observation.count(HostCall::Log);
         sleep(SHORT * 2);
         observation.ask();
         observation.ask();
@@ -313,6 +329,7 @@ mod tests {
         sleep(SHORT * 4);
         observation.poll();
         observation.end(7, Outcome::Sent);
+        observation.count(HostCall::Log);
         assert!(seen.lock().unwrap().is_empty(), "it is not known yet for how long it is polled");
         observation.polled(Some(SHORT));
         observation.end(8, Outcome::Abandoned);
@@ -324,6 +341,7 @@ mod tests {
         assert!(sight.whole >= SHORT * 30, "{sight:?}");
         assert_eq!((sight.busy, sight.calls, sight.response_bytes), (Some(SHORT), 2, 7));
         assert_eq!(sight.outcome, Outcome::Sent);
+        assert_eq!(sight.host_calls.map(|calls| calls.of(HostCall::Log)), Some(2), "as long as it is polled");
     }
 
     #[test]
@@ -337,7 +355,7 @@ mod tests {
         refuses.end(0, Outcome::Sent);
         let sight = seen.lock().unwrap().remove(0);
         assert!(sight.down >= SHORT && sight.down == sight.own && sight.back.is_zero(), "{sight:?}");
-        assert_eq!((sight.busy, sight.calls), (None, 0));
+        assert_eq!((sight.busy, sight.calls, sight.host_calls), (None, 0, None), "another one was there");
 
         let (waits, seen) = observation();
         sleep(SHORT);

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::histogram::{Exemplar, Histogram, OF_STAGES, Snapshot};
+use super::host_calls::HostCall;
 use super::observation::{Outcome, Sight};
 
 /// Buckets of a stage's own time, with the one of what is beyond all others.
@@ -33,6 +34,9 @@ pub(super) struct Sums {
     pub(super) broke_off: AtomicU64,
     pub(super) request_bytes: AtomicU64,
     pub(super) response_bytes: AtomicU64,
+    /// Calls of the host, and requests of the stage's own, where they are known.
+    pub(super) host_calls: AtomicU64,
+    pub(super) outgoing: AtomicU64,
 }
 
 impl Default for Observed {
@@ -56,6 +60,10 @@ impl Observed {
         if let Some(busy) = sight.busy {
             add(&counts.busy, busy);
             counts.busy_requests.fetch_add(1, Relaxed);
+        }
+        if let Some(calls) = sight.host_calls {
+            counts.host_calls.fetch_add(calls.all(), Relaxed);
+            counts.outgoing.fetch_add(calls.of(HostCall::Request), Relaxed);
         }
         match sight.outcome {
             Outcome::Sent if sight.calls == 0 => _ = counts.answered.fetch_add(1, Relaxed),

@@ -85,6 +85,8 @@ impl Metrics {
                 "queued-sum": time(|sums| &sums.queued),
                 "busy-sum": time(|sums| &sums.busy),
                 "busy-requests": count(|sums| &sums.busy_requests),
+                "host-calls": count(|sums| &sums.host_calls),
+                "outgoing-requests": count(|sums| &sums.outgoing),
                 "answered": count(|sums| &sums.answered),
                 "failed": count(|sums| &sums.failed),
                 "broke-off": count(|sums| &sums.broke_off),

@@ -57,7 +57,7 @@ const COUNTERS: [Counter<StageMetrics>; 3] = [
     ),
 ];
 
-const OBSERVED: [Counter<Sums>; 5] = [
+const OBSERVED: [Counter<Sums>; 7] = [
     (
         "linkspan_stage_answered_total",
         "Observed requests that a stage answered without calling the next one.",
@@ -77,6 +77,16 @@ const OBSERVED: [Counter<Sums>; 5] = [
         "linkspan_stage_busy_requests_total",
         "Observed requests whose computation in a stage is known.",
         &[(None, |of| &of.busy_requests)],
+    ),
+    (
+        "linkspan_stage_host_calls_total",
+        "Calls of the host by a stage for observed requests, where they are known.",
+        &[(None, |of| &of.host_calls)],
+    ),
+    (
+        "linkspan_stage_outgoing_requests_total",
+        "Requests of a stage's own for observed requests, where they are known.",
+        &[(None, |of| &of.outgoing)],
     ),
     (
         "linkspan_stage_body_bytes_total",
@@ -167,7 +177,7 @@ fn sum_of(workers: &Workers, count: Place<Sums>) -> u64 {
 mod tests {
     use std::time::Duration;
 
-    use crate::telemetry::{Format, Metrics, Outcome, Sight};
+    use crate::telemetry::{CountedCalls, Format, Metrics, Outcome, Sight};
 
     #[test]
     fn exemplars_are_for_who_asks_for_them() {
@@ -181,6 +191,7 @@ mod tests {
             whole: Duration::from_millis(1),
             busy: Some(Duration::from_micros(3)),
             calls: 0,
+            host_calls: Some(CountedCalls::default()),
             response_bytes: 5,
             outcome: Outcome::Sent,
         };

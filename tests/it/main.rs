@@ -27,6 +27,7 @@ mod egress;
 mod embed;
 mod faults;
 mod framing;
+mod host_calls;
 mod isolation;
 mod kept;
 mod large;

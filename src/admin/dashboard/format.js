@@ -11,6 +11,11 @@ export function count(number) {
   return Number.isFinite(number) ? whole.format(number) : NONE;
 }
 
+/** A number that need not be whole. */
+export function number(it) {
+  return Number.isFinite(it) ? significant(it) : NONE;
+}
+
 /** `one pipeline`, `3 pipelines`. */
 export function counted(number, noun, plural = `${noun}s`) {
   return `${count(number)} ${number === 1 ? noun : plural}`;

@@ -2,7 +2,7 @@
 
 import { badge, section, terms } from "./parts.js";
 import { h } from "./dom.js";
-import { count, duration, NONE } from "./format.js";
+import { count, duration, NONE, number } from "./format.js";
 import { link } from "./place.js";
 import { ownTime } from "./rates.js";
 
@@ -56,12 +56,15 @@ function observed(it, own) {
     return h("p", { class: "hint" }, "No sampled request came to this stage.");
   }
   const mean = (sum, of) => (of > 0 ? duration(sum / of) : NONE);
-  return section("Sampled requests since the start, means of times",
+  const each = (sum, of) => (of > 0 ? number(sum / of) : NONE);
+  return section("Sampled requests since the start, means of times and calls",
     terms([
       ["Requests", count(it.requests)],
       ["Own time", mean(it["own-sum"], it.requests)],
       ["Of late", own?.late ? duration(own.mean) : null],
       ["Busy", mean(it["busy-sum"], it["busy-requests"])],
+      ["Host calls", each(it["host-calls"], it["busy-requests"])],
+      ["Own requests", each(it["outgoing-requests"], it["busy-requests"])],
       ["Queued", mean(it["queued-sum"], it.requests)],
       ["Answered itself", count(it.answered)],
       ["Failed", count(it.failed), it.failed > 0 ? "bad" : undefined],

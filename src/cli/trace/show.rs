@@ -1,7 +1,7 @@
 //! A trace as text: who did what, for how long, and what it changed.
 
 use super::changes::{Change, Field, changes};
-use crate::telemetry::harmless;
+use crate::telemetry::{HostCall, harmless};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -81,6 +81,9 @@ impl<'t> View<'t> {
                 attributes["log.message"].as_str().map_or_else(|| plain(&event["name"]), str::to_owned);
             self.line(depth, &format!("log      {} {}", harmless(level, 5), harmless(&message, MOST)));
         }
+        if let Some(calls) = host_calls(&span["attributes"]) {
+            self.line(depth, &format!("host     {calls}"));
+        }
         self.heads(span, depth);
         // A trace has at most some hundreds of spans, and a depth of as many.
         for child in self.children(span) {
@@ -157,6 +160,20 @@ fn about(span: &Value) -> String {
     parts.join("  ")
 }
 
+/// What a stage asked of its host, if it is known and there was anything.
+fn host_calls(attributes: &Value) -> Option<String> {
+    let kinds = HostCall::ALL.into_iter().filter_map(|kind| {
+        let number = attributes[kind.attribute()].as_u64().filter(|number| *number > 0)?;
+        let name = match kind {
+            HostCall::Request => "requests of its own",
+            kind => kind.attribute().rsplit_once('.')?.1,
+        };
+        Some(format!("{name} {number}"))
+    });
+    let kinds: Vec<_> = kinds.collect();
+    (!kinds.is_empty()).then(|| kinds.join(", "))
+}
+
 /// When something began and ended, within the whole.
 fn bar(start: &Value, duration: &Value, whole: f64) -> String {
     let (start, duration) = (start.as_f64().unwrap_or_default(), duration.as_f64().unwrap_or_default());
@@ -204,7 +221,9 @@ mod tests {
                 { "id": "1", "parent": null, "name": "GET /", "start": 0.0, "duration": 0.002, "attributes": {},
                   "events": [], "error": null, "heads": head(json!([["a", "1"]]), json!([["x", "1"], ["y", "2"]])) },
                 { "id": "2", "parent": "1", "name": "0:edits", "start": 0.0005, "duration": 0.001, "error": null,
-                  "attributes": { "linkspan.stage.own_time": 0.00001, "linkspan.stage.outcome": "passed-on" },
+                  "attributes": { "linkspan.stage.own_time": 0.00001, "linkspan.stage.outcome": "passed-on",
+                                  "linkspan.stage.host_calls": 3, "linkspan.stage.host_calls.config": 2,
+                                  "linkspan.stage.host_calls.log": 1, "linkspan.stage.outgoing_requests": 4 },
                   "events": [{ "at": 0.0006, "name": "log",
                                "attributes": { "log.level": "INFO", "log.message": "evil \u{1b}[2J" } }],
                   "heads": head(json!([["a", "1"]]), json!([["x", "1"], ["y", "2"]])) },
@@ -220,6 +239,7 @@ GET /x → 200 through `main`, 2.00 ms (trace 4bf92f3577b34da6a3ce929d0e0e4736)
 
 ······████████████······   0:edits                    own 10.0 µs  passed on
                              log      INFO evil \\u{1b}[2J
+                             host     config 2, log 1, requests of its own 4
                              request  ~ a: 2 (was 1)
                              request  + b: 3
                              response + y: 2

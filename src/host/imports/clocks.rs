@@ -9,6 +9,7 @@ use crate::host::scope::Scope;
 use crate::host::state::InstanceState;
 use crate::host::wasi2::bindings::named_imports as own2;
 use crate::plan::Clocks;
+use crate::telemetry::HostCall;
 use wasmtime::component::{Accessor, HasSelf, Linker, Resource};
 use wasmtime_wasi::clocks::WasiClocks;
 use wasmtime_wasi::p2::DynPollable;
@@ -89,22 +90,26 @@ fn step(scope: &Scope) -> Precision {
 
 impl own3::wasi::clocks::system_clock::Host for InstanceState {
     fn now(&mut self, scope: Scope) -> wasmtime::Result<p3::system_clock::Instant> {
+        self.count_call(HostCall::Clock);
         let now = p3::system_clock::Host::now(&mut self.clocks())?;
         let nanoseconds = step(&scope).round_nanoseconds(now.nanoseconds);
         Ok(p3::system_clock::Instant { seconds: now.seconds, nanoseconds })
     }
 
     fn get_resolution(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        self.count_call(HostCall::Clock);
         Ok(step(&scope).resolution(p3::system_clock::Host::get_resolution(&mut self.clocks())?))
     }
 }
 
 impl own3::wasi::clocks::monotonic_clock::Host for InstanceState {
     fn now(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        self.count_call(HostCall::Clock);
         Ok(step(&scope).round(p3::monotonic_clock::Host::now(&mut self.clocks())?))
     }
 
     fn get_resolution(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        self.count_call(HostCall::Clock);
         Ok(step(&scope).resolution(p3::monotonic_clock::Host::get_resolution(&mut self.clocks())?))
     }
 }
@@ -115,16 +120,20 @@ impl own3::wasi::clocks::monotonic_clock::HostWithStore<InstanceState> for HasSe
         scope: Scope,
         when: u64,
     ) -> wasmtime::Result<()> {
-        let length = store.with(|mut store| wait_until(store.get(), &scope, when))?;
+        let length = store.with(|mut store| {
+            store.get().count_call(HostCall::Timer);
+            wait_until(store.get(), &scope, when)
+        })?;
         sleep(length).await;
         Ok(())
     }
 
     async fn wait_for(
-        _store: &Accessor<InstanceState, Self>,
+        store: &Accessor<InstanceState, Self>,
         scope: Scope,
         duration: u64,
     ) -> wasmtime::Result<()> {
+        store.with(|mut store| store.get().count_call(HostCall::Timer));
         sleep(wait_for(&scope, duration)).await;
         Ok(())
     }
@@ -153,6 +162,7 @@ pub async fn sleep(nanoseconds: u64) {
 
 impl own2::wasi::clocks::wall_clock::Host for InstanceState {
     fn now(&mut self, scope: Scope) -> wasmtime::Result<p2::wall_clock::Datetime> {
+        self.count_call(HostCall::Clock);
         let p2::wall_clock::Datetime { seconds, nanoseconds } =
             p2::wall_clock::Host::now(&mut self.clocks())?;
         let nanoseconds = step(&scope).round_nanoseconds(nanoseconds);
@@ -160,6 +170,7 @@ impl own2::wasi::clocks::wall_clock::Host for InstanceState {
     }
 
     fn resolution(&mut self, scope: Scope) -> wasmtime::Result<p2::wall_clock::Datetime> {
+        self.count_call(HostCall::Clock);
         let own = p2::wall_clock::Host::resolution(&mut self.clocks())?;
         let nanoseconds = step(&scope).resolution(own.nanoseconds.into());
         Ok(p2::wall_clock::Datetime { seconds: own.seconds, nanoseconds: nanoseconds as u32 })
@@ -168,18 +179,22 @@ impl own2::wasi::clocks::wall_clock::Host for InstanceState {
 
 impl own2::wasi::clocks::monotonic_clock::Host for InstanceState {
     fn now(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        self.count_call(HostCall::Clock);
         Ok(step(&scope).round(p2::monotonic_clock::Host::now(&mut self.clocks())?))
     }
 
     fn resolution(&mut self, scope: Scope) -> wasmtime::Result<u64> {
+        self.count_call(HostCall::Clock);
         Ok(step(&scope).resolution(p2::monotonic_clock::Host::resolution(&mut self.clocks())?))
     }
 
     fn subscribe_instant(&mut self, scope: Scope, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.count_call(HostCall::Timer);
         p2::monotonic_clock::Host::subscribe_instant(&mut self.clocks(), step(&scope).round_up(when))
     }
 
     fn subscribe_duration(&mut self, scope: Scope, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.count_call(HostCall::Timer);
         p2::monotonic_clock::Host::subscribe_duration(&mut self.clocks(), step(&scope).round_up(when))
     }
 }

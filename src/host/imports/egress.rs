@@ -9,6 +9,7 @@ use crate::host::scope::Scope;
 use crate::host::state::InstanceState;
 use crate::host::wasi2::bindings::named_imports as own2;
 use crate::host::{calls, egress};
+use crate::telemetry::HostCall;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use wasmtime::component::{Access, Accessor, HasSelf, Resource};
@@ -33,6 +34,7 @@ impl own3::wasi::http::client::HostWithStore<InstanceState> for HasSelf<Instance
         request: Resource<Request>,
     ) -> wasmtime::Result<Result<Resource<Response>, ErrorCode>> {
         let (behalf, callee) = store.with(|mut store| {
+            store.get().count_call(HostCall::Request);
             let behalf = next::behalf(&mut store)?;
             let request = store.get().table.get(&request)?;
             let callee = request.authority.as_ref().and_then(calls::callee).map(str::to_owned);
@@ -82,6 +84,7 @@ impl own2::wasi::http::outgoing_handler::HostWithStore<InstanceState> for HasSel
         let context = next::context(&mut store)?;
         let behalf = next::behalf(&mut store)?;
         let pulse = store.get().pulse();
+        store.get().count_call(HostCall::Request);
         pulse.act();
         // The head of the response.
         store.get().keep(HEAD)?;

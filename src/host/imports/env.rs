@@ -4,6 +4,7 @@ use crate::host::bindings::named_imports as p3;
 use crate::host::scope::Scope;
 use crate::host::state::InstanceState;
 use crate::host::wasi2::bindings::named_imports as p2;
+use crate::telemetry::HostCall;
 
 offers! {
     own "wasi:cli/environment" "0.3" (p3::wasi::cli::environment) needs Env;
@@ -22,10 +23,12 @@ fn arguments(scope: &Scope) -> Vec<String> {
 
 impl p3::wasi::cli::environment::Host for InstanceState {
     fn get_environment(&mut self, scope: Scope) -> wasmtime::Result<Vec<(String, String)>> {
+        self.count_call(HostCall::Environment);
         Ok(variables(&scope))
     }
 
     fn get_arguments(&mut self, scope: Scope) -> wasmtime::Result<Vec<String>> {
+        self.count_call(HostCall::Environment);
         Ok(arguments(&scope))
     }
 
@@ -36,10 +39,12 @@ impl p3::wasi::cli::environment::Host for InstanceState {
 
 impl p2::wasi::cli::environment::Host for InstanceState {
     fn get_environment(&mut self, scope: Scope) -> wasmtime::Result<Vec<(String, String)>> {
+        self.count_call(HostCall::Environment);
         Ok(variables(&scope))
     }
 
     fn get_arguments(&mut self, scope: Scope) -> wasmtime::Result<Vec<String>> {
+        self.count_call(HostCall::Environment);
         Ok(arguments(&scope))
     }
 

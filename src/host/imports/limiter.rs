@@ -5,6 +5,7 @@ use crate::host::bindings::named_imports as own;
 use crate::host::limiter::{Quota, TakeError};
 use crate::host::scope::Scope;
 use crate::host::state::InstanceState;
+use crate::telemetry::HostCall;
 
 offers! {
     own "linkspan:gateway/rate-limiter" "0.1" (own::linkspan::gateway::rate_limiter);
@@ -17,6 +18,7 @@ impl own::linkspan::gateway::rate_limiter::Host for InstanceState {
         key: String,
         quota: rate_limiter::Quota,
     ) -> wasmtime::Result<Result<rate_limiter::Decision, rate_limiter::Error>> {
+        self.count_call(HostCall::Limiter);
         self.pulse.act();
         let quota = Quota { burst: quota.burst, interval: quota.interval };
         Ok(match scope.limiter.take(&key, quota) {

@@ -5,6 +5,7 @@ use crate::host::bindings::wasi::logging::logging::Level;
 use crate::host::next;
 use crate::host::scope::Scope;
 use crate::host::state::InstanceState;
+use crate::telemetry::HostCall;
 use wasmtime::component::{Access, HasSelf};
 
 offers! {
@@ -28,6 +29,7 @@ impl own::wasi::logging::logging::HostWithStore<InstanceState> for HasSelf<Insta
             Level::Warn => tracing::Level::WARN,
             Level::Error | Level::Critical => tracing::Level::ERROR,
         };
+        store.get().count_call(HostCall::Log);
         store.get().pulse.act();
         let behalf = next::behalf(&mut store)?;
         scope.log(behalf.as_ref(), level, &context, &message);

@@ -9,6 +9,7 @@ use crate::host::context::Behalf;
 use crate::host::next;
 use crate::host::scope::{Scope, StageScope};
 use crate::host::state::InstanceState;
+use crate::telemetry::HostCall;
 use std::net::{IpAddr, SocketAddr};
 use wasmtime::component::{Accessor, HasSelf};
 use wasmtime_wasi::p3::bindings::sockets::types::IpAddress;
@@ -29,6 +30,7 @@ impl own::wasi::sockets::ip_name_lookup::HostWithStore<InstanceState> for HasSel
         name: String,
     ) -> wasmtime::Result<Result<Vec<IpAddress>, ErrorCode>> {
         let behalf = store.with(|mut store| {
+            store.get().count_call(HostCall::Lookup);
             store.get().pulse.act();
             next::behalf(&mut store)
         })?;

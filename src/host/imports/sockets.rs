@@ -4,6 +4,7 @@
 use crate::host::scope::Scope;
 use crate::host::state::InstanceState;
 use crate::host::wasi2::bindings::named_imports as own;
+use crate::telemetry::HostCall;
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
 use wasmtime_wasi::p2::bindings::sockets::{
@@ -23,11 +24,17 @@ offers! {
     }) inert_without Sockets;
     shared "wasi:sockets/instance-network" "0.2"
         (instance_network as WasiSockets, InstanceState::sockets) inert_without Sockets;
-    shared "wasi:sockets/tcp" "0.2" (tcp as WasiSockets, InstanceState::sockets) inert_without Sockets;
-    shared "wasi:sockets/udp" "0.2" (udp as WasiSockets, InstanceState::sockets) inert_without Sockets;
+    shared "wasi:sockets/tcp" "0.2" (tcp as WasiSockets, counted) inert_without Sockets;
+    shared "wasi:sockets/udp" "0.2" (udp as WasiSockets, counted) inert_without Sockets;
     // Never gives an address: rules name addresses, and a look-up tells a server the name.
     shared "wasi:sockets/ip-name-lookup" "0.2"
         (ip_name_lookup as WasiSockets, InstanceState::sockets) inert_without Sockets;
+}
+
+/// The sockets of a store, for a function of theirs.
+fn counted(state: &mut InstanceState) -> WasiSocketsCtxView<'_> {
+    state.count_call(HostCall::Sockets);
+    state.sockets()
 }
 
 /// The scope under which a socket is made stays with it, and with the scope the addresses.
@@ -41,6 +48,7 @@ impl own::wasi::sockets::tcp_create_socket::Host for InstanceState {
         scope: Scope,
         family: IpAddressFamily,
     ) -> wasmtime::Result<Result<Resource<TcpSocket>, ErrorCode>> {
+        self.count_call(HostCall::Sockets);
         let ctx = &mut scope.sockets.clone();
         let mut view = WasiSocketsCtxView { ctx, table: &mut self.table };
         made(tcp_create_socket::Host::create_tcp_socket(&mut view, family))
@@ -53,6 +61,7 @@ impl own::wasi::sockets::udp_create_socket::Host for InstanceState {
         scope: Scope,
         family: IpAddressFamily,
     ) -> wasmtime::Result<Result<Resource<UdpSocket>, ErrorCode>> {
+        self.count_call(HostCall::Sockets);
         let ctx = &mut scope.sockets.clone();
         let mut view = WasiSocketsCtxView { ctx, table: &mut self.table };
         made(udp_create_socket::Host::create_udp_socket(&mut view, family).await)

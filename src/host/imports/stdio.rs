@@ -13,6 +13,7 @@ use crate::host::pulse::Pulse;
 use crate::host::scope::{MAX_LOG_MESSAGE, Scope};
 use crate::host::state::InstanceState;
 use crate::host::wasi2::bindings::named_imports as own2;
+use crate::telemetry::HostCall;
 use bytes::Bytes;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -182,6 +183,7 @@ fn print(
     name: &'static str,
     data: StreamReader<u8>,
 ) -> wasmtime::Result<FutureReader<Result<(), ErrorCode>>> {
+    store.get().count_call(HostCall::Stdio);
     let behalf = next::behalf(&mut store)?;
     let mut log = LineLog::outside(scope, name, store.get())?;
     log.made_for = behalf.map(|behalf| (behalf, store.get().pulse()));
@@ -213,12 +215,14 @@ fn output(scope: Scope, name: &'static str) -> DynOutputStream {
 
 impl own2::wasi::cli::stdout::Host for InstanceState {
     fn get_stdout(&mut self, scope: Scope) -> wasmtime::Result<Resource<DynOutputStream>> {
+        self.count_call(HostCall::Stdio);
         Ok(self.table.push(output(scope, "stdout"))?)
     }
 }
 
 impl own2::wasi::cli::stderr::Host for InstanceState {
     fn get_stderr(&mut self, scope: Scope) -> wasmtime::Result<Resource<DynOutputStream>> {
+        self.count_call(HostCall::Stdio);
         Ok(self.table.push(output(scope, "stderr"))?)
     }
 }

@@ -45,7 +45,8 @@ class Pretended:
         name = f"{index}:{component}"
         observed = {
             "requests": requests, "own": spread(requests, middle), "own-sum": requests * middle, "queued-sum": 0.001,
-            "busy-sum": requests * middle * 0.8, "busy-requests": requests, "answered": requests // 40, "failed": 0,
+            "busy-sum": requests * middle * 0.8, "busy-requests": requests,
+            "host-calls": requests * 5, "outgoing-requests": requests // 2, "answered": requests // 40, "failed": 0,
             "broke-off": 0,
         }
         return {
