@@ -31,7 +31,20 @@ const GUESTS: [&str; 15] = [
 ];
 
 /// The names of standard components: each is there as `NAME` and as `NAME-in-place`.
-const STANDARD: [&str; 5] = ["cors", "key-auth", "rate-limit", "request-id", "security-headers"];
+const STANDARD: [&str; 12] = [
+    "cors",
+    "csrf",
+    "headers",
+    "ip",
+    "key-auth",
+    "maintenance",
+    "rate-limit",
+    "redirect",
+    "request-id",
+    "respond",
+    "rewrite",
+    "security-headers",
+];
 
 fn main() {
     let folder =

@@ -2,10 +2,9 @@
 
 use crate::harness::{dist, repository};
 use linkspan::component::{Component, Schema};
+use linkspan::standard;
 use std::fmt::Write as _;
 use std::fs;
-
-const MIDDLEWARE: [&str; 5] = ["cors", "key-auth", "rate-limit", "request-id", "security-headers"];
 
 const HEAD: &str = "# Middleware
 
@@ -30,11 +29,27 @@ linkspan alone runs and which costs less. `linkspan std export NAME -o FILE` and
 every host of `wasi:http/middleware` runs.
 
 This page is generated from the components (`BLESS=1 cargo xtask test`).
+
+## Templates
+
+The values of `headers` and the URL of `redirect` are text with parts of the request in it:
+
+| in braces | is |
+| --- | --- |
+| `{method}` | the method |
+| `{scheme}` | `http` or `https`, as the client used it: what `X-Forwarded-Proto` says, which linkspan vouches for, else the request's own |
+| `{authority}`, `{host}` | the host with its port, and without |
+| `{path}`, `{query}`, `{path-and-query}` | as they came; the query without its `?` |
+| `{header.NAME}` | the first value of a field of the request, if it is text |
+
+What is not there is empty. `{{` and `}}` stand for braces. A template has at most 32 values, and it and what is made of it have at
+most 8 KiB: a request for which it would be more gets 431 (`headers`) or 414 (`redirect`). In a URL, what comes from a field is
+percent-encoded, and the host is text, `{host}` or `{authority}`: whatever a client sends, it is not led elsewhere.
 ";
 
 fn page() -> String {
     let mut page = HEAD.to_owned();
-    for name in MIDDLEWARE {
+    for standard::Standard { name } in standard::all() {
         let schema = |name: &str| {
             let component = Component::load(&dist(name)).unwrap();
             component.shape.schema.expect("a schema").expect("a good one")

@@ -1,5 +1,7 @@
 //! The components that linkspan brings.
 
+mod rules;
+
 use crate::harness::{Client, Folder, Gateway, PROTOCOLS, binary, dist, identity, run};
 use linkspan::component::Component;
 use std::fmt::Write as _;
@@ -61,7 +63,7 @@ fn standard(arguments: &[&str], code: i32) -> String {
 #[test]
 fn they_are_listed_shown_and_exported() {
     let list = standard(&["list"], 0);
-    assert!(list.lines().count() >= 5 && list.contains("std:rate-limit "), "{list}");
+    assert!(list.lines().count() >= 12 && list.contains("std:rate-limit "), "{list}");
     for line in list.lines() {
         let name = line.split(' ').next().unwrap();
         let shown = standard(&["show", name], 0);

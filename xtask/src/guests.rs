@@ -34,7 +34,22 @@ const VARIANTS: [(&str, &str, &[&str]); 2] = [
     (
         "in-place",
         "-in-place",
-        &["cors", "key-auth", "measured", "mixed-async", "rate-limit", "request-id", "security-headers"],
+        &[
+            "cors",
+            "csrf",
+            "headers",
+            "ip",
+            "key-auth",
+            "maintenance",
+            "measured",
+            "mixed-async",
+            "rate-limit",
+            "redirect",
+            "request-id",
+            "respond",
+            "rewrite",
+            "security-headers",
+        ],
     ),
     ("async", "-async", &["measured"]),
 ];

@@ -51,6 +51,7 @@ mod in_place;
 pub mod json;
 pub mod limiter;
 pub mod log;
+pub mod network;
 mod next;
 #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 mod outstanding;
@@ -63,6 +64,7 @@ pub mod rt;
 #[doc(hidden)]
 pub mod schema;
 pub mod secret;
+pub mod template;
 mod value;
 
 pub use bindings::wasi::http::types::{Fields, Method, Scheme};
@@ -70,9 +72,11 @@ pub use body::{Body, BodyWriter, Trailers};
 pub use config::{Config, Finding, FromConfig};
 pub use error::{Error, internal};
 pub use header::{HeaderEdits, HeaderName, HeaderValue};
+pub use network::Network;
 pub use next::{AsyncNext, Next, call, call_named, call_named_async, send};
 pub use request::Request;
 pub use response::Response;
+pub use template::{Location, Template};
 pub use value::{Rate, Value};
 /// Wait for a future in a sync function; the instance is held meanwhile.
 pub use wit_bindgen::block_on;

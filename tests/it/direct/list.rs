@@ -38,11 +38,6 @@ fn what_is_not_on_the_list_has_a_reason() {
     assert_eq!(reason(text(&stackful)), "it is lifted asynchronously, without a callback");
     for component in [
         "pass-through-sync",
-        "security-headers",
-        "request-id",
-        "cors",
-        "key-auth",
-        "rate-limit",
         "hello",
         "catalogue",
         "storefront",
@@ -55,9 +50,11 @@ fn what_is_not_on_the_list_has_a_reason() {
     ] {
         assert_eq!(linkspan::direct::read(&dist(component).component).err(), None, "{component}");
     }
-    for middleware in ["security-headers", "request-id", "cors", "key-auth", "rate-limit"] {
-        let component = dist(&format!("{middleware}-in-place")).component;
-        assert_eq!(linkspan::direct::read(&component).err(), None, "{middleware} in place");
+    for standard in linkspan::standard::all() {
+        for suffix in ["", "-in-place"] {
+            let component = dist(&format!("{}{suffix}", standard.name)).component;
+            assert_eq!(linkspan::direct::read(&component).err(), None, "{}{suffix}", standard.name);
+        }
     }
     let starts =
         with_handle("unreachable").replace("(func $outward", "(start $begins) (func $begins) (func $outward");
