@@ -42,7 +42,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const FILES: [(&str, &str, &str); 25] = files! {
+const FILES: [(&str, &str, &str); 26] = files! {
     "/": HTML "index.html",
     "/dashboard/dashboard.css": CSS "dashboard.css",
     "/dashboard/icon.svg": SVG "icon.svg",
@@ -67,6 +67,7 @@ const FILES: [(&str, &str, &str); 25] = files! {
     "/dashboard/token.js": SCRIPT "token.js",
     "/dashboard/traces.js": SCRIPT "traces.js",
     "/dashboard/upstreams.js": SCRIPT "upstreams.js",
+    "/dashboard/watch.js": SCRIPT "watch.js",
     "/dashboard/waterfall.js": SCRIPT "waterfall.js",
 };
 

@@ -1,6 +1,7 @@
 //! The running gateway as JSON: what it is made of, and what is counted of it.
 //!
-//! Bounds: as many pipelines as are asked for, and all routes and upstreams up to [`MOST`] each.
+//! Bounds: as many pipelines as are asked for, and all routes and upstreams up to [`MOST`] each, with the number of those that
+//! are left out.
 
 use crate::engine::{Fork, Onward};
 use crate::gateway::{Generation, StageSight};
@@ -18,6 +19,7 @@ const MOST: usize = 500;
 /// `live`, with `count` of its pipelines from the one at the place `from` on.
 pub(super) fn of(live: &Generation, metrics: &Metrics, from: usize, count: usize) -> Value {
     let plan = &live.plan;
+    let upstreams = live.upstreams();
     let places = (0..plan.pipelines.len()).skip(from).take(count).map(PipelineIndex);
     json!({
         "now": seconds(SystemTime::now()),
@@ -39,11 +41,15 @@ pub(super) fn of(live: &Generation, metrics: &Metrics, from: usize, count: usize
         "from": from,
         "pipelines": places.map(|index| pipeline(live, index, metrics)).collect::<Vec<_>>(),
         "routes": plan.routes.iter().take(MOST).map(|it| route(live, it)).collect::<Vec<_>>(),
-        "upstreams": live.upstreams().into_iter().take(MOST).map(|it| upstream(it, metrics)).collect::<Vec<_>>(),
+        "left-out": {
+            "routes": plan.routes.len().saturating_sub(MOST),
+            "upstreams": upstreams.len().saturating_sub(MOST),
+        },
+        "upstreams": upstreams.into_iter().take(MOST).map(|it| upstream(it, metrics)).collect::<Vec<_>>(),
     })
 }
 
-/// The pipelines which requests can reach that are `wanted`, as far as their routes tell.
+/// The pipelines which requests can reach that are `wanted`, as far as their routes tell, and what stages may call.
 pub(super) fn reached(live: &Generation, wanted: &Wanted) -> Vec<PipelineIndex> {
     let reaches = |route: &&Route| {
         let is_on_way = |path: &String| route.matches_path(path) || route.path.starts_with(path.as_str());
@@ -53,10 +59,27 @@ pub(super) fn reached(live: &Generation, wanted: &Wanted) -> Vec<PipelineIndex> 
             && wanted.method.as_ref().is_none_or(|method| route.matches_method(method))
     };
     let routes = live.plan.routes.iter().filter(reaches);
-    let found: BTreeSet<_> =
+    let first: BTreeSet<_> =
         routes.flat_map(|route| route.split.iter().map(|split| split.pipeline)).collect();
-    // Of too many, those that have an observed request are prepared then.
-    found.into_iter().take(MOST).collect()
+    let mut found: Vec<_> = first.iter().copied().take(MOST).collect();
+    let mut known = first;
+    let mut at = 0;
+    // Those that their stages call, and that these call. Of too many, those that have an observed request are prepared then.
+    while let Some(&index) = found.get(at) {
+        at += 1;
+        for called in live.plan.pipeline(index).all_stages().flat_map(called) {
+            if found.len() < MOST && known.insert(called) {
+                found.push(called);
+            }
+        }
+    }
+    found
+}
+
+/// The pipelines that `stage` reaches: by their names, and behind its further imports of a handler.
+fn called(stage: &Stage) -> impl Iterator<Item = PipelineIndex> {
+    let calls = stage.grants.egress.calls.iter().map(|call| call.pipeline);
+    calls.chain(stage.next.iter().map(|next| next.pipeline))
 }
 
 fn pipeline(live: &Generation, index: PipelineIndex, metrics: &Metrics) -> Value {

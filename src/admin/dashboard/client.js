@@ -37,12 +37,12 @@ export function look(path) {
   return ask("GET", path, LOOK_MS);
 }
 
-/** Changes something, and returns what the gateway says of it. */
-export function change(path) {
-  return ask("POST", path, CHANGE_MS);
+/** Changes something, with `said` as JSON, and returns what the gateway says of it. */
+export function change(path, said) {
+  return ask("POST", path, CHANGE_MS, said);
 }
 
-async function ask(method, path, milliseconds) {
+async function ask(method, path, milliseconds, said) {
   const token = sessionStorage.getItem(KEY);
   let response;
   let body;
@@ -50,6 +50,7 @@ async function ask(method, path, milliseconds) {
     response = await fetch(path, {
       method,
       headers: token === null ? {} : { authorization: `Bearer ${token}` },
+      body: said === undefined ? null : JSON.stringify(said),
       cache: "no-store",
       credentials: "omit",
       redirect: "error",

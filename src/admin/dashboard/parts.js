@@ -1,7 +1,7 @@
 // What several views show: badges, figures of a pipeline, lists of terms.
 
 import { h } from "./dom.js";
-import { count, duration, NONE, percent, rate } from "./format.js";
+import { count, counted, duration, NONE, percent, rate } from "./format.js";
 import { figures, sum, traps } from "./rates.js";
 
 /** A short word about something. `tone`: `good`, `bad`, `warn` or none. */
@@ -59,6 +59,12 @@ export function warnings(pipeline) {
 /** A part of a view under a heading of its own. */
 export function section(title, ...content) {
   return h("section", { class: "part" }, h("h3", null, title), content);
+}
+
+/** How many `what` the answer has left out, if it has. */
+export function leftOut(store, what, noun) {
+  const number = store.overview["left-out"]?.[what] ?? 0;
+  return number > 0 && `; ${counted(number, noun)} more ${number === 1 ? "is" : "are"} not shown`;
 }
 
 /** A table that may be wider than the screen, which then scrolls by itself, also by the keyboard. */

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { counted, percent } from "./format.js";
-import { figureRows, pages, table } from "./parts.js";
+import { figureRows, leftOut, pages, table } from "./parts.js";
 import { link } from "./place.js";
 import { PAGE } from "./store.js";
 
@@ -37,7 +37,7 @@ export function view(store, _, app) {
   };
   return [
     h("div", { class: "title" }, h("h2", { tabindex: -1 }, "Routes")),
-    h("p", { class: "hint" }, counted(total, "route")),
+    h("p", { class: "hint" }, counted(total, "route"), leftOut(store, "routes", "route")),
     pages(page, PAGE, total, go),
     h("ul", { class: "cards" }, routes.map((route, at) => card(store, route, page * PAGE + at))),
     total === 0 && h("p", null, "There are no routes."),

@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { clock, count, counted, duration, percent } from "./format.js";
 import { look } from "./client.js";
 import { link } from "./place.js";
+import { watchForm } from "./watch.js";
 import { waterfall } from "./waterfall.js";
 
 const KINDS = [["", "All"], ["recent", "Recent"], ["slow", "Slow"], ["failed", "Failed"]];
@@ -46,6 +47,10 @@ function list(store, app) {
   return [
     h("div", { class: "title" }, h("h2", { tabindex: -1 }, "Traces")),
     h("p", { class: "hint" }, told, " The slowest and those that failed are kept longer than others."),
+    watchForm(store, app, (trace) => {
+      shown = { id: trace.id, trace };
+      location.hash = link("traces", trace.id);
+    }),
     h("div", { class: "tools" }, h("div", { class: "choices", role: "group", "aria-label": "Which traces" }, buttons),
       h("p", { class: "hint", role: "status" }, counted(found.length, "trace"))),
     traceList(found.slice(page * PAGE, (page + 1) * PAGE), none),

@@ -1,8 +1,8 @@
 // The view of upstreams: servers elsewhere, and which of them are well.
 
-import { badge, table } from "./parts.js";
+import { badge, leftOut, table } from "./parts.js";
 import { h } from "./dom.js";
-import { count, rate } from "./format.js";
+import { count, counted, rate } from "./format.js";
 import { growth } from "./rates.js";
 
 export function wanted() {
@@ -13,6 +13,7 @@ export function view(store) {
   const { upstreams } = store.overview;
   return [
     h("div", { class: "title" }, h("h2", { tabindex: -1 }, "Upstreams")),
+    h("p", { class: "hint" }, counted(upstreams.length, "upstream"), leftOut(store, "upstreams", "upstream")),
     upstreams.length === 0 && h("p", null, "No pipeline ends in an upstream."),
     h("ul", { class: "cards" }, upstreams.map((upstream) => card(store, upstream))),
   ];

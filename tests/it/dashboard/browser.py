@@ -257,6 +257,32 @@ class Open(Browser):
         expect(stage).to_have_attribute("aria-expanded", "true")
         self.screenshot("real-trace")
 
+    def test_the_next_request_is_waited_for_and_shown(self):
+        self.open("traces")
+        form = self.page.get_by_role("form", name="Trace the next request")
+        form.get_by_label("Method").fill("get")
+        form.get_by_label("Path begins with").fill("/main")
+        form.get_by_role("button", name="Trace the next request").click()
+        expect(form.get_by_role("status")).to_contain_text("Waiting for a request that matches")
+        self.assertEqual(send("/main"), 200)
+        # Also what nobody samples, and in the first request: each stage.
+        expect(self.page.locator(".waterfall")).to_be_visible()
+        for name in ("0:pass-through-sync", "1:fault-middleware", "2:fault-service"):
+            expect(self.page.locator(".span > button").filter(has_text=name)).to_have_count(1)
+        self.page.locator(".span > button").nth(1).click()
+        expect(self.page.get_by_role("heading", name="Request: what the stage changed")).to_be_visible()
+        self.screenshot("watched")
+        # Another one is not waited for any longer than somebody wants to.
+        self.open("traces")
+        form.get_by_label("Path begins with").fill("/never")
+        form.get_by_role("button", name="Trace the next request").click()
+        form.get_by_role("button", name="Stop waiting").click()
+        expect(form.get_by_role("button", name="Trace the next request")).to_be_enabled()
+        self.may_complain_of = "400"
+        form.get_by_label("Path begins with").fill("never")
+        form.get_by_role("button", name="Trace the next request").click()
+        expect(form.get_by_role("status")).to_contain_text("does not begin with `/`")
+
     def test_sides_of_a_split_are_beside_each_other(self):
         self.open("routes")
         card = self.page.locator(".card").filter(has_text="/split")
@@ -374,6 +400,10 @@ class Guarded(Browser):
         reload = self.page.get_by_role("button", name="Reload…")
         expect(reload).to_be_disabled()
         expect(self.page.locator("main")).to_contain_text("for looking only")
+        self.open("traces")
+        self.heading("Traces")
+        expect(self.page.get_by_role("form", name="Trace the next request")).to_have_count(0)
+        self.open("generations")
         # Should the page not know, the gateway does.
         self.page.evaluate("document.querySelector('.buttons button').disabled = false")
         reload.click()
@@ -458,6 +488,9 @@ class Invented(Browser):
         expect(self.page.locator(".card").last.locator(".stage").first).to_be_attached()
         self.assertLessEqual(max(count for _, count in self.gateway.asked), 100)
         self.screenshot("many")
+        for view, text in (("routes", "2 routes; 7 routes more are not shown"), ("upstreams", "1 upstream; 1 upstream more is not")):
+            self.open(view)
+            expect(self.page.locator("main")).to_contain_text(text)
 
     def test_heads_and_configurations_are_shown_as_differences(self):
         self.pretend()

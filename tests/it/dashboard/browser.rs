@@ -68,7 +68,7 @@ fn faulty() -> Served {
 
 #[test]
 fn the_page_shows_what_the_gateway_does() {
-    cases("Open", 8, faulty);
+    cases("Open", 9, faulty);
 }
 
 #[test]

@@ -104,6 +104,7 @@ class Pretended:
                 {"path": "/catalogue", "hosts": [], "methods": [],
                  "targets": [{"pipeline": self.names[2], "share": 1}]},
             ],
+            "left-out": {"routes": 7, "upstreams": 1},
             "upstreams": [{"name": self.text(2, "backend"), "servers": [
                 {"server": self.text(3, "http://10.0.0.1:8081"), **server},
                 {"server": "http://10.0.0.2:8081", **server, "up": False, "failing": True},
