@@ -129,10 +129,10 @@ impl Answers {
 
     /// Asks for the trace of a request.
     fn watch(&self, body: &[u8], peer: SocketAddr, right: Right) -> Result<Response<Full<Bytes>>, Problem> {
-        let Ask { wanted, reveal, time } = Ask::parse(body).map_err(Problem::bad_request)?;
-        // With secrets in it, it is no mere look.
-        tracing::info!(%peer, by = right.name(), change = "trace", reveal, %wanted, "audit");
-        let watch = self.control.watch(wanted, reveal, time).ok_or_else(|| {
+        let Ask { wanted, show, time } = Ask::parse(body).map_err(Problem::bad_request)?;
+        // With secrets or bodies in it, it is no mere look.
+        tracing::info!(%peer, by = right.name(), change = "trace", reveal = show.secrets, bodies = show.bodies, %wanted, "audit");
+        let watch = self.control.watch(wanted, show, time).ok_or_else(|| {
             Problem::too_many("As many traces are waited for as can be: wait for the end of one.")
         })?;
         Ok(json_response(&json!({ "watch": watch, "expires": time.as_secs() })))
@@ -271,7 +271,7 @@ pub(super) mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::telemetry::trace::Wanted;
+    use crate::telemetry::trace::{Show, Wanted};
 
     /// A gateway whose reloads end when the test says so.
     pub(in super::super) struct Stub {
@@ -341,7 +341,7 @@ pub(super) mod tests {
             (id == "one").then(|| json!({ "id": id }))
         }
 
-        fn watch(&self, wanted: Wanted, _: bool, _: Duration) -> Option<String> {
+        fn watch(&self, wanted: Wanted, _: Show, _: Duration) -> Option<String> {
             wanted.method.is_none().then(|| "w".to_owned())
         }
 

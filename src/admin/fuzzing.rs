@@ -6,7 +6,7 @@ use super::errands::Errands;
 use super::guard::Guard;
 use super::{Control, ReloadOutcome, WatchReport, page};
 use crate::telemetry::Metrics;
-use crate::telemetry::trace::Wanted;
+use crate::telemetry::trace::{Show, Wanted};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
@@ -60,7 +60,7 @@ impl Control for Nothing {
         None
     }
 
-    fn watch(&self, _: Wanted, _: bool, _: Duration) -> Option<String> {
+    fn watch(&self, _: Wanted, _: Show, _: Duration) -> Option<String> {
         None
     }
 

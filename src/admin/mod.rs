@@ -37,7 +37,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::plan::{Admin, ConfigValue};
-use crate::telemetry::trace::Wanted;
+use crate::telemetry::trace::{Show, Wanted};
 
 /// What the admin listener may do with the gateway.
 ///
@@ -65,9 +65,9 @@ pub trait Control: Send + Sync + 'static {
     fn traces(&self) -> Value;
     /// The kept trace with this id.
     fn trace(&self, id: &str) -> Option<Value>;
-    /// Asks for the trace of the next request that is `wanted`, with secrets if `reveal` is set, for some `time`. Returns the
-    /// name of the watch; `None` if there are too many.
-    fn watch(&self, wanted: Wanted, reveal: bool, time: Duration) -> Option<String>;
+    /// Asks for the trace of the next request that is `wanted`, which is to `show` so much, for some `time`. Returns the name
+    /// of the watch; `None` if there are too many.
+    fn watch(&self, wanted: Wanted, show: Show, time: Duration) -> Option<String>;
     /// What became of the watch with this name, if its time is not over.
     fn watched(&self, id: &str) -> Option<WatchReport>;
 }

@@ -1,12 +1,13 @@
 //! What an operator asks for who wants the trace of a request, as JSON:
-//! `{"match": {"method": "GET", "host": "a.example", "path": "/api"}, "reveal": false, "timeout": 30}`. All keys may be left out.
+//! `{"match": {"method": "GET", "host": "a.example", "path": "/api"}, "reveal": false, "body": false,
+//! "timeout": 30}`. All keys may be left out.
 
 use std::time::Duration;
 
 use http::Method;
 use serde_json::{Map, Value};
 
-use crate::telemetry::trace::{LONGEST_WATCH, TraceId, Wanted};
+use crate::telemetry::trace::{LONGEST_WATCH, Show, TraceId, Wanted};
 
 /// The time of a watch where nothing is said.
 const TIME: Duration = Duration::from_secs(30);
@@ -15,14 +16,14 @@ const TIME: Duration = Duration::from_secs(30);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ask {
     pub(super) wanted: Wanted,
-    pub(super) reveal: bool,
+    pub(super) show: Show,
     pub(super) time: Duration,
 }
 
 impl Ask {
     /// Reads the body of a request; an empty one asks for the next request.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        let mut ask = Self { wanted: Wanted::default(), reveal: false, time: TIME };
+        let mut ask = Self { wanted: Wanted::default(), show: Show::default(), time: TIME };
         if body.is_empty() {
             return Ok(ask);
         }
@@ -31,7 +32,8 @@ impl Ask {
         for (key, value) in object("The body", &value)? {
             match key.as_str() {
                 "match" => ask.wanted = wanted(object("`match`", value)?)?,
-                "reveal" => ask.reveal = value.as_bool().ok_or("`reveal` is not `true` or `false`.")?,
+                "reveal" => ask.show.secrets = flag("reveal", value)?,
+                "body" => ask.show.bodies = flag("body", value)?,
                 "timeout" => {
                     let seconds =
                         value.as_u64().filter(|seconds| (1..=LONGEST_WATCH.as_secs()).contains(seconds));
@@ -44,6 +46,10 @@ impl Ask {
         }
         Ok(ask)
     }
+}
+
+fn flag(key: &str, value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("`{key}` is not `true` or `false`."))
 }
 
 fn wanted(conditions: &Map<String, Value>) -> Result<Wanted, String> {
@@ -79,17 +85,18 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_read_or_refused() {
         let text = r#"{"match": {"method": "GET", "host": "A.Example", "path": "/x",
-            "trace-id": "4bf92f3577b34da6a3ce929d0e0e4736"}, "reveal": true, "timeout": 5}"#;
+            "trace-id": "4bf92f3577b34da6a3ce929d0e0e4736"}, "reveal": true, "body": true, "timeout": 5}"#;
         let ask = Ask::parse(text.as_bytes()).unwrap();
-        assert_eq!((ask.reveal, ask.time), (true, Duration::from_secs(5)));
+        assert_eq!((ask.show, ask.time), (Show { secrets: true, bodies: true }, Duration::from_secs(5)));
         assert_eq!((ask.wanted.host.as_deref(), ask.wanted.path.as_deref()), (Some("a.example"), Some("/x")));
         assert_eq!(ask.wanted.trace.unwrap().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        let none = Ask { wanted: Wanted::default(), reveal: false, time: TIME };
+        let none = Ask { wanted: Wanted::default(), show: Show::default(), time: TIME };
         assert_eq!((Ask::parse(b"").as_ref(), Ask::parse(b"{}").as_ref()), (Ok(&none), Ok(&none)));
         for wrong in [
             "[]",
             "{",
             r#"{"reveal": 1}"#,
+            r#"{"body": "yes"}"#,
             r#"{"timeout": 0}"#,
             r#"{"timeout": 301}"#,
             r#"{"other": 1}"#,

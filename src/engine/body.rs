@@ -1,13 +1,14 @@
 //! A request's body on its way into an instance: streamed, never buffered, and bounded by the pipeline's limit.
 
 use super::upload::{Upload, UploadPace};
+use crate::telemetry::trace::BodyCopy;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use wasmtime_wasi_http::{Error, WasiBody};
 
@@ -27,6 +28,8 @@ struct Counted {
     /// Somebody waits for more of it.
     awaited: AtomicBool,
     bytes: AtomicU64,
+    /// Its beginning, if an operator wants to see it.
+    copy: OnceLock<Arc<BodyCopy>>,
 }
 
 impl UploadState {
@@ -58,6 +61,11 @@ impl UploadState {
     /// Whether somebody waits for more of it.
     pub(super) fn is_awaited(&self) -> bool {
         self.0.awaited.load(Ordering::Relaxed)
+    }
+
+    /// Has the beginning of it copied, up to `most` bytes, from now on.
+    pub(super) fn copy(&self, most: usize) -> Arc<BodyCopy> {
+        Arc::clone(self.0.copy.get_or_init(|| Arc::new(BodyCopy::new(most))))
     }
 
     /// Bytes that were read so far.
@@ -277,6 +285,9 @@ impl RequestBody {
             };
             this.left = left;
             this.exceeded.0.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            if let Some(copy) = this.exceeded.0.copy.get() {
+                copy.add(bytes);
+            }
         }
         if let Poll::Ready(Some(Ok(frame))) = &mut frame
             && let Some(trailers) = frame.trailers_mut()

@@ -147,6 +147,13 @@ impl Exchange {
         self.context.as_ref()?.observation.as_ref()
     }
 
+    /// Shows a piece of its response's body to whoever observes it, if they want to see that.
+    fn copy(&self, data: &[u8]) {
+        if let Some(copy) = self.observation().and_then(|observation| observation.response.as_ref()) {
+            copy.add(data);
+        }
+    }
+
     /// Whether something may have been done for it: it began, and guests of its instance have acted since, `acts` times in
     /// all, or may have `unseen`.
     pub fn may_have_acted(&self, acts: u64, unseen: bool) -> bool {
@@ -506,7 +513,11 @@ impl Body for ResponseBody {
         };
         let error = match frame {
             Some(Ok(frame)) if frame.is_data() => {
-                this.read += frame.data_ref().map_or(0, Bytes::len) as u64;
+                let data = frame.data_ref().map_or(&[][..], |data| data);
+                this.read += data.len() as u64;
+                if let Keeper::Exchange { exchange, .. } = &this.keeper {
+                    exchange.copy(data);
+                }
                 this.on_progress();
                 return Poll::Ready(Some(Ok(frame)));
             }

@@ -4,7 +4,7 @@
 use super::outcome::Failure;
 use super::request::ChainRequest;
 use crate::host::CallContext;
-use crate::telemetry::trace::{OpenSpan, SpanKind};
+use crate::telemetry::trace::{BodyCopy, OpenSpan, SpanKind};
 use crate::telemetry::{HostCall, Observation, Outcome, Sight, StageMetrics};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,14 +27,21 @@ pub(super) fn observe(
         span.asked(&head.method, head.path_with_query.as_ref(), &head.headers);
     }
     let id = span.as_ref().and_then(OpenSpan::id);
+    let copies = trace.as_ref().and_then(|trace| trace.shows_bodies());
+    let copies = copies.map(|most| [upload.copy(most), Arc::new(BodyCopy::new(most))]);
+    let response = copies.as_ref().map(|[_, response]| Arc::clone(response));
     let trace = trace.map(|trace| trace.id().to_string()).unwrap_or_default();
-    Arc::new(Observation::new(id, move |sight| {
+    let observation = Observation::new(id, move |sight| {
         let request_bytes = upload.bytes();
         metrics.observed.get_or_init(Box::default).count(&sight, request_bytes, trace);
-        if let Some(span) = span {
+        if let Some(mut span) = span {
+            if let Some([request, response]) = copies {
+                span.show_bodies([request.shown(request_bytes), response.shown(sight.response_bytes)]);
+            }
             tell(span, sight, request_bytes);
         }
-    }))
+    });
+    Arc::new(observation.with_copy(response))
 }
 
 /// The stage gave no response in the call with `context`.

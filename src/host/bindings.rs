@@ -42,3 +42,31 @@ wasmtime::component::bindgen!({
         "wasi:cli/types": wasmtime_wasi::p3::bindings::cli::types,
     },
 });
+
+pub mod otel {
+    //! Those of `wasi:otel`, with what it takes of WASI 0.2.0.
+
+    wasmtime::component::bindgen!({
+        path: "wit/otel",
+        inline: "
+            package linkspan:otel;
+            world host {
+                import wasi:otel/tracing@0.2.0-rc.2;
+                import wasi:otel/logs@0.2.0-rc.2;
+            }
+        ",
+        world: "linkspan:otel/host",
+        imports: {
+            "wasi:otel/tracing": store | trappable,
+            "wasi:otel/logs": store | trappable,
+            default: trappable,
+        },
+        named_imports: {
+            "wasi:otel/tracing": crate::host::Scope,
+            "wasi:otel/logs": crate::host::Scope,
+        },
+        with: {
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+        },
+    });
+}

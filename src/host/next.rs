@@ -255,6 +255,13 @@ pub(super) fn context(
     Ok(root(store)?.and_then(|task| store.get().call_of(task)))
 }
 
+/// The same if somebody looks at the stage, and also while the body of its response is under way.
+pub(super) fn observed(
+    store: &mut wasmtime::component::Access<'_, InstanceState>,
+) -> wasmtime::Result<Option<Arc<CallContext>>> {
+    Ok(root(store)?.and_then(|task| store.get().observed_call(task)))
+}
+
 /// The request on whose behalf the running guest works.
 pub(super) fn behalf(
     store: &mut wasmtime::component::Access<'_, InstanceState>,

@@ -85,7 +85,7 @@ impl StageScope {
     /// Whether the stage may reach beyond its store in ways that [`Pulse::acts`](super::Pulse::acts) does not count.
     pub fn acts_unseen(&self) -> bool {
         Grant::ALL.iter().any(|grant| match grant {
-            Grant::Random | Grant::Clocks | Grant::Env | Grant::Egress | Grant::Lookup => false,
+            Grant::Random | Grant::Clocks | Grant::Env | Grant::Egress | Grant::Lookup | Grant::Otel => false,
             Grant::Stdio | Grant::Filesystem | Grant::Sockets => grant.is_in(&self.grants),
         })
     }

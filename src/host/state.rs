@@ -5,7 +5,7 @@ use super::hooks::Hooks;
 use super::kept::{Account, GuestMade, Wear, concurrent_entries, handles};
 use super::pulse::{CpuBudgetExceeded, Pulse};
 use crate::telemetry::HostCall;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
@@ -65,6 +65,8 @@ pub struct InstanceState {
     calls: Vec<Call>,
     /// Whether somebody looks at one of them.
     observed: bool,
+    /// Those at which somebody looked, and which may not be over: a task goes on when it has returned.
+    late: Vec<(GuestTaskId, Weak<CallContext>)>,
 }
 
 impl InstanceState {
@@ -92,6 +94,7 @@ impl InstanceState {
             pulse,
             calls: Vec::new(),
             observed: false,
+            late: Vec::new(),
         }
     }
 
@@ -107,12 +110,20 @@ impl InstanceState {
 
     /// Notes that the host started `task` on `behalf` of a request.
     pub fn begin_call(&mut self, task: GuestTaskId, behalf: Behalf, context: Option<Arc<CallContext>>) {
+        // A number is given again once its task is over.
+        self.late.retain(|(known, context)| *known != task && context.strong_count() > 0);
         self.calls.push(Call { task, behalf, context });
         self.note_calls();
     }
 
     /// Notes that `task` returned.
     pub fn end_call(&mut self, task: GuestTaskId) {
+        if self.observed {
+            let contexts = self.calls.iter().filter(|call| call.task == task);
+            let contexts = contexts.filter_map(|call| call.context.as_ref());
+            let observed = contexts.filter(|context| context.is_observed());
+            self.late.extend(observed.map(|context| (task, Arc::downgrade(context))));
+        }
         self.calls.retain(|call| call.task != task);
         self.note_calls();
     }
@@ -138,6 +149,12 @@ impl InstanceState {
     /// The context of the call that the host started as `task`.
     pub(super) fn call_of(&self, task: GuestTaskId) -> Option<Arc<CallContext>> {
         self.calls.iter().find(|call| call.task == task)?.context.clone()
+    }
+
+    /// The context of the call that the host started as `task`, if somebody looks at it: also while its response's body is under way.
+    pub(super) fn observed_call(&self, task: GuestTaskId) -> Option<Arc<CallContext>> {
+        let late = || self.late.iter().find(|(known, _)| *known == task)?.1.upgrade();
+        self.call_of(task).filter(|context| context.is_observed()).or_else(late)
     }
 
     /// The request on whose behalf the host started `task`.

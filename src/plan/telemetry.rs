@@ -25,6 +25,12 @@ pub struct TelemetryPlan {
     pub spans: usize,
     /// Bytes of a text in a span.
     pub value_size: usize,
+    /// Spans of stages' own in one trace.
+    pub stage_spans: usize,
+    /// Bytes of one of them.
+    pub stage_span_size: usize,
+    /// Bytes of a body that are shown to an operator who asks for it.
+    pub body_size: usize,
     /// Bytes of traces that are kept for the admin listener; 0 without one.
     pub recent: usize,
     /// Where spans are sent, if they are.

@@ -9,7 +9,7 @@ use crate::gateway::control::{Change, Outcome};
 use crate::gateway::watch::Watch;
 use crate::gateway::{Control, observed};
 use crate::net::Shutdown;
-use crate::telemetry::trace::{Tracer, Wanted, WatchState};
+use crate::telemetry::trace::{Show, Tracer, Wanted, WatchState};
 use crate::telemetry::{AccessLog, Metrics, ReloadResult, log};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,8 +176,8 @@ impl admin::Control for Desk {
         Some(trace.whole(Some(kept)))
     }
 
-    fn watch(&self, wanted: Wanted, reveal: bool, time: Duration) -> Option<String> {
-        let id = self.tracer.watches().add(wanted, reveal, time)?;
+    fn watch(&self, wanted: Wanted, show: Show, time: Duration) -> Option<String> {
+        let id = self.tracer.watches().add(wanted, show, time)?;
         self.thread.unpark();
         Some(id.to_string())
     }

@@ -27,13 +27,15 @@ pub enum HostCall {
     Sockets,
     /// A name's addresses.
     Lookup,
+    /// Spans and records of its own (`wasi:otel`).
+    Otel,
     /// A request of its own, into the network or to a pipeline.
     Request,
 }
 
 impl HostCall {
     /// All kinds, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Config,
         Self::Log,
         Self::Limiter,
@@ -45,6 +47,7 @@ impl HostCall {
         Self::Files,
         Self::Sockets,
         Self::Lookup,
+        Self::Otel,
         Self::Request,
     ];
 
@@ -62,6 +65,7 @@ impl HostCall {
             Self::Files => "linkspan.stage.host_calls.files",
             Self::Sockets => "linkspan.stage.host_calls.sockets",
             Self::Lookup => "linkspan.stage.host_calls.lookup",
+            Self::Otel => "linkspan.stage.host_calls.otel",
             Self::Request => "linkspan.stage.outgoing_requests",
         }
     }
@@ -112,7 +116,7 @@ mod tests {
         }
         let counted = calls.counted();
         assert!(HostCall::ALL.into_iter().enumerate().all(|(at, call)| counted.of(call) == at as u64 + 1));
-        assert_eq!((counted.of(HostCall::Request), counted.all()), (12, (1..=11).sum()));
+        assert_eq!((counted.of(HostCall::Request), counted.all()), (13, (1..=12).sum()));
         let names: std::collections::HashSet<_> = HostCall::ALL.map(HostCall::attribute).into();
         assert_eq!(names.len(), HostCall::ALL.len());
     }

@@ -16,11 +16,11 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::host_calls::{CountedCalls, HostCall, HostCalls};
-use super::trace::SpanId;
+use super::trace::{BodyCopy, SpanId};
 
 /// How a stage's work on a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ type Tell = Box<dyn FnOnce(Sight) + Send>;
 pub struct Observation {
     /// The span under which hangs what comes out of the stage, if there is one.
     pub span: Option<SpanId>,
+    /// The body of its response, if an operator wants to see it.
+    pub response: Option<Arc<BodyCopy>>,
     since: Instant,
     begun: AtomicU64,
     asked: AtomicU64,
@@ -100,7 +102,7 @@ enum End {
     /// It has not come.
     Ahead(Tell),
     /// It came while the store was polled: how long that takes is to be told, too.
-    Within(Tell, Sight),
+    Within(Tell, Box<Sight>),
     Told,
 }
 
@@ -115,6 +117,7 @@ impl Observation {
     pub fn new(span: Option<SpanId>, tell: impl FnOnce(Sight) + Send + 'static) -> Self {
         Self {
             span,
+            response: None,
             since: Instant::now(),
             begun: AtomicU64::new(0),
             asked: AtomicU64::new(0),
@@ -132,6 +135,13 @@ impl Observation {
             polled_since: AtomicU64::new(0),
             end: Mutex::new(End::Ahead(Box::new(tell))),
         }
+    }
+
+    /// The same, with a copy of the body of its response.
+    #[must_use]
+    pub fn with_copy(mut self, response: Option<Arc<BodyCopy>>) -> Self {
+        self.response = response;
+        self
     }
 
     fn now(&self) -> u64 {
@@ -209,7 +219,7 @@ impl Observation {
         match std::mem::replace(&mut *end, End::Told) {
             End::Within(tell, sight) => {
                 drop(end);
-                tell(Sight { busy: self.busy(), host_calls: self.host_calls(), ..sight });
+                tell(Sight { busy: self.busy(), host_calls: self.host_calls(), ..*sight });
             }
             other => *end = other,
         }
@@ -230,7 +240,7 @@ impl Observation {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *end, End::Told) {
             End::Ahead(tell) if self.polled.load(Relaxed) => {
-                *end = End::Within(tell, self.sight(response_bytes, outcome));
+                *end = End::Within(tell, Box::new(self.sight(response_bytes, outcome)));
             }
             End::Ahead(tell) => {
                 drop(end);
@@ -301,7 +311,6 @@ pub async fn apart<T>(work: impl Future<Output = T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::thread::sleep;
 
     fn observation() -> (Observation, Arc<Mutex<Vec<Sight>>>) {

@@ -39,6 +39,7 @@ mod measures;
 mod middleware_page;
 mod nexts;
 mod observed;
+mod otel;
 mod pages;
 mod polyglot;
 mod prove;

@@ -6,7 +6,7 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use linkspan::gateway::observed;
 use linkspan::telemetry::Metrics;
-use linkspan::telemetry::trace::{KeptTrace, SpanQueue, Wanted, WatchState};
+use linkspan::telemetry::trace::{KeptTrace, Show, SpanQueue, Wanted, WatchState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,8 @@ async fn ask(gateway: &Inside, path: &str, fields: &[(&str, &str)]) -> u16 {
 /// Asks for the trace of the next request below `path`.
 fn watch(gateway: &Inside, path: &str, reveal: bool) -> String {
     let wanted = Wanted { path: Some(path.to_owned()), ..Wanted::default() };
-    let id = gateway.tracer.watches().add(wanted, reveal, Duration::from_secs(60)).unwrap();
+    let show = Show { secrets: reveal, bodies: false };
+    let id = gateway.tracer.watches().add(wanted, show, Duration::from_secs(60)).unwrap();
     gateway.tracer.watches().arm(id);
     id.to_string()
 }
@@ -200,4 +201,80 @@ fn ways_are_made_when_an_observed_request_wants_them() {
             assert_eq!(observed::make(&inputs, &gateway.live.load(), &workshop), 0, "{kind}");
         });
     }
+}
+
+/// The body `what`, `request` or `response`, of the span with this name.
+fn body(trace: &serde_json::Value, span: &str, what: &str) -> serde_json::Value {
+    let span = trace["spans"].as_array().unwrap().iter().find(|it| it["name"] == span);
+    span.unwrap_or_else(|| panic!("a span is not in {trace:#}"))["heads"]["bodies"][what].clone()
+}
+
+/// Stages that change bodies, in every link and form.
+fn with_bodies() -> Vec<(&'static str, String)> {
+    let stages = "stages = [{ component = 'pass-through-async' }, { component = 'fault-middleware', grant = { clocks = true } }, \
+                  { component = 'pass-through-sync' }]\nservice = { component = 'echo' }";
+    vec![
+        ("static", stages.to_owned()),
+        ("component", format!("form = 'component'\n{stages}")),
+        ("dynamic", format!("link = 'dynamic'\n{stages}")),
+        ("mixed", stages.replace("grant = { clocks", "link = 'dynamic', grant = { clocks")),
+    ]
+}
+
+#[test]
+fn bodies_are_shown_to_who_asks_for_them() {
+    const STAGES: [&str; 4] = ["0:pass-through-async", "1:fault-middleware", "2:pass-through-sync", "3:echo"];
+    let (sent, upper) = ("hello, body", "HELLO, BODY");
+    for (kind, pipeline) in with_bodies() {
+        run(async {
+            let gateway = serve(&bodies_of(&pipeline, "body-size = '1KiB'"));
+            let long = &*Box::leak("é".repeat(1000).into_boxed_str());
+            for (bodies, text, before, behind, cut) in [
+                (true, sent, sent, upper, false),
+                (false, sent, "", "", false),
+                (true, long, long, long, true),
+            ] {
+                let show = Show { secrets: false, bodies };
+                let wanted = Wanted::default();
+                let id = gateway.tracer.watches().add(wanted, show, Duration::from_secs(60)).unwrap();
+                gateway.tracer.watches().arm(id);
+                let before_it = gateway.tracer.recent().all().len();
+                let request = Request::post("http://localhost/").header("host", "localhost");
+                let fields = [("x-middleware-fault", "transform-request")];
+                let response = gateway.ask(request, &fields, text).await;
+                let echoed = response.into_body().collect().await.unwrap().to_bytes();
+                let trace = watched(&gateway, &id.to_string()).await.whole(None);
+                let kept = gateway.tracer.recent().all().len() - before_it;
+                assert_eq!(kept, usize::from(!bodies), "a list has none with bodies");
+                if !bodies {
+                    assert!(body(&trace, STAGES[0], "request").is_null(), "{kind}: {trace:#}");
+                    continue;
+                }
+                for (stage, got) in STAGES.iter().zip([before, before, behind, behind]) {
+                    let got = if cut { "é".repeat(512) } else { got.to_owned() };
+                    let expected = serde_json::json!({
+                        "bytes": text.len(), "shown": got.len(), "truncated": cut, "text": got,
+                    });
+                    let request = body(&trace, stage, "request");
+                    // What is no ASCII is not changed by this stage, and what is cut is the same.
+                    assert_eq!(request, expected, "{kind}: {stage}");
+                    let response = body(&trace, stage, "response");
+                    assert_eq!(response["bytes"], echoed.len(), "{kind}: {stage}");
+                    let given = if cut { "é".repeat(512) } else { behind.to_owned() };
+                    assert_eq!(response["text"], given, "{kind}: {stage}");
+                }
+                assert!(body(&trace, "POST /", "request").is_null(), "the first stage has it");
+            }
+        });
+    }
+}
+
+fn bodies_of(pipeline: &str, telemetry: &str) -> String {
+    let names = ["pass-through-async", "fault-middleware", "pass-through-sync", "echo"];
+    let components: String = names.iter().map(|name| format!("{name}.path = {:?}\n", dist(name))).collect();
+    format!(
+        "listeners = [{{ address = '127.0.0.1:0' }}]\nroutes = [{{ pipeline = 'main' }}]\n\
+         admin = {{ address = '127.0.0.1:0' }}\n[telemetry]\nsample = 0\n{telemetry}\n[components]\n{components}\
+         [pipelines.main]\n{pipeline}\n"
+    )
 }

@@ -51,7 +51,7 @@ const VARIANTS: [(&str, &str, &[&str]); 2] = [
             "security-headers",
         ],
     ),
-    ("async", "-async", &["measured"]),
+    ("async", "-async", &["measured", "otel"]),
 ];
 
 /// Build all guests.

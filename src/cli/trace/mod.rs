@@ -4,7 +4,7 @@
 //! Either way the gateway is asked, by its admin listener, to record that request whatever its sample says. A request that is
 //! sent is known by the trace that it names, 128 random bits.
 //!
-//! Bounds: `--timeout` for all of it; 1 MiB of the response's body is read, and none of it shown.
+//! Bounds: `--timeout` for all of it; 1 MiB of the response's body is read.
 
 mod changes;
 mod options;
@@ -52,7 +52,7 @@ async fn trace(options: &Options, client: &AdminClient) -> Result<Value, Failed>
                 .collect()
         }
     };
-    let ask = json!({ "match": with_place(wanted, sending.as_ref()), "reveal": options.reveal, "timeout": options.timeout });
+    let ask = json!({ "match": with_place(wanted, sending.as_ref()), "reveal": options.reveal, "body": options.body, "timeout": options.timeout });
     let answer = client.ask(Method::POST, "/-/traces", Some(&ask)).await?;
     let answer: Value = serde_json::from_slice(&answer).map_err(Failed::system)?;
     let path = format!("/traces/next/{}", answer["watch"].as_str().unwrap_or_default());

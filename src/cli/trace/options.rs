@@ -40,6 +40,9 @@ pub(in super::super) struct Options {
     /// Show secrets as well: credentials, cookies, queries
     #[arg(long)]
     pub(super) reveal: bool,
+    /// Show the beginnings of bodies as well, at each stage: there may be secrets in them
+    #[arg(long)]
+    pub(super) body: bool,
     /// Seconds until the request must be over
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=LONGEST_WATCH.as_secs()))]
     pub(super) timeout: u64,

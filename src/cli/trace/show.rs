@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 /// Columns of the bar that shows when something was done.
 const BAR: usize = 24;
+/// Digits of a row of what is no text.
+const ROW: usize = 64;
 /// Characters of a text that are shown.
 const MOST: usize = 200;
 
@@ -85,6 +87,7 @@ impl<'t> View<'t> {
             self.line(depth, &format!("host     {calls}"));
         }
         self.heads(span, depth);
+        self.bodies(span, depth);
         // A trace has at most some hundreds of spans, and a depth of as many.
         for child in self.children(span) {
             self.span(child, depth + 1);
@@ -117,6 +120,38 @@ impl<'t> View<'t> {
                 self.line(depth, &line);
             }
             self.changes("response", depth, &fields(&next["response"]), &fields(&heads["response"]));
+        }
+    }
+
+    /// The bodies that it got and gave, unless they are those that the span before it got, or the one behind it gave.
+    fn bodies(&mut self, span: &'t Value, depth: usize) {
+        let behind = self.children(span).into_iter().find(|child| child["heads"]["bodies"].is_object());
+        for (what, nearer) in [("request", self.parent(span)), ("response", behind)] {
+            let body = &span["heads"]["bodies"][what];
+            let Some(bytes) = body["bytes"].as_u64().filter(|bytes| *bytes > 0) else { continue };
+            if nearer.is_some_and(|nearer| nearer["heads"]["bodies"][what] == *body) {
+                self.line(depth, &format!("{what:<8} body, {bytes} bytes, unchanged"));
+                continue;
+            }
+            let cut = match body["truncated"].as_bool() {
+                Some(true) => format!(", of which the first {} are", body["shown"]),
+                _ => String::new(),
+            };
+            self.line(depth, &format!("{what:<8} body, {bytes} bytes{cut}:"));
+            match (body["text"].as_str(), body["hex"].as_str()) {
+                (Some(text), _) => {
+                    text.lines().for_each(|line| {
+                        self.line(depth, &format!("         | {}", harmless(line, usize::MAX)))
+                    });
+                }
+                (None, Some(hex)) => {
+                    for row in hex.as_bytes().chunks(ROW) {
+                        let row = String::from_utf8_lossy(row);
+                        self.line(depth, &format!("         x {}", harmless(&row, ROW)));
+                    }
+                }
+                (None, None) => {}
+            }
         }
     }
 

@@ -43,6 +43,8 @@ keys! {
     /// `"*.example.com"`; at most 64. What an address can be used for is up to `sockets`.
     lookup: Option<Vec<At<String>>> =
         texts(&Kind::Text(TextForm::Host), 0, 64).optional("[\"db.example.com\"]", "none");
+    /// `wasi:otel/tracing` and `logs`: [spans of its own](tracing.md#spans-of-stages-own) in the request's trace, and lines in the log.
+    otel: bool = permission();
 }
 
 keys! {

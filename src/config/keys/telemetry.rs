@@ -7,7 +7,7 @@ use crate::config::kinds::{Kind, TextForm};
 use crate::config::ratio::Ratio;
 use crate::config::syntax::Node;
 use crate::config::typed::At;
-use crate::config::units::{GIB, KIB, MINUTE, MS};
+use crate::config::units::{GIB, KIB, MIB, MINUTE, MS};
 
 /// Most attributes of the gateway itself.
 const MAX_RESOURCE: usize = 64;
@@ -30,6 +30,14 @@ keys! {
     spans: usize = count(1, 10_000).default("256");
     /// Longest text in a span. The rest is cut off.
     value_size: usize = size(64, 64 * KIB).default("1KiB");
+    /// Spans that stages tell of by themselves ([`grant.otel`](tracing.md#spans-of-stages-own)) in one trace, which count among
+    /// its `spans`. Further ones are dropped, and counted.
+    stage_spans: usize = count(0, 1_000).default("64");
+    /// Bytes of such a span: its name, its attributes and its events. What is beyond is dropped, and counted in it.
+    stage_span_size: usize = size(KIB, MIB).default("16KiB");
+    /// Bytes of each body in a trace for which an operator asks with its bodies ([`linkspan trace
+    /// --body`](tracing.md#look-at-one-request)). Of what is beyond, the number is told.
+    body_size: usize = size(1, MIB).default("16KiB");
     /// Bytes of traces that are kept for whoever looks at the running gateway, where there is an [admin listener](#admin): half
     /// of them for the latest, a quarter for the slowest, and a quarter for those that failed.
     recent: usize = size(0, GIB).default("4MiB");

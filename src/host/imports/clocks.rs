@@ -4,13 +4,14 @@
 //! `clocks = "coarse"` gives the time in steps of [`COARSE`], some thousand times longer than such a difference, and
 //! still as fine as the timers of requests. A wait ends at a step as well, so that it reveals no more than the clock.
 
+use super::types::for_their_types;
 use crate::host::bindings::named_imports as own3;
 use crate::host::scope::Scope;
 use crate::host::state::InstanceState;
 use crate::host::wasi2::bindings::named_imports as own2;
 use crate::plan::Clocks;
 use crate::telemetry::HostCall;
-use wasmtime::component::{Accessor, HasSelf, Linker, Resource};
+use wasmtime::component::{Accessor, HasSelf, Resource};
 use wasmtime_wasi::clocks::WasiClocks;
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::clocks as p2;
@@ -19,7 +20,7 @@ use wasmtime_wasi::p3::bindings::clocks as p3;
 offers! {
     shared "wasi:clocks/types" "0.3" (|linker| {
         p3::types::add_to_linker::<_, WasiClocks>(linker, InstanceState::clocks)?;
-        for_their_types(linker)
+        for_their_types(linker, FOR_THEIR_TYPES)
     });
     own "wasi:clocks/monotonic-clock" "0.3" (own3::wasi::clocks::monotonic_clock) needs Clocks;
     own "wasi:clocks/system-clock" "0.3" (own3::wasi::clocks::system_clock) needs Clocks;
@@ -27,25 +28,12 @@ offers! {
     own "wasi:clocks/wall-clock" "0.2" (own2::wasi::clocks::wall_clock) needs Clocks;
 }
 
-/// A stage's own interfaces from which shared ones take types. A composition then imports them under their own names as
-/// well, with the functions that its components use; no call is made there.
+/// Those from which others take types.
 const FOR_THEIR_TYPES: &[(&str, &[&str])] = &[
     ("wasi:clocks/system-clock@0.3.0", &["now", "get-resolution"]),
     ("wasi:clocks/wall-clock@0.2.0", &["now", "resolution"]),
     ("wasi:clocks/monotonic-clock@0.2.0", &["now", "resolution", "subscribe-instant", "subscribe-duration"]),
 ];
-
-fn for_their_types(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
-    for (name, functions) in FOR_THEIR_TYPES {
-        let mut instance = linker.instance(name)?;
-        for function in *functions {
-            instance.func_new(function, |_, _, _, _| {
-                Err(wasmtime::format_err!("an import that is for its types was called"))
-            })?;
-        }
-    }
-    Ok(())
-}
 
 /// The step of coarse clocks, in nanoseconds: a millisecond.
 const COARSE: u64 = 1_000_000;

@@ -46,9 +46,11 @@ mod io;
 mod limiter;
 mod logging;
 mod lookup;
+mod otel;
 mod random;
 mod sockets;
 mod stdio;
+mod types;
 
 use super::catalog::{Lookup, Offer};
 use super::state::InstanceState;
@@ -71,6 +73,7 @@ const fn of(grant: Grant) -> &'static [Offer] {
         Grant::Filesystem => filesystem::OFFERS,
         Grant::Sockets => sockets::OFFERS,
         Grant::Lookup => lookup::OFFERS,
+        Grant::Otel => otel::OFFERS,
     }
 }
 

@@ -139,6 +139,9 @@ grants! {
         [lookup] lookup.as_ref().map(|hosts| lowering.parsed(hosts, HostPattern::parse));
         given Option::is_some;
         elsewhere |it| lost_if(it.is_some(), "the bounds of its `lookup`");
+    /// Spans of its own.
+    Otel, otel: bool = [otel] *otel;
+        given |it| *it; elsewhere |_| Elsewhere::Same;
 }
 
 impl fmt::Display for Grant {

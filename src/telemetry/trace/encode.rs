@@ -53,6 +53,8 @@ fn of(span: Span) -> otlp::Span {
             SpanKind::Server => otlp::SpanKind::Server,
             SpanKind::Client => otlp::SpanKind::Client,
             SpanKind::Internal => otlp::SpanKind::Internal,
+            SpanKind::Producer => otlp::SpanKind::Producer,
+            SpanKind::Consumer => otlp::SpanKind::Consumer,
         } as i32,
         start_time_unix_nano: span.start,
         end_time_unix_nano: span.end,
@@ -60,6 +62,7 @@ fn of(span: Span) -> otlp::Span {
         dropped_attributes_count: span.dropped_attributes,
         events: span.events.into_iter().map(event).collect(),
         dropped_events_count: span.dropped_events,
+        dropped_links_count: span.dropped_links,
         status: span
             .error
             .map(|message| Status { message: message.into_owned(), code: StatusCode::Error as i32 }),
@@ -70,13 +73,13 @@ fn of(span: Span) -> otlp::Span {
 fn event(event: Event) -> otlp::Event {
     otlp::Event {
         time_unix_nano: event.at,
-        name: event.name.to_owned(),
+        name: event.name.into_owned(),
         attributes: attributes(event.attributes),
     }
 }
 
 fn attributes(attributes: Vec<Attribute>) -> Vec<KeyValue> {
-    attributes.into_iter().map(|(name, value)| key_value(name, value)).collect()
+    attributes.into_iter().map(|(name, value)| key_value(&name, value)).collect()
 }
 
 fn key_value(name: &str, value: Value) -> KeyValue {
@@ -124,7 +127,7 @@ mod tests {
             span.set(name, value, 99);
         }
         (span.dropped_attributes, span.dropped_events) = (4, 7);
-        span.add(Event { at: 5, name: "half", attributes: vec![("n", Value::Number(6))] }, 99);
+        span.add(Event { at: 5, name: "half".into(), attributes: vec![("n".into(), Value::Number(6))] }, 99);
         span.fail("it broke".into(), 99);
         let trace = FinishedTrace {
             id: TraceId::parse(b"0102030405060708090a0b0c0d0e0f10").unwrap(),

@@ -3,6 +3,7 @@
 //! Values that may be secrets are replaced by their length, unless the operator wants to see them: those of fields whose name
 //! says so, of cookies, and of queries. Bounds: [`MOST_FIELDS`] fields of a head, each value cut as all texts of spans are.
 
+use super::bodies::ShownBody;
 use http::header::HeaderMap;
 use http::uri::PathAndQuery;
 use http::{HeaderName, Method};
@@ -42,6 +43,8 @@ pub struct Heads {
     pub request: Vec<ShownField>,
     /// The response, once there is one.
     pub response: Option<(u16, Vec<ShownField>)>,
+    /// The bodies of both, where an operator asked for them.
+    pub bodies: Option<[ShownBody; 2]>,
 }
 
 impl Heads {
@@ -50,7 +53,9 @@ impl Heads {
         let response = self.response.as_ref().map_or(&[][..], |(_, fields)| fields);
         let fields = self.request.iter().chain(response);
         let fields = fields.map(|(name, value)| size_of::<ShownField>() + name.len() + value.len());
-        size_of::<Self>() + self.method.len() + self.target.len() + fields.sum::<usize>()
+        let bodies = self.bodies.iter().flatten().map(|body| body.beginning.len());
+        let own = size_of::<Self>() + self.method.len() + self.target.len();
+        own + fields.sum::<usize>() + bodies.sum::<usize>()
     }
 }
 
@@ -67,7 +72,8 @@ impl Manner {
     /// The head of a request.
     pub(super) fn request(self, method: &Method, target: Option<&PathAndQuery>, fields: &HeaderMap) -> Heads {
         let target = target.map_or_else(String::new, |target| self.target(target));
-        Heads { method: method.to_string(), target, request: self.fields(fields), response: None }
+        let request = self.fields(fields);
+        Heads { method: method.to_string(), target, request, response: None, bodies: None }
     }
 
     /// The fields of a head, in their order.

@@ -10,6 +10,7 @@
 //! Context is that of W3C Trace Context, level 2; names of spans and attributes are those of OpenTelemetry's semantic
 //! conventions.
 
+mod bodies;
 mod context;
 mod conventions;
 mod encode;
@@ -26,9 +27,11 @@ mod recording;
 mod report;
 mod sampler;
 mod span;
+mod told;
 mod tracer;
 mod watch;
 
+pub use self::bodies::{BodyCopy, ShownBody};
 pub use self::context::{TRACEPARENT, TRACESTATE, TraceContext};
 pub use self::conventions::{Destination, Place, method_name, version_name};
 pub use self::export::Exporter;
@@ -38,5 +41,6 @@ pub use self::queue::{DropReason, FinishedTrace, SpanQueue, TraceCounters};
 pub use self::recent::{Kept, KeptTrace, RecentTraces};
 pub use self::recording::{OpenSpan, Trace};
 pub use self::span::{Event, Span, SpanKind, Value};
+pub use self::told::ToldSpan;
 pub use self::tracer::Tracer;
-pub use self::watch::{Asked, LONGEST as LONGEST_WATCH, Wanted, WatchState, Watches};
+pub use self::watch::{Asked, LONGEST as LONGEST_WATCH, Show, Wanted, WatchState, Watches};

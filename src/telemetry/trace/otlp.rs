@@ -113,6 +113,9 @@ pub struct Span {
     /// How many events are missing.
     #[prost(uint32, tag = "12")]
     pub dropped_events_count: u32,
+    /// How many links are missing.
+    #[prost(uint32, tag = "14")]
+    pub dropped_links_count: u32,
     /// How it ended.
     #[prost(message, optional, tag = "15")]
     pub status: Option<Status>,
@@ -133,6 +136,10 @@ pub enum SpanKind {
     Server = 2,
     /// Whoever asks.
     Client = 3,
+    /// Whoever leaves work to others.
+    Producer = 4,
+    /// Whoever takes that up.
+    Consumer = 5,
 }
 
 /// `trace.v1.Span.Event`.

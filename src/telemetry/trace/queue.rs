@@ -25,12 +25,14 @@ pub enum DropReason {
     Refused,
     /// The gateway ended before they were sent.
     Stopped,
+    /// A stage told of them, and they could not be taken.
+    Told,
 }
 
 impl DropReason {
     /// All of them, in their order.
-    pub const ALL: [Self; 5] =
-        [Self::TraceFull, Self::QueueFull, Self::ExportFailed, Self::Refused, Self::Stopped];
+    pub const ALL: [Self; 6] =
+        [Self::TraceFull, Self::QueueFull, Self::ExportFailed, Self::Refused, Self::Stopped, Self::Told];
 
     /// Its name in metrics.
     pub const fn name(self) -> &'static str {
@@ -40,6 +42,7 @@ impl DropReason {
             Self::ExportFailed => "export-failed",
             Self::Refused => "refused",
             Self::Stopped => "stopped",
+            Self::Told => "told",
         }
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Bounds: the bytes that traces take, by an estimate, and [`MOST`] of each kind. A trace larger than its part is not kept.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -75,7 +76,8 @@ impl KeptTrace {
     }
 
     fn has_failed(&self) -> bool {
-        self.trace.spans.iter().any(|span| span.error.is_some())
+        // What a stage says of its own spans is no failure of the request.
+        self.trace.spans.iter().any(|span| span.error.is_some() && !span.told)
     }
 }
 
@@ -85,10 +87,17 @@ fn bytes_of(span: &Span) -> usize {
         Value::Text(text) => text.len(),
         _ => 0,
     };
-    let attributes = |all: &[Attribute]| -> usize {
-        all.iter().map(|(_, value)| size_of::<Attribute>() + text(value)).sum()
+    let name_bytes = |name: &Cow<'static, str>| match name {
+        Cow::Borrowed(_) => 0,
+        Cow::Owned(name) => name.len(),
     };
-    let events = span.events.iter().map(|event| size_of_val(event) + attributes(&event.attributes));
+    let attributes = |all: &[Attribute]| -> usize {
+        all.iter().map(|(name, value)| size_of::<Attribute>() + name_bytes(name) + text(value)).sum()
+    };
+    let events = span
+        .events
+        .iter()
+        .map(|event| size_of_val(event) + name_bytes(&event.name) + attributes(&event.attributes));
     let heads = span.heads.as_ref().map_or(0, |heads| heads.bytes());
     let error = span.error.as_ref().map_or(0, |error| error.len());
     size_of::<Span>() + span.name.len() + error + attributes(&span.attributes) + events.sum::<usize>() + heads

@@ -3,19 +3,21 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::bodies::ShownBody;
 use super::context::{RANDOM, SAMPLED, TRACEPARENT, TRACESTATE, TraceContext};
 use super::heads::Manner;
 use super::id::{SpanId, TraceId};
 use super::queue::{DropReason, FinishedTrace, SpanQueue, TraceCounters};
 use super::recent::{KeptTrace, RecentTraces};
 use super::span::{Attribute, Event, Span, SpanKind, Value};
-use super::watch::{Forced, Watches};
+use super::told::{Room, Told, ToldSpan, id_in};
+use super::watch::{Forced, Show, Watches};
 use crate::plan::TelemetryPlan;
 use crate::telemetry::since_epoch;
 
@@ -48,6 +50,11 @@ struct Recording {
     forced: Option<Forced>,
     /// What is known of spans that others have open.
     notes: Mutex<Vec<(SpanId, Note)>>,
+    /// What stages told of by themselves, and how much they may.
+    told: Mutex<Told>,
+    room: Room,
+    /// Bytes of a body that are shown.
+    body_size: usize,
     /// Bytes for traces that are kept.
     recent: usize,
     sink: Arc<Sink>,
@@ -105,6 +112,13 @@ impl Trace {
             stages: plan.stages || forced.is_some(),
             forced,
             notes: Mutex::default(),
+            told: Mutex::default(),
+            room: Room {
+                spans: plan.stage_spans,
+                span_size: plan.stage_span_size,
+                value_size: plan.value_size,
+            },
+            body_size: plan.body_size,
             recent: plan.recent,
             sink,
         };
@@ -134,9 +148,10 @@ impl Trace {
     pub fn log(&self, span: SpanId, level: &'static str, message: &str) {
         let Some((recording, manner)) = self.shown() else { return };
         let message = Value::from(message[..message.floor_char_boundary(manner.most)].to_owned());
-        let attributes: Vec<Attribute> = vec![("log.level", level.into()), ("log.message", message)];
+        let attributes: Vec<Attribute> =
+            vec![("log.level".into(), level.into()), ("log.message".into(), message)];
         let at = recording.time(Instant::now());
-        recording.note(span, Note::Event(Event { at, name: "log", attributes }));
+        recording.note(span, Note::Event(Event { at, name: "log".into(), attributes }));
     }
 
     /// Notes the head of the response of `span`, likewise.
@@ -149,7 +164,52 @@ impl Trace {
     /// Where it is recorded and how heads are shown in it, if they are.
     fn shown(&self) -> Option<(&Recording, Manner)> {
         let recording = self.recording.as_ref()?;
-        Some((recording, Manner { reveal: recording.forced?.reveal, most: recording.value_size }))
+        Some((recording, Manner { reveal: recording.forced?.show.secrets, most: recording.value_size }))
+    }
+
+    /// What a stage is told of its place in the trace: the span that it began last by itself, or else its own, `stage`.
+    pub fn current(&self, stage: SpanId) -> SpanId {
+        self.recording.as_ref().map_or(stage, |recording| recording.told().current(stage))
+    }
+
+    /// Its `tracestate`.
+    pub fn state(&self) -> Option<&HeaderValue> {
+        self.state.as_ref()
+    }
+
+    /// The span of whoever sent the request, and whether it is recorded there.
+    pub fn remote(&self) -> Option<SpanId> {
+        self.remote
+    }
+
+    /// The stage of the span `stage` begins a span of its own, with these digits.
+    pub fn begin_told(&self, stage: SpanId, trace: &str, span: &str) {
+        let Some(recording) = &self.recording else { return };
+        let mut told = recording.told();
+        match id_in(self.id, trace, span).filter(|id| told.has_place(*id, recording.room)) {
+            Some(id) if recording.takes_place() => told.begin(stage, id),
+            _ => recording.drop_told(&mut told, stage),
+        }
+    }
+
+    /// A span is over of which the stage called `name` tells, whose own span is `stage`.
+    pub fn end_told(&self, stage: SpanId, name: String, span: ToldSpan) {
+        let Some(recording) = self.recording.as_ref().filter(|_| span.sampled) else { return };
+        let mut told = recording.told();
+        let Some(id) = span.id_in(self.id) else { return recording.drop_told(&mut told, stage) };
+        if !told.has_begun(stage, id) {
+            if !told.has_place(id, recording.room) || !recording.takes_place() {
+                return recording.drop_told(&mut told, stage);
+            }
+            told.begin(stage, id);
+        }
+        told.end(id, span.into_span(id, name, recording.room));
+    }
+
+    /// Bytes that are shown of each body, if an operator asked for bodies.
+    pub fn shows_bodies(&self) -> Option<usize> {
+        let recording = self.recording.as_ref()?;
+        recording.forced?.show.bodies.then_some(recording.body_size)
     }
 
     /// Whether it is recorded.
@@ -183,7 +243,7 @@ impl Trace {
         name: Cow<'static, str>,
     ) -> Option<OpenSpan> {
         let recording = self.recording.as_ref()?;
-        if recording.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
+        if !recording.takes_place() {
             recording.sink.counters.lose(1, DropReason::TraceFull);
             return None;
         }
@@ -242,6 +302,20 @@ impl Trace {
 }
 
 impl Recording {
+    /// Whether there was a place for one more span.
+    fn takes_place(&self) -> bool {
+        self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn drop_told(&self, told: &mut Told, stage: SpanId) {
+        self.sink.counters.lose(1, DropReason::Told);
+        told.drop_of(stage);
+    }
+
     fn note(&self, span: SpanId, note: Note) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.len() < MOST_NOTES {
@@ -264,6 +338,8 @@ impl Recording {
                 }
             }
         }
+        let told = std::mem::take(self.told.get_mut().unwrap_or_else(PoisonError::into_inner));
+        self.sink.counters.lose(told.finish(&mut spans), DropReason::Told);
         spans
     }
 
@@ -292,8 +368,8 @@ impl Drop for Trace {
         if recording.recent > 0 || recording.forced.is_some() {
             let kept = KeptTrace::new(trace.clone(), recording.root, recording.forced.is_some());
             let kept = Arc::new(kept);
-            // Whoever may look sees it, so there are no secrets in it.
-            if recording.forced.is_none_or(|forced| !forced.reveal) {
+            // Whoever may look sees it, so there are neither secrets nor bodies in it.
+            if recording.forced.is_none_or(|forced| forced.show == Show::default()) {
                 sink.recent.keep(&kept, recording.recent);
             }
             if let Some(forced) = recording.forced {
@@ -331,13 +407,21 @@ impl OpenSpan {
 
     /// Notes that something happens now.
     pub fn note(&mut self, name: &'static str, attributes: Vec<(&'static str, Value)>) {
-        self.change(|span, most, at| span.add(Event { at, name, attributes }, most));
+        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        self.change(|span, most, at| span.add(Event { at, name: name.into(), attributes }, most));
     }
 
     /// Shows the head of the request that it is about, if an operator asked for the trace.
     pub fn asked(&mut self, method: &Method, target: Option<&PathAndQuery>, fields: &HeaderMap) {
         if let (Some(span), Some((_, manner))) = (&mut self.span, self.trace.shown()) {
             span.heads = Some(Box::new(manner.request(method, target, fields)));
+        }
+    }
+
+    /// Shows the bodies of its request and of its response, if it shows their heads.
+    pub fn show_bodies(&mut self, bodies: [ShownBody; 2]) {
+        if let Some(heads) = self.span.as_mut().and_then(|span| span.heads.as_mut()) {
+            heads.bodies = Some(bodies);
         }
     }
 

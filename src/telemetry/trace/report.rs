@@ -10,7 +10,8 @@ impl KeptTrace {
     pub fn summary(&self, kept: Option<Kept>) -> Json {
         let request = self.request();
         let attribute = |name| request.and_then(|span| span.get(name)).map_or(Json::Null, value);
-        let failed = self.trace.spans.iter().find_map(|span| span.error.as_deref());
+        let mut own = self.trace.spans.iter().filter(|span| !span.told);
+        let failed = own.find_map(|span| span.error.as_deref());
         json!({
             "id": self.trace.id.to_string(),
             "name": request.map(|span| &*span.name),
@@ -42,6 +43,8 @@ fn span(span: &Span, origin: u64) -> Json {
         SpanKind::Server => "server",
         SpanKind::Client => "client",
         SpanKind::Internal => "internal",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
     };
     let event = |event: &super::span::Event| json!({ "at": since(event.at), "name": event.name, "attributes": attributes(&event.attributes) });
     let heads = span.heads.as_ref().map(|heads| {
@@ -52,6 +55,9 @@ fn span(span: &Span, origin: u64) -> Json {
             "request": heads.request,
             "status": status,
             "response": response,
+            "bodies": heads.bodies.as_ref().map(|[request, response]| {
+                json!({ "request": request.json(), "response": response.json() })
+            }),
         })
     });
     json!({
@@ -62,6 +68,7 @@ fn span(span: &Span, origin: u64) -> Json {
         "start": since(span.start),
         "duration": seconds(span.end.saturating_sub(span.start)),
         "error": span.error,
+        "told": span.told,
         "attributes": attributes(&span.attributes),
         "events": span.events.iter().map(event).collect::<Vec<_>>(),
         "heads": heads,
@@ -69,7 +76,7 @@ fn span(span: &Span, origin: u64) -> Json {
 }
 
 fn attributes(all: &[Attribute]) -> Map<String, Json> {
-    all.iter().map(|(name, it)| ((*name).to_owned(), value(it))).collect()
+    all.iter().map(|(name, it)| (name.to_string(), value(it))).collect()
 }
 
 fn value(value: &Value) -> Json {

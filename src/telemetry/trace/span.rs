@@ -13,14 +13,19 @@ pub(super) const MOST_EVENTS: usize = 32;
 const MOST_NAME: usize = 256;
 
 /// The side of a request that a span is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpanKind {
     /// Whoever answers.
     Server,
     /// Whoever asks.
     Client,
     /// Work inside.
+    #[default]
     Internal,
+    /// Whoever leaves work to others.
+    Producer,
+    /// Whoever takes that up.
+    Consumer,
 }
 
 /// The value of an attribute.
@@ -36,8 +41,8 @@ pub enum Value {
     Double(f64),
 }
 
-/// A name with a value. Names are the code's own, and their number is bounded.
-pub type Attribute = (&'static str, Value);
+/// A name with a value.
+pub type Attribute = (Cow<'static, str>, Value);
 
 /// Something at one moment within a span.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +50,7 @@ pub struct Event {
     /// When: nanoseconds since 1970.
     pub at: u64,
     /// What.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// More about it.
     pub attributes: Vec<Attribute>,
 }
@@ -75,6 +80,10 @@ pub struct Span {
     pub events: Vec<Event>,
     /// Events for which there was no room.
     pub dropped_events: u32,
+    /// Links to other spans: none is kept.
+    pub dropped_links: u32,
+    /// Whether a stage told of it.
+    pub told: bool,
     /// Why it failed, if it did.
     pub error: Option<Cow<'static, str>>,
     /// The heads of what was done, in a trace that was asked for. They are not sent to a receiver.
@@ -102,6 +111,8 @@ impl Span {
             dropped_attributes: 0,
             events: Vec::new(),
             dropped_events: 0,
+            dropped_links: 0,
+            told: false,
             error: None,
             heads: None,
         }
@@ -117,7 +128,7 @@ impl Span {
         let value = value.cut(most);
         match self.attributes.iter().position(|(known, _)| *known == name) {
             Some(at) => self.attributes[at].1 = value,
-            None if self.attributes.len() < MOST_ATTRIBUTES => self.attributes.push((name, value)),
+            None if self.attributes.len() < MOST_ATTRIBUTES => self.attributes.push((name.into(), value)),
             None => self.dropped_attributes += 1,
         }
     }
@@ -147,7 +158,15 @@ impl Span {
 }
 
 impl Value {
-    fn cut(self, most: usize) -> Self {
+    /// Bytes of a text; of another value, those that a number takes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            _ => size_of::<f64>(),
+        }
+    }
+
+    pub(super) fn cut(self, most: usize) -> Self {
         match self {
             Self::Text(text) => Self::Text(cut(text, most)),
             other => other,
@@ -223,9 +242,10 @@ mod tests {
         span.set(names[0], 2_u64.into(), 10);
         assert_eq!((span.attributes.len(), span.dropped_attributes), (MOST_ATTRIBUTES, 3));
         assert_eq!(span.attributes[0].1, Value::Number(2));
-        let attributes: Vec<_> = names.iter().map(|name| (*name, Value::from("é".repeat(9)))).collect();
+        let attributes: Vec<_> =
+            names.iter().map(|name| ((*name).into(), Value::from("é".repeat(9)))).collect();
         for at in 0..40 {
-            span.add(Event { at, name: "event", attributes: attributes.clone() }, 9);
+            span.add(Event { at, name: "event".into(), attributes: attributes.clone() }, 9);
         }
         assert_eq!((span.events.len(), span.dropped_events), (MOST_EVENTS, 8));
         assert_eq!(span.events[0].attributes.len(), MOST_ATTRIBUTES);

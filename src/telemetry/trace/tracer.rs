@@ -89,6 +89,9 @@ mod tests {
             query: false,
             spans: 3,
             value_size: 64,
+            stage_spans: 8,
+            stage_span_size: 1024,
+            body_size: 16,
             recent: 0,
             export: None,
         }

@@ -76,13 +76,22 @@ impl Wanted {
     }
 }
 
+/// What a trace shows that others do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Show {
+    /// Secrets in heads.
+    pub secrets: bool,
+    /// Bodies, in which there may be secrets.
+    pub bodies: bool,
+}
+
 /// How the trace of a watched request is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forced {
     /// The watch that took the request.
     pub(super) watch: SpanId,
-    /// Whether secrets are shown.
-    pub(super) reveal: bool,
+    /// What is shown of it.
+    pub(super) show: Show,
 }
 
 /// What became of a watch.
@@ -109,7 +118,7 @@ struct Watch {
     /// Its name: random, so that nobody else finds it.
     id: SpanId,
     wanted: Wanted,
-    reveal: bool,
+    show: Show,
     until: Instant,
     state: WatchState,
 }
@@ -117,14 +126,14 @@ struct Watch {
 impl Watches {
     /// Adds a watch for one request, which is [prepared](WatchState::Preparing) until it is armed. `None` if there are
     /// [`MOST`].
-    pub fn add(&self, wanted: Wanted, reveal: bool, time: Duration) -> Option<SpanId> {
+    pub fn add(&self, wanted: Wanted, show: Show, time: Duration) -> Option<SpanId> {
         let mut watches = self.lock();
         if watches.len() >= MOST {
             return None;
         }
         let id = SpanId::random();
         let until = Instant::now() + time.min(LONGEST);
-        watches.push(Watch { id, wanted, reveal, until, state: WatchState::Preparing });
+        watches.push(Watch { id, wanted, show, until, state: WatchState::Preparing });
         Some(id)
     }
 
@@ -166,7 +175,7 @@ impl Watches {
         let taken = watches.iter_mut().filter(is_armed).find(|watch| watch.wanted.wants(asked, trace));
         let taken = taken.map(|watch| {
             watch.state = WatchState::Taken;
-            Forced { watch: watch.id, reveal: watch.reveal }
+            Forced { watch: watch.id, show: watch.show }
         });
         self.count(&watches);
         taken
@@ -199,9 +208,11 @@ mod tests {
 
     const GET: Asked<'static> = Asked { method: &Method::GET, host: "a.example", path: "/api/x" };
 
+    const SECRETS: Show = Show { secrets: true, bodies: false };
+
     fn armed(wanted: Wanted) -> (Watches, SpanId) {
         let watches = Watches::default();
-        let id = watches.add(wanted, true, LONGEST).unwrap();
+        let id = watches.add(wanted, SECRETS, LONGEST).unwrap();
         assert!(watches.take(&GET, None).is_none(), "it is not armed");
         assert_eq!(watches.preparing().len(), 1);
         watches.arm(id);
@@ -226,7 +237,7 @@ mod tests {
         ] {
             let (watches, id) = armed(wanted.clone());
             let taken = watches.take(&GET, with);
-            assert_eq!(taken, takes.then_some(Forced { watch: id, reveal: true }), "{wanted:?}");
+            assert_eq!(taken, takes.then_some(Forced { watch: id, show: SECRETS }), "{wanted:?}");
             assert!(watches.take(&GET, with).is_none(), "one request");
         }
     }
@@ -243,16 +254,16 @@ mod tests {
     #[test]
     fn watches_are_bounded_and_come_to_an_end() {
         let watches = Watches::default();
-        let short = watches.add(Wanted::default(), false, Duration::from_millis(20)).unwrap();
+        let short = watches.add(Wanted::default(), Show::default(), Duration::from_millis(20)).unwrap();
         watches.arm(short);
         let others: Vec<_> =
-            (1..MOST).filter_map(|_| watches.add(Wanted::default(), false, LONGEST)).collect();
+            (1..MOST).filter_map(|_| watches.add(Wanted::default(), Show::default(), LONGEST)).collect();
         assert_eq!(others.len(), MOST - 1);
-        assert!(watches.add(Wanted::default(), false, LONGEST).is_none());
+        assert!(watches.add(Wanted::default(), Show::default(), LONGEST).is_none());
         std::thread::sleep(Duration::from_millis(30));
         assert!(watches.take(&GET, None).is_none() && watches.look(&short.to_string()).is_none());
         assert_eq!(watches.armed.load(Relaxed), 0);
-        assert!(watches.add(Wanted::default(), false, LONGEST).is_some());
+        assert!(watches.add(Wanted::default(), Show::default(), LONGEST).is_some());
         for wrong in ["", "zz", "0000000000000000", "ffffffffffffffff"] {
             assert!(watches.look(wrong).is_none(), "{wrong}");
         }

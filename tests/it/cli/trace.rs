@@ -132,3 +132,93 @@ fn what_can_not_be_traced_is_told_plainly() {
     assert!(elsewhere.stderr.contains("is the URL a listener of the gateway"), "{elsewhere:?}");
     served.gateway.stop();
 }
+
+#[test]
+fn bodies_are_shown_where_they_are_asked_for() {
+    let rest = format!(
+        "[components.fault-middleware]\npath = {:?}\n\n[pipelines.main]\nservice = {{ component = \"echo\" }}\n\
+         stages = [{{ component = \"pass-through-sync\" }}, {{ component = \"fault-middleware\", grant = {{ clocks = true }} }}]\n\n\
+         [[routes]]\npipeline = \"main\"\n",
+        dist("fault-middleware")
+    );
+    let head = head("").replace("[admin]\n", "[admin]\ntoken = \"0123456789abcdef\"\n");
+    let served = Served::start_in(Folder::new(), &(head + "[telemetry]\nbody-size = \"20B\"\n\n"), &rest);
+    let url = format!("http://{}/", served.gateway.plain);
+    let sent = [
+        url.as_str(),
+        "-d",
+        "one line\nand \u{1b}[2J more of it",
+        "-H",
+        "x-middleware-fault: transform-request",
+    ];
+    let without = trace(&served, &sent).code(0).stdout;
+    assert!(!without.contains("body,"), "{without}");
+    let text = trace(&served, &[&sent[..], &["--body"]].concat()).code(0).stdout;
+    for line in [
+        "request  body, 28 bytes, of which the first 20 are:",
+        "         | one line",
+        "         | and \\u{1b}[2J mo",
+        "request  body, 28 bytes, unchanged",
+        "         | ONE LINE",
+        "response body, 28 bytes, of which the first 20 are:",
+        "response body, 28 bytes, unchanged",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    served.gateway.stop();
+}
+
+/// A service that calls a pipeline by its name, which calls another one: all of them are in the first trace.
+#[test]
+fn the_first_trace_has_the_stages_of_pipelines_that_are_called() {
+    let rest = "[pipelines.main]\nstages = [{ component = \"security-headers\" }]\n\
+                service = { component = \"caller\", grant = { calls = [\"middle\"] } }\n\n\
+                [pipelines.middle]\nstages = [{ component = \"pass-through-sync\" }, { component = \"pass-through-async\" }]\n\
+                service = { component = \"caller\", grant = { calls = [\"last\"] } }\n\n\
+                [pipelines.last]\nstages = [{ component = \"pass-through-async\" }]\nservice = { component = \"hello\" }\n\n\
+                [[routes]]\npipeline = \"main\"\n";
+    let head = head("").replace("[admin]\n", "[admin]\ntoken = \"0123456789abcdef\"\n");
+    let served = Served::start_in(Folder::new(), &(head + "[telemetry]\nsample = 0\n\n"), rest);
+    let url = format!("http://{}/", served.gateway.plain);
+    let way = "x-way: http://middle.internal,http://last.internal";
+    let json = trace(&served, &[&url, "--json", "-H", way]).code(0).json();
+    let names: Vec<_> = json["spans"].as_array().unwrap().iter().map(|span| span["name"].clone()).collect();
+    assert_eq!(
+        names,
+        [
+            "GET /",
+            "0:security-headers",
+            "1:caller",
+            "call middle",
+            "0:pass-through-sync",
+            "1:pass-through-async",
+            "2:caller",
+            "call last",
+            "0:pass-through-async",
+            "1:hello",
+        ],
+        "{json:#}"
+    );
+    served.gateway.stop();
+}
+
+#[test]
+fn what_an_overview_leaves_out_is_said() {
+    let (mut routes, mut upstreams) = (String::new(), String::new());
+    for at in 0..502 {
+        let _ = write!(routes, "[[routes]]\npath = \"/{at}\"\npipeline = \"u-{at}\"\n\n");
+        let _ = write!(
+            upstreams,
+            "[upstreams.u-{at}]\nservers = [\"http://127.0.0.1:1\"]\n\n[pipelines.u-{at}]\nupstream = \"u-{at}\"\n\n"
+        );
+    }
+    let served = Served::start_in(Folder::new(), &head(""), &(upstreams + &routes));
+    run(async {
+        let (status, overview) = served.ask(Method::GET, "/overview").await;
+        assert_eq!(status, 200);
+        let shown = ["routes", "upstreams"].map(|what| overview[what].as_array().unwrap().len());
+        assert_eq!(shown, [500, 500]);
+        assert_eq!(overview["left-out"], serde_json::json!({ "routes": 2, "upstreams": 2 }));
+    });
+    served.gateway.stop();
+}
