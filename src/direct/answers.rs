@@ -95,7 +95,7 @@ pub fn land(
                 Status::Returned
             }
         };
-        store.data_mut().subtasks.resolve(number, status).map_err(blame)?;
+        store.data_mut().resolve(number, status).map_err(blame)?;
     }
     Ok(())
 }

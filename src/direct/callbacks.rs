@@ -76,7 +76,7 @@ fn task_return(
     let state = call.data_mut();
     state.receiver = None;
     state.tasks.settle(index)?;
-    state.subtasks.resolve(number, Status::Returned)?;
+    state.resolve(number, Status::Returned)?;
     if is_pending {
         state.tasks.lend(caller);
     }
@@ -87,7 +87,7 @@ fn task_return(
 fn task_cancel(mut call: Call<'_>, stage: i32) -> Result<()> {
     let (index, state) = caller(&mut call, stage)?;
     let subtask = state.tasks.give_up(index)?;
-    state.subtasks.resolve(subtask, Status::Cancelled)
+    state.resolve(subtask, Status::Cancelled)
 }
 
 /// Works whether or not the stage may leave, and whatever runs, as in wasmtime.
@@ -108,7 +108,8 @@ pub fn suspend(state: &mut State, stage: usize, code: i32) -> Result<()> {
         2 => Doing::Waits(state.stages[stage].handles.set(code >> 4)?),
         _ => return Err(Trap::UnsupportedCallbackCode.into()),
     };
-    state.origins.current = state.tasks.suspend(stage, doing)?;
+    let at = state.pipes.moment();
+    state.origins.current = state.tasks.suspend(stage, doing, at)?;
     state.count_tasks();
     Ok(())
 }

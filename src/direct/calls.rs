@@ -165,7 +165,7 @@ fn cancel(mut call: Call<'_>, stage: i32, handle: i32, waits: bool) -> Result<i3
 fn break_off(mut call: Call<'_>, number: SubtaskId) -> Result<()> {
     look(call.as_context_mut(), None).map_err(|broke| call.data_mut().blame(broke))?;
     let state = call.data_mut();
-    let turns = state.tasks.count_ready(&state.ready().collect::<Vec<_>>());
+    let turns = state.tasks.count_ready(&state.ready().map(|(set, _)| set).collect::<Vec<_>>());
     state.subtasks.get(number)?.turns = turns;
     land(call.as_context_mut()).map_err(|broke| call.data_mut().blame(broke))
 }

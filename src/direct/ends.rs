@@ -199,9 +199,13 @@ fn cancel(
     if waits && tail.set.is_some() {
         bail!("waitable cannot be used synchronously while added to a waitable set");
     }
-    if !waits && tail.event.is_none() && is_with_host {
-        state.pipes.end_early(id, side);
-        return Ok(Outcome::Blocked.code().cast_signed());
+    if tail.event.is_none() && is_with_host {
+        if !waits {
+            state.pipes.end_early(id, side);
+            return Ok(Outcome::Blocked.code().cast_signed());
+        }
+        // In wasmtime, it waits for the host's word: what tasks have answered is out then.
+        state.tasks.leave();
     }
     let outcome = match tail.event.take() {
         Some(event) => {
@@ -273,10 +277,13 @@ fn join(mut call: Call<'_>, stage: i32, handle: i32, set: i32) -> Result<()> {
     handles.waitable(place(handle))?;
     let set = if set == 0 { None } else { Some(handles.set(place(set))?) };
     match handles.waitable(place(handle))? {
-        Waitable::End(end) => state.pipes.get(end.pipe)?.tail(end.side).set = set,
-        Waitable::Subtask(number) => state.subtasks.get(number)?.set = set,
+        Waitable::End(end) => state.pipes.join(end.pipe, end.side, set),
+        Waitable::Subtask(number) => {
+            let subtask = state.subtasks.get(number)?;
+            (subtask.set, subtask.told_at) = (set, state.pipes.moment());
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// What a set has to tell: the kind of event, and where the guest wants it the handle and the code.

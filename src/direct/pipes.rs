@@ -58,6 +58,9 @@ impl Outcome {
 /// The place of a pipe.
 pub type PipeId = usize;
 
+/// When something came, among all that comes in a store: turns are taken in that order.
+pub type Moment = u64;
+
 /// Memory of a stage that a read or a write names, and the handle that it used.
 #[derive(Clone, Copy)]
 pub struct Buffer {
@@ -112,6 +115,8 @@ pub struct Event {
 #[derive(Default)]
 pub struct Tail {
     pub event: Option<Event>,
+    /// When there was something to learn in its set.
+    pub at: Moment,
     /// The set that it is in.
     pub set: Option<u32>,
     /// The handle of it, if a stage has it.
@@ -183,13 +188,8 @@ impl Pipe {
         Outcome::Completed(if self.kind.is_stream() { count } else { 0 })
     }
 
-    /// An operation of a stage at this end is over.
-    pub fn finish(&mut self, side: Side, outcome: Outcome) {
-        self.tail(side).event = Some(Event { outcome, ends: true });
-    }
-
     /// The other end is gone. What was told before stays told.
-    fn tell_dropped(&mut self, side: Side, ends: bool) {
+    fn tell_dropped(&mut self, side: Side, ends: bool, at: Moment) {
         let is_stream = self.kind.is_stream();
         let tail = self.tail(side);
         let event = match tail.event {
@@ -204,7 +204,16 @@ impl Pipe {
             }
             None => Event { outcome: Outcome::Dropped(0), ends },
         };
-        tail.event = Some(event);
+        tail.tell(event, at);
+    }
+}
+
+impl Tail {
+    /// There is something to learn: since then, if there was nothing before.
+    fn tell(&mut self, event: Event, at: Moment) {
+        if self.event.replace(event).is_none() {
+            self.at = at;
+        }
     }
 }
 
@@ -219,6 +228,8 @@ pub struct Pipes {
     pub due: Vec<PipeId>,
     /// Entries of tasks.
     pub tasks: usize,
+    /// The last moment.
+    now: Moment,
     /// The most entries, of which a pipe has three.
     most: usize,
     /// Whom those wake outside of the store who read or write here.
@@ -234,6 +245,7 @@ impl Pipes {
             sets: 0,
             due: Vec::new(),
             tasks: 0,
+            now: 0,
             most,
             waker,
         }
@@ -297,6 +309,27 @@ impl Pipes {
         self.waker.wake_by_ref();
     }
 
+    /// Something comes: later than all before.
+    pub fn moment(&mut self) -> Moment {
+        self.now += 1;
+        self.now
+    }
+
+    /// An operation of a stage at this end is over.
+    pub fn finish(&mut self, id: PipeId, side: Side, outcome: Outcome) -> Result<()> {
+        let at = self.moment();
+        self.get(id)?.tail(side).tell(Event { outcome, ends: true }, at);
+        Ok(())
+    }
+
+    /// An end comes into a set, or out of all.
+    pub fn join(&mut self, id: PipeId, side: Side, set: Option<u32>) -> Result<()> {
+        let at = self.moment();
+        let tail = self.get(id)?.tail(side);
+        (tail.set, tail.at) = (set, at);
+        Ok(())
+    }
+
     /// Everything that there is.
     pub fn all(&self) -> impl Iterator<Item = &Pipe> {
         self.slots.iter().flatten()
@@ -309,12 +342,13 @@ impl Pipes {
 
     /// The reading end goes.
     pub fn drop_reader(&mut self, id: PipeId) -> Result<()> {
+        let at = self.moment();
         let pipe = self.get(id)?;
         *pipe.tail(Side::Read) = Tail::default();
         pipe.reader = Reader::Gone;
         match mem::replace(&mut pipe.writer, Writer::Open) {
-            Writer::Waits(_) => pipe.tell_dropped(Side::Write, true),
-            Writer::Open => pipe.tell_dropped(Side::Write, false),
+            Writer::Waits(_) => pipe.tell_dropped(Side::Write, true, at),
+            Writer::Open => pipe.tell_dropped(Side::Write, false, at),
             Writer::Gone | Writer::Host(_) => self.delete(id),
         }
         Ok(())
@@ -322,6 +356,7 @@ impl Pipes {
 
     /// The writing end of a stage goes, which has nothing to write under way. `told`: it was told that nobody reads it.
     pub fn drop_writer(&mut self, id: PipeId, told: bool) -> Result<()> {
+        let at = self.moment();
         let pipe = self.get(id)?;
         if !pipe.kind.is_stream() && !told && !pipe.done {
             bail!("cannot drop future write end without first writing a value");
@@ -329,8 +364,8 @@ impl Pipes {
         *pipe.tail(Side::Write) = Tail::default();
         pipe.writer = Writer::Gone;
         match mem::replace(&mut pipe.reader, Reader::Open) {
-            Reader::Waits(_) => pipe.tell_dropped(Side::Read, true),
-            Reader::Open => pipe.tell_dropped(Side::Read, false),
+            Reader::Waits(_) => pipe.tell_dropped(Side::Read, true, at),
+            Reader::Open => pipe.tell_dropped(Side::Read, false, at),
             Reader::Gone | Reader::Host(_) => self.delete(id),
             given @ Reader::Given(..) => pipe.reader = given,
         }
@@ -389,12 +424,12 @@ impl Pipes {
         Ok(())
     }
 
-    /// The sets that have something to tell.
-    pub fn ready(&self) -> impl Iterator<Item = u32> {
+    /// The sets that have something to tell, and since when.
+    pub fn ready(&self) -> impl Iterator<Item = (u32, Moment)> {
         self.all()
             .flat_map(|pipe| &pipe.tails)
             .filter(|tail| tail.event.is_some())
-            .filter_map(|tail| tail.set)
+            .filter_map(|tail| Some((tail.set?, tail.at)))
     }
 
     /// What there is in a set: the pipe, its end, the handle, and what to tell.

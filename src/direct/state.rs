@@ -7,8 +7,8 @@ use super::flights::Flights;
 use super::handles::{End, Entry, Handles, Resource, Use};
 use super::message::{Answer, Body, Request};
 use super::origins::{Origins, SubtaskId};
-use super::pipes::{Kind, Pipe, PipeId, Pipes, Side};
-use super::subtasks::{Callee, Subtasks};
+use super::pipes::{Kind, Moment, Pipe, PipeId, Pipes, Side};
+use super::subtasks::{Callee, Status, Subtasks};
 use super::tasks::{ENTRIES, Tasks};
 use crate::host::kept::{ENTRY, Seen, call_bytes, size_of_line};
 use crate::host::{InstanceState, Next, Rehearsal, Scope};
@@ -138,8 +138,8 @@ impl State {
         Ok(())
     }
 
-    /// The sets that have something to tell.
-    pub(super) fn ready(&self) -> impl Iterator<Item = u32> {
+    /// The sets that have something to tell, and since when.
+    pub(super) fn ready(&self) -> impl Iterator<Item = (u32, Moment)> {
         self.subtasks.ready().chain(self.pipes.ready())
     }
 
@@ -158,6 +158,12 @@ impl State {
     /// The entries of tasks are those of the same bound as those of streams and futures.
     pub(super) fn count_tasks(&mut self) {
         self.pipes.tasks = self.tasks.len() * ENTRIES + self.subtasks.entries();
+    }
+
+    /// A subtask is over, of which its stage learns if it went on meanwhile.
+    pub(super) fn resolve(&mut self, subtask: SubtaskId, status: Status) -> Result<()> {
+        let at = self.pipes.moment();
+        self.subtasks.resolve(subtask, status, at)
     }
 
     /// Notes which stage's value broke a rule, where that is known.

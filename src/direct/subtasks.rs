@@ -11,6 +11,7 @@
 
 use super::disagreement::Disagreement;
 use super::origins::{SubtaskId, TaskId};
+use super::pipes::Moment;
 use futures::future::AbortHandle;
 use wasmtime::Result;
 
@@ -52,6 +53,8 @@ pub struct Subtask {
     pub set: Option<u32>,
     /// What its stage is to learn.
     pub event: Option<Status>,
+    /// When there was something to learn in its set.
+    pub told_at: Moment,
     /// Whether it has returned, or ended early.
     pub resolved: bool,
     /// Whether its stage wanted it to end early.
@@ -81,6 +84,7 @@ impl Subtasks {
             handle: None,
             set: None,
             event: None,
+            told_at: 0,
             resolved: false,
             cancelled: false,
             turns: 0,
@@ -101,10 +105,10 @@ impl Subtasks {
     }
 
     /// It is over, of which its stage learns if it went on meanwhile.
-    pub fn resolve(&mut self, number: SubtaskId, status: Status) -> Result<()> {
+    pub fn resolve(&mut self, number: SubtaskId, status: Status, at: Moment) -> Result<()> {
         let subtask = self.get(number)?;
         subtask.resolved = true;
-        subtask.event = subtask.handle.map(|_| status);
+        (subtask.event, subtask.told_at) = (subtask.handle.map(|_| status), at);
         Ok(())
     }
 
@@ -119,9 +123,10 @@ impl Subtasks {
         self.all.iter().filter(is_alone).count()
     }
 
-    /// The sets that have something to tell.
-    pub fn ready(&self) -> impl Iterator<Item = u32> {
-        self.all.iter().filter(|subtask| subtask.event.is_some()).filter_map(|subtask| subtask.set)
+    /// The sets that have something to tell, and since when.
+    pub fn ready(&self) -> impl Iterator<Item = (u32, Moment)> {
+        let told = self.all.iter().filter(|subtask| subtask.event.is_some());
+        told.filter_map(|subtask| Some((subtask.set?, subtask.told_at)))
     }
 
     /// Whether one is in this set.
@@ -146,7 +151,7 @@ mod tests {
     fn an_event_is_for_who_has_a_handle() {
         let mut subtasks = Subtasks::default();
         let at_once = subtasks.begin((0, 1), 256, Callee::Task(2));
-        subtasks.resolve(at_once, Status::Returned).unwrap();
+        subtasks.resolve(at_once, Status::Returned, 1).unwrap();
         assert!(subtasks.get(at_once).unwrap().event.is_none());
         subtasks.remove(at_once);
         assert!(subtasks.get(at_once).is_err_and(|error| error.is::<Disagreement>()));
@@ -158,9 +163,9 @@ mod tests {
             let subtask = subtasks.get(number).unwrap();
             (subtask.handle, subtask.set) = (Some(handle), Some(9));
         }
-        subtasks.resolve(guest, Status::Cancelled).unwrap();
-        assert_eq!(subtasks.ready().collect::<Vec<_>>(), [9]);
-        subtasks.resolve(host, Status::Returned).unwrap();
+        subtasks.resolve(guest, Status::Cancelled, 2).unwrap();
+        assert_eq!(subtasks.ready().collect::<Vec<_>>(), [(9, 2)]);
+        subtasks.resolve(host, Status::Returned, 3).unwrap();
         assert!(subtasks.are_in(9) && !subtasks.are_in(8));
         assert_eq!(subtasks.take_event(9), Some((6, Status::Returned)));
         assert_eq!(subtasks.take_event(9), Some((5, Status::Cancelled)));

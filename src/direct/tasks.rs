@@ -33,8 +33,8 @@
 //! waits on its fiber it is not, unlike in the component form: that stage has it only when the task stops, and a trap before
 //! that is what comes of the call.
 //!
-//! Turns are taken in order, whatever stage a task is of: who stops goes to the end. There is one event for one turn, and
-//! tasks that yield come after those that have one. A stage in whose code the stack already is has no turn. A trap in a turn
+//! Turns are taken in order, whatever stage a task is of: who had something to wait for first is first, and who yields goes to
+//! the end of those. There is one event for one turn, and tasks that yield come after those that have one. A stage in whose code the stack already is has no turn. A trap in a turn
 //! is the end of the instance and of all that is in it.
 //!
 //! Each task takes as many entries of those that a store may have as wasmtime takes for one.
@@ -42,6 +42,7 @@
 use super::disagreement::Disagreement;
 use super::message::{Answer, Reply};
 use super::origins::{OriginId, SubtaskId, TaskId};
+use super::pipes::Moment;
 use tokio::sync::oneshot;
 use wasmtime::{Result, Trap};
 
@@ -79,6 +80,8 @@ struct Task {
     context: i32,
     outcome: Outcome,
     doing: Doing,
+    /// Since when it does that.
+    since: Moment,
     /// What it is to the task that called it, if one did.
     subtask: Option<SubtaskId>,
     /// Whether that wants it to end early, and whether it is still to be told.
@@ -165,6 +168,7 @@ impl Tasks {
             context: 0,
             outcome: Outcome::Open(None),
             doing: Doing::Runs,
+            since: 0,
             subtask,
             cancelled: false,
             untold: false,
@@ -258,11 +262,11 @@ impl Tasks {
         Ok(true)
     }
 
-    /// The task of `stage` that runs is over for now; gives back what was worked on before.
-    pub fn suspend(&mut self, stage: usize, doing: Doing) -> Result<OriginId> {
+    /// The task of `stage` that runs is over for now, at this moment; gives back what was worked on before.
+    pub fn suspend(&mut self, stage: usize, doing: Doing, at: Moment) -> Result<OriginId> {
         let context = self.context;
         let task = self.running(stage)?;
-        (task.doing, task.context) = (doing, context);
+        (task.doing, task.context, task.since) = (doing, context, at);
         if doing == Doing::Exited && matches!(task.outcome, Outcome::Open(_)) {
             return Err(Trap::NoAsyncResult.into());
         }
@@ -362,16 +366,20 @@ impl Tasks {
         self.running.iter().all(|running| running.stage != stage)
     }
 
-    /// The place of the next task that has something to do, where there are events in `sets`.
-    pub fn ready(&self, sets: impl Iterator<Item = u32>) -> Option<(usize, Turn)> {
-        let may_run = |task: &Task| self.may_run(task.stage);
-        let place = |set| {
-            let is_its = |task: &Task| task.doing == Doing::Waits(set) && may_run(task);
-            self.tasks.iter().position(is_its)
+    /// The place of the next task that has something to do, where there are events in `sets` since these moments: of who has
+    /// waited for it, and had it, first.
+    pub fn ready(&self, sets: impl Iterator<Item = (u32, Moment)>) -> Option<(usize, Turn)> {
+        let find = |is_it: &dyn Fn(&Task) -> bool| {
+            let mut all = self.tasks.iter().enumerate();
+            all.find(|(_, task)| is_it(task) && self.may_run(task.stage))
         };
-        let is_told = |task: &Task| task.untold && matches!(task.doing, Doing::Waits(_)) && may_run(task);
-        let told = self.tasks.iter().position(is_told).map(|place| (place, Turn::Cancelled));
-        sets.filter_map(|set| Some((place(set)?, Turn::Event(set)))).chain(told).min()
+        let events = sets.filter_map(|(set, at)| {
+            let (place, task) = find(&|task| task.doing == Doing::Waits(set))?;
+            Some((at.max(task.since), place, Turn::Event(set)))
+        });
+        let told = find(&|task| task.untold && matches!(task.doing, Doing::Waits(_)));
+        let told = told.map(|(place, task)| (task.since, place, Turn::Cancelled));
+        events.chain(told).min().map(|(_, place, turn)| (place, turn))
     }
 
     /// How many tasks have something to do, where there are events in `sets`.
@@ -437,13 +445,13 @@ mod tests {
     fn what_can_not_be_is_a_disagreement() {
         let mut tasks = Tasks::new(vec![false, true]);
         assert!(tasks.are_of(1) && !tasks.come_first());
-        assert!(disagrees(tasks.runs(1)) && disagrees(tasks.suspend(1, Doing::Yields)));
+        assert!(disagrees(tasks.runs(1)) && disagrees(tasks.suspend(1, Doing::Yields, 0)));
         assert!(disagrees(tasks.take()) && disagrees(tasks.resume(0, 0)));
         tasks.begin(1, 7, None);
         assert!(disagrees(tasks.runs(0)) && disagrees(tasks.resume(0, 0)), "it runs");
         tasks.give(1, answer()).unwrap();
         assert!(disagrees(tasks.give(1, answer())) && disagrees(tasks.later()));
-        assert_eq!(tasks.suspend(1, Doing::Yields).unwrap(), 7);
+        assert_eq!(tasks.suspend(1, Doing::Yields, 0).unwrap(), 7);
         assert!(tasks.take().unwrap().is_some() && disagrees(tasks.take()));
     }
 
@@ -451,13 +459,13 @@ mod tests {
     fn a_task_returns_once_and_before_it_is_over() {
         let mut tasks = alone();
         tasks.begin(0, 0, None);
-        assert_eq!(traps(tasks.suspend(0, Doing::Exited)), Some(Trap::NoAsyncResult));
+        assert_eq!(traps(tasks.suspend(0, Doing::Exited, 0)), Some(Trap::NoAsyncResult));
         let mut tasks = alone();
         tasks.begin(0, 0, None);
         assert!(!tasks.is_answered() && tasks.check_open(0).is_ok());
         tasks.give(0, answer()).unwrap();
         assert_eq!(traps(tasks.check_open(0)), Some(Trap::TaskCancelOrReturnTwice));
-        tasks.suspend(0, Doing::Exited).unwrap();
+        tasks.suspend(0, Doing::Exited, 0).unwrap();
         // Its answer is kept until somebody takes it.
         assert!(tasks.len() == 1 && tasks.is_answered());
         assert!(tasks.take().unwrap().is_some());
@@ -469,12 +477,12 @@ mod tests {
         let mut tasks = alone();
         for origin in 1..=3 {
             tasks.begin(0, origin, None);
-            tasks.suspend(0, Doing::Yields).unwrap();
+            tasks.suspend(0, Doing::Yields, 0).unwrap();
         }
         let turn = |tasks: &mut Tasks| {
             let place = tasks.yielding().unwrap();
             let (_, origin, _) = tasks.resume(place, 9).unwrap();
-            assert_eq!(tasks.suspend(0, Doing::Yields).unwrap(), 9);
+            assert_eq!(tasks.suspend(0, Doing::Yields, 0).unwrap(), 9);
             origin
         };
         assert_eq!([(); 4].map(|()| turn(&mut tasks)), [1, 2, 3, 1]);
@@ -485,12 +493,12 @@ mod tests {
     fn who_waits_outside_is_told() {
         let mut tasks = alone();
         tasks.begin(0, 1, None);
-        tasks.suspend(0, Doing::Yields).unwrap();
+        tasks.suspend(0, Doing::Yields, 0).unwrap();
         let mut told = tasks.later().unwrap();
         assert!(tasks.take_late().is_none() && told.try_recv().is_err());
         tasks.resume(0, 0).unwrap();
         tasks.give(0, answer()).unwrap();
-        tasks.suspend(0, Doing::Exited).unwrap();
+        tasks.suspend(0, Doing::Exited, 0).unwrap();
         let (_, later, origin) = tasks.take_late().unwrap();
         assert!(tasks.len() == 0 && !later.is_closed() && origin == 1);
     }
@@ -503,15 +511,15 @@ mod tests {
         tasks.begin(1, 1, Some(1));
         assert_eq!(tasks.context, 0);
         tasks.context = 6;
-        tasks.suspend(1, Doing::Waits(8)).unwrap();
+        tasks.suspend(1, Doing::Waits(8), 0).unwrap();
         assert_eq!(tasks.context, 5);
-        tasks.suspend(0, Doing::Waits(7)).unwrap();
+        tasks.suspend(0, Doing::Waits(7), 0).unwrap();
         // Another task of the first stage.
         tasks.begin(0, 2, None);
         assert!(!tasks.may_run(0) && tasks.may_run(1));
-        assert_eq!(tasks.ready([7, 8].into_iter()), Some((0, Turn::Event(8))));
+        assert_eq!(tasks.ready([(7, 1), (8, 2)].into_iter()), Some((0, Turn::Event(8))));
         assert!(disagrees(tasks.resume(1, 2)));
-        tasks.suspend(0, Doing::Yields).unwrap();
+        tasks.suspend(0, Doing::Yields, 0).unwrap();
         tasks.resume(0, 0).unwrap();
         assert_eq!(tasks.context, 6);
         tasks.lend(first);
@@ -526,18 +534,18 @@ mod tests {
         let caller = tasks.begin(0, 1, None);
         let called = tasks.begin(1, 1, Some(3));
         assert_eq!(traps(tasks.give_up(1)), Some(Trap::TaskCancelNotCancelled));
-        tasks.suspend(1, Doing::Yields).unwrap();
+        tasks.suspend(1, Doing::Yields, 0).unwrap();
         assert!(!tasks.cancel(called, 1).unwrap());
-        tasks.suspend(0, Doing::Yields).unwrap();
+        tasks.suspend(0, Doing::Yields, 0).unwrap();
         let (stage, _, is_told) = tasks.resume(0, 0).unwrap();
         assert!(stage == 1 && is_told);
         // In a set, it is told at once.
-        tasks.suspend(1, Doing::Waits(4)).unwrap();
+        tasks.suspend(1, Doing::Waits(4), 0).unwrap();
         assert!(tasks.cancel(called, 0).unwrap());
         assert_eq!(tasks.give_up(1).unwrap(), 3);
         assert_eq!(traps(tasks.give_up(1)), Some(Trap::TaskCancelOrReturnTwice));
-        tasks.suspend(1, Doing::Exited).unwrap();
+        tasks.suspend(1, Doing::Exited, 0).unwrap();
         assert!(tasks.is_there(caller) && !tasks.is_there(called) && disagrees(tasks.cancel(called, 0)));
-        assert_eq!(tasks.ready(once(4)), None);
+        assert_eq!(tasks.ready(once((4, 9))), None);
     }
 }

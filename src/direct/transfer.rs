@@ -125,12 +125,12 @@ pub fn meet_reader(mut store: Store<'_>, id: PipeId, from: Buffer, to: Buffer) -
     pipe.reader = if more { Reader::Waits(behind(to, count)) } else { Reader::Open };
     if from.count > 0 {
         let total = count + told(pipe.tail(Side::Read).event);
-        pipe.finish(Side::Read, Outcome::Completed(total));
+        store.data_mut().pipes.finish(id, Side::Read, Outcome::Completed(total))?;
     }
     if from.count == 0 || to.count > 0 {
         return Ok(Outcome::Completed(count));
     }
-    pipe.writer = Writer::Waits(from);
+    store.data_mut().pipes.get(id)?.writer = Writer::Waits(from);
     Ok(Outcome::Blocked)
 }
 
@@ -151,8 +151,9 @@ pub fn meet_writer(mut store: Store<'_>, id: PipeId, from: Buffer, to: Buffer) -
     if from.count == 0 || to.count > 0 {
         let total = count + told(pipe.tail(Side::Write).event);
         let outcome = pipe.completed(total);
-        pipe.finish(Side::Write, outcome);
+        store.data_mut().pipes.finish(id, Side::Write, outcome)?;
     }
+    let pipe = store.data_mut().pipes.get(id)?;
     if from.count > 0 {
         return Ok(pipe.completed(count));
     }
@@ -265,7 +266,7 @@ fn give(mut store: Store<'_>, id: PipeId, to: Buffer) -> Result<()> {
     if store.data_mut().pipes.get(id)?.kind.is_stream() {
         let outcome = produce(store.as_context_mut(), id, to)?;
         if outcome != Outcome::Blocked {
-            store.data_mut().pipes.get(id)?.finish(Side::Read, outcome);
+            store.data_mut().pipes.finish(id, Side::Read, outcome)?;
         }
         return Ok(());
     }
@@ -321,7 +322,7 @@ fn end_early(mut store: Store<'_>, id: PipeId) -> Result<()> {
                 Outcome::Cancelled(0)
             }
         };
-        store.data_mut().pipes.get(id)?.finish(side, outcome);
+        store.data_mut().pipes.finish(id, side, outcome)?;
     }
     Ok(())
 }
@@ -330,7 +331,7 @@ fn end_early(mut store: Store<'_>, id: PipeId) -> Result<()> {
 fn take(mut store: Store<'_>, id: PipeId, from: Buffer) -> Result<()> {
     let outcome = consume(store.as_context_mut(), id, from)?;
     if outcome != Outcome::Blocked {
-        store.data_mut().pipes.get(id)?.finish(Side::Write, outcome);
+        store.data_mut().pipes.finish(id, Side::Write, outcome)?;
     }
     Ok(())
 }
@@ -401,7 +402,7 @@ pub fn look(
     for (id, side, stage) in waiting {
         let looked = look_at(store.as_context_mut(), id, false).and_then(|outcome| {
             if outcome != Outcome::Blocked {
-                store.data_mut().pipes.get(id)?.finish(side, outcome);
+                store.data_mut().pipes.finish(id, side, outcome)?;
             }
             Ok(())
         });

@@ -20,6 +20,7 @@ mod requests;
 mod services;
 mod steps;
 mod tasks;
+mod turns;
 
 use crate::harness::{full, scaled};
 use both::{BUDGET, Both, DEADLINE, Stage, dist, fields, run, runtime, text, with_config};

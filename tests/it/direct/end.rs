@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::p3::bindings::http::types::{DnsErrorPayload, ErrorCode, FieldSizePayload};
 
+/// What is told of a body that broke off.
+pub const BROKE: &str = "it broke off";
+
 /// Says what it got, and answers as a field of the request wants; it says when it waits for ever.
 pub async fn end(
     method: &Method,
@@ -29,6 +32,11 @@ pub async fn end(
         Some("field") => {
             let payload = FieldSizePayload { field_name: Some("x-long".to_owned()), field_size: None };
             return Err(ErrorCode::HttpRequestHeaderSize(Some(payload)));
+        }
+        // Nothing else has its turn meanwhile.
+        Some("busy") => {
+            std::thread::sleep(Duration::from_millis(20));
+            return Err(ErrorCode::ConnectionRefused);
         }
         Some("never") => return std::future::pending().await,
         Some("leave") => {
@@ -83,6 +91,6 @@ pub async fn read(body: impl http_body::Body<Data = Bytes, Error: std::fmt::Debu
             let trailers = body.trailers().cloned();
             format!("{:?} {trailers:?}", body.to_bytes())
         }
-        Err(_) => "it broke off".to_owned(),
+        Err(_) => BROKE.to_owned(),
     }
 }

@@ -6,6 +6,7 @@
 
 use super::both::{BUDGET, Both, Compiled, Stage, dist, fields, runtime_for, text, with_config};
 use super::coverage::Coverage;
+use super::end::BROKE;
 use super::interpreter::{interpreter, interpreting_service, passing_interpreter};
 use super::lines::keep_lines;
 use super::programs::{answers_first, called, goes_on, lives_on, of_middleware, of_service, program, reads};
@@ -221,7 +222,7 @@ impl Run {
     async fn exchange(&self, both: &mut Both, chain: usize, request: &Request) -> Result<(), String> {
         both.reads = request[..2].iter().any(|(_, program)| reads(program));
         both.answers_first = self.is_behind(chain) && answers_first(&request[0].1);
-        both.lives_on = both.races && request[..2].iter().any(|(_, program)| lives_on(program));
+        both.lives_on = self.is_behind(chain) && lives_on(&request[0].1);
         both.compare(&format!("{request:?}"), &fields(request)).await;
         both.differences.pop().map_or(Ok(()), Err)
     }
@@ -273,14 +274,19 @@ impl Run {
             };
             // When the instances are free again is not certain where a client has left, nor when a body has come that nobody
             // waits for any more, nor where a guest goes on with another call: in memory that the next request has, too. And the
-            // component form may have a new instance where a stage still reads that has returned (docs/direct.md).
+            // component form may have a new instance where a future is still read by a stage that has returned, and where a body
+            // broke off (docs/direct.md).
+            let lives = both.outcome != 2 || self.chains[chain].1.iter().any(|stage| stage.apart);
             let left = has("x-read", "")
                 || has("x-end", "leave")
+                || (both.reads && lives)
                 || match lifted {
-                    Lifted::Sync => both.reads && both.outcome != 2,
-                    Lifted::Service => has("x-body", "slow"),
+                    Lifted::Sync => false,
+                    Lifted::Service => has("x-body", "slow") || both.said.ends_with(BROKE),
                     Lifted::Passing => {
-                        has("x-body", "slow") || request[..2].iter().any(|(_, program)| goes_on(program))
+                        has("x-body", "slow")
+                            || both.said.ends_with(BROKE)
+                            || request[..2].iter().any(|(_, program)| goes_on(program))
                     }
                 };
             // What is done again then need not wait for that again.

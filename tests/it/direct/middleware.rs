@@ -2,7 +2,7 @@
 
 use super::REAL_REQUESTS;
 use super::both::{BUDGET, Both, DEADLINE, Stage, dist, fields, run, runtime, text, with_config};
-use super::end::read;
+use super::end::{BROKE, read};
 use super::guests::{erring, with_handle};
 use super::passing::{called, middleware, named, passing};
 use super::services::{compare_all, open};
@@ -237,7 +237,7 @@ fn many_at_once_are_answered_alike() {
                         match number % 3 {
                             0 => drop(body),
                             1 => assert!(body.frame().await.is_some_and(|frame| frame.is_ok())),
-                            _ => assert_ne!(read(body).await, "it broke off"),
+                            _ => assert_ne!(read(body).await, BROKE),
                         }
                     }
                 }

@@ -185,8 +185,11 @@ fn error(seeded: &mut Seeded, step: char) -> String {
 /// it.
 const CANCELS: &[u8] = b":;?@FG";
 
-/// Steps with which a stage lets others have their turns.
-const TURNS: &[u8] = b"NOPS,";
+/// Steps by which a program answers.
+const ANSWER: &[u8] = b"tuvLUR";
+
+/// Steps with which a stage lets others have their turns in any case.
+const TURNS: &[u8] = b"NOPS";
 
 /// Timers as a service has them, which it waits for, or cancels; those that are cancelled are out of their set, or trap.
 const TIMERS: &[&str] = &[
@@ -318,9 +321,9 @@ fn has_come(program: &str) -> bool {
         .any(|step| b"478CDJK:;?@FGO".contains(&step[0]) || step.starts_with(b"{5"))
 }
 
-/// Whether a program reads a stream or a future.
+/// Whether a program reads a future.
 pub fn reads(program: &str) -> bool {
-    program.bytes().step_by(4).any(|step| b"8DK".contains(&step))
+    program.bytes().step_by(4).any(|step| b"DK".contains(&step))
 }
 
 /// Whether a program for a middleware answers, and calls the next stage after that.
@@ -328,9 +331,10 @@ pub fn answers_first(program: &str) -> bool {
     answers_before(program, b"a")
 }
 
-/// Whether one answers, and is told of something after that.
+/// Whether one may answer in its first turn, and is told of something after that.
 pub fn lives_on(program: &str) -> bool {
-    answers_before(program, b"a{NOPS,")
+    let first = place(program, TURNS).unwrap_or(usize::MAX);
+    answers_before(program, b"a{NOPS,") && place(program, ANSWER).is_some_and(|answers| answers < first)
 }
 
 /// The same of any call that it need not wait for.
@@ -339,9 +343,13 @@ pub fn goes_on(program: &str) -> bool {
 }
 
 fn answers_before(program: &str, calls: &[u8]) -> bool {
-    let place = |steps: &[u8]| program.bytes().step_by(4).position(|step| steps.contains(&step));
-    let answers = place(b"tuvLUR");
-    answers.is_some_and(|answers| program.bytes().step_by(4).skip(answers).any(|step| calls.contains(&step)))
+    let behind = |answers| program.bytes().step_by(4).skip(answers).any(|step| calls.contains(&step));
+    place(program, ANSWER).is_some_and(behind)
+}
+
+/// The place of the first of these steps.
+fn place(program: &str, steps: &[u8]) -> Option<usize> {
+    program.bytes().step_by(4).position(|step| steps.contains(&step))
 }
 
 /// Calls with any numbers.
