@@ -26,5 +26,6 @@ pub mod net;
 pub mod plan;
 pub mod server;
 pub mod standard;
+pub mod stores;
 pub mod telemetry;
 pub mod upstream;

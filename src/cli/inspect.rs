@@ -76,6 +76,7 @@ fn status(import: &Import, offer: Option<&Offer>) -> String {
                 Without::Inert => {
                     format!("{whose}; empty unless `{}`{calls} is granted", grant.key())
                 }
+                Without::Less => format!("{whose}; more with `grant = {{ {grant} }}`"),
             }
         }
     }
@@ -92,7 +93,7 @@ fn offers(shape: &Shape) -> impl Iterator<Item = (&Import, Option<&'static Offer
 pub(super) struct Asked {
     /// Without these, the component can't be a stage.
     pub(super) needed: Vec<String>,
-    /// Without these it can, and finds nothing there.
+    /// Without these it can, and finds nothing or less there.
     optional: Vec<String>,
 }
 
@@ -110,7 +111,7 @@ impl Asked {
             grants
         };
         let needed = grants(Without::Refused);
-        let mut optional = grants(Without::Inert);
+        let mut optional = [grants(Without::Inert), grants(Without::Less)].concat();
         optional.retain(|grant| !needed.contains(grant));
         Self { needed, optional }
     }

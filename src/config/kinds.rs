@@ -139,6 +139,10 @@ pub enum TextForm {
     Upstream,
     /// A server of an upstream.
     Server,
+    /// A name under `[stores]`.
+    Store,
+    /// A URL of Redis.
+    RedisUrl,
     /// A URL of HTTP, without a query.
     Url,
     /// The host in a request.

@@ -168,8 +168,11 @@ fn text_schema(form: TextForm) -> Value {
         TextForm::Path => "^.+$",
         TextForm::Digest => "^[0-9A-Fa-f]{64}$",
         TextForm::Component => COMPONENT_PATTERN,
-        TextForm::Pipeline | TextForm::Native | TextForm::Upstream => NAME_PATTERN,
+        TextForm::Pipeline | TextForm::Native | TextForm::Upstream | TextForm::Store => NAME_PATTERN,
         TextForm::Server => "^[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$",
+        TextForm::RedisUrl => {
+            "^[Rr][Ee][Dd][Ii][Ss][Ss]?://([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?(/[0-9]{0,5})?$"
+        }
         TextForm::Url => {
             "^[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9_.-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?(/[^\\s?#]*)?$"
         }

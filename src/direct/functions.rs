@@ -9,7 +9,7 @@ use super::departure::{By, forward};
 use super::disagreement::Disagreement;
 use super::message::Request;
 use super::state::State;
-use super::{ends, fields, http, imports, made, options, waiting};
+use super::{ends, fields, http, imports, made, options, shared, waiting};
 use wasmtime::{AsContextMut as _, Linker, Result};
 
 /// The list, but for `handle`.
@@ -18,6 +18,7 @@ pub fn list() -> Vec<&'static HostFunction> {
         http::FUNCTIONS,
         imports::FUNCTIONS,
         waiting::FUNCTIONS,
+        shared::FUNCTIONS,
         options::FUNCTIONS,
         fields::FUNCTIONS,
         made::FUNCTIONS,
@@ -35,7 +36,7 @@ pub fn list() -> Vec<&'static HostFunction> {
 
 /// Whether a stage may have to wait for the function `name` of the list.
 pub fn waits(name: &str) -> bool {
-    waiting::FUNCTIONS.iter().any(|function| function.name == name)
+    waiting::FUNCTIONS.iter().chain(shared::FUNCTIONS).any(|function| function.name == name)
 }
 
 /// Adds the functions of the list, and those of the glue.

@@ -1,8 +1,9 @@
 //! The functions of interfaces that are a stage's own, or reveal nothing: answered by the same code as in the component
 //! form.
 
+use super::abi::Bytes;
 use super::call::{Call, HostFunction, caller, calling, host_function, place};
-use crate::host::bindings::linkspan::gateway::rate_limiter::{Error, Quota};
+use crate::host::bindings::linkspan::gateway::rate_limiter::{Decision, Error, Quota};
 use crate::host::bindings::named_imports as own;
 use crate::host::{HostCall, InstanceState, Scope};
 use own::linkspan::gateway::rate_limiter::Host as _;
@@ -36,6 +37,10 @@ pub const FUNCTIONS: &[HostFunction] = &[
          result<record{allowed:bool,remaining:u32,retry-after:u64,reset-after:u64}, \
          enum{invalid-quota,key-too-long,too-many-keys}>",
         [I32, I32, I32, I64, I32] -> [], false, take
+    ),
+    host_function!(
+        "linkspan:gateway/rate-limiter#is-granted", "(store: string) -> bool", [I32, I32] -> [I32], false,
+        is_granted
     ),
     host_function!(
         "wasi:clocks/monotonic-clock#now", "() -> u64", [] -> [I64], false,
@@ -125,6 +130,20 @@ fn take(
     let quota = Quota { burst: burst.cast_unsigned(), interval: interval.cast_unsigned() };
     let scope = Arc::clone(&state.stages[index].scope);
     let taken = state.host.take(scope, key, quota)?;
+    let taken = taken.map_err(|error| match error {
+        Error::InvalidQuota => 0,
+        Error::KeyTooLong => 1,
+        Error::TooManyKeys => 2,
+    });
+    lower_decision(&mut bytes, taken, at)
+}
+
+/// Writes a decision, or the case of an error.
+pub fn lower_decision(
+    bytes: &mut Bytes<'_>,
+    taken: std::result::Result<Decision, u8>,
+    at: i32,
+) -> Result<()> {
     let at = bytes.place(place(at), 32, 8)?;
     match taken {
         Ok(decision) => {
@@ -134,16 +153,18 @@ fn take(
             bytes.put(at + 16, &decision.retry_after.to_le_bytes())?;
             bytes.put(at + 24, &decision.reset_after.to_le_bytes())
         }
-        Err(error) => {
+        Err(case) => {
             bytes.put(at, &[1])?;
-            let case = match error {
-                Error::InvalidQuota => 0,
-                Error::KeyTooLong => 1,
-                Error::TooManyKeys => 2,
-            };
             bytes.put(at + 8, &[case])
         }
     }
+}
+
+fn is_granted(mut call: Call<'_>, stage: i32, store: i32, length: i32) -> Result<i32> {
+    let (index, bytes, state) = calling(&mut call, stage)?;
+    let store = bytes.string((store, length), state.call_bytes())?;
+    let scope = Arc::clone(&state.stages[index].scope);
+    Ok(i32::from(state.host.is_granted(scope, store)?))
 }
 
 fn clock(mut call: Call<'_>, stage: i32, read: fn(&mut InstanceState, Scope) -> Result<u64>) -> Result<i64> {

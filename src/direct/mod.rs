@@ -67,6 +67,7 @@ mod options;
 mod origins;
 mod pipes;
 mod receipt;
+mod shared;
 mod signature;
 mod source;
 mod state;

@@ -5,7 +5,7 @@
 //! compiled. Nothing that is live is touched.
 
 use super::generation::{Generation, StageSight};
-use super::identity::{Part, Variant, Ways, of_pipelines, of_upstream};
+use super::identity::{Part, Variant, Ways, of_pipelines, of_store, of_upstream};
 use super::inputs::{Components, Inputs, Natives, Shapes};
 use super::progress::Progress;
 use super::prove::tell;
@@ -19,11 +19,12 @@ use crate::chain::{
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
 use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, ObservedWay, Onward, entrance};
-use crate::host::{Budget, Limiters, Next, Rehearsal, StageScope};
+use crate::host::{Budget, Next, Rehearsal, StageScope};
 use crate::plan::{
     End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, PipelineLimits, Plan, Relift,
-    Stage,
+    Stage, StorePlan,
 };
+use crate::stores::{Limiters, Store, Stores};
 use crate::upstream::{TlsSettings, Upstream};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -36,6 +37,8 @@ use std::time::SystemTime;
 pub struct Workshop {
     /// The stages' counters, which a reload does not forget.
     pub limiters: Limiters,
+    /// Stores of any generation.
+    pub stores: Stores,
     /// Properties of components.
     pub shapes: Shapes,
     /// Compiled code.
@@ -139,6 +142,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         cut_off: CutOff::default(),
         cuts: Arc::clone(&workshop.cuts),
         limiter_keys: workshop.limiters.bound.clone(),
+        store_counts: workshop.stores.counts.clone(),
     })
 }
 
@@ -519,6 +523,20 @@ impl<'a> Maker<'a> {
         Segment::link(&runtime, code, blueprint).map(Some)
     }
 
+    /// The stores that `stage` is granted.
+    fn stores(&self, stage: &Stage, diagnostics: &mut Diagnostics) -> Option<Vec<Arc<Store>>> {
+        let one = |plan: &Arc<StorePlan>| {
+            let made = self.workshop.stores.of(of_store(plan).0, plan);
+            made.map_err(|error| {
+                diagnostics
+                    .error(plan.span, format!("cannot set up TLS for the store `{}`", plan.name))
+                    .label(error.to_string())
+                    .help("check `roots`, and the host in `url`");
+            })
+        };
+        stage.grants.stores.iter().flatten().map(one).collect::<Result<_, _>>().ok()
+    }
+
     fn blueprint(
         &self,
         pipeline: &Pipeline,
@@ -533,7 +551,8 @@ impl<'a> Maker<'a> {
         for (stage, _) in stages {
             let limiter = self.workshop.limiters.of(&stage.id.to_string());
             let calls = self.calls(pipeline, stage)?;
-            match StageScope::new(stage, limiter, calls, Arc::clone(&rehearsal)) {
+            let stores = self.stores(stage, diagnostics)?;
+            match StageScope::new(stage, (limiter, stores), calls, Arc::clone(&rehearsal)) {
                 Ok(scope) => scopes.push(Arc::new(scope)),
                 Err((mount, error)) => {
                     diagnostics

@@ -4,8 +4,8 @@ use super::inputs::Tls;
 use super::router::Router;
 use crate::component::Digest;
 use crate::engine::{CutOff, Hop, Onward, Successor};
-use crate::host::KeyBound;
 use crate::plan::{PipelineIndex, Plan};
+use crate::stores::{KeyBound, StoreCounts};
 use crate::upstream::Upstream;
 use rustls::ServerConfig;
 use std::collections::HashMap;
@@ -41,6 +41,8 @@ pub struct Generation {
     pub(super) tls: HashMap<SocketAddr, Option<Tls>>,
     /// Where it sets the bound on a limiter's keys, once it serves.
     pub(super) limiter_keys: KeyBound,
+    /// Where stores are counted, across generations.
+    pub store_counts: StoreCounts,
 }
 
 /// What is told of a stage: its component is known only where it is built.

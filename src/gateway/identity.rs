@@ -14,7 +14,8 @@ use super::inputs::{Components, Natives};
 use crate::component::Digest;
 use crate::plan::when::combinations;
 use crate::plan::{
-    Applied, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, UpstreamPlan, UpstreamTlsFiles,
+    Applied, End, GatewayLimits, Pipeline, PipelineIndex, Plan, Stage, StorePlan, UpstreamPlan,
+    UpstreamTlsFiles,
 };
 use crate::upstream::TlsSettings;
 
@@ -47,6 +48,11 @@ pub fn of_upstream(upstream: &UpstreamPlan, tls: Option<&TlsSettings>) -> Digest
     // The file's role counts: the same content in another role is something else.
     let which = start.plain(&(roots.is_some(), identity.is_some()));
     contents.iter().fold(which, |it, content| it.bytes(content)).finish()
+}
+
+/// The identity of a store, its secrets among it as hashes.
+pub fn of_store(store: &StorePlan) -> Digest {
+    Identity::of("store").hashed(store).finish()
 }
 
 /// A name, and the first segment of the pipeline behind it.

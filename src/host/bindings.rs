@@ -16,6 +16,7 @@ wasmtime::component::bindgen!({
         "wasi:clocks/monotonic-clock.wait-for": store | trappable,
         "wasi:logging/logging.log": store | trappable,
         "wasi:sockets/ip-name-lookup.resolve-addresses": store | trappable,
+        "linkspan:gateway/rate-limiter.take-shared": store | trappable,
         default: trappable,
     },
     exports: { default: async | store },

@@ -39,6 +39,8 @@ pub enum Without {
     Refused,
     /// The import exists, and has no effect.
     Inert,
+    /// The import exists, and has less behind it: only what is the stage's own.
+    Less,
 }
 
 /// An interface on offer.
@@ -79,6 +81,11 @@ impl Offer {
     /// The same, without effect if the grant is not given.
     pub(super) const fn inert_without(self, grant: Grant) -> Self {
         Self { without: Without::Inert, ..self.needs(grant) }
+    }
+
+    /// The same, with more behind it if the grant is given.
+    pub(super) const fn more_with(self, grant: Grant) -> Self {
+        Self { without: Without::Less, ..self.needs(grant) }
     }
 
     /// Whether this offers `interface`, in any version.

@@ -2,10 +2,10 @@
 
 use super::context::Behalf;
 use super::egress::reach::Egress;
-use super::limiter::{Cell, Limiter, Quota};
 use super::next::Next;
 use super::rehearsal::Rehearsal;
 use crate::plan::{Grant, Grants, Mount, SocketProtocol, SocketRule, Stage, StageId};
+use crate::stores::{Cell, Limiter, Quota, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
@@ -40,6 +40,8 @@ pub struct StageScope {
     pub sockets: WasiSocketsCtx,
     /// Its counters.
     pub limiter: Arc<Limiter>,
+    /// The stores that it is granted.
+    pub stores: Vec<Arc<Store>>,
     log: Cell,
     dropped_lines: AtomicU64,
     /// The rehearsal of its segment.
@@ -53,14 +55,14 @@ impl std::fmt::Debug for StageScope {
 }
 
 impl StageScope {
-    /// The scope of `stage`, which has its counters in `limiter`, and reaches `calls` by name once `rehearsal` is over.
+    /// The scope of `stage`, which has its counters in `limiter` and `stores`, and reaches `calls` by name once `rehearsal` is over.
     /// Opens the stage's directories.
     ///
     /// # Errors
     /// The directory that can't be opened, and why.
     pub fn new(
         stage: &Stage,
-        limiter: Arc<Limiter>,
+        (limiter, stores): (Arc<Limiter>, Vec<Arc<Store>>),
         calls: Vec<(String, Next)>,
         rehearsal: Arc<Rehearsal>,
     ) -> Result<Self, (&Mount, wasmtime::Error)> {
@@ -76,6 +78,7 @@ impl StageScope {
             filesystem,
             sockets,
             limiter,
+            stores,
             log: Cell::default(),
             dropped_lines: AtomicU64::new(0),
             rehearsal,
@@ -85,7 +88,13 @@ impl StageScope {
     /// Whether the stage may reach beyond its store in ways that [`Pulse::acts`](super::Pulse::acts) does not count.
     pub fn acts_unseen(&self) -> bool {
         Grant::ALL.iter().any(|grant| match grant {
-            Grant::Random | Grant::Clocks | Grant::Env | Grant::Egress | Grant::Lookup | Grant::Otel => false,
+            Grant::Random
+            | Grant::Clocks
+            | Grant::Env
+            | Grant::Egress
+            | Grant::Lookup
+            | Grant::Otel
+            | Grant::Stores => false,
             Grant::Stdio | Grant::Filesystem | Grant::Sockets => grant.is_in(&self.grants),
         })
     }

@@ -4,11 +4,12 @@ use super::Failure;
 use crate::chain::Member;
 use crate::component::Component;
 use crate::config::Span;
-use crate::host::{KeyBound, Limiter, Scope, StageScope};
+use crate::host::{Scope, StageScope};
 use crate::plan::{
     Clocks, ComponentIndex, ConfigValue, Grants, Isolation, Link, Name, OnFailure, Relift, Stage, StageId,
     StageLimits, ValueOrigin,
 };
+use crate::stores::{KeyBound, Limiter};
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::path::PathBuf;
@@ -97,7 +98,7 @@ impl Guest {
             let stage = stage(member.index, if is_this { &self.config } else { &[] })?;
             let scope = StageScope::new(
                 &stage,
-                Arc::new(Limiter::new(KeyBound::new(1_000))),
+                (Arc::new(Limiter::new(KeyBound::new(1_000))), Vec::new()),
                 Vec::new(),
                 Arc::default(),
             );

@@ -24,6 +24,7 @@ mod program;
 mod route;
 pub mod share;
 mod socket;
+mod store;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use self::policy::HttpPolicy;
 pub use self::program::{Given, Program, Surroundings};
 pub use self::route::{Pin, Route, Split};
 pub use self::socket::{SocketProtocol, SocketRule};
+pub use self::store::{RedisPlan, RedisServer, StoreKind, StorePlan};
 pub use self::telemetry::{Endpoint, ExportPlan, Ratio, TelemetryPlan};
 pub use self::tls::{Certificate, ClientAuth, Tls};
 pub use self::upstream::{

@@ -188,6 +188,25 @@ fn every_key_of_a_listener() {
 }
 
 #[test]
+fn every_key_of_a_store() {
+    let folder = Folder::new("every-key-of-a-store");
+    let (plan, _) = folder.parse(FULL).unwrap();
+    let stores = plan.pipelines[0].stages[0].grants.stores.as_ref().unwrap();
+    assert_eq!(stores[1].kind, StoreKind::Memory { entries: 7 });
+    let StoreKind::Redis(redis) = &stores[0].kind else { panic!("another kind") };
+    assert!(redis.server.tls);
+    assert_eq!((redis.server.host.to_string().as_str(), redis.server.port), ("redis.example.com", 7000));
+    assert_eq!((redis.server.database, redis.prefix.as_str()), (3, "p:"));
+    assert_eq!(redis.username.as_deref(), Some("edge"));
+    assert_eq!(redis.password.as_ref().unwrap().expose(), "hunter4-hunter4-hunter4");
+    let bounds = &redis.bounds;
+    assert_eq!((bounds.timeout.as_millis(), bounds.connect_timeout.as_secs()), (20, 2));
+    assert_eq!((bounds.retry_interval.as_secs(), bounds.retry_interval_max.as_secs()), (1, 30));
+    assert_eq!((bounds.queue, bounds.batch, bounds.in_flight), (8, 9, 10));
+    assert!(!format!("{plan:?}").contains("hunter4"), "a password is a secret");
+}
+
+#[test]
 fn who_runs_the_gateway_sees_it() {
     let folder = Folder::new("operations");
     let with = |more: &str| folder.with_service(&format!("config = {{}}\n{more}"));

@@ -136,17 +136,22 @@ impl Server {
             return Err(fault("more than an origin", help));
         }
         let (host, port) = authority(rest).map_err(|(label, help)| fault(label, help))?;
-        let host = match host {
-            Host::Name(name) => ServerHost::Name(name),
-            Host::Address(address) => ServerHost::Address(address),
-        };
-        Ok(Self { tls, host, port: port.unwrap_or(if tls { 443 } else { 80 }) })
+        Ok(Self { tls, host: host.into(), port: port.unwrap_or(if tls { 443 } else { 80 }) })
     }
 
     /// Host and port, as a request names them; the scheme's default port is left out.
     pub fn authority(&self) -> String {
         let host = self.host.to_string();
         if self.port == if self.tls { 443 } else { 80 } { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl From<Host> for ServerHost {
+    fn from(host: Host) -> Self {
+        match host {
+            Host::Name(name) => Self::Name(name),
+            Host::Address(address) => Self::Address(address),
+        }
     }
 }
 
@@ -184,7 +189,7 @@ impl HostPolicy {
 }
 
 /// Reads `host[:port]`; the error is a label and a help.
-fn authority(text: &str) -> Result<(Host, Option<u16>), (&'static str, &'static str)> {
+pub(super) fn authority(text: &str) -> Result<(Host, Option<u16>), (&'static str, &'static str)> {
     // The colons inside an IPv6 address's brackets are not the port's.
     let after_address = text.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match text[after_address..].find(':') {

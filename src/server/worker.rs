@@ -41,6 +41,7 @@ impl Start {
             plan.telemetry.export.as_ref().map(send).transpose().map_err(said("cannot send traces"))?;
         let breakers = Arc::clone(&live);
         metrics.set_breakers(move || breakers.load().hops().filter_map(|hop| hop.breaker_state()).collect());
+        metrics.set_stores(live.load().store_counts.clone());
         let tracer =
             Tracer::new(exporter.as_ref().map(|exporter| exporter.queue()), Arc::clone(metrics.traces()));
         Ok(Self { live, metrics, access, tracer, exporter })

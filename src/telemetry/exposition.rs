@@ -27,6 +27,9 @@ impl Metrics {
         stage::render(&mut text, &self.stages.all());
         breakers(&mut text, self);
         upstream::render(&mut text, &self.servers.all());
+        if let Some(stores) = self.stores.get() {
+            stores.render(&mut text);
+        }
         calls(&mut text, &self.calls.all());
         gateway(&mut text, self);
         access_log(&mut text, self);

@@ -15,6 +15,7 @@ use super::calls::CallMetrics;
 use super::pipeline::PipelineMetrics;
 use super::series::{NONE, Series};
 use super::stage::StageMetrics;
+use super::store::StoreCounts;
 use super::trace::TraceCounters;
 use super::upstream::UpstreamMetrics;
 
@@ -45,6 +46,7 @@ pub struct Metrics {
     /// By pipeline and stage.
     pub(super) stages: Series<2, StageMetrics>,
     breakers: OnceLock<Breakers>,
+    pub(super) stores: OnceLock<StoreCounts>,
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     lost_handshakes: OnceLock<LostHandshakes>,
     access: Arc<AccessCounters>,
@@ -88,6 +90,7 @@ impl Metrics {
             calls: Series::default(),
             stages: Series::default(),
             breakers: OnceLock::new(),
+            stores: OnceLock::new(),
             connections: OnceLock::new(),
             lost_handshakes: OnceLock::new(),
             access: Arc::default(),
@@ -138,6 +141,11 @@ impl Metrics {
     /// Sets the function that returns the breakers of the live generation; the first one stays.
     pub fn set_breakers(&self, breakers: impl Fn() -> Vec<BreakerState> + Send + Sync + 'static) {
         let _ = self.breakers.set(Box::new(breakers));
+    }
+
+    /// Sets where stores are counted; the first one stays.
+    pub fn set_stores(&self, counts: StoreCounts) {
+        let _ = self.stores.set(counts);
     }
 
     /// The breakers of the live generation, in order.

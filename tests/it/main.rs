@@ -46,6 +46,7 @@ mod prove;
 mod relift;
 mod rest;
 mod standard;
+mod stores;
 mod strict;
 mod structure;
 mod swap;

@@ -32,7 +32,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("measure", &["chain", "component", "config", "engine", "gateway", "host", "plan", "telemetry"]),
+    (
+        "measure",
+        &["chain", "component", "config", "engine", "gateway", "host", "plan", "stores", "telemetry"],
+    ),
     (
         "server",
         &[
@@ -55,12 +58,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("admin", &["config", "plan", "telemetry"]),
     ("net", &["config", "files"]),
     ("http", &["engine", "gateway", "host", "net", "plan", "telemetry"]),
-    ("gateway", &["chain", "component", "config", "engine", "host", "plan", "standard", "upstream"]),
+    (
+        "gateway",
+        &["chain", "component", "config", "engine", "host", "plan", "standard", "stores", "upstream"],
+    ),
     ("engine", &["chain", "component", "direct", "host", "plan", "telemetry", "upstream"]),
     ("upstream", &["files", "net", "plan", "telemetry"]),
     ("chain", &["component", "config", "direct", "files", "host", "plan"]),
     ("direct", &["component", "host"]),
-    ("host", &["component", "plan", "telemetry"]),
+    ("host", &["component", "plan", "stores", "telemetry"]),
+    ("stores", &["net", "plan", "telemetry"]),
     ("component", &["files"]),
     ("telemetry", &["config", "plan"]),
     ("plan", &["config", "files", "standard"]),
@@ -338,7 +345,7 @@ fn in_rooms(rooms: &[&str]) -> Vec<Source> {
 
 #[test]
 fn the_configuration_knows_nothing_of_wasmtime() {
-    let rooms = in_rooms(&["config", "plan", "telemetry", "upstream"]);
+    let rooms = in_rooms(&["config", "plan", "stores", "telemetry", "upstream"]);
     none(&absent(&rooms, &["wasmtime"]), "these rooms never name wasmtime");
 }
 
@@ -356,7 +363,7 @@ fn crates_know_nothing_of_the_gateway() {
 /// certificates are read in two, and the third one's socket between processes has a path.
 #[test]
 fn what_serves_opens_no_files() {
-    let mut sources = in_rooms(&["engine", "host", "http", "net", "upstream"]);
+    let mut sources = in_rooms(&["engine", "host", "http", "net", "stores", "upstream"]);
     let readers = ["src/net/tls/files.rs", "src/net/listen/handover.rs", "src/upstream/tls.rs"];
     sources.retain(|source| !readers.contains(&source.path.as_str()));
     sources.retain(|source| !source.path.ends_with("/tests.rs"));

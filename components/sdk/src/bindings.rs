@@ -16,6 +16,7 @@ wit_bindgen::generate!({
     async: [
         "-export:wasi:http/handler@0.3.0#handle",
         "-import:wasi:http/handler@0.3.0#handle",
+        "-import:linkspan:gateway/rate-limiter@0.1.0#take-shared",
     ],
 });
 

@@ -8,6 +8,7 @@ use super::listeners::Listener;
 use super::operations::{AccessLog, Admin, Log};
 use super::pipelines::Pipeline;
 use super::routes::Route;
+use super::stores::Store;
 use super::telemetry::Telemetry;
 use super::upstreams::Upstream;
 use crate::config::declare::{boolean, count, keys, named, path, size, table, tables, text, time};
@@ -39,6 +40,8 @@ keys! {
     /// Servers in which pipelines may end, by name (kebab case, at most 64 characters).
     upstreams: Vec<Named<Decoded<Upstream>>> =
         named(1000).optional("{ backend = { servers = [\"http://127.0.0.1:8081\"] } }", "");
+    /// State that stages share, by name (kebab case, at most 64 characters).
+    stores: Vec<Named<Decoded<Store>>> = named(64).optional("{ shared = { kind = \"memory\" } }", "");
     /// Pipelines by name (kebab case, at most 64 characters); at least one.
     pipelines: Vec<Named<Decoded<Pipeline>>> =
         named(1000).optional("{ edge = { service = { component = \"hello\" } } }", "");

@@ -45,6 +45,8 @@ keys! {
         texts(&Kind::Text(TextForm::Host), 0, 64).optional("[\"db.example.com\"]", "none");
     /// `wasi:otel/tracing` and `logs`: [spans of its own](tracing.md#spans-of-stages-own) in the request's trace, and lines in the log.
     otel: bool = permission();
+    /// These [stores](#stores) and no others, by name; at most 16: the stage's counters can be there.
+    stores: Option<Vec<At<String>>> = texts(&Kind::Text(TextForm::Store), 0, 16).optional("[\"shared\"]", "none");
 }
 
 keys! {

@@ -12,6 +12,7 @@ mod listeners;
 mod operations;
 mod pipelines;
 mod routes;
+mod stores;
 mod telemetry;
 mod upstreams;
 mod when;
@@ -30,6 +31,7 @@ pub use self::pipelines::{
     Pipeline, Relift, Stage,
 };
 pub use self::routes::{Pin, Route, Split};
+pub use self::stores::{Store, StoreKind};
 pub use self::telemetry::Telemetry;
 pub use self::upstreams::{
     Balance, Ejection, Health, MAX_SERVERS, Retry, Upstream, UpstreamLimits, UpstreamProtocol, UpstreamTls,

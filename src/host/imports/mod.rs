@@ -43,7 +43,7 @@ mod env;
 mod filesystem;
 mod http;
 mod io;
-mod limiter;
+pub mod limiter;
 mod logging;
 mod lookup;
 mod otel;
@@ -59,8 +59,7 @@ use crate::plan::Grant;
 use wasmtime::component::{Component, Linker};
 
 /// Imports that need no grant.
-const FREE: &[&[Offer]] =
-    &[http::OFFERS, config::OFFERS, logging::OFFERS, limiter::OFFERS, io::OFFERS, cli::OFFERS];
+const FREE: &[&[Offer]] = &[http::OFFERS, config::OFFERS, logging::OFFERS, io::OFFERS, cli::OFFERS];
 
 /// Imports that a grant opens, and those that come with it.
 const fn of(grant: Grant) -> &'static [Offer] {
@@ -74,6 +73,7 @@ const fn of(grant: Grant) -> &'static [Offer] {
         Grant::Sockets => sockets::OFFERS,
         Grant::Lookup => lookup::OFFERS,
         Grant::Otel => otel::OFFERS,
+        Grant::Stores => limiter::OFFERS,
     }
 }
 

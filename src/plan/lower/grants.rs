@@ -8,12 +8,13 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::lowering::{Lowering, Names, describe};
 pub use crate::config::keys::Clocks;
 use crate::config::keys::{Grant as GrantTable, Kind, Mount as MountTable};
 use crate::config::{At, Decoded, Fault, Keys as _, Span, Text};
-use crate::plan::{ConfigValue, EgressRule, HostPattern, Network, PipelineIndex, SocketRule};
+use crate::plan::{ConfigValue, EgressRule, HostPattern, Network, PipelineIndex, SocketRule, StorePlan};
 
 /// Longest path at which a stage sees a directory, in bytes.
 const MAX_GUEST_PATH: usize = 256;
@@ -142,6 +143,13 @@ grants! {
     /// Spans of its own.
     Otel, otel: bool = [otel] *otel;
         given |it| *it; elsewhere |_| Elsewhere::Same;
+    /// The stores that it may use, each once; `Some` and empty grants the interfaces, and nothing behind them.
+    Stores, stores: Option<Vec<Arc<StorePlan>>> = [stores] stores.as_ref().map(|names| lowering.granted_stores(names));
+        given Option::is_some;
+        elsewhere |it| match it {
+            Some(stores) if !stores.is_empty() => Elsewhere::Impossible("it has state in `[stores]`"),
+            _ => Elsewhere::Same,
+        };
 }
 
 impl fmt::Display for Grant {

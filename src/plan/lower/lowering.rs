@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::keys::File;
 use crate::config::{self, Decoded, Diagnostics, KeyOf, Named, SourceFile, Span, Text, suggest};
 use crate::files;
-use crate::plan::Surroundings;
+use crate::plan::{StorePlan, Surroundings};
 use crate::standard::{self, PREFIX, Standard};
 
 /// The input of every part: the file, its surroundings, and the list of mistakes.
@@ -19,6 +19,22 @@ pub(super) struct Lowering<'a> {
     pub diagnostics: Diagnostics,
     /// The standard components that stages have, each once.
     pub standards: Vec<(Standard, Span)>,
+    pub stores: KnownStores,
+}
+
+/// What is under `[stores]`.
+#[derive(Default)]
+pub(super) struct KnownStores {
+    pub known: Vec<KnownStore>,
+    /// All names, also of those that were refused.
+    pub names: Vec<String>,
+}
+
+/// A store.
+pub(super) struct KnownStore {
+    pub plan: Arc<StorePlan>,
+    /// Whether a stage has it.
+    pub used: bool,
 }
 
 /// The names under `[components]`, `[upstreams]` or `[pipelines]`, in the order of the file, and which of them are

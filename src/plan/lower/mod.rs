@@ -13,6 +13,7 @@ mod pipelines;
 mod policy;
 mod routes;
 mod settings;
+mod stores;
 mod telemetry;
 mod tls;
 mod upstreams;
@@ -23,7 +24,7 @@ pub use self::grants::{Call, Clocks, Egress, Elsewhere, Grant, Grants, Mount};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use self::lowering::{Lowering, Names};
+use self::lowering::{KnownStores, Lowering, Names};
 use super::{Admin, CompileCache, ComponentIndex, Gateway, GatewayLimits, Plan, Surroundings, TelemetryPlan};
 use crate::config::keys::{self, File};
 use crate::config::{self, At, Decoded, Diagnostics, Fixed, Named, SourceFile};
@@ -44,7 +45,8 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
     let Some(root) = config::decode(&mut diagnostics) else {
         return (None, diagnostics);
     };
-    let mut lowering = Lowering { source, around, diagnostics, standards: Vec::new() };
+    let stores = KnownStores::default();
+    let mut lowering = Lowering { source, around, diagnostics, standards: Vec::new(), stores };
     let File {
         gateway,
         limits,
@@ -56,6 +58,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
         listeners: _,
         components,
         upstreams,
+        stores,
         pipelines,
         routes: _,
     } = &*root;
@@ -63,6 +66,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
     let mut upstream_names = Names::of(&root, File::upstreams, upstreams);
     let mut pipeline_names = Names::of(&root, File::pipelines, pipelines);
 
+    lowering.read_stores(stores);
     let listeners = lowering.listeners(&root);
     let admin = admin.as_ref().and_then(|admin| lowering.admin(admin, &listeners));
     let telemetry = lowering.telemetry(telemetry, admin.is_some());
@@ -90,6 +94,7 @@ pub(super) fn survey(source: Arc<SourceFile>, around: &Surroundings<'_>) -> (Opt
     if !lowering.diagnostics.has_errors() {
         lowering.report_unused(components, &component_names, "no stage uses it");
         lowering.report_unused(upstreams, &upstream_names, "no pipeline ends in it");
+        lowering.report_unused_stores();
         // A program calls a pipeline by its name.
         if around.program.is_none() {
             lowering.report_unused(pipelines, &pipeline_names, "no route leads to it");

@@ -60,7 +60,7 @@ impl Lowering<'_> {
         } = &**table;
         // Looked at without an endpoint, too: a mistake is one.
         let headers = headers.as_ref().map(|node| self.export_headers(node));
-        let roots = roots.as_ref().map(|path| self.export_roots(path.text()));
+        let roots = roots.as_ref().map(|path| self.roots(path.text()));
         let endpoint = match endpoint {
             Some(text) => match Endpoint::parse(&text.value) {
                 Ok(endpoint) => Some(endpoint),
@@ -179,7 +179,8 @@ impl Lowering<'_> {
         })
     }
 
-    fn export_roots(&mut self, text: Text<'_>) -> Option<Vec<CertificateDer<'static>>> {
+    /// The certificates in a file, of authorities.
+    pub(super) fn roots(&mut self, text: Text<'_>) -> Option<Vec<CertificateDer<'static>>> {
         let path = self.existing_file(text, "file")?;
         let label = match files::read(&path, MAX_ROOTS) {
             Ok(Some(pem)) => match certificates(&pem) {

@@ -1,7 +1,7 @@
 //! How often each function on the list came to each outcome.
 
 use super::interpreter::{counted, functions};
-use linkspan::host::Limiter;
+use linkspan::stores::Limiter;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -9,8 +9,7 @@ use super::outgoing::outgoing;
 use super::outward::{self, ASYNC, ASYNC_SIDE, Function, OPTIONS, SYNC, SYNC_SIDE};
 use super::passing;
 use super::steps::{Lifted, Op, X, Y, Z, answered, came, done, kept, op, pair, refused};
-use linkspan::host::Limiter;
-use linkspan::host::limiter::Quota;
+use linkspan::stores::{Limiter, Quota};
 
 /// What the interpreter passes: the request, what it kept last and before that, good places and lengths, and bad ones;
 /// what it kept before all. From 1984 on is a result that it prepares; at 1299 is `/abc`, at 1100 `content-length`.

@@ -1,113 +1,20 @@
-//! Counters that all instances of a stage share: `linkspan:gateway/rate-limiter`.
+//! Counters in this process's memory.
 //!
-//! The algorithm is the generic cell rate algorithm (GCRA, ITU-T I.371): the whole state of a key is its theoretical
-//! arrival time, so that a decision is one comparison and one store, under the lock of one of [`SHARDS`] shards.
+//! A decision is one comparison and one write, under the lock of one of [`SHARDS`] shards.
 //!
 //! Bounds: a [`Limiter`] keeps at most as many keys as the live configuration says (`limits.rate-limit-keys`). A full
 //! shard first forgets keys whose burst is whole again, which changes no decision; if all keys are in use, the result
 //! is [`TakeError::TooManyKeys`]. Times are nanoseconds since the process's first decision, in 64 bits: 584 years.
 
+use super::quota::{Decision, Quota, TakeError, now};
 use crate::plan::GatewayLimits;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Locks that a limiter's keys are spread over.
 const SHARDS: usize = 16;
-
-/// The longest key, in bytes.
-pub const MAX_KEY_BYTES: usize = 256;
-
-/// How many requests may come at once, and how fast the burst is filled again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// Requests at once, from 1 to 10^9.
-    pub burst: u32,
-    /// Nanoseconds until one more is allowed, from 1 to 10^18.
-    pub interval: u64,
-}
-
-impl Quota {
-    fn is_valid(self) -> bool {
-        (1..=1_000_000_000).contains(&self.burst) && (1..=1_000_000_000_000_000_000).contains(&self.interval)
-    }
-
-    /// Decides on a request at `now` for a key whose theoretical arrival time is `arrival`, and gives the new one if
-    /// the request is allowed.
-    fn decide(self, arrival: u64, now: u64) -> (Decision, Option<u64>) {
-        let interval = u128::from(self.interval);
-        let tolerance = interval * u128::from(self.burst);
-        let now = u128::from(now);
-        let current = u128::from(arrival).max(now);
-        let after = current + interval;
-        let clamp = |nanoseconds: u128| u64::try_from(nanoseconds).unwrap_or(u64::MAX);
-        if after - now > tolerance {
-            let decision = Decision {
-                allowed: false,
-                remaining: 0,
-                retry_after: clamp(after - now - tolerance),
-                reset_after: clamp(current - now),
-            };
-            return (decision, None);
-        }
-        // At most `burst`, which has 32 bits.
-        let remaining = ((tolerance - (after - now)) / interval) as u32;
-        let decision = Decision { allowed: true, remaining, retry_after: 0, reset_after: clamp(after - now) };
-        (decision, Some(clamp(after)))
-    }
-}
-
-/// The decision on a request. Times are in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Whether the request is allowed.
-    pub allowed: bool,
-    /// Requests that could come at once after it.
-    pub remaining: u32,
-    /// The time until the same request would be allowed.
-    pub retry_after: u64,
-    /// The time until the whole burst is available again.
-    pub reset_after: u64,
-}
-
-/// Why there is no decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TakeError {
-    /// The quota is out of its bounds.
-    InvalidQuota,
-    /// The key has more than [`MAX_KEY_BYTES`] bytes.
-    KeyTooLong,
-    /// All keys are in use.
-    TooManyKeys,
-}
-
-fn now() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// One key's state, without a lock.
-#[derive(Debug, Default)]
-pub struct Cell(AtomicU64);
-
-impl Cell {
-    /// Takes one request from the rest of the burst under `quota`.
-    pub fn take(&self, quota: Quota) -> Decision {
-        let now = now();
-        let mut arrival = self.0.load(Ordering::Relaxed);
-        loop {
-            let (decision, Some(after)) = quota.decide(arrival, now) else {
-                return quota.decide(arrival, now).0;
-            };
-            match self.0.compare_exchange_weak(arrival, after, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return decision,
-                Err(current) => arrival = current,
-            }
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -156,16 +63,16 @@ impl Limiter {
     /// # Errors
     /// See [`TakeError`].
     pub fn take(&self, key: &str, quota: Quota) -> Result<Decision, TakeError> {
+        quota.check(key)?;
+        self.take_at(key, quota, now())
+    }
+
+    /// The same for a key and a quota that were checked.
+    pub(super) fn take_checked(&self, key: &str, quota: Quota) -> Result<Decision, TakeError> {
         self.take_at(key, quota, now())
     }
 
     fn take_at(&self, key: &str, quota: Quota, now: u64) -> Result<Decision, TakeError> {
-        if !quota.is_valid() {
-            return Err(TakeError::InvalidQuota);
-        }
-        if key.len() > MAX_KEY_BYTES {
-            return Err(TakeError::KeyTooLong);
-        }
         let at = (self.hasher.hash_one(key) as usize) % SHARDS;
         // A poisoned shard still has complete entries: no code panics in the middle of a change.
         let mut shard = self.shards[at].lock().unwrap_or_else(PoisonError::into_inner);
