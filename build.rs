@@ -31,11 +31,12 @@ const GUESTS: [&str; 15] = [
 ];
 
 /// The names of standard components: each is there as `NAME` and as `NAME-in-place`.
-const STANDARD: [&str; 12] = [
+const STANDARD: [&str; 13] = [
     "cors",
     "csrf",
     "headers",
     "ip",
+    "jwt",
     "key-auth",
     "maintenance",
     "rate-limit",

@@ -1,6 +1,7 @@
 //! The components that linkspan brings.
 
 mod rules;
+mod tokens;
 
 use crate::harness::{Client, Folder, Gateway, PROTOCOLS, binary, dist, identity, run};
 use linkspan::component::Component;

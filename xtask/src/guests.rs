@@ -39,6 +39,7 @@ const VARIANTS: [(&str, &str, &[&str]); 2] = [
             "csrf",
             "headers",
             "ip",
+            "jwt",
             "key-auth",
             "maintenance",
             "measured",

@@ -1,0 +1,256 @@
+//! Keys, and the signatures that they verify (RFC 7517, RFC 7518 §3, RFC 8037).
+//!
+//! A key verifies with the algorithms of its own kind alone, so that the public key of one can't be taken as the secret of
+//! another. Bounds: RSA keys have 2,048 to 4,096 bits, secrets at least as many as their hash.
+
+use crate::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use linkspan_sdk::Value;
+use p256::ecdsa::signature::Verifier as _;
+use rsa::{BoxedUint, Pkcs1v15Sign, Pss, RsaPublicKey};
+use serde_json::{Map, Value as Json};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+/// Keys of a set.
+pub const MAX_KEYS: usize = 64;
+
+/// How a token is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    Hs(Hash),
+    Rs(Hash),
+    Ps(Hash),
+    Es256,
+    Es384,
+    EdDsa,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl Value for Algorithm {
+    const FORM: &'static str = concat!(
+        ",\"title\":\"an algorithm\",\"enum\":[\"RS256\",\"RS384\",\"RS512\",\"PS256\",\"PS384\",\"PS512\",\"ES256\",\"ES384\",",
+        "\"EdDSA\",\"HS256\",\"HS384\",\"HS512\"]"
+    );
+
+    fn parse(text: &str) -> Result<Self, String> {
+        use Hash::{Sha256, Sha384, Sha512};
+        Ok(match text {
+            "HS256" => Self::Hs(Sha256),
+            "HS384" => Self::Hs(Sha384),
+            "HS512" => Self::Hs(Sha512),
+            "RS256" => Self::Rs(Sha256),
+            "RS384" => Self::Rs(Sha384),
+            "RS512" => Self::Rs(Sha512),
+            "PS256" => Self::Ps(Sha256),
+            "PS384" => Self::Ps(Sha384),
+            "PS512" => Self::Ps(Sha512),
+            "ES256" => Self::Es256,
+            "ES384" => Self::Es384,
+            "EdDSA" | "Ed25519" => Self::EdDsa,
+            _ => return Err("is not an algorithm that there is here".into()),
+        })
+    }
+}
+
+/// A key that can verify.
+pub struct Key {
+    /// `kid`.
+    pub id: Option<String>,
+    /// What it is for alone, where it says so.
+    algorithm: Option<Algorithm>,
+    material: Material,
+}
+
+enum Material {
+    Secret(Vec<u8>),
+    Rsa(Box<RsaPublicKey>),
+    P256(Box<p256::ecdsa::VerifyingKey>),
+    P384(Box<p384::ecdsa::VerifyingKey>),
+    Ed25519(Box<ed25519_dalek::VerifyingKey>),
+}
+
+/// The keys of a set: those that are of a kind that is not known, or not for signatures, are left out (RFC 7517 §5).
+///
+/// # Errors
+/// What is wrong with it, to follow the key in a sentence.
+pub fn set(text: &str) -> Result<Vec<Key>, String> {
+    let set = json::object(text.as_bytes()).ok_or("is not a JSON object in which each name stands once")?;
+    let Some(Json::Array(list)) = set.get("keys") else {
+        return Err("is not a JWK Set: it has no list `keys`".into());
+    };
+    if list.len() > MAX_KEYS {
+        return Err(format!("has more than {MAX_KEYS} keys"));
+    }
+    let mut keys = Vec::new();
+    for (place, jwk) in list.iter().enumerate() {
+        let jwk =
+            jwk.as_object().ok_or_else(|| format!("has a key that is not an object: number {place}"))?;
+        match Key::of(jwk) {
+            Ok(key) => keys.extend(key),
+            Err(reason) => return Err(format!("has a key that {reason}: number {place}")),
+        }
+    }
+    if keys.is_empty() {
+        return Err("has no key that verifies signatures".into());
+    }
+    Ok(keys)
+}
+
+impl Key {
+    /// A secret of one's own.
+    ///
+    /// # Errors
+    /// If it is too short for any algorithm.
+    pub fn secret(id: String, secret: &str) -> Result<Self, String> {
+        if secret.len() < 32 {
+            return Err("is shorter than 32 bytes (RFC 7518 §3.2)".into());
+        }
+        Ok(Self { id: Some(id), algorithm: None, material: Material::Secret(secret.as_bytes().to_vec()) })
+    }
+
+    fn of(jwk: &Map<String, Json>) -> Result<Option<Self>, &'static str> {
+        let text = |name: &str| jwk.get(name).and_then(Json::as_str);
+        if text("use").is_some_and(|wanted| wanted != "sig") {
+            return Ok(None);
+        }
+        if let Some(operations) = jwk.get("key_ops") {
+            let operations = operations.as_array().ok_or("has `key_ops` that are no list")?;
+            if !operations.iter().any(|operation| operation == "verify") {
+                return Ok(None);
+            }
+        }
+        let algorithm = match text("alg").map(Algorithm::parse) {
+            Some(Err(_)) => return Ok(None),
+            known => known.and_then(Result::ok),
+        };
+        let bytes = |name: &str| {
+            let text = text(name).ok_or("has not what its kind must have")?;
+            URL_SAFE_NO_PAD.decode(text).map_err(|_| "is not base64url")
+        };
+        let material = match (text("kty").unwrap_or_default(), text("crv").unwrap_or_default()) {
+            ("oct", _) => Material::Secret(bytes("k")?),
+            ("RSA", _) => Material::Rsa(Box::new(rsa_key(&bytes("n")?, &bytes("e")?)?)),
+            ("EC", "P-256") => {
+                let point = point(bytes("x")?, bytes("y")?);
+                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point);
+                Material::P256(Box::new(key.map_err(|_| "is no point of its curve")?))
+            }
+            ("EC", "P-384") => {
+                let point = point(bytes("x")?, bytes("y")?);
+                let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&point);
+                Material::P384(Box::new(key.map_err(|_| "is no point of its curve")?))
+            }
+            ("OKP", "Ed25519") => {
+                let x: [u8; 32] =
+                    bytes("x")?.try_into().map_err(|_| "has another length than its curve's")?;
+                let key =
+                    ed25519_dalek::VerifyingKey::from_bytes(&x).map_err(|_| "is no point of its curve")?;
+                if key.is_weak() {
+                    return Err("is a weak point of its curve");
+                }
+                Material::Ed25519(Box::new(key))
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Self { id: text("kid").map(str::to_owned), algorithm, material }))
+    }
+
+    /// Whether it may verify what is signed so.
+    pub fn is_for(&self, algorithm: Algorithm) -> bool {
+        let kind = match (&self.material, algorithm) {
+            (Material::Secret(secret), Algorithm::Hs(hash)) => secret.len() >= hash.len(),
+            (Material::Rsa(_), Algorithm::Rs(_) | Algorithm::Ps(_))
+            | (Material::P256(_), Algorithm::Es256)
+            | (Material::P384(_), Algorithm::Es384)
+            | (Material::Ed25519(_), Algorithm::EdDsa) => true,
+            _ => false,
+        };
+        kind && self.algorithm.is_none_or(|own| own == algorithm)
+    }
+
+    /// Whether `signature` is that of `message`.
+    pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        if !self.is_for(algorithm) {
+            return false;
+        }
+        match (&self.material, algorithm) {
+            (Material::Secret(secret), Algorithm::Hs(hash)) => hmac(hash, secret, message, signature),
+            (Material::Rsa(key), Algorithm::Rs(hash)) => {
+                let (scheme, digest) = match hash {
+                    Hash::Sha256 => (Pkcs1v15Sign::new::<Sha256>(), Sha256::digest(message).to_vec()),
+                    Hash::Sha384 => (Pkcs1v15Sign::new::<Sha384>(), Sha384::digest(message).to_vec()),
+                    Hash::Sha512 => (Pkcs1v15Sign::new::<Sha512>(), Sha512::digest(message).to_vec()),
+                };
+                key.verify(scheme, &digest, signature).is_ok()
+            }
+            // The salt is as long as the hash (RFC 7518 §3.5).
+            (Material::Rsa(key), Algorithm::Ps(hash)) => match hash {
+                Hash::Sha256 => key.verify(Pss::<Sha256>::new(), &Sha256::digest(message), signature).is_ok(),
+                Hash::Sha384 => key.verify(Pss::<Sha384>::new(), &Sha384::digest(message), signature).is_ok(),
+                Hash::Sha512 => key.verify(Pss::<Sha512>::new(), &Sha512::digest(message), signature).is_ok(),
+            },
+            (Material::P256(key), _) => p256::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            (Material::P384(key), _) => p384::ecdsa::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            (Material::Ed25519(key), _) => ed25519_dalek::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            _ => false,
+        }
+    }
+}
+
+impl Hash {
+    fn len(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+fn hmac(hash: Hash, secret: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    macro_rules! verified {
+        ($hash:ty) => {
+            Hmac::<$hash>::new_from_slice(secret).is_ok_and(|mut mac| {
+                mac.update(message);
+                mac.verify_slice(signature).is_ok()
+            })
+        };
+    }
+    match hash {
+        Hash::Sha256 => verified!(Sha256),
+        Hash::Sha384 => verified!(Sha384),
+        Hash::Sha512 => verified!(Sha512),
+    }
+}
+
+/// A point as SEC 1 writes it (§2.3.3), uncompressed; of another length than its curve's it is none.
+fn point(x: Vec<u8>, y: Vec<u8>) -> Vec<u8> {
+    [&[4], x.as_slice(), y.as_slice()].concat()
+}
+
+fn rsa_key(n: &[u8], e: &[u8]) -> Result<RsaPublicKey, &'static str> {
+    const WIDTH: &str = "is an RSA key of less than 2,048 or more than 4,096 bits";
+    let first = n.iter().position(|byte| *byte != 0).ok_or(WIDTH)?;
+    let n = &n[first..];
+    let bits = n.len() * 8 - n[0].leading_zeros() as usize;
+    if !(2048..=4096).contains(&bits) {
+        return Err(WIDTH);
+    }
+    if e.is_empty() || e.len() > 5 {
+        return Err("has an exponent that is not used");
+    }
+    let number = |bytes: &[u8], bits: u32| BoxedUint::from_be_slice(bytes, bits).map_err(|_| WIDTH);
+    let bits = u32::try_from(n.len() * 8).map_err(|_| WIDTH)?;
+    RsaPublicKey::new(number(n, bits)?, number(e, 64)?).map_err(|_| "is no RSA key")
+}

@@ -1,0 +1,473 @@
+//! Lets requests with a valid JSON Web Token pass (RFC 7519, RFC 8725), and tells later stages its claims. See [`Keys`].
+//!
+//! A request needs one `Authorization: Bearer` (RFC 6750). What comes of any other is a challenge: 401 without a token or with
+//! one that is refused, 400 with more than one, 403 without the scopes. Fields that are filled from claims are removed first,
+//! so that what a client sent under their names never passes for a claim.
+//!
+//! Tokens that were found to be signed are remembered, [`REMEMBERED`] in an instance, by all of their bytes: clients send one many
+//! times, and a signature costs a guest up to some milliseconds. What they say is judged each time, since time passes.
+//!
+//! The portable crypto of well-kept crates runs in the sandbox. Bounds: 8 KiB a token, 64 keys, 4 signatures a request,
+//! RSA keys of 4,096 bits.
+
+mod claims;
+mod json;
+mod key;
+mod token;
+
+use claims::{Fault, Wanted};
+use key::{Algorithm, Key};
+use linkspan_sdk::{
+    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Value, clock, configuration,
+    middleware, schema,
+};
+use serde_json::Map;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Tokens whose signature an instance remembers.
+const REMEMBERED: usize = 256;
+
+configuration! {
+    /// Lets requests with a valid JSON Web Token pass (`Authorization: Bearer`, RFC 6750), and tells later stages its claims.
+    struct Keys {
+        /// The keys of the issuer: a JWK Set (RFC 7517), mostly `{ file = "jwks.json" }`.
+        optional jwks: String,
+        /// Secrets for HS256 and its like, of at least 32 bytes, by their `kid`.
+        table secrets: String,
+        /// The algorithms that tokens may be signed with. `HS256` and its like only where they are here.
+        list(["RS256", "PS256", "ES256", "EdDSA"]) algorithms: Algorithm,
+        /// Issuers (`iss`) whose tokens pass; any, if it is missing.
+        list issuers: String,
+        /// The names of this service: a token must be for one of them (`aud`).
+        list audiences: String,
+        /// How far clocks may be apart; at most 5 minutes.
+        default("30s") leeway: Duration,
+        /// Whether a token must expire (`exp`).
+        default(true) require_expiry: bool,
+        /// Claims that a token must have.
+        list require: String,
+        /// Scopes that a token must have (`scope` or `scp`); without them, a request gets 403.
+        list scopes: String,
+        /// Fields for later stages, each with the claim that fills it: `{ x-user = "sub" }`.
+        table claims: String,
+        /// Whether requests without a token pass, without those fields. One that is refused never passes.
+        default(false) optional: bool,
+        /// Whether the token goes on to later stages.
+        default(false) forward: bool,
+        /// The realm in the challenge.
+        default("api") realm: String,
+    }
+}
+
+struct Options {
+    keys: Vec<Key>,
+    algorithms: Vec<Algorithm>,
+    wanted: Wanted,
+    fields: Vec<(HeaderName, String)>,
+    optional: bool,
+    forward: bool,
+    realm: String,
+}
+
+impl FromConfig for Options {
+    const SCHEMA: &'static [schema::Part] = Keys::SCHEMA;
+
+    fn from_config(config: &mut Config) -> Option<Self> {
+        let own = Keys::from_config(config)?;
+        let mut keys = Vec::new();
+        match own.jwks.as_deref().map(key::set) {
+            Some(Ok(set)) => keys = set,
+            Some(Err(reason)) => config.reject("jwks", &reason),
+            None if own.secrets.is_empty() => {
+                config.reject("jwks", "is missing, and so is `secrets`: there is no key to verify with");
+            }
+            None => {}
+        }
+        for (id, secret) in own.secrets {
+            match Key::secret(id.clone(), &secret) {
+                Ok(key) => keys.push(key),
+                Err(reason) => config.reject(&format!("secrets.{id}"), &reason),
+            }
+        }
+        let asymmetric = ["RS256", "PS256", "ES256", "EdDSA"].map(Algorithm::parse);
+        let algorithms = own.algorithms.unwrap_or_else(|| asymmetric.into_iter().flatten().collect());
+        if !keys.is_empty()
+            && !keys.iter().any(|key| algorithms.iter().any(|algorithm| key.is_for(*algorithm)))
+        {
+            config.reject("algorithms", "has none that one of the keys is for");
+        }
+        if own.leeway > Duration::from_secs(300) {
+            config.reject("leeway", "is longer than 5 minutes");
+        }
+        if HeaderValue::parse(&own.realm).is_err() || own.realm.contains(['"', '\\']) {
+            config.reject("realm", "holds a character that can't be quoted");
+        }
+        let scopes = own.scopes.unwrap_or_default();
+        if scopes.iter().any(|scope| {
+            scope.is_empty() || !scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+        }) {
+            config.reject("scopes", "has one that is not a scope (RFC 6749 §3.3)");
+        }
+        let mut fields = Vec::new();
+        for (name, claim) in own.claims {
+            match HeaderName::parse(&name) {
+                Ok(name) if name.as_str() == "authorization" => {
+                    config.reject(&format!("claims.{}", name.as_str()), "is where the token is");
+                }
+                Ok(name) => fields.push((name, claim)),
+                Err(_) => config.reject(&format!("claims.{name}"), "has a name that can't be a field's"),
+            }
+        }
+        let wanted = Wanted {
+            issuers: own.issuers.unwrap_or_default(),
+            audiences: own.audiences.unwrap_or_default(),
+            leeway: own.leeway,
+            expires: own.require_expiry,
+            claims: own.require.unwrap_or_default(),
+            scopes,
+        };
+        let (optional, forward) = (own.optional, own.forward);
+        Some(Self { keys, algorithms, wanted, fields, optional, forward, realm: own.realm })
+    }
+}
+
+/// What a request offers.
+#[derive(Debug, PartialEq, Eq)]
+enum Offered<'a> {
+    None,
+    One(&'a str),
+    /// More than one, or what is not text.
+    Wrong,
+}
+
+/// The token among the values of `authorization`.
+fn offered(values: &[Vec<u8>]) -> Offered<'_> {
+    match values {
+        [] => Offered::None,
+        [value] => match bearer(value).map(|token| std::str::from_utf8(token.trim_ascii())) {
+            None => Offered::None,
+            Some(Ok(token)) => Offered::One(token),
+            Some(Err(_)) => Offered::Wrong,
+        },
+        _ => Offered::Wrong,
+    }
+}
+
+/// The token of a bearer's credentials; the scheme's case does not matter.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+}
+
+type Claims = Map<String, serde_json::Value>;
+
+thread_local! {
+    /// The claims of tokens that were found to be signed. An instance has one configuration.
+    static SIGNED: RefCell<BTreeMap<String, Rc<Claims>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+impl Options {
+    fn verified(&self, token: &str) -> Result<Rc<Claims>, Fault> {
+        if let Some(claims) = SIGNED.with_borrow(|signed| signed.get(token).cloned()) {
+            return Ok(claims);
+        }
+        let claims = token::verified(token, &self.keys, &self.algorithms).map_err(Fault::Token)?;
+        let claims = Rc::new(claims);
+        SIGNED.with_borrow_mut(|signed| {
+            if signed.len() >= REMEMBERED {
+                signed.clear();
+            }
+            signed.insert(token.to_owned(), Rc::clone(&claims));
+        });
+        Ok(claims)
+    }
+
+    fn judge(&self, token: &str, now: Duration) -> Result<Rc<Claims>, Fault> {
+        let claims = self.verified(token)?;
+        self.wanted.judge(&claims, now)?;
+        Ok(claims)
+    }
+
+    fn challenge(&self, status: u16, title: &str, more: &str) -> Response {
+        Response::problem(status, title)
+            .with_header("www-authenticate", format!("Bearer realm=\"{}\"{more}", self.realm))
+    }
+
+    /// The answer to who is refused (RFC 6750 §3.1).
+    fn refuse(&self, fault: &Fault) -> Response {
+        match fault {
+            Fault::Token(token::Refused(reason)) => {
+                let more = format!(", error=\"invalid_token\", error_description=\"{reason}\"");
+                self.challenge(401, "The token is not valid", &more)
+            }
+            Fault::Scope => {
+                let scopes = self.wanted.scopes.join(" ");
+                let more = format!(", error=\"insufficient_scope\", scope=\"{scopes}\"");
+                self.challenge(403, "The token is not for this", &more)
+            }
+        }
+    }
+}
+
+fn handle(options: &'static Options, mut request: Request, next: Next) -> Result<Response, Error> {
+    let values = request.header_values("authorization");
+    let claims = match offered(&values) {
+        Offered::One(token) => match options.judge(token, clock::now()) {
+            Ok(claims) => Some(claims),
+            Err(fault) => return Ok(options.refuse(&fault)),
+        },
+        Offered::None if options.optional => None,
+        // Who offered nothing is told no error (RFC 6750 §3.1).
+        Offered::None => return Ok(options.challenge(401, "A token is required", "")),
+        Offered::Wrong => {
+            return Ok(options.challenge(400, "There must be one token", ", error=\"invalid_request\""));
+        }
+    };
+    let headers = request.headers_mut();
+    for (name, claim) in &options.fields {
+        let claim = claims.as_ref().and_then(|claims| claims.get(claim)).and_then(claims::text);
+        match claim {
+            Some(text) => headers.set(name.as_str(), text),
+            None => headers.remove(name.as_str()),
+        }
+    }
+    if claims.is_some() && !options.forward {
+        headers.remove("authorization");
+    }
+    next.call(request)
+}
+middleware!(handle, Options);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn read(entries: &[(&str, &str)]) -> Result<Options, String> {
+        Config::read(entries.iter().map(|(k, v)| (k.to_string(), v.to_string())))
+    }
+
+    /// A token that is signed with [`SECRET`], whatever its header says.
+    fn token(header: &str, payload: &str) -> String {
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
+        mac.update(signed.as_bytes());
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    }
+
+    fn options() -> Options {
+        read(&[("secrets.a", SECRET), ("algorithms.0", "HS256"), ("algorithms.1", "RS256")]).expect("good")
+    }
+
+    const NOW: Duration = Duration::from_secs(1000);
+
+    const CLAIMS: &str = r#"{"exp":2000,"sub":"alice"}"#;
+
+    fn good() -> String {
+        token(r#"{"alg":"HS256","kid":"a"}"#, CLAIMS)
+    }
+
+    fn refused(cases: impl IntoIterator<Item = (&'static str, String, &'static str)>) {
+        let options = options();
+        for (what, text, reason) in cases {
+            assert_eq!(options.judge(&text, NOW).err(), Some(Fault::Token(token::Refused(reason))), "{what}");
+        }
+    }
+
+    /// What RFC 8725 and the advisories on other libraries warn of, and what it gets.
+    #[test]
+    fn hostile_headers_are_refused() {
+        let good = good();
+        let [_, payload, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let claims = CLAIMS;
+        refused([
+            (
+                "no algorithm",
+                format!("{}.{payload}.", part(r#"{"alg":"none"}"#)),
+                "the algorithm is not allowed",
+            ),
+            (
+                "in other letters",
+                format!("{}.{payload}.{signature}", part(r#"{"alg":"nOnE"}"#)),
+                "the algorithm is not allowed",
+            ),
+            ("none, signed", token(r#"{"alg":"none"}"#, claims), "the algorithm is not allowed"),
+            ("not a text", token(r#"{"alg":["HS256"]}"#, claims), "the token is malformed"),
+            (
+                "an algorithm of the list without a key",
+                token(r#"{"alg":"RS256","kid":"a"}"#, claims),
+                "the signature is not valid",
+            ),
+            (
+                "one that is not allowed",
+                token(r#"{"alg":"HS512","kid":"a"}"#, claims),
+                "the algorithm is not allowed",
+            ),
+            ("another key's id", token(r#"{"alg":"HS256","kid":"b"}"#, claims), "the signature is not valid"),
+            ("an id that is no text", token(r#"{"alg":"HS256","kid":1}"#, claims), "the token is malformed"),
+            (
+                "its own key",
+                token(r#"{"alg":"HS256","kid":"b","jwk":{"kty":"oct","k":"AA"}}"#, claims),
+                "the signature is not valid",
+            ),
+            (
+                "critical",
+                token(r#"{"alg":"HS256","crit":["exp"],"exp":1}"#, claims),
+                "the token has an extension that is not known",
+            ),
+            (
+                "not encoded",
+                token(r#"{"alg":"HS256","b64":false}"#, claims),
+                "the token has an extension that is not known",
+            ),
+            ("two algorithms", token(r#"{"alg":"HS256","alg":"none"}"#, claims), "the token is malformed"),
+            (
+                "two subjects",
+                token(r#"{"alg":"HS256"}"#, r#"{"exp":2000,"sub":"alice","sub":"root"}"#),
+                "the token is malformed",
+            ),
+            ("no object", token(r#"{"alg":"HS256"}"#, "[]"), "the token is malformed"),
+        ]);
+    }
+
+    #[test]
+    fn hostile_forms_are_refused() {
+        let good = good();
+        let [header, payload, signature] = good.split('.').collect::<Vec<_>>()[..] else {
+            panic!("three parts")
+        };
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        refused([
+            ("an empty signature", format!("{header}.{payload}."), "the signature is not valid"),
+            (
+                "a shorter one",
+                format!("{header}.{payload}.{}", &signature[..40]),
+                "the signature is not valid",
+            ),
+            ("two parts", format!("{header}.{payload}"), "the token is malformed"),
+            ("four parts", format!("{good}.{signature}"), "the token is malformed"),
+            ("five parts", format!("{header}..{payload}..{signature}"), "the token is malformed"),
+            ("padding", format!("{good}="), "the token is malformed"),
+            (
+                "other base64",
+                format!("{header}.{payload}.{}", signature.replace(['-', '_'], "+") + "+"),
+                "the token is malformed",
+            ),
+            ("a space", format!("{header}. {payload}.{signature}"), "the token is malformed"),
+            ("nothing", String::new(), "the token is malformed"),
+            ("dots", "..".into(), "the token is malformed"),
+            (
+                "too long",
+                format!("{header}.{}.{signature}", "A".repeat(token::MAX_BYTES)),
+                "the token is too long",
+            ),
+            (
+                "another payload",
+                format!("{header}.{}.{signature}", part(r#"{"exp":2000,"sub":"root"}"#)),
+                "the signature is not valid",
+            ),
+            ("no end", token(r#"{"alg":"HS256"}"#, r#"{"sub":"alice"}"#), "the token does not expire"),
+        ]);
+    }
+
+    #[test]
+    fn a_token_is_remembered_and_judged_again() {
+        let (options, good) = (options(), good());
+        assert!(options.judge(&good, NOW).is_ok() && options.judge(&good, NOW).is_ok());
+        assert!(options.judge(&good, Duration::from_secs(3000)).is_err());
+    }
+
+    /// The public key of an RSA issuer is no secret of HS256's.
+    #[test]
+    fn a_public_key_is_no_secret() {
+        let vectors = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../../tests/vendor/wycheproof/json_web_signature_test.json"
+        );
+        let vectors: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(vectors).expect("there")).expect("JSON");
+        let groups = vectors["testGroups"].as_array().expect("a list");
+        let public =
+            groups.iter().map(|group| &group["public"]).find(|jwk| jwk["kty"] == "RSA").expect("one");
+        let set = serde_json::json!({ "keys": [public] }).to_string();
+        assert!(
+            read(&[("jwks", &set), ("algorithms", "HS256")])
+                .err()
+                .expect("wrong")
+                .starts_with("`algorithms` has none")
+        );
+        let both = read(&[
+            ("jwks", &set),
+            ("secrets.a", SECRET),
+            ("algorithms.0", "HS256"),
+            ("algorithms.1", "RS256"),
+        ]);
+        let text = token(&format!("{{\"alg\":\"HS256\",\"kid\":{}}}", public["kid"]), r#"{"exp":2000}"#);
+        assert!(both.expect("good").judge(&text, NOW).is_err());
+    }
+
+    #[test]
+    fn a_request_offers_one_token() {
+        let values =
+            |values: &[&str]| values.iter().map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>();
+        assert_eq!(offered(&values(&["bEARER a.b.c "])), Offered::One("a.b.c"));
+        for none in [&[][..], &["Basic a"], &["Bear"], &["Bearer"]] {
+            assert_eq!(offered(&values(none)), Offered::None, "{none:?}");
+        }
+        assert_eq!(offered(&values(&["Bearer a", "Bearer a"])), Offered::Wrong);
+        assert_eq!(offered(&[b"Bearer \xff".to_vec()]), Offered::Wrong);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let options = options();
+        for number in 0..REMEMBERED * 2 + 1 {
+            let text = token(r#"{"alg":"HS256"}"#, &format!("{{\"exp\":2000,\"jti\":{number}}}"));
+            assert!(options.judge(&text, NOW).is_ok());
+            SIGNED.with_borrow(|signed| assert!(signed.len() <= REMEMBERED));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let secret = ("secrets.a", SECRET);
+        let hs = ("algorithms", "HS256");
+        for (entries, start) in [
+            (&[][..], "`jwks` is missing, and so is `secrets`"),
+            (&[("jwks", "{")], "`jwks` is not a JSON object"),
+            (&[("jwks", "{\"keys\":1}")], "`jwks` is not a JWK Set"),
+            (&[("jwks", "{\"keys\":[]}")], "`jwks` has no key"),
+            (
+                &[("jwks", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA==\"}]}")],
+                "`jwks` has a key that is not base64url: number 0",
+            ),
+            (
+                &[("jwks", "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}")],
+                "`jwks` has a key that is an RSA key of less",
+            ),
+            (
+                &[("jwks", "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"}]}")],
+                "`jwks` has a key that is no point",
+            ),
+            (&[("jwks", "{\"keys\":[{\"kty\":\"RSA\",\"use\":\"enc\"}]}")], "`jwks` has no key"),
+            (&[("secrets.a", "short"), hs], "`secrets.a` is shorter than 32"),
+            (&[secret], "`algorithms` has none that one of the keys is for"),
+            (&[secret, ("algorithms", "none")], "`algorithms` is not an algorithm"),
+            (&[secret, hs, ("leeway", "6m")], "`leeway` is longer"),
+            (&[secret, hs, ("scopes", "a\"b")], "`scopes` has one"),
+            (&[secret, hs, ("claims.authorization", "sub")], "`claims.authorization` is where"),
+            (&[secret, hs, ("realm", "a\"b")], "`realm` holds"),
+        ] {
+            let error = read(entries).err().unwrap_or_default();
+            assert!(error.starts_with(start), "{error} for {start}");
+        }
+    }
+}
