@@ -177,6 +177,7 @@ fn resume(mut call: Call<'_>) -> Result<(i32, i32, i32, i32)> {
 /// Waits, on the fiber of whoever waits inside, until a task can have a turn. Others need not wait for what came meanwhile.
 async fn wait(mut call: Call<'_>) -> Result<()> {
     loop {
+        tell_early(call.as_context_mut())?;
         tell_late(call.as_context_mut())?;
         refresh(call.as_context_mut())?;
         let state = call.data_mut();
@@ -194,6 +195,17 @@ async fn wait(mut call: Call<'_>) -> Result<()> {
         let bell = Arc::clone(state.bell()?);
         poll_fn(|cx| bell.poll_rung(cx)).await;
     }
+}
+
+/// Hands over the answer of the call that enters, if a stage waits on its fiber behind it.
+fn tell_early(mut store: StoreContextMut<'_, State>) -> Result<()> {
+    let Some((answer, origin)) = store.data_mut().tasks.take_early() else { return Ok(()) };
+    store.data_mut().origins.end(origin);
+    let reply = reply(answer, store.as_context_mut());
+    store.data().early.put(reply);
+    // What is written behind it can be read now.
+    store.data().bell()?.wake_by_ref();
+    Ok(())
 }
 
 /// Hands over the answers that somebody outside waits for.

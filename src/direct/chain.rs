@@ -4,6 +4,7 @@ use super::bell::Bell;
 use super::border::reply;
 use super::callbacks::tell_late;
 use super::disagreement::Disagreement;
+use super::early::Early;
 use super::flights::Flights;
 use super::functions::{self, add_to_linker};
 use super::glue::{self, StageGlue};
@@ -16,6 +17,8 @@ use super::subtasks::Subtasks;
 use super::tasks::Tasks;
 use super::transfer::{check, settle};
 use crate::host::{Behalf, CallContext, InstanceState, Next, Rehearsal, RequestHead, Scope};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake as _, Waker};
 use tokio::sync::oneshot;
@@ -113,6 +116,7 @@ pub struct Guests {
 struct GuestTasks {
     turn: TypedFunc<(), ()>,
     bell: Arc<Bell>,
+    early: Arc<Early>,
 }
 
 /// What came of a call.
@@ -121,6 +125,8 @@ pub enum Entered {
     Answered(Reply),
     /// It answered, and then another stage ended the instance.
     Broke(Reply, Trap),
+    /// It answered while it was at work, and whoever called was told then.
+    Told,
     /// It goes on, and answers in a later [turn](Guests::turn).
     Later(oneshot::Receiver<Reply>),
 }
@@ -170,6 +176,7 @@ impl Chain {
             subtasks: Subtasks::default(),
             flights: Flights::default(),
             bell,
+            early: Arc::default(),
             blamed: None,
             cancels: None,
             host,
@@ -198,7 +205,10 @@ impl Chain {
         let enter = glue.get_typed_func(&mut *store, glue::ENTER)?;
         let current = glue.get_global(&mut *store, glue::CURRENT).ok_or_else(missing)?;
         let tasks = match store.data().bell.clone() {
-            Some(bell) => Some(GuestTasks { turn: glue.get_typed_func(&mut *store, glue::TURN)?, bell }),
+            Some(bell) => {
+                let early = Arc::clone(&store.data().early);
+                Some(GuestTasks { turn: glue.get_typed_func(&mut *store, glue::TURN)?, bell, early })
+            }
             None => None,
         };
         Ok(Guests { enter, current, tasks })
@@ -246,7 +256,7 @@ fn exported(store: &mut Store<State>, instances: &[Instance], place: &Place) -> 
 
 impl Guests {
     /// Sends a request through the chain, on `behalf` of a client's request; what comes out of it has `context`. What a stage
-    /// wrote of its body is read by [`after`](Self::after).
+    /// wrote of its body is read by [`after`](Self::after). An answer that is out before the call is over is for `early`.
     ///
     /// # Errors
     /// [`Trap`], which is the end of the instance.
@@ -256,14 +266,19 @@ impl Guests {
         (head, body): (RequestHead, WasiBody),
         behalf: Behalf,
         context: Option<Arc<CallContext>>,
+        early: impl FnOnce(Reply),
     ) -> std::result::Result<Entered, Trap> {
         let state = store.data_mut();
         state.host.keep(crate::host::kept::HEAD)?;
         state.origins.begin(behalf, context);
         state.incoming = Some(Request::enter(head, body, state));
         state.tasks.are_out = false;
-        if let Err(error) = self.enter.call_async(&mut *store, (0, 0)).await {
+        let (entered, is_told) = self.enter(store, early).await;
+        if let Err(error) = entered {
             let trap = self.trap(store, error);
+            if is_told {
+                return Err(trap);
+            }
             let tasks = &mut store.data_mut().tasks;
             return match if tasks.are_out && tasks.come_first() { tasks.take()? } else { None } {
                 Some(answer) => Ok(Entered::Broke(reply(answer, store), trap)),
@@ -277,6 +292,9 @@ impl Guests {
         }
         if let Some(tasks) = &self.tasks {
             tasks.bell.wake_by_ref();
+            if is_told {
+                return Ok(Entered::Told);
+            }
             if state.tasks.come_first() {
                 state.outgoing = state.take_answer()?;
                 if state.outgoing.is_none() {
@@ -289,6 +307,24 @@ impl Guests {
             Some(answer) => Ok(Entered::Answered(reply(answer, store))),
             None => Err(Disagreement("no answer went out").into()),
         }
+    }
+
+    /// The call, and whether its answer came before it was over.
+    async fn enter(&self, store: &mut Store<State>, early: impl FnOnce(Reply)) -> (Result<()>, bool) {
+        let mut call = pin!(self.enter.call_async(store, (0, 0)));
+        let Some(tasks) = &self.tasks else { return (call.await, false) };
+        let mut early = Some(early);
+        let entered = poll_fn(|cx| {
+            let poll = call.as_mut().poll(cx);
+            if let Some(reply) = tasks.early.take()
+                && let Some(early) = early.take()
+            {
+                early(reply);
+            }
+            poll
+        });
+        let entered = entered.await;
+        (entered, early.is_none())
     }
 
     /// Reads what waits for the host after a call.

@@ -96,12 +96,13 @@ async fn exchanges(store: &mut Store<State>, guests: &super::Guests, about: u8) 
     for number in 0..=u64::from(about & 1) {
         let head = RequestHead { headers: canary(), ..RequestHead::default() };
         let behalf = Behalf { origin: RequestOrigin::new(number, http::Extensions::default()), span: None };
-        let Some(entered) = patiently(guests.handle(store, (head, body(about)), behalf, None)).await else {
+        let Some(entered) = patiently(guests.handle(store, (head, body(about)), behalf, None, drop)).await
+        else {
             return;
         };
         let reply = match entered {
             Ok(Entered::Answered(reply)) => Some(reply),
-            Ok(Entered::Later(_)) => unreachable!("the first stage is lifted synchronously"),
+            Ok(Entered::Later(_) | Entered::Told) => unreachable!("the first stage is lifted synchronously"),
             Ok(Entered::Broke(_, trap)) | Err(trap) => return assert_theirs(&trap),
         };
         if let Err(trap) = guests.after(store) {

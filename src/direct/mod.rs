@@ -17,7 +17,7 @@
 //! | `http`, `imports`, `call` | the functions on the list, and how a stage calls one |
 //! | `fields`, `made` | those of them that make and edit fields, and that make messages and open bodies |
 //! | `ends` | the canonical functions of streams, futures and sets |
-//! | `tasks`, `callbacks`, `bell` | calls of stages that are lifted asynchronously, their canonical functions, and what wakes them |
+//! | `tasks`, `callbacks`, `bell`, `early` | calls of stages that are lifted asynchronously, their canonical functions, what wakes them, and an answer that does not wait for the rest of its call |
 //! | `subtasks`, `calls`, `flights` | the calls that these make and do not wait for, their canonical functions, and what is on its way outside |
 //! | `origins` | the calls from outside of which all that is a part |
 //! | `message`, `border`, `options` | requests and responses, inside of a segment and outside, and what may be wanted for one |
@@ -49,6 +49,7 @@ mod calls;
 mod chain;
 mod departure;
 mod disagreement;
+mod early;
 mod ends;
 mod fields;
 mod flights;

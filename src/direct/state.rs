@@ -3,6 +3,7 @@
 use super::abi::{Code, Pending};
 use super::bell::Bell;
 use super::disagreement::Disagreement;
+use super::early::Early;
 use super::flights::Flights;
 use super::handles::{End, Entry, Handles, Resource, Use};
 use super::message::{Answer, Body, Request};
@@ -30,6 +31,8 @@ pub struct State {
     pub(super) subtasks: Subtasks,
     pub(super) flights: Flights,
     pub(super) bell: Option<Arc<Bell>>,
+    /// Where an answer lies that is out while its call is at work.
+    pub(super) early: Arc<Early>,
     /// The stage whose value broke a rule when the host read what waited for it.
     pub(super) blamed: Option<usize>,
     /// The subtask for whose end a stage waits that has cancelled it.

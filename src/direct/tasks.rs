@@ -323,6 +323,20 @@ impl Tasks {
         }
     }
 
+    /// Takes the answer of the call that enters, if it has one and is at work yet, and the call that it is of.
+    pub fn take_early(&mut self) -> Option<(Answer, OriginId)> {
+        if !self.come_first() {
+            return None;
+        }
+        let task =
+            self.find(self.awaited).filter(|task| matches!(task.outcome, Outcome::Returned(_, None)))?;
+        let origin = task.origin;
+        match std::mem::replace(&mut task.outcome, Outcome::Taken) {
+            Outcome::Returned(answer, _) => Some((answer, origin)),
+            _ => None,
+        }
+    }
+
     /// Who waits outside for the task that began last is told its answer.
     pub fn later(&mut self) -> Result<oneshot::Receiver<Reply>> {
         let (sender, receiver) = oneshot::channel();

@@ -158,13 +158,21 @@ impl Calls for Running<'_> {
         let store = self.take().await?;
         store.set_epoch_deadline(FIRST_TURN);
         guests_run();
-        let entered = self.guests.handle(store, (head, body.into_boxed()), behalf, context).await?;
+        // A stage may wait in the middle of its turn, behind its answer.
+        let early = |answer| instance.on_reply(&exchange, reply(answer, &exchange));
+        let request = (head, body.into_boxed());
+        let entered = self.guests.handle(store, request, behalf, context, early).await?;
         let (answer, after) = match entered {
             // As in the component form, the answer does not wait for what a stage has written of its body.
             Entered::Answered(answer) => {
                 let after = self.guests.after(store);
                 self.give_back(store);
                 (answer, after)
+            }
+            Entered::Told => {
+                let after = self.guests.after(store);
+                self.give_back(store);
+                return after;
             }
             Entered::Broke(answer, trap) => (answer, Err(trap)),
             Entered::Later(answer) => {

@@ -4,6 +4,7 @@ use super::both::{BUDGET, Both, Stage, fields, run, runtime, text};
 use super::interpreter::interpreting_service;
 use super::outward::{ASYNC, asynchronous};
 use super::passing::{self, called, middleware, named};
+use super::tasks::service;
 use linkspan::host::Budget;
 use std::time::Duration;
 
@@ -65,6 +66,25 @@ fn an_answer_is_out_when_its_stage_waits_for_a_cancellation() {
     ];
     let expected = [tells(7), traps(0), traps(0)].map(|said| [said.clone(), said]);
     assert_eq!(answers(chains, &[("x-body", "slow")]), expected);
+}
+
+/// The same while it waits for the next stage, which does not end early.
+#[test]
+fn an_answer_is_out_while_its_stage_waits_for_the_next_one_to_end() {
+    let cancels = |answer: &str| {
+        let handle = format!(
+            "(call $ask (local.get $q)) (call $alone) {answer} (drop (call $cancel (call $sub))) (i32.const 0)"
+        );
+        text(&middleware(&handle, "unreachable"))
+    };
+    let wait = "(call $wait (call $set-new))";
+    let next = || text(&service(wait, wait));
+    let chains = [
+        vec![cancels("(call $return-number (i32.const 7))"), next()],
+        vec![cancels("(call $return-empty)"), next()],
+    ];
+    let expected = [tells(7), "200 OK {} b\"\" None".to_owned()].map(|said| [said.clone(), said]);
+    assert_eq!(answers(chains, &[]), expected);
 }
 
 /// Wasmtime (48) lets a stage go on as soon as the one that it called calls another one. As the specification has it, a call that
