@@ -4,7 +4,7 @@
 
 use super::redis::{Redis, installed};
 use super::{main, run};
-use crate::harness::{Client, Gateway, MS, Protocol, Setup, get, scaled};
+use crate::harness::{Client, Gateway, MS, Pipeline, Protocol, Setup, get, scaled};
 use rustix::process::Signal;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -57,17 +57,36 @@ async fn offer(gateways: [&Gateway; 2], connections: usize, time: Duration, paus
 fn most_above(asked: &[Asked]) -> f64 {
     let mut allowed: Vec<_> = asked.iter().filter(|asked| asked.status == 200).collect();
     allowed.sort_by_key(|asked| asked.answered);
+    let longest = allowed.iter().map(|asked| asked.answered - asked.sent).max().unwrap_or_default();
     let mut most = f64::MIN;
     for window in [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 60_000_u32].map(|ms| MS * ms) {
         for (at, last) in allowed.iter().enumerate() {
             let begin = last.answered.saturating_sub(window);
-            let inside = allowed[..=at].iter().rev().take_while(|asked| asked.answered >= begin);
-            let inside = inside.filter(|asked| asked.sent >= begin).count();
+            let first = allowed.partition_point(|asked| asked.answered < begin);
+            // What was sent before and answered within is among the first ones: nobody waits for longer than the longest.
+            let early = allowed[first..=at].iter().take_while(|asked| asked.answered <= begin + longest);
+            let inside = at + 1 - first - early.filter(|asked| asked.sent < begin).count();
             let length = window.min(last.answered).as_secs_f64();
             most = most.max(inside as f64 - (BURST + rate() * length));
         }
     }
     most
+}
+
+/// How many of these one limiter alone would have allowed, that decides when they were answered. On a machine that does other
+/// things too, nobody asks for some milliseconds now and then, in which a burst of 10 is lost to whoever decides.
+fn ideal(asked: &[Asked]) -> usize {
+    let mut times: Vec<_> = asked.iter().map(|asked| asked.answered.as_secs_f64()).collect();
+    times.sort_by(f64::total_cmp);
+    let mut arrival = 0.0_f64;
+    let mut allowed = 0;
+    for now in times {
+        let after = arrival.max(now) + 1.0 / rate();
+        if after - now <= BURST / rate() {
+            (arrival, allowed) = (after, allowed + 1);
+        }
+    }
+    allowed
 }
 
 fn percentile(mut times: Vec<Duration>, share: f64) -> Duration {
@@ -90,13 +109,16 @@ fn two_gateways_never_let_more_through_than_one_would() {
     let allowed = asked.iter().filter(|asked| asked.status == 200).count();
     assert!(asked.iter().all(|asked| matches!(asked.status, 200 | 429)), "another status");
     let (share, above) = (allowed as f64 / (rate() * time.as_secs_f64()), most_above(&asked));
+    let of_one = allowed as f64 / ideal(&asked) as f64;
     eprintln!(
-        "offered {} in {time:?}, allowed {allowed}: {:.2} % of the limit; at most {above:.1} above limit and burst in a window",
+        "offered {} in {time:?}, allowed {allowed}: {:.2} % of the limit, {:.2} % of what one limiter would have allowed of these \
+         requests; at most {above:.1} above limit and burst in a window",
         asked.len(),
         share * 100.0,
+        of_one * 100.0,
     );
     assert!(above <= 0.0, "{above} above limit and burst");
-    assert!(share >= scaled(0.8, 0.99), "{share}");
+    assert!(of_one >= scaled(0.9, 0.99), "{of_one}");
     gateways.into_iter().for_each(Gateway::stop);
 }
 
@@ -146,5 +168,43 @@ fn a_server_that_breaks_under_load() {
             "all is well at the end"
         );
         gateways.into_iter().for_each(Gateway::stop);
+    }
+}
+
+/// What a decision in Redis adds to a request: three gateways in turn, one connection to each, so that nothing else differs.
+#[test]
+fn what_sharing_adds() {
+    let Some(binary) = installed() else { return };
+    let redis = Redis::start(binary, &[]);
+    let config = "rate = \"1000000/s\", burst = 1000000, on-store-failure = \"closed\"";
+    let own = Pipeline::new("main", "empty")
+        .stage_with("rate-limit-in-place", "config = { rate = \"1000000/s\", key-header = \"x-key\" }");
+    let setups = [
+        ("the gateway's own memory", Setup::of([own])),
+        ("a store in memory", Setup::of([main(config)]).more("[stores.shared]\nkind = \"memory\"\n")),
+        ("a store in Redis", Setup::of([main(config)]).more(&redis.store("timeout = \"20s\""))),
+    ];
+    let gateways = setups.map(|(name, setup)| (name, Gateway::start(&setup)));
+    let times = run(async {
+        let mut clients = Vec::new();
+        for (_, gateway) in &gateways {
+            clients.push((Client::connect(gateway, Protocol::Http1).await, Vec::new()));
+        }
+        for round in 0..scaled(300, 5_000) {
+            for (client, times) in &mut clients {
+                let began = Instant::now();
+                client.get("/", &[]).await.ok();
+                // Until all is warm.
+                if round >= 100 {
+                    times.push(began.elapsed());
+                }
+            }
+        }
+        clients.into_iter().map(|(_, times)| times).collect::<Vec<_>>()
+    });
+    for ((name, gateway), times) in gateways.into_iter().zip(times) {
+        let (half, most) = (percentile(times.clone(), 0.5), percentile(times, 0.99));
+        eprintln!("{name}: p50 {half:?}, p99 {most:?}");
+        gateway.stop();
     }
 }
