@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// A store of its own, in memory.
 fn memory() -> Store {
     let file = "listeners = [{ address = '127.0.0.1:0' }]\nroutes = [{ pipeline = 'a' }]\n\
-        stores.s = { kind = 'memory', entries = 16 }\n\
+        stores.s = { kind = 'memory', entries = 64 }\n\
         components.c = { path = 'Cargo.toml' }\nupstreams.b = { servers = ['http://127.0.0.1:1'] }\n\
         pipelines.a = { upstream = 'b', stages = [{ component = 'c', grant = { stores = ['s', 's'] } }] }\n";
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("linkspan.toml");
