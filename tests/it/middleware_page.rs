@@ -26,7 +26,7 @@ stages = [{ component = \"std:rate-limit\", config = { rate = \"10/s\" } }]
 
 Each is there in two builds of one source. A stage has the one that edits heads [in place](writing-a-stage.md#edits-in-place), which
 linkspan alone runs and which costs less. `linkspan std export NAME -o FILE` and `compose --portable` write the portable one, which
-every host of `wasi:http/middleware` runs.
+every host of `wasi:http/middleware` runs; `rate-limit` alone needs linkspan in both, since no instance can count for another.
 
 This page is generated from the components (`BLESS=1 cargo xtask test`).
 
