@@ -4,6 +4,7 @@ use crate::bindings::wasi::http::types;
 use crate::bindings::{wit_future, wit_stream};
 use crate::error::{Error, internal};
 use crate::outstanding;
+use crate::value::Value;
 use std::borrow::Cow;
 use std::cell::Cell;
 use wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter};
@@ -147,6 +148,26 @@ impl Body {
             writer.write_all(bytes.into_owned()).await;
         });
         Ok(Opened { contents: Some(reader), trailers, resolve: Some(resolve) })
+    }
+}
+
+/// The text of a whole body, as a configuration has it: at most [`Body::MAX_BYTES`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyText(String);
+
+impl BodyText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for BodyText {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > Body::MAX_BYTES {
+            return Err(format!("is longer than {} bytes", Body::MAX_BYTES));
+        }
+        Ok(Self(text.into()))
     }
 }
 

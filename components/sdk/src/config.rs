@@ -5,6 +5,7 @@
 //! scalar. [`Config`] reads it and notes everything that is wrong with it, keys
 //! that nobody asked for among them. Its messages name keys, never values.
 
+use crate::header::HeaderName;
 use crate::schema::Part;
 use crate::value::Value;
 
@@ -95,6 +96,24 @@ impl Config {
                 None
             }
         }
+    }
+
+    /// The fields that the table `key` names. Noted as errors are names that no field can have, that stand twice, and those
+    /// of the connection.
+    pub fn fields<T>(&mut self, key: &str, table: Vec<(String, T)>) -> Vec<(HeaderName, T)> {
+        let mut fields: Vec<(HeaderName, T)> = Vec::new();
+        for (name, value) in table {
+            let key = format!("{key}.{name}");
+            match HeaderName::parse(&name) {
+                Err(_) => self.reject(&key, "has a name that can't be a field's"),
+                Ok(name) if name.is_of_the_connection() => self.reject(&key, "belongs to the connection"),
+                Ok(name) if fields.iter().any(|(other, _)| *other == name) => {
+                    self.reject(&key, "is there twice")
+                }
+                Ok(name) => fields.push((name, value)),
+            }
+        }
+        fields
     }
 
     /// The value of a key that may be missing.

@@ -51,6 +51,60 @@ impl Value for HeaderName {
     }
 }
 
+/// Empty text is no name.
+impl Value for Option<HeaderName> {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { HeaderName::parse(text).map(Some) }
+    }
+}
+
+impl HeaderName {
+    /// Whether the field says where a message ends, or belongs to the connection: a stage can't set it, or must not.
+    pub fn is_of_the_connection(&self) -> bool {
+        matches!(
+            self.as_str(),
+            "connection"
+                | "content-length"
+                | "host"
+                | "http2-settings"
+                | "keep-alive"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "proxy-connection"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+        )
+    }
+}
+
+/// Text that can stand between quotes in a field's value as it is (RFC 9110 §5.6.4), like a realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quotable(String);
+
+impl Quotable {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for Quotable {
+    fn parse(text: &str) -> Result<Self, String> {
+        if HeaderValue::parse(text).is_err() || text.contains(['"', '\\']) {
+            return Err("holds a character that can't be quoted".into());
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// The token in a value of `authorization`, if its scheme is `Bearer`, in whatever case (RFC 6750 §2.1).
+pub fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii_start())
+}
+
 /// The value of a header field, without line breaks and other control
 /// characters (RFC 9110 §5.5).
 #[derive(Clone, Debug, PartialEq, Eq)]

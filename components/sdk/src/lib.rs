@@ -68,10 +68,10 @@ pub mod template;
 mod value;
 
 pub use bindings::wasi::http::types::{Fields, Method, Scheme};
-pub use body::{Body, BodyWriter, Trailers};
+pub use body::{Body, BodyText, BodyWriter, Trailers};
 pub use config::{Config, Finding, FromConfig};
 pub use error::{Error, internal};
-pub use header::{HeaderEdits, HeaderName, HeaderValue};
+pub use header::{HeaderEdits, HeaderName, HeaderValue, Quotable, bearer};
 pub use network::Network;
 pub use next::{AsyncNext, Next, call, call_named, call_named_async, send};
 pub use request::Request;

@@ -4,7 +4,7 @@ use crate::host::bindings::linkspan::gateway::rate_limiter::{self, SharedError};
 use crate::host::bindings::named_imports as own;
 use crate::host::scope::{Scope, StageScope};
 use crate::host::state::InstanceState;
-use crate::stores::{self, Quota, StoreError, TakeError};
+use crate::stores::{self, Quota, Store, StoreError, TakeError};
 use crate::telemetry::HostCall;
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -80,9 +80,14 @@ impl own::linkspan::gateway::rate_limiter::HostWithStore<InstanceState> for HasS
     }
 }
 
+/// The store of this name, if the stage is granted it.
+fn granted<'a>(scope: &'a StageScope, store: &str) -> Option<&'a Store> {
+    scope.stores.iter().map(|store| &**store).find(|granted| granted.name() == store)
+}
+
 /// Whether the stage is granted a store of this name.
 pub fn is_granted(scope: &StageScope, store: &str) -> bool {
-    scope.stores.iter().any(|granted| granted.name() == store)
+    granted(scope, store).is_some()
 }
 
 /// Takes one request from what `key` has left in a store.
@@ -96,8 +101,7 @@ pub async fn take_shared(
     key: &str,
     quota: rate_limiter::Quota,
 ) -> Result<rate_limiter::Decision, SharedError> {
-    let granted = scope.stores.iter().find(|granted| granted.name() == store);
-    let granted = granted.ok_or(SharedError::NotGranted)?;
+    let granted = granted(scope, store).ok_or(SharedError::NotGranted)?;
     // Nobody takes anything before there is a request, and there is no worker.
     if scope.is_alone() {
         return Err(SharedError::Unavailable);

@@ -29,22 +29,6 @@ configuration! {
     }
 }
 
-/// Fields that say where a message ends, or whom the connection belongs to: none of a stage's business.
-const NOT_OURS: [&str; 12] = [
-    "connection",
-    "content-length",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 struct Options {
     request: Edits,
     response: Edits,
@@ -78,15 +62,15 @@ impl FromConfig for Options {
         }
         let request = Edits {
             remove: removed("request-remove", keys.request_remove, config),
-            set: fields("request-set", keys.request_set, config),
-            append: fields("request-append", keys.request_append, config),
+            set: config.fields("request-set", keys.request_set),
+            append: config.fields("request-append", keys.request_append),
             default: Vec::new(),
         };
         let response = Edits {
             remove: removed("response-remove", keys.response_remove, config),
-            set: fields("response-set", keys.response_set, config),
-            append: fields("response-append", keys.response_append, config),
-            default: fields("response-default", keys.response_default, config),
+            set: config.fields("response-set", keys.response_set),
+            append: config.fields("response-append", keys.response_append),
+            default: config.fields("response-default", keys.response_default),
         };
         Some(Self { request, response })
     }
@@ -94,26 +78,10 @@ impl FromConfig for Options {
 
 fn removed(key: &str, names: Option<Vec<HeaderName>>, config: &mut Config) -> Vec<HeaderName> {
     let names = names.unwrap_or_default();
-    for name in names.iter().filter(|name| NOT_OURS.contains(&name.as_str())) {
+    for name in names.iter().filter(|name| name.is_of_the_connection()) {
         config.reject(key, &format!("has `{}`, which belongs to the connection", name.as_str()));
     }
     names
-}
-
-fn fields(key: &str, table: Vec<(String, Template)>, config: &mut Config) -> Fields {
-    let mut fields: Fields = Vec::new();
-    for (name, value) in table {
-        let key = format!("{key}.{name}");
-        match HeaderName::parse(&name) {
-            Err(_) => config.reject(&key, "has a name that can't be a field's"),
-            Ok(name) if NOT_OURS.contains(&name.as_str()) => config.reject(&key, "belongs to the connection"),
-            Ok(name) if fields.iter().any(|(other, _)| *other == name) => {
-                config.reject(&key, "is there twice")
-            }
-            Ok(name) => fields.push((name, value)),
-        }
-    }
-    fields
 }
 
 impl Edits {

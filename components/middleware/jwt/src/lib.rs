@@ -18,8 +18,8 @@ mod token;
 use claims::{Fault, Wanted};
 use key::{Algorithm, Key};
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Value, clock, configuration,
-    middleware, schema,
+    Config, Error, FromConfig, HeaderName, Next, Quotable, Request, Response, Value, bearer, clock,
+    configuration, middleware, schema,
 };
 use serde_json::Map;
 use std::cell::RefCell;
@@ -58,7 +58,7 @@ configuration! {
         /// Whether the token goes on to later stages.
         default(false) forward: bool,
         /// The realm in the challenge.
-        default("api") realm: String,
+        default("api") realm: Quotable,
     }
 }
 
@@ -69,7 +69,7 @@ struct Options {
     fields: Vec<(HeaderName, String)>,
     optional: bool,
     forward: bool,
-    realm: String,
+    realm: Quotable,
 }
 
 impl FromConfig for Options {
@@ -102,24 +102,15 @@ impl FromConfig for Options {
         if own.leeway > Duration::from_secs(300) {
             config.reject("leeway", "is longer than 5 minutes");
         }
-        if HeaderValue::parse(&own.realm).is_err() || own.realm.contains(['"', '\\']) {
-            config.reject("realm", "holds a character that can't be quoted");
-        }
         let scopes = own.scopes.unwrap_or_default();
         if scopes.iter().any(|scope| {
             scope.is_empty() || !scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
         }) {
             config.reject("scopes", "has one that is not a scope (RFC 6749 §3.3)");
         }
-        let mut fields = Vec::new();
-        for (name, claim) in own.claims {
-            match HeaderName::parse(&name) {
-                Ok(name) if name.as_str() == "authorization" => {
-                    config.reject(&format!("claims.{}", name.as_str()), "is where the token is");
-                }
-                Ok(name) => fields.push((name, claim)),
-                Err(_) => config.reject(&format!("claims.{name}"), "has a name that can't be a field's"),
-            }
+        let fields = config.fields("claims", own.claims);
+        if fields.iter().any(|(name, _)| name.as_str() == "authorization") {
+            config.reject("claims.authorization", "is where the token is");
         }
         let wanted = Wanted {
             issuers: own.issuers.unwrap_or_default(),
@@ -156,12 +147,6 @@ fn offered(values: &[Vec<u8>]) -> Offered<'_> {
     }
 }
 
-/// The token of a bearer's credentials; the scheme's case does not matter.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
-}
-
 type Claims = Map<String, serde_json::Value>;
 
 thread_local! {
@@ -193,7 +178,7 @@ impl Options {
 
     fn challenge(&self, status: u16, title: &str, more: &str) -> Response {
         Response::problem(status, title)
-            .with_header("www-authenticate", format!("Bearer realm=\"{}\"{more}", self.realm))
+            .with_header("www-authenticate", format!("Bearer realm=\"{}\"{more}", self.realm.as_str()))
     }
 
     /// The answer to who is refused (RFC 6750 §3.1).
@@ -464,6 +449,7 @@ mod tests {
             (&[secret, hs, ("leeway", "6m")], "`leeway` is longer"),
             (&[secret, hs, ("scopes", "a\"b")], "`scopes` has one"),
             (&[secret, hs, ("claims.authorization", "sub")], "`claims.authorization` is where"),
+            (&[secret, hs, ("claims.host", "sub")], "`claims.host` belongs to the connection"),
             (&[secret, hs, ("realm", "a\"b")], "`realm` holds"),
         ] {
             let error = read(entries).err().unwrap_or_default();

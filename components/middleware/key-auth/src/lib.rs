@@ -6,8 +6,8 @@
 //! compared in constant time, with every consumer's each time.
 
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Request, Response, Value, configuration,
-    middleware, schema, secret,
+    Config, Error, FromConfig, HeaderName, HeaderValue, Next, Quotable, Request, Response, Value, bearer,
+    configuration, middleware, schema, secret,
 };
 
 configuration! {
@@ -16,13 +16,13 @@ configuration! {
         /// The secret of each consumer, by the consumer's name; at least one.
         required table keys: String,
         /// The field that carries a key; empty for none.
-        default("x-api-key") header: String,
+        default("x-api-key") header: Option<HeaderName>,
         /// Whether `Authorization: Bearer <key>` is accepted as well (RFC 6750).
         default(true) bearer: bool,
         /// The field that names the consumer to later stages.
         default("x-consumer") consumer_header: HeaderName,
         /// The realm in the challenge.
-        default("api") realm: String,
+        default("api") realm: Quotable,
     }
 }
 
@@ -41,19 +41,12 @@ impl FromConfig for Options {
     fn from_config(config: &mut Config) -> Option<Self> {
         let Keys { keys, header, bearer, consumer_header, realm } = Keys::from_config(config)?;
         check_keys(&keys, config);
-        let header = match header.as_str() {
-            "" => None,
-            name => HeaderName::parse(name).map_err(|reason| config.reject("header", &reason)).ok(),
-        };
         if header.is_none() && !bearer {
             config.reject("bearer", "must be true where `header` is empty: a key has no way in");
         }
-        if HeaderValue::parse(&realm).is_err() || realm.contains(['"', '\\']) {
-            config.reject("realm", "holds a character that can't be quoted");
-        }
         // No scheme is registered for keys in a field of their own.
         let scheme = if bearer { "Bearer" } else { "ApiKey" };
-        let challenge = format!("{scheme} realm=\"{realm}\"");
+        let challenge = format!("{scheme} realm=\"{}\"", realm.as_str());
         Some(Self { keys, header, bearer, consumer: consumer_header, challenge })
     }
 }
@@ -140,12 +133,6 @@ fn choose(mut named: Vec<Vec<u8>>, authorization: Vec<Vec<u8>>) -> Offered {
         1 => named.pop().map_or(Offered::None, Offered::One),
         _ => Offered::Many,
     }
-}
-
-/// The token of a bearer's credentials; the scheme's case does not matter.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii_start())
 }
 
 #[cfg(test)]

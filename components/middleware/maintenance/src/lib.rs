@@ -3,8 +3,8 @@
 //! It is switched by a reload, as everything else: `enabled = false` makes it a stage that does nothing.
 
 use linkspan_sdk::{
-    Body, Config, Error, FromConfig, HeaderName, HeaderValue, Network, Next, Request, Response,
-    configuration, middleware, network, schema,
+    Body, BodyText, Error, HeaderName, HeaderValue, Network, Next, Request, Response, configuration,
+    middleware, network,
 };
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ configuration! {
         /// When clients may come again (`Retry-After`).
         default("5m") retry_after: Duration,
         /// The body, of at most 16 KiB: a page for people. Without it, a problem (RFC 9457) that says why.
-        optional body: String,
+        optional body: BodyText,
         /// The type of the body.
         default("text/html; charset=utf-8") content_type: HeaderValue,
         /// Networks whose clients pass.
@@ -26,21 +26,7 @@ configuration! {
     }
 }
 
-struct Options(Keys);
-
-impl FromConfig for Options {
-    const SCHEMA: &'static [schema::Part] = Keys::SCHEMA;
-
-    fn from_config(config: &mut Config) -> Option<Self> {
-        let keys = Keys::from_config(config)?;
-        if keys.body.as_ref().is_some_and(|body| body.len() > Body::MAX_BYTES) {
-            config.reject("body", &format!("is longer than {} bytes", Body::MAX_BYTES));
-        }
-        Some(Self(keys))
-    }
-}
-
-fn handle(Options(keys): &'static Options, request: Request, next: Next) -> Result<Response, Error> {
+fn handle(keys: &'static Keys, request: Request, next: Next) -> Result<Response, Error> {
     let passes = |allowed: &[Network]| {
         let client = network::client(&request, keys.header.as_str());
         client.is_some_and(|client| allowed.iter().any(|network| network.contains(client)))
@@ -52,17 +38,18 @@ fn handle(Options(keys): &'static Options, request: Request, next: Next) -> Resu
         None => Response::problem(503, "The service is being worked on"),
         Some(body) => Response::new(503)
             .with_header("content-type", keys.content_type.as_str())
-            .with_body(Body::bytes(body.as_bytes())),
+            .with_body(Body::bytes(body.as_str().as_bytes())),
     };
     Ok(response
         .with_header("retry-after", keys.retry_after.as_secs().to_string())
         .with_header("cache-control", "no-store"))
 }
-middleware!(handle, Options);
+middleware!(handle, Keys);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linkspan_sdk::Config;
 
     #[test]
     fn mistakes_are_named() {
@@ -73,7 +60,7 @@ mod tests {
             ("retry-after", "soon", "`retry-after` is not a time"),
             ("content-type", "a\nb", "`content-type` holds a character"),
         ] {
-            let error = Config::read::<Options>([(key.into(), value.into())]).err().unwrap_or_default();
+            let error = Config::read::<Keys>([(key.into(), value.into())]).err().unwrap_or_default();
             assert!(error.starts_with(start), "{error}");
         }
     }

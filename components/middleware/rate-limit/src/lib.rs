@@ -28,7 +28,7 @@ configuration! {
         /// Requests that may arrive at once. Default: the number in `rate`.
         optional burst: u32 where 1..=1_000_000_000,
         /// The field by whose value requests are counted; empty to count all requests together.
-        default("x-consumer") key_header: String,
+        default("x-consumer") key_header: Option<HeaderName>,
         /// The name of the policy in the response.
         default("default") name: String,
         /// The store in which requests are counted, so that the limit holds for all gateways that share it. The stage must be granted the store: `grant = { stores = ["shared"] }`. Empty: the gateway's own memory.
@@ -82,10 +82,6 @@ impl FromConfig for Options {
     fn from_config(config: &mut Config) -> Option<Self> {
         let Keys { rate, burst, key_header, name, store, bucket, on_store_failure } =
             Keys::from_config(config)?;
-        let key = match key_header.as_str() {
-            "" => None,
-            key => HeaderName::parse(key).map_err(|reason| config.reject("key-header", &reason)).ok(),
-        };
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
             config.reject("name", "is not made of letters, digits and -_.");
         }
@@ -100,7 +96,7 @@ impl FromConfig for Options {
         let window = seconds(u64::from(burst).saturating_mul(quota.interval));
         let policy = format!("\"{name}\";q={burst};w={window}");
         let shared = shared(config, store, bucket, on_store_failure);
-        Some(Self { quota, key, name, policy, shared })
+        Some(Self { quota, key: key_header, name, policy, shared })
     }
 }
 

@@ -4,7 +4,8 @@
 //! `..` of it. The query goes on as it came.
 
 use linkspan_sdk::{
-    Config, Error, FromConfig, Next, Request, Response, Value, configuration, middleware, schema, template,
+    Config, Error, FromConfig, HeaderName, Next, Request, Response, Value, configuration, middleware, schema,
+    template,
 };
 
 configuration! {
@@ -17,7 +18,7 @@ configuration! {
         /// Put in front of the path: `"/v2"`.
         optional add_prefix: Prefix,
         /// The field that tells later stages the path as it came; empty for none.
-        default("") original: String,
+        default("") original: Option<HeaderName>,
     }
 }
 
@@ -69,7 +70,7 @@ struct Options {
     /// The longest first.
     replace: Vec<Rule>,
     add: Option<String>,
-    original: Option<linkspan_sdk::HeaderName>,
+    original: Option<HeaderName>,
 }
 
 /// A path and what is put in its place; where it stands for all that begin so, both are without their `/*`.
@@ -104,12 +105,6 @@ impl FromConfig for Options {
             }
         }
         rules.sort_by_key(|rule| (std::cmp::Reverse(rule.from.len()), rule.front));
-        let original = match original.as_str() {
-            "" => None,
-            name => linkspan_sdk::HeaderName::parse(name)
-                .map_err(|reason| config.reject("original", &reason))
-                .ok(),
-        };
         let prefix = |prefix: Option<Prefix>| prefix.map(|Prefix(text)| text);
         Some(Self { strip: prefix(strip_prefix), replace: rules, add: prefix(add_prefix), original })
     }

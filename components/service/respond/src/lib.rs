@@ -3,7 +3,7 @@
 //! The body is the same for every request, so nothing of a request is ever in it.
 
 use linkspan_sdk::{
-    Body, Config, Error, FromConfig, HeaderName, HeaderValue, Request, Response, Value, configuration,
+    Body, BodyText, Config, Error, FromConfig, HeaderName, HeaderValue, Request, Response, configuration,
     schema, service,
 };
 
@@ -13,7 +13,7 @@ configuration! {
         /// The status.
         default(200) status: u16 where 200..=599,
         /// The body, of at most 16 KiB.
-        default("") body: String,
+        default("") body: BodyText,
         /// The type of the body.
         default("text/plain; charset=utf-8") content_type: HeaderValue,
         /// Further fields of the response.
@@ -23,7 +23,7 @@ configuration! {
 
 struct Options {
     status: u16,
-    body: String,
+    body: BodyText,
     content_type: HeaderValue,
     fields: Vec<(HeaderName, HeaderValue)>,
 }
@@ -32,24 +32,19 @@ impl FromConfig for Options {
     const SCHEMA: &'static [schema::Part] = Keys::SCHEMA;
 
     fn from_config(config: &mut Config) -> Option<Self> {
-        let Keys { status, body, content_type, fields } = Keys::from_config(config)?;
-        if body.len() > Body::MAX_BYTES {
-            config.reject("body", &format!("is longer than {} bytes", Body::MAX_BYTES));
-        }
-        if matches!(status, 204 | 205 | 304) && !body.is_empty() {
+        let Keys { status, body, content_type, mut fields } = Keys::from_config(config)?;
+        if matches!(status, 204 | 205 | 304) && !body.as_str().is_empty() {
             config.reject("body", &format!("can't be in a response with the status {status}"));
         }
-        let mut named = Vec::new();
-        for (name, value) in fields {
-            match HeaderName::parse(&name) {
-                Ok(name) if ["content-length", "content-type"].contains(&name.as_str()) => {
-                    config.reject(&format!("fields.{}", name.as_str()), "is made of the other keys");
-                }
-                Ok(name) => named.push((name, value)),
-                Err(_) => config.reject(&format!("fields.{name}"), "has a name that can't be a field's"),
+        fields.retain(|(name, _)| {
+            let is_made = ["content-length", "content-type"].contains(&name.to_ascii_lowercase().as_str());
+            if is_made {
+                config.reject(&format!("fields.{name}"), "is made of the other keys");
             }
-        }
-        Some(Self { status, body, content_type, fields: named })
+            !is_made
+        });
+        let fields = config.fields("fields", fields);
+        Some(Self { status, body, content_type, fields })
     }
 }
 
@@ -58,13 +53,13 @@ async fn handle(options: &'static Options, _: Request) -> Result<Response, Error
     for (name, value) in &options.fields {
         response.headers_mut().append(name.as_str(), value.as_str());
     }
-    if options.body.is_empty() {
+    if options.body.as_str().is_empty() {
         // RFC 9110 §8.6 and §15.4.5: none of these says a length of its own.
         let silent = matches!(options.status, 204 | 304);
         return Ok(if silent { response } else { response.with_header("content-length", "0") });
     }
     let response = response.with_header("content-type", options.content_type.as_str());
-    Ok(response.with_body(Body::bytes(options.body.as_bytes())))
+    Ok(response.with_body(Body::bytes(options.body.as_str().as_bytes())))
 }
 service!(async handle, Options);
 

@@ -2,7 +2,8 @@
 //! own configuration, environment and arguments.
 
 use linkspan_sdk::bindings::wasi::{cli::environment, config::store};
-use linkspan_sdk::{Body, Error, Method, Request, Response, Scheme, internal, json, service};
+use linkspan_sdk::template::method_name;
+use linkspan_sdk::{Body, Error, Request, Response, Scheme, internal, json, service};
 
 /// Async, for an answer of any size.
 async fn handle(request: Request) -> Result<Response, Error> {
@@ -11,7 +12,7 @@ async fn handle(request: Request) -> Result<Response, Error> {
     let config = store::get_all().map_err(|_| internal("no configuration"))?;
     let environment = environment::get_environment();
     let fields = [
-        ("method", json::string(&method(&request.method()))),
+        ("method", json::string(&method_name(request.method()))),
         ("path", json::optional(request.path_with_query().as_deref())),
         ("scheme", json::optional(request.scheme().as_ref().map(scheme))),
         ("authority", json::optional(request.authority().as_deref())),
@@ -25,22 +26,6 @@ async fn handle(request: Request) -> Result<Response, Error> {
         .with_body(Body::bytes(json::object(fields).into_bytes())))
 }
 service!(async handle);
-
-fn method(method: &Method) -> String {
-    match method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Delete => "DELETE",
-        Method::Connect => "CONNECT",
-        Method::Options => "OPTIONS",
-        Method::Trace => "TRACE",
-        Method::Patch => "PATCH",
-        Method::Other(other) => other,
-    }
-    .into()
-}
 
 fn scheme(scheme: &Scheme) -> &str {
     match scheme {
