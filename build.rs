@@ -31,12 +31,13 @@ const GUESTS: [&str; 15] = [
 ];
 
 /// The names of standard components: each is there as `NAME` and as `NAME-in-place`.
-const STANDARD: [&str; 13] = [
+const STANDARD: [&str; 14] = [
     "cors",
     "csrf",
     "headers",
     "ip",
     "jwt",
+    "jwt-remote",
     "key-auth",
     "maintenance",
     "rate-limit",

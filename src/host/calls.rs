@@ -35,7 +35,7 @@ pub fn callee(authority: &Authority) -> Option<&str> {
 /// `name`. The request gets those parts that the pipeline relies on and a guest may leave out.
 ///
 /// # Errors
-/// `HTTP-request-denied` without a grant, which is logged; `HTTP-request-URI-invalid` for an authority or a scheme that
+/// `HTTP-request-denied` without a grant, which is logged; `destination-unavailable` while the segment is proven; `HTTP-request-URI-invalid` for an authority or a scheme that
 /// no pipeline has.
 pub fn target<'s>(
     scope: &'s StageScope,
@@ -51,13 +51,16 @@ pub fn target<'s>(
     if !known_scheme || authority.as_str().len() != callee.len() + DOMAIN.len() {
         return Err(ErrorCode::HttpRequestUriInvalid);
     }
-    let mut calls = scope.calls.iter().filter(|_| !scope.is_alone());
-    let granted = calls.find(|(name, _)| name.eq_ignore_ascii_case(callee));
-    granted.map(|(_, next)| next).ok_or_else(|| {
-        let message = format!("denied: {callee}{DOMAIN} is not among the stage's `calls`");
-        scope.log(behalf, tracing::Level::WARN, "calls", &message);
-        ErrorCode::HttpRequestDenied
-    })
+    match scope.calls.iter().find(|(name, _)| name.eq_ignore_ascii_case(callee)) {
+        // No worker runs the pipeline.
+        Some(_) if scope.is_alone() => Err(ErrorCode::DestinationUnavailable),
+        Some((_, next)) => Ok(next),
+        None => {
+            let message = format!("denied: {callee}{DOMAIN} is not among the stage's `calls`");
+            scope.log(behalf, tracing::Level::WARN, "calls", &message);
+            Err(ErrorCode::HttpRequestDenied)
+        }
+    }
 }
 
 /// Sends `request` to the pipeline `callee`, if the stage of `scope` may call it.

@@ -107,7 +107,7 @@ pub fn outgoing(head: RequestHead, body: WasiBody) -> Result<Request<WasiBody>, 
 /// on, if known.
 ///
 /// # Errors
-/// `HTTP-request-denied` without a rule; `destination-IP-prohibited` if a name led to an internal address;
+/// `HTTP-request-denied` without a rule; `destination-unavailable` while the stage judges its configuration; `destination-IP-prohibited` if a name led to an internal address;
 /// `connection-limit-reached` beyond the stage's requests at once; `HTTP-response-timeout` without a response's head in
 /// time; and the errors of connecting and sending.
 pub async fn send(
@@ -117,10 +117,14 @@ pub async fn send(
     options: Option<RequestOptions>,
 ) -> Result<Response<WasiBody>, ErrorCode> {
     let (target, egress) = (Target::of(request.uri())?, &scope.egress);
-    if !egress.allows(&target) || scope.is_shut() {
+    if !egress.allows(&target) {
         let message = format!("denied: {}://{}:{}", target.scheme(), target.host, target.port);
         scope.log(behalf, tracing::Level::WARN, "egress", &message);
         return Err(ErrorCode::HttpRequestDenied);
+    }
+    // A stage that judges its configuration learns whether it may send a request; nothing is sent.
+    if scope.is_shut() {
+        return Err(ErrorCode::DestinationUnavailable);
     }
     let place = behalf.and_then(Behalf::place);
     let mut span = place.as_ref().and_then(|place| place.send(request.method()));

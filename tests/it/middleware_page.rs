@@ -45,6 +45,32 @@ The values of `headers` and the URL of `redirect` are text with parts of the req
 What is not there is empty. `{{` and `}}` stand for braces. A template has at most 32 values, and it and what is made of it have at
 most 8 KiB: a request for which it would be more gets 431 (`headers`) or 414 (`redirect`). In a URL, what comes from a field is
 percent-encoded, and the host is text, `{host}` or `{authority}`: whatever a client sends, it is not led elsewhere.
+
+## Keys from a URL
+
+```toml
+{ component = \"std:jwt-remote\", grant = { clocks = true, egress = [\"https://issuer.example\"] },
+  config = { jwks-url = \"https://issuer.example/.well-known/jwks.json\", audiences = [\"api\"] } }
+```
+
+`jwt-remote` is a component of its own, for two reasons. It sends requests, which a stage must be granted; `jwt`, whose keys are in
+a file, can send none. And it waits for their answers, so it is lifted asynchronously: a hop costs more, and which stages behind it
+have the [direct form](direct.md#which-segments-have-it) depends on their lifts. `link = \"dynamic\"` on the stage behind it lets those have it.
+
+| what happens | what becomes of it |
+| --- | --- |
+| the first request with a token | fetches the keys, and waits; others that come meanwhile wait for the same fetch |
+| keys near their end, at 70 to 90 % of their time | the next request has them fetched, and goes on with those that are there |
+| keys whose time is over | the next request fetches them and waits; if that fails, they are used for `jwks-stale` more, and nobody waits any more |
+| a `kid` that no key has | one fetch, if there was none within `jwks-cooldown`; else 401 |
+| no keys, since they can't be fetched | 503 with `Retry-After`; the log says why. The next fetch is after 1 s, then 2, 4, … up to `jwks-cooldown` |
+| another status than 200, a redirect, no JSON type, more than `jwks-max-bytes` or 64 keys, an answer after `jwks-timeout` | a fetch that failed |
+| a key of an unknown kind, too weak or not valid, or a secret | is left out |
+
+Every instance has keys of its own, and one fetch under way at most. An instance takes up to `limits.concurrency` requests, so there
+are few; a gateway has at most as many as `gateway.workers` times the pipeline's `limits.instances`. All of them fetch once in the keys' time, and
+once more for each instance that is replaced, after `limits.reuse` requests: with the default of 10,000, a gateway with 10,000 requests a second
+fetches once a second. A larger `limits.reuse` makes that less; with `isolation = \"request\"`, every request with a token fetches. The stage's `egress-requests` and `egress-connections` bound what is under way at once.
 ";
 
 fn page() -> String {

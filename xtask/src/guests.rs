@@ -28,9 +28,9 @@ const WITH_LIBC: [&str; 3] = ["async-0-3", "libc-0-3", "notices"];
 /// Guests with bindings from before WASI 0.3.0, in a workspace of their own.
 const BEFORE_RELEASE: [&str; 4] = ["edit-p3", "hello-p3-0-54", "hello-p3-0-57", "pass-p3"];
 
-/// Guests that are also built with a feature, from the same source: the feature, the suffix of that component's name,
+/// Guests that are also built with features, from the same source: the features, the suffix of that component's name,
 /// and the guests.
-const VARIANTS: [(&str, &str, &[&str]); 2] = [
+const VARIANTS: [(&str, &str, &[&str]); 4] = [
     (
         "in-place",
         "-in-place",
@@ -53,6 +53,8 @@ const VARIANTS: [(&str, &str, &[&str]); 2] = [
         ],
     ),
     ("async", "-async", &["measured", "otel"]),
+    ("remote", "-remote", &["jwt"]),
+    ("remote,in-place", "-remote-in-place", &["jwt"]),
 ];
 
 /// Build all guests.

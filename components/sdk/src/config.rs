@@ -19,6 +19,12 @@ pub trait FromConfig: Sized + Send + Sync + 'static {
     /// Read it. `None` only where `config` has noted an error, so: read all
     /// keys first, then use `?`.
     fn from_config(config: &mut Config) -> Option<Self>;
+
+    /// What the host alone can say of a configuration that was read, as of what is not granted to the stage. linkspan asks
+    /// when it loads the configuration; nobody asks at a request.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
 }
 
 /// The configuration while it is read.

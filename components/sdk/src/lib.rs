@@ -73,7 +73,7 @@ pub use config::{Config, Finding, FromConfig};
 pub use error::{Error, internal};
 pub use header::{HeaderEdits, HeaderName, HeaderValue, Quotable, bearer};
 pub use network::Network;
-pub use next::{AsyncNext, Next, call, call_named, call_named_async, send};
+pub use next::{AsyncNext, Next, call, call_named, call_named_async, is_denied, send};
 pub use request::Request;
 pub use response::Response;
 pub use template::{Location, Template};

@@ -81,6 +81,15 @@ pub async fn send(request: Request) -> Result<Response, Error> {
     Ok(Response::from_raw(wasi::http::client::send(request).await?))
 }
 
+/// Whether the host denies `request` to the stage, for [`FromConfig::findings`](crate::FromConfig::findings) alone: then
+/// linkspan sends nothing, and answers at once. `false` from a host that does not.
+pub fn is_denied(request: Request) -> bool {
+    let Ok(request) = request.into_raw() else { return false };
+    let mut answer = std::pin::pin!(wasi::http::client::send(request));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    matches!(answer.as_mut().poll(&mut context), std::task::Poll::Ready(Err(Error::HttpRequestDenied)))
+}
+
 /// Call another pipeline of the gateway by its name, and wait for its response: the same
 /// as [`send`] to `http://<pipeline>.internal`. The stage's `calls` must name it.
 ///

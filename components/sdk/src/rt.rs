@@ -58,12 +58,18 @@ impl<T: FromConfig> Options<T> {
 pub fn judge<T: FromConfig>() -> Result<(), Vec<check::Finding>> {
     let whole = |message| vec![check::Finding { key: None, message }];
     let findings = match Config::judge::<T>(entries().map_err(whole)?) {
-        Ok(_) => return Ok(()),
+        Ok(options) => {
+            let findings = options.findings();
+            if findings.is_empty() {
+                return Ok(());
+            }
+            findings
+        }
+        Err(findings) if findings.is_empty() => {
+            return Err(whole("the configuration could not be read".into()));
+        }
         Err(findings) => findings,
     };
-    if findings.is_empty() {
-        return Err(whole("the configuration could not be read".into()));
-    }
     let finding = |finding: Finding| check::Finding { key: Some(finding.key), message: finding.reason };
     Err(findings.into_iter().map(finding).collect())
 }

@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 use std::time::SystemTime;
 
 /// The issuer's keys.
-struct Issuer {
+pub struct Issuer {
+    /// What the names of its keys end with.
+    generation: &'static str,
     edwards: Ed25519KeyPair,
     p256: EcdsaKeyPair,
 }
 
 /// Base64url without padding (RFC 4648 §5).
-fn base64(bytes: &[u8]) -> String {
+pub fn base64(bytes: &[u8]) -> String {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let chunk = |chunk: &[u8]| {
         let bits =
@@ -28,26 +30,32 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 impl Issuer {
-    fn new() -> Self {
+    pub fn new() -> Self {
+        Self::of("")
+    }
+
+    pub fn of(generation: &'static str) -> Self {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let p256 = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap();
-        Self { edwards: Ed25519KeyPair::generate().unwrap(), p256 }
+        Self { generation, edwards: Ed25519KeyPair::generate().unwrap(), p256 }
     }
 
-    fn jwks(&self) -> String {
+    pub fn jwks(&self) -> String {
         let point = self.p256.public_key().as_ref();
+        let [ed, p] = ["ed", "p"].map(|kid| format!("{kid}{}", self.generation));
         json!({ "keys": [
-            { "kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": base64(self.edwards.public_key().as_ref()) },
-            { "kty": "EC", "crv": "P-256", "kid": "p", "use": "sig", "x": base64(&point[1..33]), "y": base64(&point[33..]) },
+            { "kty": "OKP", "crv": "Ed25519", "kid": ed, "x": base64(self.edwards.public_key().as_ref()) },
+            { "kty": "EC", "crv": "P-256", "kid": p, "use": "sig", "x": base64(&point[1..33]), "y": base64(&point[33..]) },
             // A kind that nobody here knows is left out.
             { "kty": "AKP", "kid": "later", "pub": "AA" },
         ] })
         .to_string()
     }
 
-    fn sign(&self, algorithm: &str, claims: &Value) -> String {
+    pub fn sign(&self, algorithm: &str, claims: &Value) -> String {
         let kid = if algorithm == "EdDSA" { "ed" } else { "p" };
+        let kid = format!("{kid}{}", self.generation);
         let header = json!({ "alg": algorithm, "kid": kid, "typ": "at+jwt" }).to_string();
         let signed = format!("{}.{}", base64(header.as_bytes()), base64(claims.to_string().as_bytes()));
         let signature = match algorithm {
@@ -58,7 +66,7 @@ impl Issuer {
     }
 }
 
-fn claims(with: Value) -> Value {
+pub fn claims(with: Value) -> Value {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let mut claims = json!({ "iss": "https://issuer.example", "aud": "api", "exp": now + 3600, "sub": "alice", "scope": "read" });
     for (name, value) in with.as_object().unwrap() {
@@ -83,7 +91,7 @@ fn setup(chain: Chain, issuer: &Issuer) -> Setup {
 }
 
 /// A field that the service saw.
-fn seen(answer: &Answer, name: &str) -> Option<String> {
+pub fn seen(answer: &Answer, name: &str) -> Option<String> {
     let json = answer.json();
     let pair = json["headers"].as_array().unwrap().iter().find(|pair| pair[0] == name)?.clone();
     Some(pair[1].as_str().unwrap().to_owned())

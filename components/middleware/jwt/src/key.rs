@@ -81,7 +81,25 @@ enum Material {
 ///
 /// # Errors
 /// What is wrong with it, to follow the key in a sentence.
+#[cfg(any(not(feature = "remote"), test))]
 pub fn set(text: &str) -> Result<Vec<Key>, String> {
+    keys_of(text, |place, reason| Err(format!("has a key that {reason}: number {place}")))
+}
+
+/// The keys of a set that somebody else made: those that are not as they must be, and secrets, are left out as well.
+///
+/// # Errors
+/// What is wrong with it, to follow the set in a sentence.
+#[cfg(any(feature = "remote", test))]
+pub fn fetched(text: &str) -> Result<Vec<Key>, String> {
+    let mut keys = keys_of(text, |_, _| Ok(()))?;
+    keys.retain(|key| !matches!(key.material, Material::Secret(_)));
+    if keys.is_empty() { Err(NONE.into()) } else { Ok(keys) }
+}
+
+const NONE: &str = "has no key that verifies signatures";
+
+fn keys_of(text: &str, wrong: impl Fn(usize, &str) -> Result<(), String>) -> Result<Vec<Key>, String> {
     let set = json::object(text.as_bytes()).ok_or("is not a JSON object in which each name stands once")?;
     let Some(Json::Array(list)) = set.get("keys") else {
         return Err("is not a JWK Set: it has no list `keys`".into());
@@ -91,15 +109,13 @@ pub fn set(text: &str) -> Result<Vec<Key>, String> {
     }
     let mut keys = Vec::new();
     for (place, jwk) in list.iter().enumerate() {
-        let jwk =
-            jwk.as_object().ok_or_else(|| format!("has a key that is not an object: number {place}"))?;
-        match Key::of(jwk) {
+        match jwk.as_object().ok_or("is not an object").and_then(Key::of) {
             Ok(key) => keys.extend(key),
-            Err(reason) => return Err(format!("has a key that {reason}: number {place}")),
+            Err(reason) => wrong(place, reason)?,
         }
     }
     if keys.is_empty() {
-        return Err("has no key that verifies signatures".into());
+        return Err(NONE.into());
     }
     Ok(keys)
 }
@@ -109,6 +125,7 @@ impl Key {
     ///
     /// # Errors
     /// If it is too short for any algorithm.
+    #[cfg(not(feature = "remote"))]
     pub fn secret(id: String, secret: &str) -> Result<Self, String> {
         if secret.len() < 32 {
             return Err("is shorter than 32 bytes (RFC 7518 §3.2)".into());
@@ -253,4 +270,67 @@ fn rsa_key(n: &[u8], e: &[u8]) -> Result<RsaPublicKey, &'static str> {
     let number = |bytes: &[u8], bits: u32| BoxedUint::from_be_slice(bytes, bits).map_err(|_| WIDTH);
     let bits = u32::try_from(n.len() * 8).map_err(|_| WIDTH)?;
     RsaPublicKey::new(number(n, bits)?, number(e, 64)?).map_err(|_| "is no RSA key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ED: &str = "11qYAycDVn4E2XGTS7dVPKTvwDBdjCLKJBtFTBpIdrI";
+
+    fn rsa(bits: usize, e: &str) -> Json {
+        let mut n = vec![0xff; bits.div_ceil(8)];
+        n[0] = 0xff >> ((8 - bits % 8) % 8);
+        json!({ "kty": "RSA", "kid": bits.to_string(), "n": URL_SAFE_NO_PAD.encode(n), "e": e })
+    }
+
+    /// What a server may serve that is no key: none of it is used, and what is beside it is.
+    #[test]
+    fn hostile_keys_are_left_out() {
+        let good = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "good", "x": ED });
+        let x = |bytes: [u8; 32]| URL_SAFE_NO_PAD.encode(bytes);
+        let mut one = [0; 32];
+        one[0] = 1;
+        let hostile = [
+            json!({ "kty": "oct", "kid": "a secret", "k": URL_SAFE_NO_PAD.encode([7; 64]) }),
+            rsa(1024, "AQAB"),
+            rsa(2047, "AQAB"),
+            rsa(4097, "AQAB"),
+            rsa(16384, "AQAB"),
+            rsa(2048, "AQ"),
+            rsa(2048, "Ag"),
+            rsa(2048, ""),
+            rsa(2048, "AQAAAAAAAAAB"),
+            json!({ "kty": "EC", "crv": "P-256", "x": x([1; 32]), "y": x([2; 32]) }),
+            json!({ "kty": "EC", "crv": "P-256", "x": x([0; 32]), "y": x([0; 32]) }),
+            json!({ "kty": "EC", "crv": "P-521", "x": x([1; 32]), "y": x([2; 32]) }),
+            json!({ "kty": "OKP", "crv": "Ed25519", "kid": "the neutral element", "x": x(one) }),
+            json!({ "kty": "OKP", "crv": "Ed25519", "kid": "of order 4", "x": x([0; 32]) }),
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": "AA" }),
+            json!({ "kty": "OKP", "crv": "Ed448", "x": ED }),
+            json!({ "kty": "none" }),
+            json!({ "kty": "OKP", "crv": "Ed25519", "use": "enc", "x": ED }),
+            json!({ "kty": "OKP", "crv": "Ed25519", "alg": "RSA-OAEP", "x": ED }),
+            json!({ "kty": "OKP", "crv": "Ed25519", "key_ops": "verify", "x": ED }),
+            json!([]),
+            json!(null),
+        ];
+        for jwk in &hostile {
+            assert!(fetched(&json!({ "keys": [jwk] }).to_string()).is_err(), "{jwk}");
+        }
+        let mut keys: Vec<Json> = hostile.to_vec();
+        keys.push(good.clone());
+        let found = fetched(&json!({ "keys": keys }).to_string()).expect("one is good");
+        assert_eq!(found.iter().map(|key| key.id.as_deref()).collect::<Vec<_>>(), [Some("good")]);
+        // Keys of one name are tried one after another, as those of a set that is configured.
+        assert_eq!(
+            fetched(&json!({ "keys": [good.clone(), good.clone()] }).to_string()).map(|keys| keys.len()),
+            Ok(2)
+        );
+        assert!(fetched(&json!({ "keys": vec![good; MAX_KEYS + 1] }).to_string()).is_err());
+        for text in ["", "[]", "<html>", r#"{"keys":[],"keys":[]}"#, r#"{"keys":{}}"#] {
+            assert!(fetched(text).is_err(), "{text}");
+        }
+    }
 }

@@ -11,16 +11,29 @@
 //! RSA keys of 4,096 bits.
 
 mod claims;
+#[cfg(not(feature = "remote"))]
+mod given;
 mod json;
 mod key;
+#[cfg(feature = "remote")]
+mod remote;
+#[cfg(any(feature = "remote", test))]
+#[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "tested in both builds, used in one"))]
+mod ring;
 mod token;
+#[cfg(any(feature = "remote", test))]
+#[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "tested in both builds, used in one"))]
+mod url;
 
 use claims::{Fault, Wanted};
+#[cfg(not(feature = "remote"))]
+use given::Source;
 use key::{Algorithm, Key};
 use linkspan_sdk::{
-    Config, Error, FromConfig, HeaderName, Next, Quotable, Request, Response, Value, bearer, clock,
-    configuration, middleware, schema,
+    Config, FromConfig, HeaderName, Quotable, Request, Response, Value, bearer, configuration, schema,
 };
+#[cfg(feature = "remote")]
+use remote::Source;
 use serde_json::Map;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,40 +43,70 @@ use std::time::Duration;
 /// Tokens whose signature an instance remembers.
 const REMEMBERED: usize = 256;
 
-configuration! {
+/// The keys of the configuration: where the issuer's keys are, and what there is in both builds.
+macro_rules! configured {
+    (#[doc = $about:literal] $($source:tt)*) => {
+        configuration! {
+            #[doc = $about]
+            struct Keys {
+                $($source)*
+                /// The algorithms that tokens may be signed with. `HS256` and its like only where they are here.
+                list(["RS256", "PS256", "ES256", "EdDSA"]) algorithms: Algorithm,
+                /// Issuers (`iss`) whose tokens pass; any, if it is missing.
+                list issuers: String,
+                /// The names of this service: a token must be for one of them (`aud`).
+                list audiences: String,
+                /// How far clocks may be apart; at most 5 minutes.
+                default("30s") leeway: Duration,
+                /// Whether a token must expire (`exp`).
+                default(true) require_expiry: bool,
+                /// Claims that a token must have.
+                list require: String,
+                /// Scopes that a token must have (`scope` or `scp`); without them, a request gets 403.
+                list scopes: String,
+                /// Fields for later stages, each with the claim that fills it: `{ x-user = "sub" }`.
+                table claims: String,
+                /// Whether requests without a token pass, without those fields. One that is refused never passes.
+                default(false) optional: bool,
+                /// Whether the token goes on to later stages.
+                default(false) forward: bool,
+                /// The realm in the challenge.
+                default("api") realm: Quotable,
+            }
+        }
+    };
+}
+
+#[cfg(not(feature = "remote"))]
+configured! {
     /// Lets requests with a valid JSON Web Token pass (`Authorization: Bearer`, RFC 6750), and tells later stages its claims.
-    struct Keys {
-        /// The keys of the issuer: a JWK Set (RFC 7517), mostly `{ file = "jwks.json" }`.
-        optional jwks: String,
-        /// Secrets for HS256 and its like, of at least 32 bytes, by their `kid`.
-        table secrets: String,
-        /// The algorithms that tokens may be signed with. `HS256` and its like only where they are here.
-        list(["RS256", "PS256", "ES256", "EdDSA"]) algorithms: Algorithm,
-        /// Issuers (`iss`) whose tokens pass; any, if it is missing.
-        list issuers: String,
-        /// The names of this service: a token must be for one of them (`aud`).
-        list audiences: String,
-        /// How far clocks may be apart; at most 5 minutes.
-        default("30s") leeway: Duration,
-        /// Whether a token must expire (`exp`).
-        default(true) require_expiry: bool,
-        /// Claims that a token must have.
-        list require: String,
-        /// Scopes that a token must have (`scope` or `scp`); without them, a request gets 403.
-        list scopes: String,
-        /// Fields for later stages, each with the claim that fills it: `{ x-user = "sub" }`.
-        table claims: String,
-        /// Whether requests without a token pass, without those fields. One that is refused never passes.
-        default(false) optional: bool,
-        /// Whether the token goes on to later stages.
-        default(false) forward: bool,
-        /// The realm in the challenge.
-        default("api") realm: Quotable,
-    }
+    /// The keys of the issuer: a JWK Set (RFC 7517), mostly `{ file = "jwks.json" }`.
+    optional jwks: String,
+    /// Secrets for HS256 and its like, of at least 32 bytes, by their `kid`.
+    table secrets: String,
+}
+
+#[cfg(feature = "remote")]
+configured! {
+    /// The same as `jwt`, with the keys of the issuer from a URL: fetched when they are needed, kept, and fetched again ahead of their time.
+    /// Where the keys are: a JWK Set (RFC 7517), by `https`, or by `http` from this machine (`localhost`, `127.0.0.1`, `[::1]`) or from a pipeline (`http://NAME.internal`). The stage must be granted to send requests there. Redirects are not followed.
+    required jwks_url: url::Url,
+    /// The shortest time for which keys are kept, whatever `Cache-Control` says, and how long without it.
+    default("5m") jwks_refresh_min: Duration,
+    /// The longest time for which keys are kept, whatever `Cache-Control` says.
+    default("1h") jwks_refresh_max: Duration,
+    /// How long after that they are used while they can't be fetched; then requests with a token get 503. At most 30 days.
+    default("1h") jwks_stale: Duration,
+    /// An instance fetches keys again for a token with an unknown `kid` only if it has not fetched any for this time; and the longest pause after one that failed, of which the first is a second.
+    default("30s") jwks_cooldown: Duration,
+    /// How long one fetch may take, to the last byte.
+    default("5s") jwks_timeout: Duration,
+    /// Bytes that a JWK Set may have.
+    default(65536) jwks_max_bytes: u32 where 1024..=1_048_576,
 }
 
 struct Options {
-    keys: Vec<Key>,
+    source: Source,
     algorithms: Vec<Algorithm>,
     wanted: Wanted,
     fields: Vec<(HeaderName, String)>,
@@ -76,29 +119,10 @@ impl FromConfig for Options {
     const SCHEMA: &'static [schema::Part] = Keys::SCHEMA;
 
     fn from_config(config: &mut Config) -> Option<Self> {
-        let own = Keys::from_config(config)?;
-        let mut keys = Vec::new();
-        match own.jwks.as_deref().map(key::set) {
-            Some(Ok(set)) => keys = set,
-            Some(Err(reason)) => config.reject("jwks", &reason),
-            None if own.secrets.is_empty() => {
-                config.reject("jwks", "is missing, and so is `secrets`: there is no key to verify with");
-            }
-            None => {}
-        }
-        for (id, secret) in own.secrets {
-            match Key::secret(id.clone(), &secret) {
-                Ok(key) => keys.push(key),
-                Err(reason) => config.reject(&format!("secrets.{id}"), &reason),
-            }
-        }
+        let mut own = Keys::from_config(config)?;
         let asymmetric = ["RS256", "PS256", "ES256", "EdDSA"].map(Algorithm::parse);
-        let algorithms = own.algorithms.unwrap_or_else(|| asymmetric.into_iter().flatten().collect());
-        if !keys.is_empty()
-            && !keys.iter().any(|key| algorithms.iter().any(|algorithm| key.is_for(*algorithm)))
-        {
-            config.reject("algorithms", "has none that one of the keys is for");
-        }
+        let algorithms = own.algorithms.take().unwrap_or_else(|| asymmetric.into_iter().flatten().collect());
+        let source = Source::of(&mut own, &algorithms, config);
         if own.leeway > Duration::from_secs(300) {
             config.reject("leeway", "is longer than 5 minutes");
         }
@@ -121,7 +145,12 @@ impl FromConfig for Options {
             scopes,
         };
         let (optional, forward) = (own.optional, own.forward);
-        Some(Self { keys, algorithms, wanted, fields, optional, forward, realm: own.realm })
+        Some(Self { source, algorithms, wanted, fields, optional, forward, realm: own.realm })
+    }
+
+    #[cfg(feature = "remote")]
+    fn findings(&self) -> Vec<linkspan_sdk::Finding> {
+        self.source.findings()
     }
 }
 
@@ -155,11 +184,11 @@ thread_local! {
 }
 
 impl Options {
-    fn verified(&self, token: &str) -> Result<Rc<Claims>, Fault> {
+    fn verified(&self, token: &str, keys: &[Key]) -> Result<Rc<Claims>, Fault> {
         if let Some(claims) = SIGNED.with_borrow(|signed| signed.get(token).cloned()) {
             return Ok(claims);
         }
-        let claims = token::verified(token, &self.keys, &self.algorithms).map_err(Fault::Token)?;
+        let claims = token::verified(token, keys, &self.algorithms).map_err(Fault::Token)?;
         let claims = Rc::new(claims);
         SIGNED.with_borrow_mut(|signed| {
             if signed.len() >= REMEMBERED {
@@ -170,8 +199,8 @@ impl Options {
         Ok(claims)
     }
 
-    fn judge(&self, token: &str, now: Duration) -> Result<Rc<Claims>, Fault> {
-        let claims = self.verified(token)?;
+    fn judge(&self, token: &str, keys: &[Key], now: Duration) -> Result<Rc<Claims>, Fault> {
+        let claims = self.verified(token, keys)?;
         self.wanted.judge(&claims, now)?;
         Ok(claims)
     }
@@ -195,38 +224,36 @@ impl Options {
             }
         }
     }
-}
 
-fn handle(options: &'static Options, mut request: Request, next: Next) -> Result<Response, Error> {
-    let values = request.header_values("authorization");
-    let claims = match offered(&values) {
-        Offered::One(token) => match options.judge(token, clock::now()) {
-            Ok(claims) => Some(claims),
-            Err(fault) => return Ok(options.refuse(&fault)),
-        },
-        Offered::None if options.optional => None,
-        // Who offered nothing is told no error (RFC 6750 §3.1).
-        Offered::None => return Ok(options.challenge(401, "A token is required", "")),
-        Offered::Wrong => {
-            return Ok(options.challenge(400, "There must be one token", ", error=\"invalid_request\""));
-        }
-    };
-    let headers = request.headers_mut();
-    for (name, claim) in &options.fields {
-        let claim = claims.as_ref().and_then(|claims| claims.get(claim)).and_then(claims::text);
-        match claim {
-            Some(text) => headers.set(name.as_str(), text),
-            None => headers.remove(name.as_str()),
+    /// The answer to a request that offers no token, or not one.
+    fn without(&self, offered: &Offered<'_>) -> Option<Response> {
+        match offered {
+            Offered::One(_) => None,
+            Offered::None if self.optional => None,
+            // Who offered nothing is told no error (RFC 6750 §3.1).
+            Offered::None => Some(self.challenge(401, "A token is required", "")),
+            Offered::Wrong => {
+                Some(self.challenge(400, "There must be one token", ", error=\"invalid_request\""))
+            }
         }
     }
-    if claims.is_some() && !options.forward {
-        headers.remove("authorization");
-    }
-    next.call(request)
-}
-middleware!(handle, Options);
 
-#[cfg(test)]
+    /// Tells later stages of the claims, and of no others.
+    fn tell(&'static self, request: &mut Request, claims: Option<&Claims>) {
+        let headers = request.headers_mut();
+        for (name, claim) in &self.fields {
+            match claims.and_then(|claims| claims.get(claim)).and_then(claims::text) {
+                Some(text) => headers.set(name.as_str(), text),
+                None => headers.remove(name.as_str()),
+            }
+        }
+        if claims.is_some() && !self.forward {
+            headers.remove("authorization");
+        }
+    }
+}
+
+#[cfg(all(test, not(feature = "remote")))]
 mod tests {
     use super::*;
     use base64::Engine as _;
@@ -253,6 +280,10 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1000);
 
+    fn judge(options: &Options, token: &str) -> Result<Rc<Claims>, Fault> {
+        options.judge(token, options.source.keys(), NOW)
+    }
+
     const CLAIMS: &str = r#"{"exp":2000,"sub":"alice"}"#;
 
     fn good() -> String {
@@ -262,7 +293,7 @@ mod tests {
     fn refused(cases: impl IntoIterator<Item = (&'static str, String, &'static str)>) {
         let options = options();
         for (what, text, reason) in cases {
-            assert_eq!(options.judge(&text, NOW).err(), Some(Fault::Token(token::Refused(reason))), "{what}");
+            assert_eq!(judge(&options, &text).err(), Some(Fault::Token(token::Refused(reason))), "{what}");
         }
     }
 
@@ -366,8 +397,8 @@ mod tests {
     #[test]
     fn a_token_is_remembered_and_judged_again() {
         let (options, good) = (options(), good());
-        assert!(options.judge(&good, NOW).is_ok() && options.judge(&good, NOW).is_ok());
-        assert!(options.judge(&good, Duration::from_secs(3000)).is_err());
+        assert!(judge(&options, &good).is_ok() && judge(&options, &good).is_ok());
+        assert!(options.judge(&good, options.source.keys(), Duration::from_secs(3000)).is_err());
     }
 
     /// The public key of an RSA issuer is no secret of HS256's.
@@ -396,7 +427,7 @@ mod tests {
             ("algorithms.1", "RS256"),
         ]);
         let text = token(&format!("{{\"alg\":\"HS256\",\"kid\":{}}}", public["kid"]), r#"{"exp":2000}"#);
-        assert!(both.expect("good").judge(&text, NOW).is_err());
+        assert!(judge(&both.expect("good"), &text).is_err());
     }
 
     #[test]
@@ -416,7 +447,7 @@ mod tests {
         let options = options();
         for number in 0..REMEMBERED * 2 + 1 {
             let text = token(r#"{"alg":"HS256"}"#, &format!("{{\"exp\":2000,\"jti\":{number}}}"));
-            assert!(options.judge(&text, NOW).is_ok());
+            assert!(judge(&options, &text).is_ok());
             SIGNED.with_borrow(|signed| assert!(signed.len() <= REMEMBERED));
         }
     }

@@ -30,9 +30,20 @@ pub fn verified(text: &str, keys: &[Key], algorithms: &[Algorithm]) -> Result<Ma
 
 const FORM: Refused = Refused("the token is malformed");
 
+/// No key verifies it.
+pub const SIGNATURE: Refused = Refused("the signature is not valid");
+
+/// Whether a token names a key, and none of `keys` has this name.
+#[cfg(any(feature = "remote", test))]
+pub fn names_unknown_key(text: &str, keys: &[Key]) -> bool {
+    let header = text.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
+    let header = header.and_then(|header| json::object(&header)).unwrap_or_default();
+    let id = header.get("kid").and_then(Value::as_str);
+    id.is_some_and(|id| !keys.iter().any(|key| key.id.as_deref() == Some(id)))
+}
+
 /// What is signed.
 fn signed(text: &str, keys: &[Key], algorithms: &[Algorithm]) -> Result<Vec<u8>, Refused> {
-    const SIGNATURE: Refused = Refused("the signature is not valid");
     if text.len() > MAX_BYTES {
         return Err(Refused("the token is too long"));
     }
@@ -67,6 +78,26 @@ mod tests {
     use super::*;
     use crate::key;
     use serde_json::json;
+
+    #[test]
+    fn a_key_that_is_not_there_is_known_by_its_name() {
+        let ed = "11qYAycDVn4E2XGTS7dVPKTvwDBdjCLKJBtFTBpIdrI";
+        let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "a", "x": ed }] });
+        let keys = key::set(&set.to_string()).expect("a key");
+        for (header, expected) in [
+            (r#"{"alg":"EdDSA","kid":"a"}"#, false),
+            (r#"{"alg":"EdDSA","kid":"b"}"#, true),
+            (r#"{"alg":"EdDSA","kid":""}"#, true),
+            (r#"{"alg":"EdDSA"}"#, false),
+            (r#"{"alg":"EdDSA","kid":1}"#, false),
+            (r#"{"alg":"EdDSA","kid":"a","kid":"b"}"#, false),
+            ("{", false),
+        ] {
+            let text = format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(header));
+            assert_eq!(names_unknown_key(&text, &keys), expected, "{header}");
+        }
+        assert!(!names_unknown_key("", &keys) && !names_unknown_key("...", &keys));
+    }
 
     /// Vectors that are called valid and are refused: two that are signed with PS384, by a key that says PS256, two with a curve
     /// that is not here, and two with a character that is not base64url's.
