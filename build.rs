@@ -31,7 +31,8 @@ const GUESTS: [&str; 15] = [
 ];
 
 /// The names of standard components: each is there as `NAME` and as `NAME-in-place`.
-const STANDARD: [&str; 14] = [
+const STANDARD: [&str; 15] = [
+    "basic-auth",
     "cors",
     "csrf",
     "headers",

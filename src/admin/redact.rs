@@ -181,6 +181,8 @@ fn is_secret_text(text: &str) -> bool {
     text.contains("-----BEGIN ")
         || starts("bearer ")
         || starts("basic ")
+        // Hashes of passwords: whoever has them can guess at leisure.
+        || ["$argon2", "$2a$", "$2b$", "$2y$"].into_iter().any(starts)
         || text.match_indices("://").any(has_user)
         || text.match_indices(['=', ':']).any(is_pair)
 }
@@ -259,6 +261,8 @@ mod tests {
         for text in [
             "Bearer abc",
             "basic dTpw",
+            "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$AA",
+            "$2y$05$abcdefghijklmnopqrstuu",
             "-----BEGIN PRIVATE KEY-----",
             "https://user:pass@example.com/",
             "see redis://:pass@cache:6379",

@@ -71,6 +71,35 @@ Every instance has keys of its own, and one fetch under way at most. An instance
 are few; a gateway has at most as many as `gateway.workers` times the pipeline's `limits.instances`. All of them fetch once in the keys' time, and
 once more for each instance that is replaced, after `limits.reuse` requests: with the default of 10,000, a gateway with 10,000 requests a second
 fetches once a second. A larger `limits.reuse` makes that less; with `isolation = \"request\"`, every request with a token fetches. The stage's `egress-requests` and `egress-connections` bound what is under way at once.
+
+## Passwords and keys
+
+`basic-auth` has the hashes of passwords and not the passwords. These commands make them:
+
+```console
+$ htpasswd -nB -C 10 alice    # bcrypt, as a line `alice:$2y$10$…`; in Debian's apache2-utils
+$ printf %s \"$PASSWORD\" | argon2 \"$(openssl rand -hex 16)\" -id -k 19456 -t 2 -p 1 -e    # argon2id; in Debian's argon2
+```
+
+A file of `htpasswd` is `htpasswd = { file = \"htpasswd\" }`; its lines with MD5, SHA-1 or `crypt` are refused. A hash is slow on
+purpose, and a stage has a second (`limits.cpu`) and 64 MiB (`limits.memory`), so its parameters are bounded: bcrypt by cost 12,
+argon2id by 46 MiB, and by 128 MiB times passes. The memory of argon2id stays with each instance that has checked a password, and there
+are up to `limits.instances` on each worker: prefer bcrypt where many come at once. A password that was right costs no further hash in
+the same instance for `remember`. A wrong one always costs a hash, whether there is such a user or not, so put a limit in front, which counts
+all requests of a client:
+
+```toml
+stages = [
+  { component = \"std:rate-limit\", config = { rate = \"10/s\", burst = 20, key-header = \"x-real-ip\" } },
+  { component = \"std:basic-auth\", config = { htpasswd = { file = \"htpasswd\" } }, grant = { clocks = true } },
+]
+```
+
+bcrypt takes 72 bytes of a password, and a longer one is refused, not cut. A user's name has no colon and no control characters; one
+with a dot can only be in `htpasswd`.
+
+A key of `key-auth` can be its SHA-256 (`printf %s \"$KEY\" | sha256sum`): `keys = { alice = \"sha256:…\" }`. That is for keys of 128
+random bits or more (`openssl rand -hex 32`); a password has too few, and would be guessed from its hash.
 ";
 
 fn page() -> String {

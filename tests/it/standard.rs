@@ -1,5 +1,6 @@
 //! The components that linkspan brings.
 
+mod passwords;
 mod remote;
 mod rules;
 mod tokens;

@@ -35,6 +35,7 @@ const VARIANTS: [(&str, &str, &[&str]); 4] = [
         "in-place",
         "-in-place",
         &[
+            "basic-auth",
             "cors",
             "csrf",
             "headers",

@@ -149,7 +149,7 @@ pub fn method_name(method: Method) -> String {
 }
 
 /// The scheme that the client used, where a proxy in front may have taken TLS away.
-fn scheme(request: &Request) -> &'static str {
+pub fn scheme(request: &Request) -> &'static str {
     match request.header("x-forwarded-proto").as_deref() {
         Some("https") => "https",
         Some("http") => "http",

@@ -231,6 +231,13 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// The values of a field of the request, as the service `probe` saw it.
+    pub fn seen(&self, name: &str) -> Vec<String> {
+        let json = self.json();
+        let pairs = json["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == name);
+        pairs.map(|pair| pair[1].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Checks that it is complete, and 200.
     #[track_caller]
     pub fn ok(self) -> Self {

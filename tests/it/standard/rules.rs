@@ -74,6 +74,24 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        component: "key-auth",
+        // The hash of `abc`.
+        config: "keys = { alice = \"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\", bob = \"plain\" }",
+        asks: &[
+            get("", 401).answers(&[("www-authenticate", "Bearer realm=\"api\"")]),
+            ask("GET", "", &[("x-api-key", "abc")], 200).shows(&[("x-consumer", "alice"), ("x-api-key", "")]),
+            ask("GET", "", &[("authorization", "Bearer abc")], 200).shows(&[("x-consumer", "alice")]),
+            ask("GET", "", &[("x-api-key", "plain")], 200).shows(&[("x-consumer", "bob")]),
+            // Who knows the hash has no key.
+            ask(
+                "GET",
+                "",
+                &[("x-api-key", "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")],
+                401,
+            ),
+        ],
+    },
+    Case {
         component: "redirect",
         config: "to = \"https://{host}:8443{path-and-query}\", status = 301",
         asks: &[get("/a?b=c", 301)
