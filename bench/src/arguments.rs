@@ -10,6 +10,12 @@ impl Arguments {
         Self(arguments.to_vec())
     }
 
+    /// The same behind others, which count where these do not say otherwise.
+    pub fn after(self, others: &[&str]) -> Self {
+        let others = others.iter().map(|argument| (*argument).to_owned());
+        Self(others.chain(self.0).collect())
+    }
+
     /// Whether a flag is there.
     pub fn flag(&mut self, name: &str) -> bool {
         let found = self.0.iter().position(|argument| argument == name);

@@ -1,4 +1,4 @@
-//! Measures running gateways from outside: `linkspan-bench compare`, `scale` and `swap`.
+//! Measures running gateways from outside: `linkspan-bench compare`, `paired`, `scale` and `swap`.
 //!
 //! One process drives another: the gateway's binary, with a configuration that is written for the run, on ports of the
 //! loopback interface that the system chooses. The load is open-loop: requests have a time at which they are to be
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         let local = tokio::task::LocalSet::new();
         match name.as_str() {
             "compare" => local.block_on(&runtime, compare::run(rest)),
+            "paired" => local.block_on(&runtime, compare::paired::run(rest)),
             "scale" => local.block_on(&runtime, scale::run(rest)),
             "swap" => local.block_on(&runtime, swap::run(&options::Options::parse(rest)?)),
             other => Err(format!("there is no benchmark {other}\n\n{}", help()).into()),
@@ -60,5 +61,5 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    format!("{}\n{}\n{}", options::HELP, compare::HELP, scale::HELP)
+    format!("{}\n{}\n{}\n{}", options::HELP, compare::HELP, compare::paired::HELP, scale::HELP)
 }

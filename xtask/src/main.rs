@@ -26,6 +26,7 @@ cargo xtask <task>
   bench [hops]  measure hops: arguments go to `linkspan bench hops`
   bench compare compare with other servers: arguments go to `linkspan-bench compare`
   bench micro   measure what a hop is made of: arguments go to `linkspan bench micro`
+  bench paired  measure what a change costs: arguments go to `linkspan-bench paired`
   bench scale   measure against the number of things: arguments go to `linkspan-bench scale`
   bench swap    swap configurations under load: arguments go to `linkspan-bench swap`
 ";
@@ -67,7 +68,7 @@ fn bench(project: &Project, rest: &[String]) -> Result<()> {
     // The measured build is the one that is shipped.
     let gateway = project.build_gateway("dist")?;
     let (name, rest) = match rest.split_first() {
-        Some((name, rest)) if ["compare", "hops", "micro", "scale", "swap"].contains(&name.as_str()) => {
+        Some((name, rest)) if ["compare", "hops", "micro", "paired", "scale", "swap"].contains(&name.as_str()) => {
             (name.as_str(), rest)
         }
         _ => ("hops", rest),
@@ -84,7 +85,7 @@ fn bench(project: &Project, rest: &[String]) -> Result<()> {
     let mut command = Command::new(project.target.join("release/linkspan-bench"));
     command.arg(name).arg("--binary").arg(gateway).current_dir(&project.root);
     command.arg("--components").arg(project.root.join("components/dist"));
-    if name == "compare" || name == "scale" {
+    if ["compare", "paired", "scale"].contains(&name) {
         command.arg("--peers").arg(project.target.join("peers"));
     }
     execute(command.args(rest))

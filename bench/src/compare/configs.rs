@@ -39,6 +39,8 @@ pub struct Chain {
     pub keys: String,
     /// Further keys of the service, as TOML.
     pub service_keys: String,
+    /// Tables beside the pipeline, as TOML.
+    pub beside: String,
 }
 
 impl Chain {
@@ -48,7 +50,8 @@ impl Chain {
 
     /// In front of another server.
     pub fn proxy(stages: Vec<Stage>) -> Self {
-        Self { stages, service: None, keys: String::new(), service_keys: String::new() }
+        let nothing = String::new;
+        Self { stages, service: None, keys: nothing(), service_keys: nothing(), beside: nothing() }
     }
 
     pub fn with(mut self, keys: &str) -> Self {
@@ -58,6 +61,11 @@ impl Chain {
 
     pub fn service_with(mut self, keys: &str) -> Self {
         self.service_keys.push_str(keys);
+        self
+    }
+
+    pub fn beside(mut self, tables: &str) -> Self {
+        self.beside.push_str(tables);
         self
     }
 
@@ -109,9 +117,10 @@ pub fn linkspan(chain: &Chain, components_folder: &Path, Place { address, behind
     };
     format!(
         "[gateway]\nworkers = 1\nwatch = \"0s\"\n\n[[listeners]]\naddress = \"{address}\"\n{tls}\n{}{upstream}{}\n\
-         [[routes]]\npipeline = \"main\"\n",
+         [[routes]]\npipeline = \"main\"\n\n{}",
         components([chain], components_folder),
         chain.write("main"),
+        chain.beside,
     )
 }
 

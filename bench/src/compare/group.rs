@@ -75,11 +75,7 @@ impl Group {
         };
         let next = behind.as_ref().map(|server| server.address);
         let (mut running, mut notes) = (Vec::<Running>::new(), Vec::new());
-        let contenders = match &options.before {
-            Some(_) => scenario.clone().with_before().contenders,
-            None => scenario.contenders.clone(),
-        };
-        for contender in &contenders {
+        for contender in &scenario.contenders {
             match start(options, cores, scenario, contender, next, &folder.0, &certificate).await {
                 Ok(Some(started)) => {
                     let first = running.iter().find(|running| running.like == started.like);

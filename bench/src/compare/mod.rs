@@ -9,6 +9,7 @@ mod filter;
 mod filters;
 mod group;
 mod options;
+pub mod paired;
 mod peers;
 mod real;
 mod reload;
@@ -83,6 +84,8 @@ pub async fn run(arguments: Arguments) -> Result<bool> {
 
 async fn measure(options: &Options, cores: Option<Cores>, scenario: &Scenario) -> Result<Table> {
     let mut table = Table::new(scenario);
+    let with_before = options.before.as_ref().map(|_| scenario.clone().with_before());
+    let scenario = with_before.as_ref().unwrap_or(scenario);
     let mut group = Group::start(options, cores, scenario).await?;
     group.closed(options, Shape { connections: options.connections, fresh: scenario.fresh }).await?;
     table.notes.append(&mut group.notes);
