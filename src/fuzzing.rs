@@ -8,7 +8,7 @@
 use crate::chain::{Member, Naming, compose};
 use crate::component::Component;
 use crate::component::flatten::{self as evaluation, Item};
-use crate::host::{Next, Scope, StageScope};
+use crate::host::{Counters, Next, Scope, StageScope};
 use crate::stores::{KeyBound, Limiter};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -41,7 +41,7 @@ pub fn canonical(data: &[u8]) {
             let next: Next = Arc::new(|_, body, _| Box::pin(async move { Ok(http::Response::new(body)) }));
             let calls = vec![("a".to_owned(), next)];
             Arc::new(
-                StageScope::new(stages[index], (limiter, Vec::new()), calls, Arc::default())
+                StageScope::new(stages[index], Counters::apart(limiter), calls, Arc::default())
                     .map_err(|(_, error)| error)
                     .expect("a scope"),
             )

@@ -19,7 +19,7 @@ use crate::chain::{
 use crate::component::{Component, Digest, Lift};
 use crate::config::Diagnostics;
 use crate::engine::{Breaker, Condition, Conditions, CutOff, End, Fork, Hop, ObservedWay, Onward, entrance};
-use crate::host::{Budget, Next, Rehearsal, StageScope};
+use crate::host::{Budget, Counters, Next, OwnMetrics, Rehearsal, StageScope};
 use crate::plan::{
     End as PlannedEnd, GatewayLimits, Isolation, Link, Pipeline, PipelineIndex, PipelineLimits, Plan, Relift,
     Stage, StorePlan,
@@ -39,6 +39,8 @@ pub struct Workshop {
     pub limiters: Limiters,
     /// Stores of any generation.
     pub stores: Stores,
+    /// Metrics of stages' own.
+    pub own_metrics: OwnMetrics,
     /// Properties of components.
     pub shapes: Shapes,
     /// Compiled code.
@@ -143,6 +145,7 @@ pub fn build(inputs: &Inputs, workshop: &Workshop) -> Result<Generation, Diagnos
         cuts: Arc::clone(&workshop.cuts),
         limiter_keys: workshop.limiters.bound.clone(),
         store_counts: workshop.stores.counts.clone(),
+        own_metrics: workshop.own_metrics.clone(),
     })
 }
 
@@ -549,10 +552,16 @@ impl<'a> Maker<'a> {
         let rehearsal: Arc<Rehearsal> = Arc::default();
         let mut scopes = Vec::new();
         for (stage, _) in stages {
-            let limiter = self.workshop.limiters.of(&stage.id.to_string());
+            let counters = Counters {
+                limiter: self.workshop.limiters.of(&stage.id.to_string()),
+                stores: self.stores(stage, diagnostics)?,
+                metrics: stage
+                    .grants
+                    .otel
+                    .then(|| self.workshop.own_metrics.of(&stage.id.pipeline, &stage.id.label())),
+            };
             let calls = self.calls(pipeline, stage)?;
-            let stores = self.stores(stage, diagnostics)?;
-            match StageScope::new(stage, (limiter, stores), calls, Arc::clone(&rehearsal)) {
+            match StageScope::new(stage, counters, calls, Arc::clone(&rehearsal)) {
                 Ok(scope) => scopes.push(Arc::new(scope)),
                 Err((mount, error)) => {
                     diagnostics

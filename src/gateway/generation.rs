@@ -4,6 +4,7 @@ use super::inputs::Tls;
 use super::router::Router;
 use crate::component::Digest;
 use crate::engine::{CutOff, Hop, Onward, Successor};
+use crate::host::OwnMetrics;
 use crate::plan::{PipelineIndex, Plan};
 use crate::stores::{KeyBound, StoreCounts};
 use crate::upstream::Upstream;
@@ -43,6 +44,8 @@ pub struct Generation {
     pub(super) limiter_keys: KeyBound,
     /// Where stores are counted, across generations.
     pub store_counts: StoreCounts,
+    /// Where metrics of stages' own are, likewise.
+    pub own_metrics: OwnMetrics,
 }
 
 /// What is told of a stage: its component is known only where it is built.

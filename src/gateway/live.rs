@@ -36,6 +36,7 @@ impl Live {
 /// Starts the work of a generation beside requests, which it is about to have.
 fn start(generation: &Generation) {
     generation.limiter_keys.set(generation.plan.limits.rate_limit_keys);
+    generation.own_metrics.set_bound(generation.plan.telemetry.stage_series);
     for upstream in generation.upstreams() {
         upstream.start();
     }

@@ -54,6 +54,7 @@ pub mod otel {
             world host {
                 import wasi:otel/tracing@0.2.0-rc.2;
                 import wasi:otel/logs@0.2.0-rc.2;
+                import wasi:otel/metrics@0.2.0-rc.2;
             }
         ",
         world: "linkspan:otel/host",
@@ -65,6 +66,7 @@ pub mod otel {
         named_imports: {
             "wasi:otel/tracing": crate::host::Scope,
             "wasi:otel/logs": crate::host::Scope,
+            "wasi:otel/metrics": crate::host::Scope,
         },
         with: {
             "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,

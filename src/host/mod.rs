@@ -25,6 +25,7 @@ mod traced;
 pub mod wasi2;
 
 pub use crate::telemetry::HostCall;
+pub use crate::telemetry::own_metrics::OwnMetrics;
 pub use catalog::{Offer, Reach, Without};
 pub use context::{Behalf, CallContext, NoResponse, RequestName, RequestOrigin};
 #[cfg(any(test, fuzzing))]
@@ -34,7 +35,7 @@ pub use imports::clocks;
 pub use next::{Next, RequestHead};
 pub use pulse::Pulse;
 pub use rehearsal::{Act, Rehearsal};
-pub use scope::{Scope, StageScope};
+pub use scope::{Counters, Scope, StageScope};
 pub use state::{Budget, InstanceState};
 pub use traced::traced;
 

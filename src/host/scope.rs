@@ -6,6 +6,7 @@ use super::next::Next;
 use super::rehearsal::Rehearsal;
 use crate::plan::{Grant, Grants, Mount, SocketProtocol, SocketRule, Stage, StageId};
 use crate::stores::{Cell, Limiter, Quota, Store};
+use crate::telemetry::own_metrics::StageOwnMetrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
@@ -38,14 +39,29 @@ pub struct StageScope {
     pub(super) filesystem: WasiFilesystemCtx,
     /// The addresses that its sockets may reach: none without rules.
     pub sockets: WasiSocketsCtx,
-    /// Its counters.
-    pub limiter: Arc<Limiter>,
-    /// The stores that it is granted.
-    pub stores: Vec<Arc<Store>>,
+    /// Where it counts.
+    pub counters: Counters,
     log: Cell,
     dropped_lines: AtomicU64,
     /// The rehearsal of its segment.
     rehearsal: Arc<Rehearsal>,
+}
+
+/// Where a stage counts, across its instances and generations.
+pub struct Counters {
+    /// Its own counters.
+    pub limiter: Arc<Limiter>,
+    /// The stores that it is granted.
+    pub stores: Vec<Arc<Store>>,
+    /// Metrics that it tells of by itself, if it is granted them.
+    pub metrics: Option<StageOwnMetrics>,
+}
+
+impl Counters {
+    /// Those of a stage with neither stores nor metrics.
+    pub fn apart(limiter: Arc<Limiter>) -> Self {
+        Self { limiter, stores: Vec::new(), metrics: None }
+    }
 }
 
 impl std::fmt::Debug for StageScope {
@@ -55,14 +71,13 @@ impl std::fmt::Debug for StageScope {
 }
 
 impl StageScope {
-    /// The scope of `stage`, which has its counters in `limiter` and `stores`, and reaches `calls` by name once `rehearsal` is over.
-    /// Opens the stage's directories.
+    /// The scope of `stage`, which reaches `calls` by name once `rehearsal` is over. Opens the stage's directories.
     ///
     /// # Errors
     /// The directory that can't be opened, and why.
     pub fn new(
         stage: &Stage,
-        (limiter, stores): (Arc<Limiter>, Vec<Arc<Store>>),
+        counters: Counters,
         calls: Vec<(String, Next)>,
         rehearsal: Arc<Rehearsal>,
     ) -> Result<Self, (&Mount, wasmtime::Error)> {
@@ -77,8 +92,7 @@ impl StageScope {
             calls,
             filesystem,
             sockets,
-            limiter,
-            stores,
+            counters,
             log: Cell::default(),
             dropped_lines: AtomicU64::new(0),
             rehearsal,

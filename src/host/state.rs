@@ -5,6 +5,7 @@ use super::hooks::Hooks;
 use super::kept::{Account, GuestMade, Wear, concurrent_entries, handles};
 use super::pulse::{CpuBudgetExceeded, Pulse};
 use crate::telemetry::HostCall;
+use crate::telemetry::own_metrics::Baseline;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wasmtime::component::{GuestTaskId, ResourceTable};
@@ -67,6 +68,8 @@ pub struct InstanceState {
     observed: bool,
     /// Those at which somebody looked, and which may not be over: a task goes on when it has returned.
     late: Vec<(GuestTaskId, Weak<CallContext>)>,
+    /// What its guests have told of metrics of their own.
+    pub(super) told: Vec<Baseline>,
 }
 
 impl InstanceState {
@@ -95,6 +98,7 @@ impl InstanceState {
             calls: Vec::new(),
             observed: false,
             late: Vec::new(),
+            told: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::Failure;
 use crate::chain::Member;
 use crate::component::Component;
 use crate::config::Span;
-use crate::host::{Scope, StageScope};
+use crate::host::{Counters, Scope, StageScope};
 use crate::plan::{
     Clocks, ComponentIndex, ConfigValue, Grants, Isolation, Link, Name, OnFailure, Relift, Stage, StageId,
     StageLimits, ValueOrigin,
@@ -98,7 +98,7 @@ impl Guest {
             let stage = stage(member.index, if is_this { &self.config } else { &[] })?;
             let scope = StageScope::new(
                 &stage,
-                (Arc::new(Limiter::new(KeyBound::new(1_000))), Vec::new()),
+                Counters::apart(Arc::new(Limiter::new(KeyBound::new(1_000)))),
                 Vec::new(),
                 Arc::default(),
             );

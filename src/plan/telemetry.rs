@@ -29,6 +29,8 @@ pub struct TelemetryPlan {
     pub stage_spans: usize,
     /// Bytes of one of them.
     pub stage_span_size: usize,
+    /// Series of metrics of one stage's own.
+    pub stage_series: usize,
     /// Bytes of a body that are shown to an operator who asks for it.
     pub body_size: usize,
     /// Bytes of traces that are kept for the admin listener; 0 without one.

@@ -42,6 +42,7 @@ impl Start {
         let breakers = Arc::clone(&live);
         metrics.set_breakers(move || breakers.load().hops().filter_map(|hop| hop.breaker_state()).collect());
         metrics.set_stores(live.load().store_counts.clone());
+        metrics.set_own_metrics(live.load().own_metrics.clone());
         let tracer =
             Tracer::new(exporter.as_ref().map(|exporter| exporter.queue()), Arc::clone(metrics.traces()));
         Ok(Self { live, metrics, access, tracer, exporter })

@@ -36,6 +36,9 @@ impl Metrics {
         log(&mut text);
         traces(&mut text, self);
         process(&mut text, self);
+        if let Some(own) = self.own_metrics.get() {
+            own.render(&mut text);
+        }
         text.into_string()
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::access::AccessCounters;
 use super::calendar::since_epoch;
 use super::calls::CallMetrics;
+use super::own_metrics::OwnMetrics;
 use super::pipeline::PipelineMetrics;
 use super::series::{NONE, Series};
 use super::stage::StageMetrics;
@@ -47,6 +48,7 @@ pub struct Metrics {
     pub(super) stages: Series<2, StageMetrics>,
     breakers: OnceLock<Breakers>,
     pub(super) stores: OnceLock<StoreCounts>,
+    pub(super) own_metrics: OnceLock<OwnMetrics>,
     connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     lost_handshakes: OnceLock<LostHandshakes>,
     access: Arc<AccessCounters>,
@@ -91,6 +93,7 @@ impl Metrics {
             stages: Series::default(),
             breakers: OnceLock::new(),
             stores: OnceLock::new(),
+            own_metrics: OnceLock::new(),
             connections: OnceLock::new(),
             lost_handshakes: OnceLock::new(),
             access: Arc::default(),
@@ -146,6 +149,11 @@ impl Metrics {
     /// Sets where stores are counted; the first one stays.
     pub fn set_stores(&self, counts: StoreCounts) {
         let _ = self.stores.set(counts);
+    }
+
+    /// Sets where metrics of stages' own are; the first one stays.
+    pub fn set_own_metrics(&self, metrics: OwnMetrics) {
+        let _ = self.own_metrics.set(metrics);
     }
 
     /// The breakers of the live generation, in order.

@@ -20,6 +20,7 @@ pub mod metrics;
 mod observation;
 mod observed;
 mod overview;
+pub mod own_metrics;
 mod pipeline;
 mod series;
 mod stage;

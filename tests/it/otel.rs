@@ -5,8 +5,8 @@ use crate::harness::{MS, SOON, dist, run};
 use http::Request;
 use http_body_util::BodyExt as _;
 use linkspan::plan::PipelineIndex;
-use linkspan::telemetry::Metrics;
 use linkspan::telemetry::trace::{DropReason, FinishedTrace, Span, SpanKind, SpanQueue, Value};
+use linkspan::telemetry::{Format, Metrics};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,18 @@ fn serve(pipeline: &str, telemetry: &str) -> Served {
 }
 
 impl Served {
+    /// Series of stages' own, without the names of their labels for pipeline and library.
+    fn metrics(&self) -> Vec<String> {
+        self.metrics.set_own_metrics(self.gateway.live.load().own_metrics.clone());
+        let text = self.metrics.render(Format::Prometheus);
+        let own = |line: &&str| line.starts_with("stage_");
+        let library = "otel_scope_name=\"guest\",otel_scope_version=\"1\"";
+        text.lines()
+            .filter(own)
+            .map(|line| line.replace("linkspan_pipeline=\"main\",", "").replace(library, ""))
+            .collect()
+    }
+
     /// Spans that stages told of and that were dropped, until now.
     fn dropped(&self) -> u64 {
         self.metrics.traces().dropped(DropReason::Told)
@@ -291,6 +303,70 @@ fn a_record_is_a_line_of_the_log() {
         // Its context, and the record.
         assert_eq!(calls, Some(&Value::Number(2)));
     });
+}
+
+#[test]
+fn metrics_of_stages_are_those_of_the_gateway() {
+    for (kind, pipeline) in chains() {
+        run(async {
+            // Instances of one request, so that what several have told is added up.
+            for keys in ["", "limits = { reuse = 1 }\n"] {
+                let served = serve(&format!("{keys}{pipeline}"), "sample = 0");
+                for _ in 0..3 {
+                    served.ask(&[("x-1", "hits,sizes"), ("x-2", "hits,powers,level,heat,record")]).await;
+                }
+                let label = |place: usize| {
+                    let stages = served.gateway.live.load();
+                    let stage = stages.plan.pipelines[0].all_stages().nth(place).unwrap().id.label();
+                    format!("linkspan_stage=\"{stage}\"")
+                };
+                let (one, two) = (label(1), label(2));
+                let metrics = served.metrics();
+                for line in [
+                    format!("stage_hits_total{{{one},kind=\"page\",}} 3"),
+                    format!("stage_hits_total{{{two},kind=\"page\",}} 3"),
+                    format!("stage_sizes_bucket{{{one},,le=\"0.5\"}} 0"),
+                    format!("stage_sizes_bucket{{{one},,le=\"10\"}} 3"),
+                    format!("stage_sizes_sum{{{one},}} 3"),
+                    format!("stage_powers_bucket{{{two},,le=\"1\"}} 3"),
+                    format!("stage_powers_count{{{two},}} 3"),
+                ] {
+                    assert!(metrics.contains(&line), "{kind}, {keys}: {line}\n{metrics:#?}");
+                }
+                // What falls with its instance: three of one, or none of those that are gone.
+                let level = metrics.iter().find(|line| line.starts_with("stage_level{")).unwrap();
+                let alive = level.rsplit_once(' ').unwrap().1;
+                assert!(
+                    if keys.is_empty() { alive == "3" } else { ["0", "1"].contains(&alive) },
+                    "{kind}: {level}"
+                );
+            }
+        });
+    }
+}
+
+#[test]
+fn metrics_without_room_are_dropped_and_the_stage_is_told() {
+    for (kind, pipeline) in chains() {
+        run(async {
+            let served = serve(&pipeline, "sample = 0\nstage-series = 5");
+            let request = Request::builder().uri("http://localhost/").header("host", "localhost");
+            let response =
+                served.gateway.ask(request, &[("x-1", "hits,series,clash"), ("x-2", "series")], "").await;
+            let refused = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+            let full = "points were dropped: there are as many series as there may be";
+            let clash = "1 points were dropped: the name stands for a metric of another type";
+            assert_eq!(refused("x-1-refused"), format!("296 {full}{clash}"), "{kind}");
+            assert_eq!(refused("x-2-refused"), format!("295 {full}"), "{kind}");
+            let metrics = served.metrics();
+            assert_eq!(metrics.len(), 10, "{kind}: {metrics:#?}");
+            let text = served.metrics.render(Format::Prometheus);
+            let dropped =
+                text.lines().filter(|line| line.starts_with("linkspan_stage_points_dropped_total{"));
+            let dropped: Vec<_> = dropped.map(|line| line.rsplit_once(' ').unwrap().1).collect();
+            assert_eq!(dropped, ["297", "295"], "{kind}");
+        });
+    }
 }
 
 #[test]

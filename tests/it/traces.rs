@@ -4,6 +4,7 @@ mod conformance;
 mod export;
 mod receiver;
 mod spans;
+mod under_load;
 
 use crate::harness::inside::{Inside, generation};
 use crate::harness::{dist, run};

@@ -68,7 +68,9 @@ fn bench(project: &Project, rest: &[String]) -> Result<()> {
     // The measured build is the one that is shipped.
     let gateway = project.build_gateway("dist")?;
     let (name, rest) = match rest.split_first() {
-        Some((name, rest)) if ["compare", "hops", "micro", "paired", "scale", "swap"].contains(&name.as_str()) => {
+        Some((name, rest))
+            if ["compare", "hops", "micro", "paired", "scale", "swap"].contains(&name.as_str()) =>
+        {
             (name.as_str(), rest)
         }
         _ => ("hops", rest),

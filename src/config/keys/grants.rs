@@ -43,7 +43,8 @@ keys! {
     /// `"*.example.com"`; at most 64. What an address can be used for is up to `sockets`.
     lookup: Option<Vec<At<String>>> =
         texts(&Kind::Text(TextForm::Host), 0, 64).optional("[\"db.example.com\"]", "none");
-    /// `wasi:otel/tracing` and `logs`: [spans of its own](tracing.md#spans-of-stages-own) in the request's trace, and lines in the log.
+    /// `wasi:otel/tracing`, `logs` and `metrics`: [spans of its own](tracing.md#spans-of-stages-own) in the request's trace, lines in the
+    /// log, and [metrics](metrics.md#metrics-of-stages-own).
     otel: bool = permission();
     /// These [stores](#stores) and no others, by name; at most 16: the stage's counters can be there.
     stores: Option<Vec<At<String>>> = texts(&Kind::Text(TextForm::Store), 0, 16).optional("[\"shared\"]", "none");

@@ -35,6 +35,9 @@ keys! {
     stage_spans: usize = count(0, 1_000).default("64");
     /// Bytes of such a span: its name, its attributes and its events. What is beyond is dropped, and counted in it.
     stage_span_size: usize = size(KIB, MIB).default("16KiB");
+    /// Series of metrics that one stage tells of by itself ([`grant.otel`](metrics.md#metrics-of-stages-own)). Further ones are
+    /// dropped, and counted.
+    stage_series: usize = count(0, 10_000).default("200");
     /// Bytes of each body in a trace for which an operator asks with its bodies ([`linkspan trace
     /// --body`](tracing.md#look-at-one-request)). Of what is beyond, the number is told.
     body_size: usize = size(1, MIB).default("16KiB");

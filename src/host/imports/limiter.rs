@@ -50,7 +50,7 @@ impl own::linkspan::gateway::rate_limiter::Host for InstanceState {
     ) -> wasmtime::Result<Result<rate_limiter::Decision, rate_limiter::Error>> {
         self.count_call(HostCall::Limiter);
         self.pulse.act();
-        Ok(match scope.limiter.take(&key, quota.into()) {
+        Ok(match scope.counters.limiter.take(&key, quota.into()) {
             Ok(decision) => Ok(decision.into()),
             Err(TakeError::InvalidQuota) => Err(rate_limiter::Error::InvalidQuota),
             Err(TakeError::KeyTooLong) => Err(rate_limiter::Error::KeyTooLong),
@@ -82,7 +82,7 @@ impl own::linkspan::gateway::rate_limiter::HostWithStore<InstanceState> for HasS
 
 /// The store of this name, if the stage is granted it.
 fn granted<'a>(scope: &'a StageScope, store: &str) -> Option<&'a Store> {
-    scope.stores.iter().map(|store| &**store).find(|granted| granted.name() == store)
+    scope.counters.stores.iter().map(|store| &**store).find(|granted| granted.name() == store)
 }
 
 /// Whether the stage is granted a store of this name.

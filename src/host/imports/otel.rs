@@ -1,7 +1,9 @@
-//! `otel`: spans that a stage tells of by itself, and its lines in the log, in the terms of OpenTelemetry.
+//! `otel`: spans and metrics that a stage tells of by itself, and its lines in the log, in the terms of OpenTelemetry.
 //!
 //! Only an observed request has spans of its stages, under which others can hang. For any other request, a stage is told that
 //! nothing is recorded, and what it tells all the same goes nowhere.
+
+mod metrics;
 
 use super::types::for_their_types;
 use crate::host::bindings::otel::named_imports as own;
@@ -20,13 +22,14 @@ use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 offers! {
     own "wasi:otel/tracing" "0.2.0-rc.2" (own::wasi::otel::tracing) needs Otel;
     own "wasi:otel/logs" "0.2.0-rc.2" (own::wasi::otel::logs) needs Otel;
+    own "wasi:otel/metrics" "0.2.0-rc.2" (own::wasi::otel::metrics) needs Otel;
     shared "wasi:otel/types" "0.2.0-rc.2" (|linker| {
         types::add_to_linker::<_, HasSelf<InstanceState>>(linker, |state| state)?;
         for_their_types(linker, &[(TRACING, &TRACING_FUNCTIONS)])
     }) needs Otel;
 }
 
-/// `logs` takes types from it.
+/// `logs` and `metrics` take types from it.
 const TRACING: &str = "wasi:otel/tracing@0.2.0-rc.2";
 const TRACING_FUNCTIONS: [&str; 4] = ["on-start", "on-end", "current-span-context", "outer-span-context"];
 

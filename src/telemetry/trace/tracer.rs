@@ -91,6 +91,7 @@ mod tests {
             value_size: 64,
             stage_spans: 8,
             stage_span_size: 1024,
+            stage_series: 8,
             body_size: 16,
             recent: 0,
             export: None,

@@ -11,7 +11,7 @@ use linkspan::chain::{Cache, Code, Member, Naming, PoolSize, Runtime, Segment, c
 use linkspan::component::{Component, Digest, Lift};
 use linkspan::config::Span;
 use linkspan::engine::{ChainRequest, Failure, Fork, Hop, Onward, RequestBody, Worker, entrance};
-use linkspan::host::{Budget, Next, RequestHead, RequestOrigin, Scope, StageScope};
+use linkspan::host::{Budget, Counters, Next, RequestHead, RequestOrigin, Scope, StageScope};
 use linkspan::plan::{self, Form, PipelineLimits};
 use linkspan::stores::{KeyBound, Limiter};
 use linkspan::telemetry::Metrics;
@@ -94,7 +94,7 @@ fn scope(
         span,
     };
     let calls = vec![("side".to_owned(), Arc::clone(side))];
-    let scope = StageScope::new(&stage, (Arc::clone(limiter), Vec::new()), calls, Arc::default());
+    let scope = StageScope::new(&stage, Counters::apart(Arc::clone(limiter)), calls, Arc::default());
     Arc::new(scope.map_err(|(_, error)| error).unwrap())
 }
 

@@ -1,4 +1,4 @@
-//! A middleware that tells the host of spans of its own, by `wasi:otel`, as the field `x-otel` says (or another one, by
+//! A middleware that tells the host of spans and metrics of its own, by `wasi:otel`, as the field `x-otel` says (or another one, by
 //! configuration: `field`): words with commas between them, each done before the next stage is called.
 //!
 //! | word | what is told |
@@ -19,10 +19,16 @@
 //! | `many` | 300 spans |
 //! | `reserved` | `r`, with an attribute that is the gateway's |
 //! | `record` | a record for the log |
+//! | `hits`, `level`, `heat` | a counter, a sum that falls later, a gauge: of how often this word came to this instance |
+//! | `sizes`, `powers` | histograms, one with fixed ends and one without, of as many ones |
+//! | `series` | 300 counters |
+//! | `clash` | a gauge with the name of the counter |
 //! | `late` | `l`, which ends when the response is out; of the async form only |
 //!
 //! The response gets the field `x-otel-NAME` with the context that the host gave, `TRACE-SPAN-FLAGS`, by NAME: the field's
-//! own name.
+//! own name; and `NAME-refused`, if the host did not take a metric.
+
+mod metrics;
 
 mod bindings {
     #![allow(missing_docs, unused_qualifications, clippy::all, clippy::unwrap_used)]
@@ -34,6 +40,7 @@ mod bindings {
             world guest {
                 import wasi:otel/tracing@0.2.0-rc.2;
                 import wasi:otel/logs@0.2.0-rc.2;
+                import wasi:otel/metrics@0.2.0-rc.2;
             }
         ",
         path: "../../../wit/otel",
@@ -57,11 +64,13 @@ use std::cell::Cell;
 
 struct Options {
     field: String,
+    refused: String,
 }
 
 impl FromConfig for Options {
     fn from_config(config: &mut Config) -> Option<Self> {
-        Some(Self { field: config.or("field", "x-otel".to_owned()) })
+        let field = config.or("field", "x-otel".to_owned());
+        Some(Self { refused: format!("{field}-refused"), field })
     }
 }
 
@@ -212,28 +221,47 @@ fn huge(own: &SpanContext, parent: &str) {
 }
 
 /// What the host said, and the spans that are still to end.
-fn before(options: &Options, request: &Request) -> (String, Vec<SpanData>) {
+struct Before {
+    shown: String,
+    refused: String,
+    open: Vec<SpanData>,
+}
+
+impl Before {
+    /// Adds what the host said.
+    fn tell(&self, options: &'static Options, response: &mut Response) {
+        response.headers_mut().set(options.field.as_str(), self.shown.as_str());
+        if !self.refused.is_empty() {
+            response.headers_mut().set(options.refused.as_str(), self.refused.as_str());
+        }
+    }
+}
+
+fn before(options: &Options, request: &Request) -> Before {
     let own = current_span_context();
     let flags = u8::from(own.trace_flags.contains(TraceFlags::SAMPLED));
     let shown = format!("{}-{}-{flags:02x}", own.trace_id, own.span_id);
     let words = request.header(options.field.as_str()).unwrap_or_default();
-    (shown, words.split(',').filter_map(|word| tell(word.trim(), &own)).collect())
+    let words = || words.split(',').map(str::trim);
+    let refused = words().filter_map(|word| metrics::tell(word)?.err()).collect();
+    Before { shown, refused, open: words().filter_map(|word| tell(word, &own)).collect() }
 }
 
 #[cfg(not(feature = "async"))]
 fn handle(options: &'static Options, request: Request, next: Next) -> Result<Response, Error> {
-    let (shown, open) = before(options, &request);
+    let before = before(options, &request);
     let mut response = next.call(request)?;
-    open.iter().for_each(on_end);
-    response.headers_mut().set(options.field.as_str(), shown.as_str());
+    before.open.iter().for_each(on_end);
+    before.tell(options, &mut response);
     Ok(response)
 }
 
 #[cfg(feature = "async")]
 async fn handle(options: &'static Options, request: Request, next: AsyncNext) -> Result<Response, Error> {
-    let (shown, open) = before(options, &request);
+    let before = before(options, &request);
     let mut response = next.call(request).await?;
-    response.headers_mut().set(options.field.as_str(), shown.as_str());
+    before.tell(options, &mut response);
+    let open = before.open;
     if open.iter().all(|span| span.name != "l") {
         open.iter().for_each(on_end);
         return Ok(response);
