@@ -31,8 +31,10 @@ const GUESTS: [&str; 15] = [
 ];
 
 /// The names of standard components: each is there as `NAME` and as `NAME-in-place`.
-const STANDARD: [&str; 15] = [
+const STANDARD: [&str; 17] = [
     "basic-auth",
+    "body-limit",
+    "compress",
     "cors",
     "csrf",
     "headers",

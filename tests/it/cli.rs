@@ -145,7 +145,9 @@ fn the_pipelines_can_be_served() {
         }
         let name = Path::new("pipelines").join(file.file_name().unwrap());
         let copy = folder.write(text(&name), std::fs::read(&file).unwrap());
-        let ran = binary(&["check", text(&copy)]).env("LINKSPAN_DEMO_KEY", "demo-key").output().unwrap();
+        let mut check = binary(&["check", text(&copy)]);
+        check.env("LINKSPAN_DEMO_KEY", "demo-key").env("LINKSPAN_JWT_SECRET", "x".repeat(32));
+        let ran = check.output().unwrap();
         assert!(ran.status.success(), "{ran:?}");
     }
 }

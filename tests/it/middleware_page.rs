@@ -100,6 +100,27 @@ with a dot can only be in `htpasswd`.
 
 A key of `key-auth` can be its SHA-256 (`printf %s \"$KEY\" | sha256sum`): `keys = { alice = \"sha256:…\" }`. That is for keys of 128
 random bits or more (`openssl rand -hex 32`); a password has too few, and would be guessed from its hash.
+
+## Bodies
+
+`body-limit` and `compress` are the stages that read bodies, and are lifted asynchronously. As the last ones in front of the server,
+they have the [direct form](direct.md) together with all others; in front of a stage that is lifted synchronously, they would not.
+
+`compress` passes on what it has as soon as the server pauses, so that events arrive one by one. It leaves alone what has a coding
+already, `no-transform` (of the response, or of the request), parts (206), bodies that have no type of the list or are shorter than
+`min-size`, and those with a digest (`Content-Digest`, `Repr-Digest`, `Digest`, `Content-MD5`), which would be wrong. A strong `ETag`
+becomes a weak one: `If-None-Match` works as before, `If-Match` and `If-Range` do not with a weak one. A HEAD has the fields that the GET
+would have, without `Content-Length`. A client that refuses the body as it is (`identity;q=0`) and accepts no coding that is there gets
+it as it is. zstd is not among the codings.
+
+A compressed body's length tells something of its content. Where a page has a secret, like a token of a form, and a part of the request
+as well, a page of another site can have a browser send many requests and learn the secret from the lengths (BREACH). Secrets that
+differ in each response are safe from that. Otherwise set `cross-site = false`, or leave those paths out with
+[`when`](configuration.md#conditions).
+
+`body-limit` refuses a body that announces too much before any of it is read. A body that does not announce its length is counted on
+its way: `max` bytes of it may have reached the server when the client gets 413. It breaks off; where the response has begun, that
+breaks off with it, if the server answers with what it reads. `limits.request-body` bounds all bodies of a pipeline besides.
 ";
 
 fn page() -> String {

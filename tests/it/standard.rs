@@ -1,5 +1,7 @@
 //! The components that linkspan brings.
 
+mod body_limit;
+mod compress;
 mod passwords;
 mod remote;
 mod rules;

@@ -36,6 +36,8 @@ const VARIANTS: [(&str, &str, &[&str]); 4] = [
         "-in-place",
         &[
             "basic-auth",
+            "body-limit",
+            "compress",
             "cors",
             "csrf",
             "headers",

@@ -51,10 +51,12 @@ mod in_place;
 pub mod json;
 pub mod limiter;
 pub mod log;
+mod media;
 pub mod network;
 mod next;
 #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 mod outstanding;
+mod poll;
 mod problem;
 pub mod random;
 mod request;
@@ -72,12 +74,14 @@ pub use body::{Body, BodyText, BodyWriter, Trailers};
 pub use config::{Config, Finding, FromConfig};
 pub use error::{Error, internal};
 pub use header::{HeaderEdits, HeaderName, HeaderValue, Quotable, bearer};
+pub use media::MediaRange;
 pub use network::Network;
 pub use next::{AsyncNext, Next, call, call_named, call_named_async, is_denied, send};
+pub use poll::at_once;
 pub use request::Request;
 pub use response::Response;
 pub use template::{Location, Template};
-pub use value::{Rate, Value};
+pub use value::{Rate, Size, Value};
 /// Wait for a future in a sync function; the instance is held meanwhile.
 pub use wit_bindgen::block_on;
 /// Let a task go on with `future` after its function has returned; async form

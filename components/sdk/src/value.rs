@@ -81,6 +81,40 @@ impl Value for Duration {
     }
 }
 
+/// A size in bytes: `"512B"`, `"1MiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(u64);
+
+impl Size {
+    /// In bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl Value for Size {
+    const FORM: &'static str = concat!(
+        ",\"title\":\"a size with a unit\",\"pattern\":\"^[0-9]+(B|KiB|MiB|GiB)$\"",
+        ",\"examples\":[\"512B\",\"1MiB\"]"
+    );
+
+    /// A whole number and its unit, as in the keys of linkspan itself.
+    fn parse(text: &str) -> Result<Self, String> {
+        const WRONG: &str = "is not a size with a unit, like \"512B\" or \"1MiB\"";
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| WRONG)?;
+        let unit = match unit {
+            "B" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return Err(WRONG.into()),
+        };
+        Ok(Self(number.checked_mul(unit).ok_or("is larger than 16 EiB")?))
+    }
+}
+
 /// Requests in a time: `"10/s"`, `"600/m"`, `"5000/h"`, `"100000/d"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -151,6 +185,18 @@ mod tests {
         }
         for text in ["", "10", "s", "-1s", "1.5s", "10 parsecs", "99999999999999d"] {
             assert!(Duration::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in
+            [("0B", 0), ("512B", 512), ("64KiB", 65_536), ("1MiB", 1 << 20), ("2GiB", 2 << 30)]
+        {
+            assert_eq!(Size::parse(text), Ok(Size(bytes)), "{text}");
+        }
+        for text in ["", "1", "MiB", "-1B", "1.5KiB", "1 MiB", "1MB", "1mib", "99999999999GiB"] {
+            assert!(Size::parse(text).is_err(), "{text}");
         }
     }
 
