@@ -5,13 +5,14 @@ use super::abi::Bytes;
 use super::call::{Call, HostFunction, caller, calling, host_function, place};
 use crate::host::bindings::linkspan::gateway::rate_limiter::{Decision, Error, Quota};
 use crate::host::bindings::named_imports as own;
+use crate::host::imports::signatures::{ALGORITHMS, Error as SignatureError, verify as verified};
 use crate::host::{HostCall, InstanceState, Scope};
 use own::linkspan::gateway::rate_limiter::Host as _;
 use own::wasi::clocks::{monotonic_clock, system_clock};
 use std::sync::Arc;
 use tracing::Level;
 use wasm_encoder::ValType::{I32, I64};
-use wasmtime::{Result, bail};
+use wasmtime::{Result, bail, format_err};
 use wasmtime_wasi::p3::bindings::random::random::Host as _;
 
 pub const FUNCTIONS: &[HostFunction] = &[
@@ -41,6 +42,12 @@ pub const FUNCTIONS: &[HostFunction] = &[
     host_function!(
         "linkspan:gateway/rate-limiter#is-granted", "(store: string) -> bool", [I32, I32] -> [I32], false,
         is_granted
+    ),
+    host_function!(
+        "linkspan:gateway/signatures#verify",
+        "(algorithm: enum{rs256,rs384,rs512,ps256,ps384,ps512,es256,es384,ed25519,hs256,hs384,hs512}, key: list<u8>, \
+         message: list<u8>, signature: list<u8>) -> result<bool, enum{invalid-key,too-long}>",
+        [I32, I32, I32, I32, I32, I32, I32, I32] -> [], false, verify
     ),
     host_function!(
         "wasi:clocks/monotonic-clock#now", "() -> u64", [] -> [I64], false,
@@ -165,6 +172,44 @@ fn is_granted(mut call: Call<'_>, stage: i32, store: i32, length: i32) -> Result
     let store = bytes.string((store, length), state.call_bytes())?;
     let scope = Arc::clone(&state.stages[index].scope);
     Ok(i32::from(state.host.is_granted(scope, store)?))
+}
+
+#[expect(clippy::too_many_arguments, reason = "three lists, each as a pointer and a length")]
+fn verify(
+    mut call: Call<'_>,
+    stage: i32,
+    algorithm: i32,
+    key: i32,
+    key_length: i32,
+    message: i32,
+    message_length: i32,
+    signature: i32,
+    signature_length: i32,
+    at: i32,
+) -> Result<()> {
+    let (_, mut bytes, state) = calling(&mut call, stage)?;
+    state.origins.count(HostCall::Signatures);
+    let Some(algorithm) = ALGORITHMS.get(place(algorithm) as usize) else { bail!("unexpected discriminant") };
+    let mut most = state.call_bytes();
+    let mut given = |at, length: i32| {
+        let length = place(length) as usize;
+        // What the component form would copy is bounded.
+        most = most
+            .checked_sub(length)
+            .ok_or_else(|| format_err!("fuel allocated for hostcalls has been exhausted"))?;
+        bytes.get(place(at) as usize, length)
+    };
+    let (key, message) = (given(key, key_length)?, given(message, message_length)?);
+    let found = verified(*algorithm, key, message, given(signature, signature_length)?);
+    let at = bytes.place(place(at), 2, 1)?;
+    bytes.put(
+        at,
+        &match found {
+            Ok(valid) => [0, u8::from(valid)],
+            Err(SignatureError::InvalidKey) => [1, 0],
+            Err(SignatureError::TooLong) => [1, 1],
+        },
+    )
 }
 
 fn clock(mut call: Call<'_>, stage: i32, read: fn(&mut InstanceState, Scope) -> Result<u64>) -> Result<i64> {

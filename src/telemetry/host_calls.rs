@@ -11,6 +11,8 @@ pub enum HostCall {
     Log,
     /// A request that it counts.
     Limiter,
+    /// A signature that it has verified.
+    Signatures,
     /// The time.
     Clock,
     /// A wait.
@@ -35,10 +37,11 @@ pub enum HostCall {
 
 impl HostCall {
     /// All kinds, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Config,
         Self::Log,
         Self::Limiter,
+        Self::Signatures,
         Self::Clock,
         Self::Timer,
         Self::Random,
@@ -57,6 +60,7 @@ impl HostCall {
             Self::Config => "linkspan.stage.host_calls.config",
             Self::Log => "linkspan.stage.host_calls.log",
             Self::Limiter => "linkspan.stage.host_calls.limiter",
+            Self::Signatures => "linkspan.stage.host_calls.signatures",
             Self::Clock => "linkspan.stage.host_calls.clock",
             Self::Timer => "linkspan.stage.host_calls.timer",
             Self::Random => "linkspan.stage.host_calls.random",
@@ -116,7 +120,7 @@ mod tests {
         }
         let counted = calls.counted();
         assert!(HostCall::ALL.into_iter().enumerate().all(|(at, call)| counted.of(call) == at as u64 + 1));
-        assert_eq!((counted.of(HostCall::Request), counted.all()), (13, (1..=12).sum()));
+        assert_eq!((counted.of(HostCall::Request), counted.all()), (14, (1..=13).sum()));
         let names: std::collections::HashSet<_> = HostCall::ALL.map(HostCall::attribute).into();
         assert_eq!(names.len(), HostCall::ALL.len());
     }

@@ -103,6 +103,33 @@ fn calls_of_the_host_are_those_of_the_stage_that_makes_them() {
     }
 }
 
+/// A signature is verified once, and its token remembered.
+#[test]
+fn a_signature_that_the_host_verifies_is_a_call() {
+    const TOKEN: &str =
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.1LyJX3n8HF4PKpKt6cAnOsvYK1JymjhYdwLb9Q6B8gQ";
+    let stage = "{ component = 'jwt-in-place', grant = { clocks = true }, config = { \
+                 secrets = { a = '0123456789abcdef0123456789abcdef' }, algorithms = ['HS256'], require-expiry = false } }";
+    for form in ["", "form = 'component'\n", "link = 'dynamic'\n"] {
+        let (metrics, queue) = (Metrics::new(), Arc::new(SpanQueue::new(1000, 1, Arc::default())));
+        let components =
+            ["jwt-in-place", "hello"].map(|name| format!("{name}.path = {:?}\n", dist(name))).concat();
+        let configuration = format!(
+            "listeners = [{{ address = '127.0.0.1:0' }}]\nroutes = [{{ pipeline = 'main' }}]\n[telemetry]\nsample = 1\n\
+             stages = true\n[components]\n{components}[pipelines.main]\n{form}stages = [{stage}]\nservice = {{ component = 'hello' }}\n"
+        );
+        run(async {
+            let gateway = Inside::serve(generation(&configuration), "127.0.0.1:4567", &metrics, &queue);
+            let bearer = format!("Bearer {TOKEN}");
+            for expected in [1, 0] {
+                let spans = spans(&gateway, &[("authorization", &bearer)], &queue).await;
+                let name = "linkspan.stage.host_calls.signatures";
+                assert_eq!(number(&spans, "0:jwt-in-place", name), expected, "{form}: {spans:?}");
+            }
+        });
+    }
+}
+
 /// Stages of a store that has two requests at once: whose calls they are is not known, and not told.
 #[test]
 fn calls_of_two_requests_at_once_are_nobodys() {

@@ -6,6 +6,7 @@ mod passwords;
 mod remote;
 mod rules;
 mod tokens;
+mod vectors;
 
 use crate::harness::{Client, Folder, Gateway, PROTOCOLS, binary, dist, identity, run};
 use linkspan::component::Component;

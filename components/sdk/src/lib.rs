@@ -66,6 +66,7 @@ pub mod rt;
 #[doc(hidden)]
 pub mod schema;
 pub mod secret;
+pub mod signatures;
 pub mod template;
 mod value;
 

@@ -48,6 +48,7 @@ mod logging;
 mod lookup;
 mod otel;
 mod random;
+pub mod signatures;
 mod sockets;
 mod stdio;
 mod types;
@@ -59,7 +60,8 @@ use crate::plan::Grant;
 use wasmtime::component::{Component, Linker};
 
 /// Imports that need no grant.
-const FREE: &[&[Offer]] = &[http::OFFERS, config::OFFERS, logging::OFFERS, io::OFFERS, cli::OFFERS];
+const FREE: &[&[Offer]] =
+    &[http::OFFERS, config::OFFERS, logging::OFFERS, signatures::OFFERS, io::OFFERS, cli::OFFERS];
 
 /// Imports that a grant opens, and those that come with it.
 const fn of(grant: Grant) -> &'static [Offer] {

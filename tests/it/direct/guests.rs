@@ -62,6 +62,12 @@ const GUEST: &str = r#"(component
     (export "decision" (type $d (eq $d')))
     (type $e' (enum "invalid-quota" "key-too-long" "too-many-keys")) (export "error" (type $e (eq $e')))
     (export "take" (func (param "key" string) (param "quota" $q) (result (result $d (error $e)))))))
+  (import "linkspan:gateway/signatures@0.1.0" (instance $signatures
+    (type $a' (enum "rs256" "rs384" "rs512" "ps256" "ps384" "ps512" "es256" "es384" "ed25519" "hs256" "hs384" "hs512"))
+    (export "algorithm" (type $a (eq $a')))
+    (type $e' (enum "invalid-key" "too-long")) (export "error" (type $e (eq $e')))
+    (export "verify" (func (param "algorithm" $a) (param "key" (list u8)) (param "message" (list u8))
+      (param "signature" (list u8)) (result (result bool (error $e)))))))
   (import "wasi:clocks/monotonic-clock@0.3.0" (instance $monotonic
     (export "now" (func (result u64))) (export "get-resolution" (func (result u64)))))
   (import "wasi:clocks/system-clock@0.3.0" (instance $system
@@ -129,6 +135,7 @@ const GUEST: &str = r#"(component
   (core func $keys (canon lower (func $store "get-all") (memory $memory) (realloc $realloc)))
   (core func $log (canon lower (func $logging "log") (memory $memory)))
   (core func $take (canon lower (func $limiter "take") (memory $memory)))
+  (core func $verify (canon lower (func $signatures "verify") (memory $memory)))
   (core func $mark (canon lower (func $monotonic "now")))
   (core func $step (canon lower (func $monotonic "get-resolution")))
   (core func $now (canon lower (func $system "now") (memory $memory)))
@@ -161,6 +168,7 @@ const GUEST: &str = r#"(component
     (import "h" "keys" (func $keys (param i32)))
     (import "h" "log" (func $log (param i32 i32 i32 i32 i32)))
     (import "h" "take" (func $take (param i32 i32 i32 i64 i32)))
+    (import "h" "verify" (func $verify (param i32 i32 i32 i32 i32 i32 i32 i32)))
     (import "h" "mark" (func $mark (result i64)))
     (import "h" "step" (func $step (result i64)))
     (import "h" "now" (func $now (param i32)))
@@ -205,7 +213,7 @@ const GUEST: &str = r#"(component
     (export "status" (func $status)) (export "get" (func $get)) (export "has" (func $has))
     (export "method" (func $method)) (export "path" (func $path)) (export "authority" (func $authority))
     (export "set-status" (func $set-status)) (export "all" (func $all)) (export "key" (func $key))
-    (export "keys" (func $keys)) (export "log" (func $log)) (export "take" (func $take)) (export "mark" (func $mark))
+    (export "keys" (func $keys)) (export "log" (func $log)) (export "take" (func $take)) (export "verify" (func $verify)) (export "mark" (func $mark))
     (export "step" (func $step)) (export "now" (func $now)) (export "resolution" (func $resolution))
     MORE_EXPORTS))))
   (func $lifted async (param "request" (own $request)) (result (result (own $response) (error $code)))
@@ -384,6 +392,16 @@ pub const HANDLES: &[(&str, &str)] = &[
     ("a line that is not UTF-8", "(call $log (i32.const 2) (i32.const 17) (i32.const 2) (i32.const 1024) (i32.const 20)) (call $pass (local.get $q))"),
     ("a line that is too long", "(drop (memory.grow (i32.const 40))) (call $log (i32.const 2) (i32.const 1024) (i32.const 8) (i32.const 4096) (i32.const 2000000)) (call $pass (local.get $q))"),
     ("a token", "(call $take (i32.const 16) (i32.const 1) (i32.const 3) (i64.const 1000000000000) (i32.const 128)) (i32.store (i32.const 136) (i32.load8_u (i32.const 136))) (call $tell (i32.const 4))"),
+    ("a signature that is valid", "(i64.store (i32.const 40064) (i64.const -5308323630610652244)) (i64.store (i32.const 40072) (i64.const -3698318359415817903)) (i64.store (i32.const 40080) (i64.const -221836939383256469)) (i64.store (i32.const 40088) (i64.const 4077010723740523430)) (call $verify (i32.const 9) (i32.const 40000) (i32.const 32) (i32.const 1024) (i32.const 8) (i32.const 40064) (i32.const 32) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a signature that is not valid", "(call $verify (i32.const 9) (i32.const 40000) (i32.const 32) (i32.const 1024) (i32.const 8) (i32.const 40064) (i32.const 32) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a signature by no key", "(call $verify (i32.const 0) (i32.const 40000) (i32.const 32) (i32.const 1024) (i32.const 8) (i32.const 40064) (i32.const 32) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a signature by a long key", "(call $verify (i32.const 9) (i32.const 40000) (i32.const 1025) (i32.const 1024) (i32.const 8) (i32.const 40064) (i32.const 32) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a signature by an algorithm that is none", "(call $verify (i32.const 12) (i32.const 40000) (i32.const 32) (i32.const 1024) (i32.const 8) (i32.const 40064) (i32.const 32) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a signature by a key out of bounds", "(call $verify (i32.const 9) (i32.const 65520) (i32.const 32) (i32.const 1024) (i32.const 8) (i32.const 40064) (i32.const 32) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a signature out of bounds", "(call $verify (i32.const 9) (i32.const 40000) (i32.const 32) (i32.const 1024) (i32.const 8) (i32.const -1) (i32.const 32) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a signature of a message that wraps", "(call $verify (i32.const 9) (i32.const 40000) (i32.const 32) (i32.const 1024) (i32.const -1) (i32.const 40064) (i32.const 32) (i32.const 128)) (call $tell (i32.const 1))"),
+    ("a signature told nowhere", "(call $verify (i32.const 9) (i32.const 40000) (i32.const 32) (i32.const 1024) (i32.const 8) (i32.const 40064) (i32.const 32) (i32.const 65535)) (call $tell (i32.const 1))"),
+    ("a signature told at the end", "(call $verify (i32.const 9) (i32.const 40000) (i32.const 32) (i32.const 1024) (i32.const 8) (i32.const 40064) (i32.const 32) (i32.const 65534)) (call $tell (i32.const 1))"),
     ("a token of no quota", "(call $take (i32.const 16) (i32.const 1) (i32.const 0) (i64.const 0) (i32.const 128)) (call $tell (i32.const 3))"),
     ("a token told aside", "(call $take (i32.const 16) (i32.const 1) (i32.const 3) (i64.const 1000) (i32.const 132)) (call $tell (i32.const 3))"),
     ("a token told nowhere", "(call $take (i32.const 16) (i32.const 1) (i32.const 3) (i64.const 1000) (i32.const 65512)) (call $tell (i32.const 3))"),

@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use linkspan::host::Budget;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Middleware as it is delivered, in front of the end and of services, between stages that are lifted synchronously.
 #[test]
@@ -193,6 +193,19 @@ fn bounds_of_middleware_hold_alike() {
         ];
         compare_all(&never, SHORT, &[&[("x-end", "never")], &[("a", "1")]]).await;
     });
+}
+
+/// The time in which the host verifies signatures is the guest's.
+#[test]
+fn verifying_is_computing() {
+    let budget = Budget { cpu: Duration::from_millis(20), ..BUDGET };
+    let endless =
+        "(loop (call $verify (i32.const 11) (i32.const 40000) (i32.const 64) (i32.const 0) (i32.const 16384)
+        (i32.const 40064) (i32.const 64) (i32.const 128)) (br 0)) unreachable";
+    let guests = [("for ever".to_owned(), vec![text(&with_handle(endless))])];
+    let (deadline, began) = (Duration::from_secs(60), Instant::now());
+    run(async { compare_all(&guests, (budget, deadline), &[&[]]).await });
+    assert!(began.elapsed() < deadline, "the deadline ended it");
 }
 
 /// A stage that may hold the fiber does not stand behind one that goes on.

@@ -3,18 +3,21 @@
 //! A key verifies with the algorithms of its own kind alone, so that the public key of one can't be taken as the secret of
 //! another. Bounds: RSA keys have 2,048 to 4,096 bits, secrets at least as many as their hash.
 
+#[cfg(feature = "in-place")]
+use crate::host as crypto;
 use crate::json;
+#[cfg(not(feature = "in-place"))]
+use crate::portable as crypto;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use linkspan_sdk::Value;
-use p256::ecdsa::signature::Verifier as _;
-use rsa::{BoxedUint, Pkcs1v15Sign, Pss, RsaPublicKey};
 use serde_json::{Map, Value as Json};
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// Keys of a set.
 pub const MAX_KEYS: usize = 64;
+
+/// Bytes of a secret.
+const MAX_SECRET: usize = 1024;
 
 /// How a token is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +74,15 @@ pub struct Key {
 
 enum Material {
     Secret(Vec<u8>),
-    Rsa(Box<RsaPublicKey>),
-    P256(Box<p256::ecdsa::VerifyingKey>),
-    P384(Box<p384::ecdsa::VerifyingKey>),
-    Ed25519(Box<ed25519_dalek::VerifyingKey>),
+    Rsa(crypto::Rsa),
+    P256(crypto::P256),
+    P384(crypto::P384),
+    Ed25519(crypto::Ed25519),
 }
+
+/// Why bytes are no point.
+pub const NO_POINT: &str = "is no point of its curve";
+pub const WEAK_POINT: &str = "is a weak point of its curve";
 
 /// The keys of a set: those that are of a kind that is not known, or not for signatures, are left out (RFC 7517 §5).
 ///
@@ -130,6 +137,9 @@ impl Key {
         if secret.len() < 32 {
             return Err("is shorter than 32 bytes (RFC 7518 §3.2)".into());
         }
+        if secret.len() > MAX_SECRET {
+            return Err("is longer than 1,024 bytes".into());
+        }
         Ok(Self { id: Some(id), algorithm: None, material: Material::Secret(secret.as_bytes().to_vec()) })
     }
 
@@ -153,27 +163,17 @@ impl Key {
             URL_SAFE_NO_PAD.decode(text).map_err(|_| "is not base64url")
         };
         let material = match (text("kty").unwrap_or_default(), text("crv").unwrap_or_default()) {
-            ("oct", _) => Material::Secret(bytes("k")?),
-            ("RSA", _) => Material::Rsa(Box::new(rsa_key(&bytes("n")?, &bytes("e")?)?)),
-            ("EC", "P-256") => {
-                let point = point(bytes("x")?, bytes("y")?);
-                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point);
-                Material::P256(Box::new(key.map_err(|_| "is no point of its curve")?))
-            }
-            ("EC", "P-384") => {
-                let point = point(bytes("x")?, bytes("y")?);
-                let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&point);
-                Material::P384(Box::new(key.map_err(|_| "is no point of its curve")?))
-            }
+            ("oct", _) => match bytes("k")? {
+                long if long.len() > MAX_SECRET => return Err("is longer than 1,024 bytes"),
+                secret => Material::Secret(secret),
+            },
+            ("RSA", _) => Material::Rsa(rsa_key(&bytes("n")?, &bytes("e")?)?),
+            ("EC", "P-256") => Material::P256(crypto::p256(&point(&bytes("x")?, &bytes("y")?))?),
+            ("EC", "P-384") => Material::P384(crypto::p384(&point(&bytes("x")?, &bytes("y")?))?),
             ("OKP", "Ed25519") => {
                 let x: [u8; 32] =
                     bytes("x")?.try_into().map_err(|_| "has another length than its curve's")?;
-                let key =
-                    ed25519_dalek::VerifyingKey::from_bytes(&x).map_err(|_| "is no point of its curve")?;
-                if key.is_weak() {
-                    return Err("is a weak point of its curve");
-                }
-                Material::Ed25519(Box::new(key))
+                Material::Ed25519(crypto::ed25519(&x)?)
             }
             _ => return Ok(None),
         };
@@ -199,27 +199,12 @@ impl Key {
             return false;
         }
         match (&self.material, algorithm) {
-            (Material::Secret(secret), Algorithm::Hs(hash)) => hmac(hash, secret, message, signature),
-            (Material::Rsa(key), Algorithm::Rs(hash)) => {
-                let (scheme, digest) = match hash {
-                    Hash::Sha256 => (Pkcs1v15Sign::new::<Sha256>(), Sha256::digest(message).to_vec()),
-                    Hash::Sha384 => (Pkcs1v15Sign::new::<Sha384>(), Sha384::digest(message).to_vec()),
-                    Hash::Sha512 => (Pkcs1v15Sign::new::<Sha512>(), Sha512::digest(message).to_vec()),
-                };
-                key.verify(scheme, &digest, signature).is_ok()
-            }
-            // The salt is as long as the hash (RFC 7518 §3.5).
-            (Material::Rsa(key), Algorithm::Ps(hash)) => match hash {
-                Hash::Sha256 => key.verify(Pss::<Sha256>::new(), &Sha256::digest(message), signature).is_ok(),
-                Hash::Sha384 => key.verify(Pss::<Sha384>::new(), &Sha384::digest(message), signature).is_ok(),
-                Hash::Sha512 => key.verify(Pss::<Sha512>::new(), &Sha512::digest(message), signature).is_ok(),
-            },
-            (Material::P256(key), _) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
-            (Material::P384(key), _) => p384::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
-            (Material::Ed25519(key), _) => ed25519_dalek::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            (Material::Secret(secret), Algorithm::Hs(hash)) => crypto::hmac(hash, secret, message, signature),
+            (Material::Rsa(key), Algorithm::Rs(hash)) => crypto::pkcs1(key, hash, message, signature),
+            (Material::Rsa(key), Algorithm::Ps(hash)) => crypto::pss(key, hash, message, signature),
+            (Material::P256(key), Algorithm::Es256) => crypto::verify_p256(key, message, signature),
+            (Material::P384(key), Algorithm::Es384) => crypto::verify_p384(key, message, signature),
+            (Material::Ed25519(key), Algorithm::EdDsa) => crypto::verify_ed25519(key, message, signature),
             _ => false,
         }
     }
@@ -235,28 +220,12 @@ impl Hash {
     }
 }
 
-fn hmac(hash: Hash, secret: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    macro_rules! verified {
-        ($hash:ty) => {
-            Hmac::<$hash>::new_from_slice(secret).is_ok_and(|mut mac| {
-                mac.update(message);
-                mac.verify_slice(signature).is_ok()
-            })
-        };
-    }
-    match hash {
-        Hash::Sha256 => verified!(Sha256),
-        Hash::Sha384 => verified!(Sha384),
-        Hash::Sha512 => verified!(Sha512),
-    }
-}
-
 /// A point as SEC 1 writes it (§2.3.3), uncompressed; of another length than its curve's it is none.
-fn point(x: Vec<u8>, y: Vec<u8>) -> Vec<u8> {
-    [&[4], x.as_slice(), y.as_slice()].concat()
+fn point(x: &[u8], y: &[u8]) -> Vec<u8> {
+    [&[4], x, y].concat()
 }
 
-fn rsa_key(n: &[u8], e: &[u8]) -> Result<RsaPublicKey, &'static str> {
+fn rsa_key(n: &[u8], e: &[u8]) -> Result<crypto::Rsa, &'static str> {
     const WIDTH: &str = "is an RSA key of less than 2,048 or more than 4,096 bits";
     let first = n.iter().position(|byte| *byte != 0).ok_or(WIDTH)?;
     let n = &n[first..];
@@ -267,9 +236,7 @@ fn rsa_key(n: &[u8], e: &[u8]) -> Result<RsaPublicKey, &'static str> {
     if e.is_empty() || e.len() > 5 {
         return Err("has an exponent that is not used");
     }
-    let number = |bytes: &[u8], bits: u32| BoxedUint::from_be_slice(bytes, bits).map_err(|_| WIDTH);
-    let bits = u32::try_from(n.len() * 8).map_err(|_| WIDTH)?;
-    RsaPublicKey::new(number(n, bits)?, number(e, 64)?).map_err(|_| "is no RSA key")
+    crypto::rsa(n, e).ok_or("is no RSA key")
 }
 
 #[cfg(test)]

@@ -79,6 +79,66 @@ mod tests {
     use crate::key;
     use serde_json::json;
 
+    /// Numbers that follow from a seed (xorshift).
+    struct Chance(u64);
+
+    impl Chance {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % end as u64) as usize
+        }
+
+        /// Some bytes are others, left out, or there twice.
+        fn change(&mut self, bytes: &[u8], alphabet: &[u8]) -> Vec<u8> {
+            let mut bytes = bytes.to_vec();
+            for _ in 0..=self.below(3) {
+                let at = self.below(bytes.len());
+                match self.below(4) {
+                    0 if bytes.len() > 1 => drop(bytes.remove(at)),
+                    1 => bytes.insert(at, alphabet[self.below(alphabet.len())]),
+                    2 => bytes.truncate(at.max(1)),
+                    _ => bytes[at] = alphabet[self.below(alphabet.len())],
+                }
+            }
+            bytes
+        }
+    }
+
+    /// Fuzzing in little: of all that is near a token, the token alone passes. `LINKSPAN_FUZZ_RUNS` says how often.
+    #[test]
+    fn what_is_near_a_token_is_refused() {
+        let runs =
+            std::env::var("LINKSPAN_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(20_000);
+        let vectors = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../../tests/vendor/wycheproof/json_web_signature_test.json"
+        );
+        let vectors: Value = serde_json::from_slice(&std::fs::read(vectors).expect("there")).expect("JSON");
+        let mac = vectors["testGroups"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|group| group["private"]["kty"] == "oct");
+        let mac = mac.expect("a secret");
+        let set = json!({ "keys": [mac["private"]] }).to_string();
+        let keys = key::set(&set).expect("a key");
+        let hs = ["HS256", "HS384", "HS512"].map(|name| Algorithm::parse(name).expect("one of them"));
+        let valid = mac["tests"].as_array().expect("a list").iter().find(|test| test["result"] == "valid");
+        let good = valid.expect("one")["jws"].as_str().expect("text");
+        assert!(signed(good, &keys, &hs).is_ok());
+        let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..runs {
+            let near = chance.change(good.as_bytes(), b"ABab019-_=.+/ \n{");
+            let near = String::from_utf8(near).expect("ASCII");
+            assert!(near == good || signed(&near, &keys, &hs).is_err(), "{near}");
+            let set = chance.change(set.as_bytes(), b"{}[]\":,\\ak0-");
+            assert!(key::fetched(&String::from_utf8_lossy(&set)).is_err(), "a secret was fetched");
+            let _ = key::set(&String::from_utf8_lossy(&set));
+        }
+    }
+
     #[test]
     fn a_key_that_is_not_there_is_known_by_its_name() {
         let ed = "11qYAycDVn4E2XGTS7dVPKTvwDBdjCLKJBtFTBpIdrI";
