@@ -31,12 +31,13 @@ const GUESTS: [&str; 15] = [
 ];
 
 /// The names of standard components: each is there as `NAME` and as `NAME-in-place`.
-const STANDARD: [&str; 17] = [
+const STANDARD: [&str; 18] = [
     "basic-auth",
     "body-limit",
     "compress",
     "cors",
     "csrf",
+    "forward-auth",
     "headers",
     "ip",
     "jwt",

@@ -101,6 +101,33 @@ with a dot can only be in `htpasswd`.
 A key of `key-auth` can be its SHA-256 (`printf %s \"$KEY\" | sha256sum`): `keys = { alice = \"sha256:…\" }`. That is for keys of 128
 random bits or more (`openssl rand -hex 32`); a password has too few, and would be guessed from its hash.
 
+## Asking a service
+
+```toml
+{ component = \"std:forward-auth\", grant = { egress = [\"http://127.0.0.1:9000\"] },
+  config = { url = \"http://127.0.0.1:9000/verify\", response-headers = [\"x-user\"] } }
+```
+
+`forward-auth` sends a GET without a body to `url` before each request passes, as `ForwardAuth` of Traefik, `ext_authz` of Envoy and
+`auth_request` of nginx do. The service can be a pipeline: `url = \"http://gate.internal/\"` with `grant = { calls = [\"gate\"] }`. It gets the
+fields in `request-headers`, as the client sent them, and these, which no client can write:
+
+| field | is |
+| --- | --- |
+| `X-Forwarded-Method`, `X-Forwarded-Uri`, `X-Forwarded-Host` | method, path with query, and authority, exactly as the stages behind this one get them |
+| `X-Forwarded-Proto`, `X-Forwarded-For` | scheme and addresses, which [linkspan vouches for](http.md#the-clients-address) |
+
+| the service | what becomes of the request |
+| --- | --- |
+| answers 2xx | passes with the fields in `response-headers`; those in `client-response-headers` are added to its response |
+| answers 3xx or 4xx | the client gets that status, the fields in `refusal-headers`, and the body, if it is whole and has at most `max-body` bytes |
+| answers anything else, or nothing within `timeout`, or can't be reached | 503 with `Retry-After`; with `on-service-failure = \"open\"`, the request passes |
+
+Whatever the service says, the client's own fields of `response-headers` are removed first, and with them those that differ in `_` and `-`
+alone. A field of the connection is neither sent nor taken. A request with two `Authorization` fields gets 400. Redirects go to the client;
+nobody follows them here. No answer is remembered. The stage's `egress-requests` and `egress-connections` bound the questions under way,
+and the pipeline's `deadline` the body of a refusal. Put `cors` in front: a browser's preflight request has no credentials.
+
 ## Bodies
 
 `body-limit` and `compress` are the stages that read bodies, and are lifted asynchronously. As the last ones in front of the server,

@@ -1,5 +1,6 @@
 //! The components that linkspan brings.
 
+mod asked;
 mod body_limit;
 mod compress;
 mod passwords;

@@ -40,6 +40,7 @@ const VARIANTS: [(&str, &str, &[&str]); 4] = [
             "compress",
             "cors",
             "csrf",
+            "forward-auth",
             "headers",
             "ip",
             "jwt",

@@ -85,6 +85,11 @@ impl Config {
         }
     }
 
+    /// Whether an error was noted.
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// Where a key's entry is.
     fn position(&self, key: &str) -> Option<usize> {
         self.entries.iter().position(|entry| entry.key == key)

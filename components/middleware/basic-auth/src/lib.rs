@@ -60,6 +60,8 @@ impl FromConfig for Options {
     fn from_config(config: &mut Config) -> Option<Self> {
         let own = Keys::from_config(config)?;
         let mut users = BTreeMap::new();
+        // A user who is refused is reported as that alone.
+        let mut given = config.has_errors() || !own.users.is_empty();
         for (name, hash) in own.users {
             let key = format!("users.{name}");
             add(config, &mut users, &key, "", &name, hash);
@@ -69,6 +71,7 @@ impl FromConfig for Options {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+            given = true;
             let place = format!("in line {} ", number + 1);
             match line.split_once(':').map(|(name, hash)| (name, Hash::parse(hash))) {
                 None => config.reject("htpasswd", &format!("{place}has no `name:hash`")),
@@ -76,7 +79,7 @@ impl FromConfig for Options {
                 Some((name, Ok(hash))) => add(config, &mut users, "htpasswd", &place, name, hash),
             }
         }
-        if users.is_empty() {
+        if users.is_empty() && !given {
             config.reject("users", "is missing or empty, and so is `htpasswd`: nobody could come in");
         }
         if own.remember > Duration::from_secs(3600) {
