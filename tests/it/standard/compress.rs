@@ -2,13 +2,15 @@
 
 use crate::chain_test;
 use crate::harness::{
-    Answer, Chain, Client, Gateway, MS, PROTOCOLS, Protocol, Setup, body, in_time, request, run, scaled,
+    Answer, Chain, Client, Gateway, MS, PROTOCOLS, Protocol, Setup, body, in_time, request, run, scaled, soon,
 };
+use crate::swap::support::Served;
+use crate::upstream::support::{Origin, configuration};
 use http::Method;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use std::io::Write;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 const BUILDS: [&str; 2] = ["", "-in-place"];
 
@@ -447,6 +449,37 @@ fn a_client_that_reads_nothing_gets_nothing_more() {
         }
     });
     gateway.stop();
+}
+
+/// A client that leaves a stream of events takes the server's connection along, though nothing more comes of it.
+#[test]
+fn a_client_that_leaves_ends_the_stream() {
+    let typed =
+        "component = \"std:headers\", config = { response-set = { content-type = \"text/event-stream\" } }";
+    for stages in [
+        format!("{{ component = \"std:compress\" }}, {{ {typed} }}"),
+        format!("{{ component = \"std:compress\" }}, {{ {typed}, link = \"dynamic\" }}"),
+    ] {
+        let origin = Origin::start();
+        let served = Served::start("", &configuration(&[origin.url()], "", &stages));
+        run(async {
+            for (place, protocol) in PROTOCOLS.into_iter().enumerate() {
+                let mut client = Client::connect(&served.gateway, protocol).await;
+                let sent =
+                    request(Method::GET, "/first-and-never", &[("accept-encoding", "br")], body::empty());
+                let mut response = in_time(client.send(sent)).await.unwrap();
+                assert_eq!(response.headers()["content-encoding"], "br");
+                let mut decoder = Decoder::new("br");
+                while decoder.feed(b"") != b"first" {
+                    let frame = in_time(response.body_mut().frame()).await.unwrap().unwrap();
+                    decoder.feed(&frame.into_data().unwrap());
+                }
+                drop((response, client));
+                soon("the server's stream ends", || origin.seen.broken.load(SeqCst) == place + 1).await;
+            }
+        });
+        served.gateway.stop();
+    }
 }
 
 /// Real decoders: those of curl.
