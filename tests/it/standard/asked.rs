@@ -61,7 +61,7 @@ fn answer(act: &str, host: &str, echo: &str) -> String {
             "HTTP/1.1 200 OK\r\nx-user: alice\r\nx-groups: a\r\nx-groups: b\r\nset-cookie: s=1\r\nset-cookie: t=2\r\n{echo}{end}"
         ),
         ("empty", _) => format!("HTTP/1.1 204 No Content\r\n{echo}connection: close\r\n\r\n"),
-        ("long", _) => format!("HTTP/1.1 206 Partial\r\nx-user: alice\r\ncontent-length: 99999999\r\n\r\n"),
+        ("long", _) => "HTTP/1.1 206 Partial\r\nx-user: alice\r\ncontent-length: 99999999\r\n\r\n".into(),
         ("early", _) => format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Forbidden\r\n{end}"),
         ("none", _) => format!(
             "HTTP/1.1 401 No\r\nwww-authenticate: Bearer\r\nwww-authenticate: Basic realm=\"a\"\r\ncontent-type: text/plain\r\nx-user: root\r\nserver: own\r\n{body}"
@@ -72,9 +72,7 @@ fn answer(act: &str, host: &str, echo: &str) -> String {
         ("two", _) => {
             format!("HTTP/1.1 303 See Other\r\nlocation: /a\r\nlocation: https://evil.example/\r\n{end}")
         }
-        ("fields", _) => format!(
-            "HTTP/1.1 403 No\r\nconnection: x-user, close\r\nkeep-alive: timeout=5\r\nupgrade: h2c\r\nproxy-authenticate: Basic\r\ncontent-length: 3\r\n\r\nno\n"
-        ),
+        ("fields", _) => "HTTP/1.1 403 No\r\nconnection: x-user, close\r\nkeep-alive: timeout=5\r\nupgrade: h2c\r\nproxy-authenticate: Basic\r\ncontent-length: 3\r\n\r\nno\n".into(),
         ("huge", _) => format!(
             "HTTP/1.1 403 No\r\ncontent-type: text/html\r\ncontent-length: 1000000\r\n\r\n{}",
             "x".repeat(1_000_000)
@@ -87,7 +85,7 @@ fn answer(act: &str, host: &str, echo: &str) -> String {
         ("field", _) => format!("HTTP/1.1 200 OK\r\nx user: root\r\n{end}"),
         ("value", _) => format!("HTTP/1.1 200 OK\r\nx-user: ro\0ot\r\n{end}"),
         ("large", _) => format!("HTTP/1.1 200 OK\r\nx-user: {}\r\n{end}", "x".repeat(1_000_000)),
-        ("framing", _) => format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab"),
+        ("framing", _) => "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab".into(),
         ("noise", _) => "\0\x01\x02\r\n\r\n".into(),
         // `hang`, `drop`: nothing.
         _ => String::new(),

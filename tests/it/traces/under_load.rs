@@ -66,7 +66,7 @@ fn pipelines() -> Vec<(&'static str, String)> {
             .join(", ")
     };
     let dynamic = ", link = 'dynamic'";
-    let rewritten = vec!["{ component = \"pass-through-async\" }"; 5].join(", ");
+    let rewritten = ["{ component = \"pass-through-async\" }"; 5].join(", ");
     vec![
         ("direct", format!("stages = [{}]", real([""; 5]))),
         ("component", format!("form = 'component'\nstages = [{}]", real([""; 5]))),
