@@ -11,12 +11,12 @@ use super::outcome::Failure;
 use super::request::ChainRequest;
 use super::worker::Worker;
 use crate::chain::SegmentForm;
-use crate::host::{RequestHead, RequestName};
+use crate::host::{RequestHead, RequestName, RequestOrigin, Slot};
 use crate::plan::{Applied, When};
 use crate::upstream::Upstream;
 use http::{HeaderName, HeaderValue};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// Says in a response which stage it went on without, since that failed or its breaker was open; several have one field
@@ -55,7 +55,8 @@ impl Onward {
                 }
                 Self::Fork(fork) => {
                     if request.origin.is_observed()
-                        && let Some(observed) = fork.observed.as_ref().and_then(|observed| observed.get())
+                        && let Some(observed) =
+                            fork.observed.as_ref().and_then(|observed| observed.enter(&request.origin))
                     {
                         here = observed;
                         continue;
@@ -171,25 +172,37 @@ pub struct Condition {
 /// The way of observed requests through a segment of several stages: through the same stages, each of which is a segment of its
 /// own, to what comes after them.
 ///
-/// It is made when it is wanted, by somebody else: until then, observed requests go through the segment as others do.
+/// It is made when it is wanted, by somebody else: until then, observed requests go through the segment as others do. So do those
+/// beyond [`REQUESTS`](Self::REQUESTS) at once: a request that waits in a stage has an instance of each stage before, and where there
+/// is no room for as many, requests would wait for each other.
 pub struct ObservedWay {
     wanted: AtomicBool,
     /// Set whenever one is wanted.
     any_wanted: Arc<AtomicBool>,
     /// `None` if it can't be made.
     way: OnceLock<Option<Onward>>,
+    /// Requests on it.
+    requests: Arc<AtomicUsize>,
 }
 
 impl ObservedWay {
+    /// Most requests on it at once, on all workers: each stage has room for as many instances.
+    pub const REQUESTS: u32 = 16;
+
     /// A way that is not made; `any_wanted` is set when it is wanted.
     pub fn new(any_wanted: &Arc<AtomicBool>) -> Self {
-        Self { wanted: AtomicBool::new(false), any_wanted: Arc::clone(any_wanted), way: OnceLock::new() }
+        let any_wanted = Arc::clone(any_wanted);
+        Self { wanted: AtomicBool::new(false), any_wanted, way: OnceLock::new(), requests: Arc::default() }
     }
 
-    /// The way, if it was made; else it is wanted from here on.
-    fn get(&self) -> Option<&Onward> {
+    /// The way, if it was made and has a slot for this request; if it was not made, it is wanted from here on.
+    fn enter(&self, origin: &RequestOrigin) -> Option<&Onward> {
         match self.way.get() {
-            Some(way) => way.as_ref(),
+            Some(way) => {
+                let way = way.as_ref()?;
+                origin.keep(Slot::take(&self.requests, Self::REQUESTS as usize)?);
+                Some(way)
+            }
             None => {
                 self.want();
                 None

@@ -12,14 +12,14 @@ use super::generation::Generation;
 use super::identity::{Part, Ways};
 use super::inputs::Inputs;
 use crate::config::Diagnostics;
-use crate::engine::{Conditions, Fork, Onward};
+use crate::engine::{Conditions, Fork, ObservedWay, Onward};
 use crate::plan::{Applied, Pipeline, PipelineIndex};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Instances of a stage that the engine's pool has room for, on all workers together, beside those of the segment in which
-/// the stage serves: of a sample of the requests. Where there are more, they take the place of idle ones, or wait.
-const INSTANCES: u32 = 16;
+/// the stage serves: one for each request on the way.
+const INSTANCES: u32 = ObservedWay::REQUESTS;
 
 /// Wants the ways through the segments of these pipelines of `live` to be made.
 pub fn want(live: &Generation, pipelines: impl IntoIterator<Item = PipelineIndex>) {

@@ -4,7 +4,7 @@ use crate::plan::Applied;
 use crate::telemetry::trace::{Place, SpanId, Trace, TraceId};
 use crate::telemetry::{HostCall, Observation};
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use tokio::sync::Notify;
@@ -22,6 +22,29 @@ pub struct RequestOrigin {
     pub trace: Option<Arc<Trace>>,
     /// The stages that were bypassed, since they failed or their breakers were open.
     bypassed: Mutex<Vec<Arc<str>>>,
+    /// What it takes up until it is over.
+    slots: Mutex<Vec<Slot>>,
+}
+
+/// One of a bounded number of slots, which is free again when this is dropped.
+#[derive(Debug)]
+pub struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    /// Takes one of `most` slots, of which `taken` are taken, if there is one.
+    pub fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let one_more = |taken| (taken < most).then_some(taken + 1);
+        taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()
+            .map(|_| Self(Arc::clone(taken)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl RequestOrigin {
@@ -32,7 +55,7 @@ impl RequestOrigin {
 
     /// A request with the number `id`, and its trace.
     pub fn traced(id: u64, extensions: http::Extensions, trace: Option<Arc<Trace>>) -> Arc<Self> {
-        Arc::new(Self { id, extensions, trace, bypassed: Mutex::default() })
+        Arc::new(Self { id, extensions, trace, bypassed: Mutex::default(), slots: Mutex::default() })
     }
 
     /// The request's own span, if its trace is recorded.
@@ -48,6 +71,11 @@ impl RequestOrigin {
     /// How log lines name it where `span` is what they are about.
     pub fn name(&self, span: Option<SpanId>) -> RequestName {
         RequestName { id: self.id, trace: self.trace.as_ref().map(|trace| trace.id()), span }
+    }
+
+    /// Keeps a slot until the request is over, its response's body too: whatever works for it has this origin.
+    pub fn keep(&self, slot: Slot) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
     }
 
     /// Notes that the request continues without `stage`.

@@ -27,7 +27,7 @@ pub mod wasi2;
 pub use crate::telemetry::HostCall;
 pub use crate::telemetry::own_metrics::OwnMetrics;
 pub use catalog::{Offer, Reach, Without};
-pub use context::{Behalf, CallContext, NoResponse, RequestName, RequestOrigin};
+pub use context::{Behalf, CallContext, NoResponse, RequestName, RequestOrigin, Slot};
 #[cfg(any(test, fuzzing))]
 pub use headers::fuzzing;
 pub use hooks::OUTGOING_CHUNK;

@@ -187,6 +187,45 @@ fn each_stage_hangs_under_the_one_that_called_it_and_a_sleep_is_its_own() {
     }
 }
 
+/// Requests that wait have an instance of each stage: where many are sampled at once, none may wait for another's.
+#[test]
+fn many_at_once_wait_for_nobody() {
+    let components =
+        ["fault-service", "pass-through-sync"].map(|name| format!("{name}.path = {:?}\n", dist(name)));
+    let text = format!(
+        "listeners = [{{ address = '127.0.0.1:0' }}]\nroutes = [{{ pipeline = 'main' }}]\n\
+         [telemetry]\nsample = 1\nstages = true\n[components]\n{}[pipelines.main]\nstages = [{}]\n\
+         service = {{ component = 'fault-service', grant = {{ clocks = true }} }}\n",
+        components.concat(),
+        ["{ component = 'pass-through-sync' }"; 8].join(", ")
+    );
+    let generation = generation(&text);
+    let (metrics, queue) = (Metrics::new(), Arc::new(SpanQueue::new(10_000, 1, Arc::default())));
+    run(async {
+        let gateway = Inside::serve(generation, "127.0.0.1:4567", &metrics, &queue);
+        // Twice: who is over makes room.
+        for _ in 0..2 {
+            let asked = (0..40).map(|_| async {
+                let request = Request::builder().uri("http://localhost/").header("host", "localhost");
+                let response = gateway.ask(request, &[("x-fault", "slow"), ("x-delay-ms", "300")], "").await;
+                assert_eq!(response.status(), 200);
+                response.into_body().collect().await.expect("a whole body");
+            });
+            futures::future::join_all(asked).await;
+        }
+    });
+    let (mut traces, start) = (Vec::new(), Instant::now());
+    while traces.len() < 80 {
+        assert!(start.elapsed() < SOON, "{} traces", traces.len());
+        traces.extend(queue.take(MS).unwrap());
+    }
+    let stages = |trace: &FinishedTrace| trace.spans.iter().filter(|span| span.name.contains(':')).count();
+    let observed = traces.iter().filter(|trace| stages(trace) == 9).count();
+    let others = traces.iter().filter(|trace| stages(trace) == 0).count();
+    // An instance of the first ones may hold on to its request for a moment.
+    assert!((17..=32).contains(&observed) && observed + others == 80, "{observed} and {others}");
+}
+
 #[test]
 fn a_computation_is_that_of_its_stage() {
     for (kind, pipeline) in chains() {

@@ -108,6 +108,9 @@ async fn measure(
                 spent[side].0 += server.cpu()? - begin;
                 spent[side].1 += round.requests;
                 sides[side].failed += round.failed;
+                if let Some(why) = round.failures() {
+                    eprintln!("note: {}: {why}", SIDES[side].0);
+                }
             }
         }
     }
